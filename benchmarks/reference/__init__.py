@@ -1,0 +1,1 @@
+"""Each published system written down the plain way: the yardstick for speed and for values."""

@@ -1,0 +1,1 @@
+"""Everything that is not a method: arguments, the loop, checkpoints, evaluation."""

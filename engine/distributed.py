@@ -1,0 +1,115 @@
+"""Processes that train together; every function is usable when there is only one.
+
+Rank and world size come from the environment that torchrun sets (RANK, WORLD_SIZE, LOCAL_RANK), never from flags.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def is_on() -> bool:
+    """True between `start` and `stop` of a run with several processes."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    """This process's number, 0 alone."""
+    return dist.get_rank() if is_on() else 0
+
+
+def world() -> int:
+    """How many processes train together, 1 alone."""
+    return dist.get_world_size() if is_on() else 1
+
+
+def is_main() -> bool:
+    """True on the one process that writes files and talks."""
+    return rank() == 0
+
+
+def start(device: str) -> torch.device:
+    """Join the group that torchrun announced, if any, and return this process's device.
+
+    `device` is "cpu" or "cuda"; several processes speak nccl on CUDA and gloo on CPU.
+    """
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    chosen = torch.device("cuda", local) if device == "cuda" else torch.device(device)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    return chosen
+
+
+def stop() -> None:
+    """Leave the group."""
+    if is_on():
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    """Wait until every process is here."""
+    if is_on():
+        dist.barrier()
+
+
+def gather(tensor: Tensor) -> Tensor:
+    """Rows of every process in rank order, without gradient: [B, ...] -> [world * B, ...]; B must be equal everywhere."""
+    if not is_on():
+        return tensor.detach()
+    tensor = tensor.detach().contiguous()
+    parts = [torch.empty_like(tensor) for _ in range(world())]
+    dist.all_gather(parts, tensor)
+    return torch.cat(parts)
+
+
+class _GatherWithGrad(torch.autograd.Function):
+    """all_gather whose backward sums the gradients that every process sends to these rows."""
+
+    @staticmethod
+    def forward(ctx, tensor: Tensor) -> Tensor:
+        ctx.rows = tensor.shape[0]
+        return gather(tensor)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        grad = grad.contiguous()
+        dist.all_reduce(grad)
+        return grad[rank() * ctx.rows : (rank() + 1) * ctx.rows]
+
+
+def gather_with_grad(tensor: Tensor) -> Tensor:
+    """Like `gather`, but the gradient flows back to the process that owns each row."""
+    return _GatherWithGrad.apply(tensor) if is_on() else tensor
+
+
+def mean(value: Tensor) -> Tensor:
+    """Mean of a tensor over processes, without gradient."""
+    if not is_on():
+        return value.detach()
+    value = value.detach().clone()
+    dist.all_reduce(value)
+    return value / world()
+
+
+def broadcast_object(value: object) -> object:
+    """The main process's Python object on every process."""
+    if not is_on():
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def gather_objects(value: object) -> list[object]:
+    """Every process's Python object, in rank order."""
+    if not is_on():
+        return [value]
+    boxes: list[object] = [None] * world()
+    dist.all_gather_object(boxes, value)
+    return boxes

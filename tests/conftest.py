@@ -1,0 +1,38 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real photographs (PLUMAGE_DATA); the test is skipped where there is none."""
+    folder = Path(os.environ.get("PLUMAGE_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no photographs at {folder}; set PLUMAGE_DATA")
+    return folder
+
+
+@pytest.fixture
+def photo_tree(tmp_path: Path) -> Path:
+    """A data set of 3 classes x (8 train + 4 test) small JPEGs whose class shows in their colour."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 8), ("test", 4)):
+        for label, name in enumerate(("001.Red_bird", "002.Green_bird", "003.Blue_bird")):
+            folder = tmp_path / "photos" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 90, (48, 64, 3), dtype=np.uint8)
+                pixels[12:36, 16:48, label] += 150
+                Image.fromarray(pixels).save(folder / f"{name}_{number:02d}.jpg", quality=92)
+    return tmp_path / "photos"
