@@ -1,0 +1,149 @@
+"""Flags: every command's vocabulary, in one place; `-` and `_` are one letter, booleans are real, presets are defaults."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from datasets.images import DataError
+from models.weights import WeightsError
+
+IGNORED = ("--world-size", "--port", "--dist-url", "--dist-backend", "--rank", "--gpu", "--multiprocessing-distributed")
+
+
+class ConfigError(ValueError):
+    """Flags that contradict each other or the data; the message lists every problem with its remedy."""
+
+
+class StopTraining(RuntimeError):
+    """Training cannot go on (a loss term is not a number, the disk is full); the message says what was saved and where."""
+
+
+def boolean(text: str) -> bool:
+    """"true", "yes", "1", "on" or their opposites, so that `--cos false` means what it says."""
+    answers = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
+    if text.lower() not in answers:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return answers[text.lower()]
+
+
+def integer_or_auto(text: str) -> int | str:
+    """A whole number, or "auto"."""
+    return text if text == "auto" else int(text)
+
+
+def architecture(text: str) -> str:
+    """A timm name; "clip" is what the public LEAD code calls its ResNet-50."""
+    return "resnet50" if text == "clip" else text
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse where `--moco_dim` and `--moco-dim` are the same flag and presets can be laid under the user's words."""
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **kwargs)
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None):
+        """argparse's own, after spelling every flag with dashes."""
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args([spell(word) for word in words], namespace)
+
+
+def spell(word: str) -> str:
+    """`--num_workers=4` -> `--num-workers=4`; values keep their underscores."""
+    if not word.startswith("--"):
+        return word
+    flag, equals, value = word.partition("=")
+    return flag.replace("_", "-") + equals + value
+
+
+def toggle(group: argparse._ArgumentGroup, name: str, default: bool | None, text: str) -> None:
+    """Add a boolean flag: `--name`, `--name true`, `--name false`."""
+    group.add_argument(name, type=boolean, nargs="?", const=True, default=default, metavar="BOOL", help=text)
+
+
+def add_ignored(parser: Parser) -> None:
+    """Accept the launch flags of older scripts; `warn_ignored` says that they do nothing."""
+    for flag in IGNORED:
+        parser.add_argument(flag, nargs="?", const="", default=None, help=argparse.SUPPRESS)
+
+
+def warn_ignored(args: argparse.Namespace) -> None:
+    """One warning for all launch flags that were given but have no effect here."""
+    given = [flag for flag in IGNORED if getattr(args, flag[2:].replace("-", "_"), None) is not None]
+    if given:
+        print(f"note: {', '.join(given)} ignored; torchrun's environment decides about processes", file=sys.stderr)
+
+
+def add_data(parser: Parser, *, crops: bool = True) -> argparse._ArgumentGroup:
+    """Where the photographs are and how they are read."""
+    group = parser.add_argument_group("data")
+    group.add_argument("-t", "--task", default="custom", help="name of the data set; picks crop folder and policies")
+    group.add_argument("--root", required=True, metavar="DIR",
+                       help="train/test folders, a raw CUB or FGVC tree, a flat folder, a CSV list, or a crop folder")
+    if crops:
+        group.add_argument("--crop-root", metavar="DIR", default="auto",
+                           help="crops made by run_ddt.sh; auto = DDT/crop_dataset/<task>_crop, none = whole images")
+        group.add_argument("--crop-from", choices=("auto", "boxes", "files"), default="auto",
+                           help="cut crops from boxes.csv (one decode an image) or read the files")
+    group.add_argument("--crop-bottom", type=integer_or_auto, default="auto", metavar="PIXELS",
+                       help="rows to drop at the bottom (FGVC's banner); auto = 20 for the task aircraft")
+    group.add_argument("-j", "--num-workers", "--workers", type=integer_or_auto, default="auto",
+                       help="loader processes per rank; auto = one per core, at most 8")
+    toggle(group, "--skip-bad", False, "leave images out that do not decode instead of refusing to start")
+    return group
+
+
+def add_device(parser: Parser) -> argparse._ArgumentGroup:
+    """Where and how precisely the numbers are computed."""
+    group = parser.add_argument_group("machine")
+    group.add_argument("--device", default="auto", help="cpu, cuda, or auto = cuda where there is one")
+    group.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto",
+                       help="auto = whichever is faster for this network here, measured once and stored")
+    group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads per process, 0 = torch's choice")
+    group.add_argument("--seed", type=int, default=123, help="everything random is a function of it")
+    return group
+
+
+def parse_with_presets(
+    build: Callable[[], Parser], presets: dict[str, dict[str, object]], argv: Sequence[str] | None
+) -> argparse.Namespace:
+    """Parse twice: first for `--recipe` and `--preset`, whose values then become defaults under the user's own flags."""
+    peek = Parser(add_help=False)
+    peek.add_argument("--recipe", default="default")
+    peek.add_argument("--preset", default="none")
+    peek.add_argument("--method", default="lead")
+    chosen, _ = peek.parse_known_args(argv)
+    parser = build()
+    for name in (chosen.method, chosen.preset, chosen.recipe):
+        parser.set_defaults(**presets.get(name, {}))
+    args = parser.parse_args(argv)
+    warn_ignored(args)
+    return args
+
+
+def write_args(path: Path, args: argparse.Namespace) -> None:
+    """Keep the resolved flags beside the run, readable by people and by later commands."""
+    path.write_text(json.dumps(vars(args), indent=1, sort_keys=True, default=str) + "\n")
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise one ConfigError that lists all problems; do nothing when there are none."""
+    if problems:
+        head = "cannot start" if len(problems) == 1 else f"cannot start, {len(problems)} problems"
+        raise ConfigError(head + ":\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def exit_cleanly(main: Callable[[], None]) -> None:
+    """Run a command: what the user can mend is printed as a message (exit 2), a bug keeps its traceback."""
+    try:
+        main()
+    except (ConfigError, DataError, WeightsError, StopTraining) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; the last checkpoint stands", file=sys.stderr)
+        sys.exit(130)
