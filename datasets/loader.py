@@ -1,0 +1,114 @@
+"""From draws to batches: collation, workers, and the seed of every view."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from datasets.files import DataError
+from datasets.samplers import Draw
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image's views by name, uint8 [3, H, W] each, with its index and label (-1 for none)."""
+
+    views: dict[str, Tensor]
+    index: int
+    label: int
+
+
+@dataclass
+class Batch:
+    """What a method sees: views by name, uint8 [B, 3, H, W]; index and label LongTensor [B], label -1 for none."""
+
+    views: dict[str, Tensor]
+    index: Tensor
+    label: Tensor
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.index)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The batch on another device."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory; PyTorch's loader calls this by name."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, change) -> Batch:
+        views = {name: change(view) for name, view in self.views.items()}
+        return Batch(views, change(self.index), change(self.label))
+
+
+def per_view_seed(seed: int, epoch: int, index: int, repeat: int, view_name: str) -> int:
+    """A 64-bit seed for one view of one image, the same in every process and version of Python."""
+    text = f"{seed}/{epoch}/{index}/{repeat}/{view_name}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def collate(items: list[Item]) -> Batch:
+    """Stack items; views must have the same size in all of them."""
+    views = {name: torch.stack([item.views[name] for item in items]) for name in items[0].views}
+    return Batch(views, torch.tensor([item.index for item in items]), torch.tensor([item.label for item in items]))
+
+
+class _Guarded(Dataset):
+    """A data set that hands a DataError over as a value: raised in a worker, it would arrive buried in a traceback."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, draw: Draw) -> Item | DataError:
+        try:
+            return self.dataset[draw]
+        except DataError as error:
+            return DataError(str(error))
+
+
+def _collate_guarded(items: list[Item | DataError]) -> Batch | DataError:
+    """A batch, or one error that names every file of it that failed."""
+    errors = [str(item) for item in items if isinstance(item, DataError)]
+    return DataError("\n".join(dict.fromkeys(errors))) if errors else collate(items)
+
+
+class Loader:
+    """Batches of a data set, over and over: every iteration asks `batches` anew and keeps the workers alive."""
+
+    def __init__(self, dataset: Dataset, batches: Iterable[list[Draw]], workers: int, pin: bool) -> None:
+        self.batches = batches
+        self._loader = DataLoader(
+            _Guarded(dataset),
+            batch_sampler=batches,
+            num_workers=workers,
+            collate_fn=_collate_guarded,
+            pin_memory=pin,
+            persistent_workers=workers > 0,
+            generator=torch.Generator(),  # its own, so that iterating draws nothing from the global one
+        )
+
+    def __len__(self) -> int:
+        """Number of batches of a whole iteration."""
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches; raises DataError naming the files of a batch that cannot be read."""
+        for batch in self._loader:
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
+
+
+def make_loader(dataset: Dataset, batches: Iterable[list[Draw]], *, workers: int = 0, pin: bool = False) -> Loader:
+    """A loader whose batches are the same for any number of workers.
+
+    `batches` is any re-iterable of lists of draws; an `EpochBatches` chooses its epoch by `set` before each iteration.
+    """
+    return Loader(dataset, batches, workers, pin)
