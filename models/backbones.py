@@ -1,0 +1,146 @@
+"""Backbones: any timm network as a feature map plus global average pooling, with its own input normalisation."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from models.weights import WeightsError, load_weights, match_state
+
+ALIASES = {"clip": "resnet50"}  # the name under which LEAD's users know its ResNet-50 student
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+ANY_SIZE_FAMILIES = ("timm.models.vision_transformer", "timm.models.deit")
+
+
+class Backbone(nn.Module):
+    """A timm network without its classifier, from images to its last feature map.
+
+    `arch` timm's name, `num_features` channels of the map, `input_size` pixels of a side it was made for;
+    `mean` and `std` [3, 1, 1] are those its published weights expect.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, arch: str, *, pretrained: bool = False) -> None:
+        super().__init__()
+        self.arch = resolve_arch(arch)
+        self.net = _create(self.arch, pretrained)
+        config = self.net.pretrained_cfg
+        self.num_features: int = self.net.num_features
+        self.input_size: int = config["input_size"][-1]
+        self.register_buffer("mean", torch.tensor(config["mean"]).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config["std"]).view(3, 1, 1), persistent=False)
+        _freeze_unused(self.net)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 0..255 or float 0..1 [B, 3, H, W] -> the network's type and memory format, standardised."""
+        weight = next(p for p in self.net.parameters() if p.dim() == 4)
+        channels_last = weight.is_contiguous(memory_format=torch.channels_last)
+        images = standardise(images, self.mean, self.std).to(weight.dtype)
+        return images.contiguous(memory_format=torch.channels_last) if channels_last else images
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] (see `normalise`) -> last feature map [B, C, h, w]."""
+        return self._as_map(self.net.forward_features(self.normalise(images)), images)
+
+    def pool(self, feature_map: Tensor) -> Tensor:
+        """Global average: [B, C, h, w] -> [B, C]."""
+        return feature_map.mean(dim=(2, 3))
+
+    def intermediate(self, images: Tensor, layer: int = -1) -> Tensor:
+        """The map of timm's `forward_intermediates()[layer]`, before a classifier's 1x1 expansion: [B, C, h, w]."""
+        maps = self.net.forward_intermediates(self.normalise(images), intermediates_only=True)
+        return maps[layer]
+
+    def load(self, state: dict[str, Tensor], *, source: str = "the weights") -> None:
+        """Fill the network from tensors under timm's, torchvision's or another known style of names, strictly."""
+        self.net.load_state_dict(match_state(state, self.net, source=source))
+
+    def _as_map(self, features: Tensor, images: Tensor) -> Tensor:
+        if features.dim() == 3:
+            rows, columns = self.net.patch_embed.dynamic_feat_size(images.shape[-2:])
+            patches = features[:, getattr(self.net, "num_prefix_tokens", 0) :]
+            return patches.transpose(1, 2).unflatten(2, (rows, columns))
+        return features if features.shape[1] == self.num_features else features.permute(0, 3, 1, 2)
+
+
+def build_backbone(arch: str, weights: str | Path = "none", *, device: str | torch.device = "cpu") -> Backbone:
+    """A backbone with weights from a path, `package:efficientnet-lite0|1|2`, `hub` or `none` (random).
+
+    Raises WeightsError for an unknown name or weights that do not fit.
+    """
+    if str(weights) == "hub":
+        return _download(arch).to(device)
+    backbone = Backbone(arch)
+    if str(weights) != "none":
+        load_weights(backbone.net, weights)
+    return backbone.to(device)
+
+
+def build_classifier(arch: str, weights: str | Path) -> nn.Module:
+    """The timm network with its classifier: standardised images -> logits. Raises WeightsError."""
+    network = timm.create_model(resolve_arch(arch), pretrained=False)
+    load_weights(network, weights)
+    return network.eval()
+
+
+def resolve_arch(name: str) -> str:
+    """timm's name for an architecture; raises WeightsError with the closest names for an unknown one."""
+    name = ALIASES.get(name, name)
+    if timm.is_model(name):
+        return name
+    close = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
+    raise WeightsError(f"unknown architecture '{name}'. Did you mean: {', '.join(close) or 'see timm.list_models()'}?")
+
+
+def standardise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """uint8 0..255 or float 0..1 [B, 3, H, W] -> float32 (x - mean) / std in one pass; mean and std [3, 1, 1]."""
+    full = 255.0 if images.dtype == torch.uint8 else 1.0
+    mean, std = mean.float(), std.float()
+    return torch.addcmul(-mean / std, images.float(), 1 / (std * full))
+
+
+def freeze_batch_norm(module: nn.Module) -> int:
+    """Keep every batch norm's running statistics as they are, also after `.train()`; weight and bias still learn.
+
+    Returns how many there are. Call it after a conversion to SyncBatchNorm, which would drop it.
+    """
+    norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
+    for norm in norms:
+        norm.register_forward_pre_hook(_use_running_statistics)
+    return len(norms)
+
+
+def _use_running_statistics(norm: nn.Module, _inputs: tuple) -> None:
+    norm.training = False
+
+
+def _create(arch: str, pretrained: bool) -> nn.Module:
+    family = timm.models.model_entrypoint(arch).__module__
+    options = {"dynamic_img_size": True} if family in ANY_SIZE_FAMILIES else {}
+    return timm.create_model(arch, pretrained=pretrained, num_classes=0, **options)
+
+
+def _freeze_unused(net: nn.Module) -> None:
+    """Layers behind the feature map get no gradient, and DDP refuses parameters that wait for one."""
+    heads = ["head", "fc_norm"] + (["conv_head"] if net.head_hidden_size != net.num_features else [])
+    for name in heads:
+        if isinstance(part := getattr(net, name, None), nn.Module):
+            part.requires_grad_(False)
+
+
+def _download(arch: str) -> Backbone:
+    resolve_arch(arch)
+    try:
+        return Backbone(arch, pretrained=True)
+    except Exception as error:  # every hub client raises its own kind
+        raise WeightsError(
+            f"timm could not get weights of {resolve_arch(arch)} ({type(error).__name__}). Without network, "
+            f"download the file elsewhere and give its path, or use package:efficientnet-lite0 with tf_efficientnet_lite0"
+        ) from error

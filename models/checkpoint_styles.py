@@ -1,0 +1,128 @@
+"""The layouts in which published checkpoints keep a network, brought to plain backbone, head and attention tensors.
+
+Known: a plain state dict; wrappers `state_dict`, `model`, `net`, `model_ema`, `state_dict_ema`, `teacher`; the prefixes
+of DataParallel and torch.compile; MoCo v1/v2 (`encoder_q`), MoCo v3 (`base_encoder`), LEAD (`encoder_q`, `conv16`,
+`bn16`), DINO (`backbone.`) and this project's exports.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+EXPORT_FORMAT = "plumage-encoder"
+WRAPPERS = ("state_dict", "model", "net", "model_ema", "state_dict_ema", "teacher")
+PREFIXES = ("module.", "_orig_mod.")
+CLASSIFIERS = ("fc.", "classifier.", "head.", "_fc.", "head_dist.", "last_linear.")
+QUERY_ENCODERS = ("encoder_q.", "base_encoder.")
+# What a contrastive checkpoint holds besides its query encoder and rationale branch; never needed again.
+TRAINING_ONLY = ("encoder_k.", "momentum_encoder.", "predictor.", "queue", "clip_model.", "clip.", "teacher.")
+BRANCH = {"conv16.": "conv.", "bn16.": "bn."}
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class EncoderState:
+    """A checkpoint's parts: backbone tensors under timm's names, head ("0.weight", ..., or "weight" of a linear one),
+
+    rationale branch ("conv.weight", "bn.weight", ...), what the file says of itself, and feature means by name.
+    """
+
+    backbone: State
+    head: State | None = None
+    attention: State | None = None
+    meta: dict = field(default_factory=dict)
+    centre: State = field(default_factory=dict)
+
+
+def unwrap(checkpoint: Mapping) -> State:
+    """The backbone's tensors of any known layout. Non-tensors beside them (epoch, optimiser, arguments) are dropped."""
+    return split_encoder_state(checkpoint).backbone
+
+
+def split_encoder_state(checkpoint: Mapping) -> EncoderState:
+    """Sort a checkpoint into backbone, head and attention. An unknown layout comes back whole, as the backbone."""
+    state = _strip(_tensors(checkpoint))
+    if checkpoint.get("format") == EXPORT_FORMAT:
+        return _split_export(checkpoint, state)
+    for query in QUERY_ENCODERS:
+        if any(name.startswith(query) for name in state):
+            return _split_contrastive(state, query)
+    if any(name.startswith("backbone.") for name in state):
+        kept = {name: value for name, value in state.items() if not name.startswith("head.")}
+        return EncoderState({name.removeprefix("backbone."): value for name, value in kept.items()})
+    return EncoderState(state)
+
+
+def drop_classifier(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> State:
+    """`state` without the classifier when the network has none."""
+    return {name: value for name, value in state.items() if name in wanted or not name.startswith(CLASSIFIERS)}
+
+
+def recognise(state: Mapping[str, Tensor]) -> str:
+    """A guess, in words, at the architecture that a state dict belongs to."""
+    if any(name.startswith("visual.") for name in state):
+        return "a CLIP model (use it as a teacher)"
+    if any(name.startswith("_conv_stem.") for name in state):
+        return f"EfficientNet in efficientnet_pytorch's names with {_count(state, '_blocks')} blocks"
+    if "layer4.0.conv1.weight" in state:
+        return _name_resnet([_count(state, f"layer{n}") for n in range(1, 5)], "layer1.0.conv3.weight" in state)
+    if "cls_token" in state:
+        return f"a ViT with {_count(state, 'blocks')} blocks of width {state['cls_token'].shape[-1]}"
+    if "conv_stem.weight" in state:
+        return f"a timm EfficientNet or MobileNet with {_count(state, 'blocks')} stages"
+    return f"no architecture known here (first names: {', '.join(list(state)[:3]) or 'none, it holds no tensors'})"
+
+
+def _tensors(checkpoint: Mapping) -> State:
+    """Tensors of the outermost dictionary that has some, looking inside the wrappers first."""
+    for wrapper in WRAPPERS:
+        inner = checkpoint.get(wrapper)
+        if isinstance(inner, Mapping) and (found := _tensors(inner)):
+            return found
+    return {str(name): value for name, value in checkpoint.items() if isinstance(value, Tensor)}
+
+
+def _strip(state: State) -> State:
+    """Without the prefixes of DataParallel and torch.compile."""
+    for prefix in PREFIXES:
+        if state and all(name.startswith(prefix) for name in state):
+            return _strip({name.removeprefix(prefix): value for name, value in state.items()})
+    return state
+
+
+def _split_export(checkpoint: Mapping, state: State) -> EncoderState:
+    backbone = {name.removeprefix("net."): value for name, value in (_under(state, "backbone.") or {}).items()}
+    meta = json.loads(checkpoint.get("meta", "{}"))
+    centre = dict(checkpoint.get("centre") or {})
+    return EncoderState(backbone, _under(state, "head."), _under(state, "attention."), meta, centre)
+
+
+def _split_contrastive(state: State, query: str) -> EncoderState:
+    encoder = _under(state, query) or {}
+    head = _under(encoder, "fc.")
+    backbone = {name: value for name, value in encoder.items() if not name.startswith("fc.")}
+    branch = {new + name: value for old, new in BRANCH.items() for name, value in (_under(state, old) or {}).items()}
+    known = (query, *TRAINING_ONLY, *BRANCH)
+    # A name nobody documented stays with the backbone, so that strict matching reports it.
+    backbone.update({name: value for name, value in state.items() if not name.startswith(known)})
+    return EncoderState(backbone, head, branch or None)
+
+
+def _under(state: State, prefix: str) -> State | None:
+    """The tensors below a prefix, without it; None when there are none."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)} or None
+
+
+def _count(state: Mapping[str, Tensor], folder: str) -> int:
+    """How many numbered parts a state dict has under a name."""
+    return len({name.split(".")[1] for name in state if name.startswith(f"{folder}.")})
+
+
+def _name_resnet(blocks: list[int], bottleneck: bool) -> str:
+    depths = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 50 if bottleneck else 34, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
+    depth = depths.get(tuple(blocks))
+    return f"resnet{depth}" if depth else f"a ResNet with blocks {blocks}"
