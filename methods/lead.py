@@ -1,0 +1,228 @@
+"""LEAD++: contrast between image and object crop, distillation gated by a teacher's entropy, and a rationale branch.
+
+docs/lead.md has the formulas, and which switch brings back each fact of the public code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from datasets.loader import Batch
+from datasets.views import View
+from engine.distributed import gather
+from losses.cam import CamFit, activation_map, fit_cam, fit_cam_rows
+from losses.distillation import cosine_distance, kl_divergence, prototype_log_probabilities
+from losses.entropy import adaptive_gate, normalised_entropy
+from methods.method import Clock, LossParts
+from methods.moco import Contrast, ContrastOptions, MomentumContrast, PendingKeys
+from models.attention import RationaleBranch
+from models.backbones import Backbone
+from models.encoder import Encoded, Encoder
+from models.guide import Guide, Prototypes
+from models.heads import ProjectionHead
+from models.queue import KeyQueue
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeadOptions(ContrastOptions):
+    """Every choice of LEAD; the defaults are ours, `seed` makes the public code's. `dim` yields to a guide's width.
+
+    `alpha` weighs contrast and CAM, `beta` distillation, `cross_weight` the image-to-crop term, `cosine_weight` an
+    optional 1 - cos(student, teacher). `cam_weight` and `beta` are meant for `reference_batch` images summed up.
+
+    Facts of the public code, each a switch: `six_passes` encodes v1 and v4 twice and moves the key encoder before each
+    of three key passes; `early_enqueue` lets the third term meet its own key among the negatives; `queue_mask` "none";
+    `log_of_softmax`; `entropy_classes` divides the entropy by the log of that number; `distill_sum` and `cam` "rows" sum
+    over the local batch; `attention_normalise` "batch"; `shuffle_keys`.
+    """
+
+    dim: int = 512
+    temperature: float = 0.27
+    alpha: float = 0.5
+    beta: float = 20.0
+    cross_weight: float = 0.1
+    cosine_weight: float = 0.0
+    cam_weight: float = 0.001
+    cam_temperature: float = 0.1
+    reference_batch: int = 32
+    branch_width: int = 32
+    six_passes: bool = False
+    early_enqueue: bool = False
+    log_of_softmax: bool = False
+    entropy_classes: int | None = None
+    distill_sum: bool = False
+    cam: Literal["peak", "rows"] = "peak"
+    attention_normalise: Literal["image", "batch"] = "image"
+
+    @classmethod
+    def default(cls, **changes: object) -> LeadOptions:
+        """Our arithmetic."""
+        return cls(**changes)
+
+    @classmethod
+    def seed(cls, num_classes: int | None = None, **changes: object) -> LeadOptions:
+        """The public code's arithmetic; `num_classes` is its argument of that name (None: the number of prototypes)."""
+        facts = {
+            "six_passes": True, "early_enqueue": True, "queue_mask": "none", "log_of_softmax": True,
+            "entropy_classes": num_classes, "distill_sum": True, "cam": "rows", "attention_normalise": "batch",
+            "shuffle_keys": True,
+        }  # fmt: skip
+        return cls(**(facts | changes))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A query view's encoding and its key rows [B, D]."""
+
+    query: Encoded
+    keys: Tensor
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What the teacher says: `contrast` [B] weights of the contrastive terms, `distill` the summed-up distillation term,
+
+    per-sample `entropy` [B] in [0, 1], and `stats` to log.
+    """
+
+    contrast: Tensor
+    distill: Tensor
+    entropy: Tensor
+    stats: dict[str, Tensor]
+
+
+class Lead(MomentumContrast):
+    """LEAD++. Without a guide only the contrastive terms and the CAM term are left, each sample with weight 1.
+
+    `monitor["entropy"]` keeps the last batch's normalised teacher entropies [B] for a histogram.
+    """
+
+    frozen = ("guide.teacher",)
+
+    def __init__(self, backbone: Backbone, guide: Guide | None, options: LeadOptions, *, seed: int = 0) -> None:
+        width = backbone.num_features
+        dim = options.dim if guide is None else guide.dim
+        branch = RationaleBranch(width, options.branch_width, options.attention_normalise)
+        super().__init__(Encoder(backbone, ProjectionHead(width, width, dim), branch), options, seed=seed)
+        self.guide = guide
+        self.queue1 = KeyQueue(dim, options.queue_size, 2 * seed)
+        self.queue2 = KeyQueue(dim, options.queue_size, 2 * seed + 1)
+        self.monitor: dict[str, Tensor] = {}
+
+    def views(self) -> dict[str, View]:
+        """v1, v2 of the full image, v3, v4 of the object's crop."""
+        sources = {"v1": "full", "v2": "full", "v3": "crop", "v4": "crop"}
+        return {name: View(source, self.options.view_recipe, self.options.size) for name, source in sources.items()}
+
+    def forward(self, batch: Batch, clock: Clock) -> LossParts:
+        """The three contrastive terms `loss1..3` (gated means), `distill`, `cam`, and their weighted total."""
+        answer = self.guide(batch.views["v3"], batch.index) if self.guide is not None else None
+        pairs = self.encode_pairs(batch.views, clock)
+        with torch.autocast(batch.index.device.type, enabled=False):
+            terms = self.contrast_pairs(pairs, batch.index)
+            return self.combine(terms, pairs[2].query, answer)
+
+    def encode_pairs(self, views: Mapping[str, Tensor], clock: Clock) -> list[Pair]:
+        """Image-image, image-crop and crop-crop pairs; the branch looks at the third query only."""
+        if self.options.six_passes:
+            plan = (("v1", "v2", False), ("v1", "v4", False), ("v3", "v4", True))
+            return [self.encode_pair(views[q], views[k], clock, turn, attend=a) for turn, (q, k, a) in enumerate(plan)]
+        first, third = self.query(views["v1"], attend=False), self.query(views["v3"])
+        keys2, keys4 = self.encode_keys(views["v2"], clock, 0), self.encode_keys(views["v4"], clock, 1)
+        return [Pair(first, keys2), Pair(first, keys4), Pair(third, keys4)]
+
+    def encode_pair(self, query: Tensor, key: Tensor, clock: Clock, turn: int, *, attend: bool) -> Pair:
+        """One of the public code's three passes: query, momentum update, key."""
+        encoded = self.query(query, attend=attend)
+        self.move_keys()
+        return Pair(encoded, self.encode_keys(key, clock, turn))
+
+    def contrast_pairs(self, pairs: list[Pair], ids: Tensor) -> list[Contrast]:
+        """InfoNCE of each pair; keys of the first two enter their queues, at once or at the end of the step."""
+        early = self.options.early_enqueue
+        terms = []
+        for pair, queue, enters in zip(pairs, (self.queue1, self.queue2, self.queue2), (True, True, False), strict=True):
+            terms.append(self.contrast(pair.query.head, pair.keys, queue, ids, clone=early))
+            if enters and early:
+                queue.enqueue(gather(pair.keys), gather(ids))
+            elif enters:
+                self.pending.append(PendingKeys(queue, pair.keys, ids))
+        return terms
+
+    def combine(self, terms: list[Contrast], crop: Encoded, answer: Tensor | None) -> LossParts:
+        """All terms and their total, from per-sample contrast, the crop's encoding and the teacher's answer [B, D]."""
+        options = self.options
+        guidance = self.follow_guide(crop.head, answer)
+        self.monitor = {"entropy": guidance.entropy} if answer is not None else {}
+        loss1, loss2, loss3 = ((guidance.contrast * term.loss).mean() for term in terms)
+        fit = self.fit_attention(crop, terms[2].loss, guidance.contrast)
+        cam = fit.loss.sum() if options.cam == "rows" else fit.loss.mean()
+        cam_weight = options.cam_weight * (1 if options.cam == "rows" else options.reference_batch)
+        parts = {"loss1": loss1, "loss2": loss2, "loss3": loss3, "cam": cam, "distill": guidance.distill}
+        contrast = loss1 + options.cross_weight * loss2 + loss3
+        total = options.alpha * (contrast + cam_weight * cam) + guidance.distill
+        if options.cosine_weight and answer is not None:
+            parts["cosine"] = cosine_distance(crop.head, answer).mean()
+            total = total + options.cosine_weight * parts["cosine"]
+        return LossParts(total, parts, guidance.stats | self.describe(terms, fit))
+
+    def fit_attention(self, crop: Encoded, loss: Tensor, weights: Tensor) -> CamFit:
+        """Attention against the activation map of the third term, from its gradient at the pooled feature."""
+        if self.options.cam == "rows":
+            target = self.options.alpha * (weights * loss).mean()
+            (gradient,) = torch.autograd.grad(target, crop.pooled, retain_graph=True)
+            return fit_cam_rows(activation_map(crop.map, gradient), crop.attention)
+        (gradient,) = torch.autograd.grad(loss.sum(), crop.pooled, retain_graph=True)
+        return fit_cam(activation_map(crop.map.detach(), gradient), crop.attention, self.options.cam_temperature)
+
+    def follow_guide(self, student: Tensor, answer: Tensor | None) -> Guidance:
+        """Gate and distillation over every set of prototypes; contrast follows the mean of their entropies."""
+        if answer is None:
+            ones = torch.ones(len(student), device=student.device)
+            return Guidance(ones, student.new_zeros(()), ones, {})
+        parts = {name: self.follow_prototypes(student, answer, some) for name, some in self.guide.prototypes.items()}
+        entropy = torch.stack([part.entropy for part in parts.values()]).mean(dim=0)
+        distill = torch.stack([part.distill for part in parts.values()]).sum()
+        keys = next(iter(parts.values())).stats
+        stats = {key: torch.stack([part.stats[key] for part in parts.values()]).mean() for key in keys}
+        if len(parts) > 1:
+            stats |= {f"distill_{name}": part.distill.detach() for name, part in parts.items()}
+            stats |= {f"entropy_{name}": part.entropy.mean() for name, part in parts.items()}
+        return Guidance(adaptive_gate(entropy).contrast, distill, entropy, stats)
+
+    def follow_prototypes(self, student: Tensor, answer: Tensor, prototypes: Prototypes) -> Guidance:
+        """Gate and distillation over one set of prototypes, from unit rows [B, D] of student and teacher."""
+        options, rows = self.options, prototypes.rows
+        settings = {"temperature": prototypes.temperature, "log_of_softmax": options.log_of_softmax}
+        teacher = prototype_log_probabilities(answer, rows, **settings)
+        pupil = prototype_log_probabilities(student, rows, **settings)
+        entropy = normalised_entropy(teacher, options.entropy_classes)
+        gate = adaptive_gate(entropy)
+        loss = gate.distill * kl_divergence(teacher, pupil)
+        summed = loss.sum() if options.distill_sum else options.reference_batch * loss.mean()
+        agree = (pupil.argmax(dim=1) == teacher.argmax(dim=1)).float().mean()
+        top1 = teacher.amax(dim=1).exp().mean()
+        stats = {"entropy": entropy.mean(), "gate": gate.distill.mean(), "teacher_top1": top1, "agreement": agree}
+        return Guidance(gate.contrast, options.beta / len(rows) * summed, entropy, stats)
+
+    def describe(self, terms: list[Contrast], fit: CamFit) -> dict[str, Tensor]:
+        """Numbers worth logging: InfoNCE before the gate, positives, own-image mass, entropy of the CAM target."""
+        stats = {f"nce{n}": term.loss.detach().mean() for n, term in enumerate(terms, 1)}
+        stats["positive"] = torch.stack([term.positive for term in terms]).mean()
+        stats["self_mass"] = torch.stack([term.self_mass for term in terms]).mean()
+        stats["cam_entropy"] = (fit.target_entropy * fit.valid).sum() / fit.valid.sum().clamp_min(1)
+        stats["cam_valid"] = fit.valid.float().mean()
+        stats["queue"] = self.queue1.filled()
+        return stats
+
+    def after_step(self, clock: Clock) -> None:
+        """As MoCo's, but six passes have moved the key encoder already."""
+        if self.options.six_passes:
+            self.enqueue_pending()
+        else:
+            super().after_step(clock)
