@@ -1,0 +1,185 @@
+"""Features of a whole image set: computed once, placed by image index, kept on disk under the hash of all they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from datasets.images import ImageSet
+from datasets.loader import Batch, make_loader
+from datasets.multi_context import Crops, ViewSet
+from datasets.samplers import Draw, SequentialBatches
+from datasets.views import View
+from engine import distributed
+from engine.precision import autocast
+
+Outputs = Callable[[Tensor], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Feature tensors by name, float32 [N, D] each, in the order of the image set; labels int64 [N] (-1 = none).
+
+    `images_per_second` is that of the extraction, also when the tensors came from the cache (`cached`).
+    """
+
+    tensors: dict[str, Tensor]
+    labels: Tensor
+    keys: list[str]
+    images_per_second: float
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class _Epoch:
+    """Every image of this rank once, in order, drawn for a given epoch."""
+
+    batches: SequentialBatches
+    epoch: int
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        for batch in self.batches:
+            yield [Draw(draw.index, self.epoch) for draw in batch]
+
+
+def extract(
+    outputs: Outputs,
+    images: ImageSet,
+    view: View,
+    *,
+    crops: Crops | None = None,
+    batch_size: int = 64,
+    workers: int = 0,
+    device: torch.device | str = "cpu",
+    precision: str = "fp32",
+    seed: int = 0,
+    epoch: int = 0,
+    crop_bottom: int = 0,
+    cache: Path | None = None,
+    cache_key: str = "",
+    bar: tqdm | None = None,
+) -> Features:
+    """`outputs` of every image of the set in one view; several ranks share the work and all get the whole answer.
+
+    `outputs` maps uint8 [B, 3, H, W] to tensors [B, D] and must be in eval mode, so that neither order nor batch size
+    matters. `cache` is a folder; `cache_key` says which network this is (the fingerprint of its weights). A random view is a
+    function of (seed, epoch, image). Raises DataError for images or crops that cannot be read.
+    """
+    dataset = ViewSet(images, {"view": view}, crops=crops, seed=seed, crop_bottom=crop_bottom)
+    facts = {"weights": cache_key, "view": asdict(view), "precision": precision, "crop_bottom": crop_bottom,
+             "draw": [seed, epoch], "images": _identify(images, crops if view.source == "crop" else None)}
+    path = _cache_path(cache, facts)
+    found = distributed.broadcast_object(path is not None and _is_readable(path))
+    if found:
+        return _read_cache(path, images)
+    share = _Epoch(SequentialBatches(len(images), batch_size, rank=distributed.rank(), world=distributed.world()), epoch)
+    start = time.perf_counter()
+    shown = bar if bar is not None else _make_bar(images)
+    rows, index = _run(outputs, make_loader(dataset, share, workers=workers), torch.device(device), precision, shown)
+    if bar is None:
+        shown.close()
+    tensors = _scatter(rows, index, len(images))
+    features = Features(tensors, images.labels, _keys(images), len(images) / (time.perf_counter() - start))
+    if path is not None and distributed.is_main():
+        _write_cache(path, features)
+    distributed.barrier()
+    return features
+
+
+def _make_bar(images: ImageSet) -> tqdm:
+    return tqdm(total=len(images), unit="img", desc=f"features of {images.split}", file=sys.stderr,
+                disable=not distributed.is_main(), mininterval=0.5)
+
+
+@torch.no_grad()
+def _run(
+    outputs: Outputs, batches: Iterator[Batch], device: torch.device, precision: str, bar: tqdm
+) -> tuple[dict[str, Tensor], Tensor]:
+    """This rank's outputs, in the order they were computed, and the image index of every row."""
+    parts: dict[str, list[Tensor]] = {}
+    indices = []
+    for batch in batches:
+        pixels = batch.views["view"].to(device, memory_format=torch.channels_last, non_blocking=True)
+        with autocast(device, precision):
+            answer = outputs(pixels)
+        for name, value in answer.items():
+            parts.setdefault(name, []).append(value.detach().float().cpu())
+        indices.append(batch.index)
+        bar.update(len(batch) * distributed.world())
+    return {name: torch.cat(values) for name, values in parts.items()}, torch.cat(indices or [torch.empty(0).long()])
+
+
+def _scatter(rows: dict[str, Tensor], index: Tensor, count: int) -> dict[str, Tensor]:
+    """Rows of all ranks at their image's place: [N, D]. Raises RuntimeError when an image has no row."""
+    shares = distributed.gather_objects((rows, index))
+    seen = torch.cat([share_index for _, share_index in shares])
+    if not torch.equal(seen.sort().values, torch.arange(count)):
+        raise RuntimeError(f"{len(seen.unique())} of {count} images have features, in {len(seen)} rows")
+    names = next(share_rows for share_rows, share_index in shares if len(share_index))
+    tensors = {}
+    for name in names:
+        values = torch.cat([share_rows[name] for share_rows, share_index in shares if len(share_index)])
+        tensors[name] = torch.empty_like(values).index_copy_(0, seen, values)
+    return tensors
+
+
+def _keys(images: ImageSet) -> list[str]:
+    return [sample.key for sample in images.samples]
+
+
+def _identify(images: ImageSet, crops: Crops | None) -> str:
+    """A hash of the names, sizes and times of the files (and the boxes) that the features are made of."""
+    digest = hashlib.sha256(images.fingerprint().encode())
+    by_file = crops is not None and crops.boxes is None
+    for sample in images.samples:
+        status = os.stat(crops.root / sample.key if by_file else sample.path)
+        digest.update(f"{status.st_size}/{status.st_mtime_ns}\n".encode())
+        if crops is not None and crops.boxes is not None:
+            digest.update(repr(crops.boxes[sample.key]).encode())
+    return digest.hexdigest()
+
+
+def _cache_path(cache: Path | None, facts: dict[str, object]) -> Path | None:
+    if cache is None:
+        return None
+    return Path(cache) / f"features-{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]}.safetensors"
+
+
+def _is_readable(path: Path) -> bool:
+    """False also for a file that was cut short: it is then computed anew and replaced."""
+    try:
+        with safe_open(path, "pt") as file:
+            return len(list(file.keys())) > 0
+    except (OSError, SafetensorError):
+        return False
+
+
+def _read_cache(path: Path, images: ImageSet) -> Features:
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        speed = float((file.metadata() or {})["images_per_second"])
+    return Features(tensors, images.labels, _keys(images), speed, cached=True)
+
+
+def _write_cache(path: Path, features: Features) -> None:
+    """Written beside its place and moved there, so that nobody reads half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    contiguous = {name: value.contiguous() for name, value in features.tensors.items()}
+    save_file(contiguous, draft, metadata={"images_per_second": repr(features.images_per_second)})
+    os.replace(draft, path)
