@@ -65,7 +65,7 @@ def drop_classifier(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -
 def recognise(state: Mapping[str, Tensor]) -> str:
     """A guess, in words, at the architecture that a state dict belongs to."""
     if any(name.startswith("visual.") for name in state):
-        return "a CLIP model (use it as a teacher)"
+        return f"a CLIP model with {_name_clip_tower(state)} (a teacher, not a student)"
     if any(name.startswith("_conv_stem.") for name in state):
         return f"EfficientNet in efficientnet_pytorch's names with {_count(state, '_blocks')} blocks"
     if "layer4.0.conv1.weight" in state:
@@ -120,6 +120,13 @@ def _under(state: State, prefix: str) -> State | None:
 def _count(state: Mapping[str, Tensor], folder: str) -> int:
     """How many numbered parts a state dict has under a name."""
     return len({name.split(".")[1] for name in state if name.startswith(f"{folder}.")})
+
+
+def _name_clip_tower(state: Mapping[str, Tensor]) -> str:
+    stem = state.get("visual.conv1.weight")
+    if "visual.class_embedding" not in state or stem is None:
+        return "an image tower that is no plain ViT"
+    return f"a ViT image tower of width {stem.shape[0]} and patch {stem.shape[-1]}"
 
 
 def _name_resnet(blocks: list[int], bottleneck: bool) -> str:

@@ -1,0 +1,137 @@
+"""Prototypes without class names: a feature space, k-means centroids in it, and a temperature for their softmax.
+
+Everything is float32 and a function of the features and the seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor
+from torch.nn import functional as F
+
+MAX_DIM = 512
+COLDEST, HOTTEST = 1e-5, 1e3  # the range in which a temperature is looked for
+
+
+@dataclass(frozen=True)
+class Space:
+    """A centred, reduced feature space: `mean` [F] and `components` [D, F], rows by falling variance.
+
+    Rows are orthonormal, times the weight of its part in every column (see `fit_space`).
+    """
+
+    mean: Tensor
+    components: Tensor
+
+    @property
+    def dim(self) -> int:
+        """The number of coordinates, D."""
+        return self.components.shape[0]
+
+    def project(self, features: Tensor) -> Tensor:
+        """Features [..., F] -> unit rows [..., D], float32."""
+        mean, components = self.mean.to(features.device), self.components.to(features.device)
+        return F.normalize((features.float() - mean) @ components.T, dim=-1)
+
+    def to(self, device: str | torch.device) -> Space:
+        """The same space on another device."""
+        return Space(self.mean.to(device), self.components.to(device))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps; `Space(**state)` is the way back."""
+        return {"mean": self.mean, "components": self.components}
+
+
+def fit_space(features: Tensor, dim: int | None = None, *, parts: Sequence[int] = ()) -> Space:
+    """Centre and PCA of features [N, F]; `dim` None means min(512, N - 1, F).
+
+    `parts` are the widths of the features of a committee's members: each part is centred and divided by its mean norm
+    first, so that every member has a say whatever its scale. Signs are fixed (largest entry of a component is
+    positive), so the space does not depend on the solver. Raises ValueError when `dim` directions do not exist.
+    """
+    count, width = features.shape
+    most = min(count - 1, width)
+    dim = min(MAX_DIM, most) if dim is None else dim
+    if not 1 <= dim <= most:
+        raise ValueError(f"{count} features of width {width} span at most {max(most, 0)} directions, {dim} were asked for")
+    exact = features.double()
+    mean = exact.mean(0)
+    scale = _balance(exact - mean, parts)
+    directions = _principal_directions((exact - mean) * scale, dim)
+    peaks = directions.gather(1, directions.abs().argmax(1, keepdim=True))
+    return Space(mean.float(), (directions * peaks.sign() * scale).float())
+
+
+def kmeans_prototypes(features: Tensor, count: int, seed: int = 0) -> Tensor:
+    """k-means centroids of unit rows [N, D] as unit rows [count, D], float32. Raises ValueError for count not in 1..N."""
+    if not 1 <= count <= len(features):
+        raise ValueError(f"{count} prototypes asked of {len(features)} images; give 1 to {len(features)}")
+    model = KMeans(count, n_init=1, max_iter=50, random_state=seed, algorithm="lloyd")
+    centres = model.fit(features.float().cpu().numpy()).cluster_centers_
+    return F.normalize(torch.from_numpy(centres).float(), dim=1).to(features.device)
+
+
+def default_prototype_count(images: int) -> int:
+    """An eighth of the images, within 16 and 1024, and never more than there are."""
+    return min(max(16, min(images // 8, 1024)), images)
+
+
+def mean_entropy(features: Tensor, prototypes: Tensor, temperature: float) -> float:
+    """Mean over rows of the entropy of softmax(features prototypes^T / temperature), divided by log M: in [0, 1]."""
+    entropies = [_entropy(chunk.double() @ prototypes.double().T / temperature) for chunk in features.split(4096)]
+    return float(torch.cat(entropies).mean() / math.log(len(prototypes)))
+
+
+def temperature_for_entropy(
+    features: Tensor, prototypes: Tensor, target: float = 0.5, *, tolerance: float = 1e-4
+) -> float:
+    """The temperature at which `mean_entropy` of unit rows [N, D] to prototypes [M, D] is `target`, by bisection.
+
+    Entropy grows with temperature, so the answer is unique. Raises ValueError when no temperature reaches the target.
+    """
+    if len(prototypes) < 2:
+        raise ValueError("a temperature needs at least 2 prototypes: the entropy over one is always 0")
+    low, high = math.log(COLDEST), math.log(HOTTEST)
+    reachable = [mean_entropy(features, prototypes, math.exp(end)) for end in (low, high)]
+    if not reachable[0] <= target <= reachable[1]:
+        raise ValueError(
+            f"no temperature gives a mean normalised entropy of {target}: it runs from {reachable[0]:.4f} to "
+            f"{reachable[1]:.4f} here. Set --target-entropy in between, or check for duplicate images or prototypes"
+        )
+    for _ in range(60):
+        middle = (low + high) / 2
+        reached = mean_entropy(features, prototypes, math.exp(middle))
+        if abs(reached - target) < tolerance:
+            break
+        low, high = (middle, high) if reached < target else (low, middle)
+    return math.exp(middle)
+
+
+def _balance(centred: Tensor, parts: Sequence[int]) -> Tensor:
+    """A factor per column [F] that gives every part a mean norm of 1; ones when there are fewer than two parts."""
+    if len(parts) < 2:
+        return torch.ones_like(centred[0])
+    if sum(parts) != centred.shape[1]:
+        raise ValueError(f"parts of widths {list(parts)} do not add up to features of width {centred.shape[1]}")
+    norms = [part.norm(dim=1).mean().clamp_min(1e-12) for part in centred.split(list(parts), dim=1)]
+    return torch.cat([(1 / norm).expand(width) for norm, width in zip(norms, parts, strict=True)])
+
+
+def _principal_directions(centred: Tensor, dim: int) -> Tensor:
+    """Top eigenvectors [dim, F] of the covariance, through the smaller of the two Gram matrices."""
+    count, width = centred.shape
+    if width <= count:
+        _, vectors = torch.linalg.eigh(centred.T @ centred)
+        return vectors.flip(1)[:, :dim].T.contiguous()
+    _, vectors = torch.linalg.eigh(centred @ centred.T)
+    return F.normalize(vectors.flip(1)[:, :dim].T @ centred, dim=1)
+
+
+def _entropy(logits: Tensor) -> Tensor:
+    log_p = logits.log_softmax(-1)
+    return -(log_p.exp() * log_p).sum(-1)
