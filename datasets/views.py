@@ -12,6 +12,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from datasets.colour import FastColorJitter
+
 BILINEAR = v2.InterpolationMode.BILINEAR
 BICUBIC = v2.InterpolationMode.BICUBIC
 
@@ -58,7 +60,7 @@ def mocov2_steps(size: int) -> list[v2.Transform]:
     """MoCo v2's augmentation (Chen et al., arXiv 2003.04297)."""
     return [
         v2.RandomResizedCrop(size, scale=(0.2, 1.0), interpolation=BILINEAR),
-        v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
+        v2.RandomApply([FastColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
         v2.RandomGrayscale(p=0.2),
         v2.RandomApply([GaussianBlur((0.1, 2.0))], p=0.5),
         v2.RandomHorizontalFlip(p=0.5),
@@ -90,7 +92,7 @@ def small_steps(size: int) -> list[v2.Transform]:
     """MoCo v2's augmentation without blur and with larger crops, for photos of a few dozen pixels."""
     return [
         v2.RandomResizedCrop(size, scale=(0.4, 1.0), interpolation=BILINEAR),
-        v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
+        v2.RandomApply([FastColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
         v2.RandomGrayscale(p=0.2),
         v2.RandomHorizontalFlip(p=0.5),
     ]
