@@ -7,10 +7,12 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from datasets.images import DataError
 from models.weights import WeightsError
 
+Result = TypeVar("Result")
 IGNORED = ("--world-size", "--port", "--dist-url", "--dist-backend", "--rank", "--gpu", "--multiprocessing-distributed")
 
 
@@ -78,11 +80,11 @@ def warn_ignored(args: argparse.Namespace) -> None:
         print(f"note: {', '.join(given)} ignored; torchrun's environment decides about processes", file=sys.stderr)
 
 
-def add_data(parser: Parser, *, crops: bool = True) -> argparse._ArgumentGroup:
+def add_data(parser: Parser, *, crops: bool = True, root_required: bool = True) -> argparse._ArgumentGroup:
     """Where the photographs are and how they are read."""
     group = parser.add_argument_group("data")
     group.add_argument("-t", "--task", default="custom", help="name of the data set; picks crop folder and policies")
-    group.add_argument("--root", required=True, metavar="DIR",
+    group.add_argument("--root", required=root_required, metavar="DIR",
                        help="train/test folders, a raw CUB or FGVC tree, a flat folder, a CSV list, or a crop folder")
     if crops:
         group.add_argument("--crop-root", metavar="DIR", default="auto",
@@ -135,6 +137,25 @@ def refuse(problems: Sequence[str]) -> None:
     if problems:
         head = "cannot start" if len(problems) == 1 else f"cannot start, {len(problems)} problems"
         raise ConfigError(head + ":\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+class Problems:
+    """Collects what the user has to mend, so that one message names all of it before any work is done."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def attempt(self, work: Callable[[], Result]) -> Result | None:
+        """The result of `work`, or None and a problem more."""
+        try:
+            return work()
+        except (ConfigError, DataError, WeightsError) as error:
+            self.lines.append(str(error))
+            return None
+
+    def refuse(self) -> None:
+        """Raise ConfigError if there are any problems."""
+        refuse(self.lines)
 
 
 def exit_cleanly(main: Callable[[], None]) -> None:

@@ -1,0 +1,122 @@
+"""Checkpoints that survive a kill: written beside, flushed, renamed; the one before is kept."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.args import ConfigError, StopTraining
+from methods.method import Method
+
+CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.prev.pt"
+
+
+def write_atomically(path: Path, write: Callable[[Path], None], keep: Path | None = None) -> None:
+    """Write with `write(temporary)`, flush to disk, and rename to `path`; the old file moves to `keep` if given.
+
+    Raises StopTraining when the disk refuses; what was there before stays whole.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(temporary)
+        flush(temporary)
+        if keep is not None and path.exists():
+            os.replace(path, keep)
+        os.replace(temporary, path)
+        flush(path.parent)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        remedy = "make room on that disk (or fix its rights) and start again with --resume"
+        raise StopTraining(f"could not write {path}: {error}. Files written before are untouched; {remedy}") from error
+
+
+def flush(path: Path) -> None:
+    """Ask the system to put a file or folder on the disk now."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def save(folder: Path, state: dict[str, object]) -> None:
+    """Save a resume state in `folder`; the previous one stays beside it until the next save."""
+    write_atomically(folder / CURRENT, lambda path: torch.save(state, path), keep=folder / PREVIOUS)
+
+
+def load(source: Path) -> dict[str, object]:
+    """The newest whole resume state of a folder (or of one file).
+
+    A truncated file is named loudly and the previous one taken; raises ConfigError when none is whole.
+    """
+    files = [source / CURRENT, source / PREVIOUS] if source.is_dir() else [source]
+    broken = []
+    for file in files:
+        if not file.exists():
+            continue
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged archive
+            broken.append(f"{file} is damaged ({type(error).__name__})")
+            continue
+        if broken:
+            print(f"WARNING: {'; '.join(broken)}; going on from {file}", file=sys.stderr)
+        return state
+    found = "; ".join(broken) if broken else f"no checkpoint in {source}"
+    raise ConfigError(f"cannot resume: {found}. Leave --resume out to start anew, or give another folder or file")
+
+
+def exists(folder: Path) -> bool:
+    """True when there is something to resume."""
+    return (folder / CURRENT).exists() or (folder / PREVIOUS).exists()
+
+
+def rng_state() -> dict[str, object]:
+    """The state of Python's, NumPy's and torch's generators as plain tensors and numbers."""
+    version, words, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state()
+    state = {
+        "python": [version, list(words), gauss],
+        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_rng_state(state: dict[str, object]) -> None:
+    """Put every generator back to where `rng_state` found it."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def trained_state(method: Method) -> dict[str, Tensor]:
+    """The method's state without its frozen parts."""
+    return {name: value for name, value in method.state_dict().items() if not name.startswith(frozen_prefixes(method))}
+
+
+def load_trained_state(method: Method, state: dict[str, Tensor]) -> None:
+    """Put a state back; anything missing beyond the frozen parts, or left over, is an error."""
+    missing, unexpected = method.load_state_dict(state, strict=False)
+    missing = [name for name in missing if not name.startswith(frozen_prefixes(method))]
+    if missing or unexpected:
+        raise StopTraining(f"the checkpoint belongs to another method or architecture: missing {missing[:5]}, "
+                           f"left over {unexpected[:5]}. Resume with the flags of args.json")
+
+
+def frozen_prefixes(method: Method) -> tuple[str, ...]:
+    """Prefixes of state names that never learn."""
+    return tuple(f"{name}." for name in method.frozen)

@@ -1,0 +1,49 @@
+"""The training curves of a run as one picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+TERMS = ("total", "loss1", "loss2", "loss3", "loss", "cam", "distill", "distill_text", "distill_image", "cosine")
+
+
+def read_log(path: Path) -> list[dict[str, object]]:
+    """The lines of a log.jsonl; a half-written last line is left out."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+def draw_curves(log: Path, picture: Path) -> None:
+    """Loss terms, gate and entropy, and monitors over epochs from `log` (log.jsonl) into `picture` (PNG)."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    epochs = [row for row in read_log(log) if row["kind"] == "epoch"]
+    names = sorted({name for row in epochs for name, value in row.items() if isinstance(value, (int, float))})
+    panels = {
+        "loss terms": [name for name in TERMS if name in names],
+        "teacher and queue (shares)": [n for n in names if n in ("entropy", "gate", "self_mass", "cam_entropy", "queue_filled")],
+        "kNN on the training split": [name for name in names if name.startswith("knn_")],
+        "spread of features (0 = collapsed)": [name for name in names if name.startswith("spread_")],
+    }
+    shown = {title: lines for title, lines in panels.items() if lines}
+    figure, axes = pyplot.subplots(1, max(len(shown), 1), figsize=(4.6 * max(len(shown), 1), 3.6), squeeze=False)
+    for axis, (title, lines) in zip(axes[0], shown.items()):
+        for name in lines:
+            points = [(row["epoch"] + 1, row[name]) for row in epochs if row.get(name) is not None]
+            axis.plot(*zip(*points), label=name, marker="o" if len(points) < 12 else None, markersize=3)
+        axis.set(title=title, xlabel="epoch")
+        axis.grid(alpha=0.25)
+        axis.legend(fontsize=8, frameon=False)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(picture, dpi=110)
+    pyplot.close(figure)

@@ -1,0 +1,130 @@
+"""What stands before the first step of LEAD: the teacher's answers, prototypes, and their temperature.
+
+A continued run takes all of it from its checkpoint and asks no teacher for what it knows already.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from datasets.images import ImageSet
+from datasets.multi_context import Crops
+from datasets.views import View
+from engine import distributed
+from engine.args import ConfigError
+from engine.evaluate.features import extract
+from engine.prepare import count_workers
+from models.guide import BankGuide, Guide, LiveGuide, Prototypes
+from models.prototypes import (
+    Space,
+    default_prototype_count,
+    fit_space,
+    kmeans_prototypes,
+    mean_entropy,
+    temperature_for_entropy,
+)
+from models.teachers import FrozenTeacher, build_teacher, read_text_tensor
+
+TEXT_TEMPERATURE = 0.02
+
+
+def build_guide(
+    args: argparse.Namespace, images: ImageSet, crops: Crops | None, device: torch.device,
+    saved: Mapping[str, object] | None,
+) -> Guide:
+    """LEAD's guide as the flags ask for it, or as the checkpoint `saved` remembers it."""
+    if saved is not None:
+        return restore_guide(args, saved["method"], device)
+    teacher = make_teacher(args, device)
+    if args.teacher == "clip":
+        return guide_by_text(args, teacher, images, crops, device)
+    return guide_by_images(args, teacher, images, crops, device)
+
+
+def restore_guide(args: argparse.Namespace, state: Mapping[str, Tensor], device: torch.device) -> Guide:
+    """The guide whose tensors lie in a method's state dict; a live one gets its frozen teacher again."""
+    own = {name.removeprefix("guide."): value for name, value in state.items() if name.startswith("guide.")}
+    names = sorted({name.split(".")[1] for name in own if name.startswith("prototypes.")})
+    prototypes = {name: Prototypes(own[f"prototypes.{name}.rows"], float(own[f"prototypes.{name}.temperature"]))
+                  for name in names}
+    if "bank" in own:
+        return BankGuide(own["bank"], prototypes)
+    space = Space(own["mean"], own["components"]) if "components" in own else None
+    return LiveGuide(make_teacher(args, device), prototypes, space)
+
+
+def make_teacher(args: argparse.Namespace, device: torch.device) -> FrozenTeacher:
+    """The frozen teacher. Answers that are kept are taken in float32, so that two machines keep the same ones."""
+    kept = args.teacher_view == "clean" and args.teacher != "clip"
+    return build_teacher(args.teacher, weights=args.teacher_weights, clip_arch=args.teacher_arch,
+                         norm=args.teacher_norm, size=args.teacher_size or None, device=device,
+                         precision="fp32" if kept else "auto")
+
+
+def guide_by_text(
+    args: argparse.Namespace, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
+) -> Guide:
+    """CLIP and class descriptions; with `--prototypes both` also centroids of CLIP's own image features."""
+    rows = read_text_tensor(args.text_load, rows=args.num_classes or None, width=teacher.dim)
+    prototypes = {"text": Prototypes(rows, args.temperature or TEXT_TEMPERATURE)}
+    clean, both = args.teacher_view == "clean", args.prototypes == "both"
+    if not (clean or both):
+        return LiveGuide(teacher, prototypes)
+    answers = F.normalize(ask(args, teacher, images, crops, device), dim=1)
+    if both:
+        prototypes["image"] = cluster(args, answers)
+    return BankGuide(answers, prototypes) if clean else LiveGuide(teacher, prototypes)
+
+
+def guide_by_images(
+    args: argparse.Namespace, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
+) -> Guide:
+    """The vocabulary-free mode: an image teacher, centroids of its features in a space that is fitted to them."""
+    features = ask(args, teacher, images, crops, device)
+    space = fit_space(features, args.moco_dim, parts=teacher.widths)
+    answers = space.project(features)
+    prototypes = {"image": cluster(args, answers)}
+    return BankGuide(answers, prototypes) if args.teacher_view == "clean" else LiveGuide(teacher, prototypes, space)
+
+
+def ask(
+    args: argparse.Namespace, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
+) -> Tensor:
+    """The teacher's answer for each image's clean crop [N, F], kept on disk under `--cache`."""
+    view = View("crop" if crops is not None else "full", "eval", teacher.size)
+    key = f"{teacher.fingerprint()}/{args.teacher}/{teacher.precision}/{args.teacher_norm}/{args.teacher_size}"
+    found = extract(lambda pixels: {"teacher": teacher.encode(pixels)}, images, view, crops=crops, device=device,
+                    workers=count_workers(args.num_workers), crop_bottom=args.crop_bottom,
+                    cache=Path(args.cache) if args.cache != "none" else None, cache_key=key)
+    if distributed.is_main():
+        print(f"teacher {args.teacher}: {len(images)} images at {teacher.size} px, {found.images_per_second:.1f} images/s"
+              + (" (remembered)" if found.cached else ""))
+    return found.tensors["teacher"]
+
+
+def cluster(args: argparse.Namespace, answers: Tensor) -> Prototypes:
+    """k-means prototypes of unit rows [N, D] and the temperature that meets `--target-entropy`."""
+    count = default_prototype_count(len(answers)) if args.prototypes in ("auto", "both") else read_count(args.prototypes)
+    try:
+        rows = kmeans_prototypes(answers, count, args.seed)
+        tau = args.temperature or temperature_for_entropy(answers, rows, args.target_entropy)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if distributed.is_main():
+        print(f"{count} prototypes of width {rows.shape[1]}, temperature {tau:.4f}, "
+              f"mean normalised entropy {mean_entropy(answers, rows, tau):.3f}")
+    return Prototypes(rows, tau)
+
+
+def read_count(text: str) -> int:
+    """The number in `--prototypes M`; raises ConfigError for any other word."""
+    if not text.isdigit() or int(text) < 2:
+        raise ConfigError(f"--prototypes {text} is neither a number above 1 nor auto, text or both "
+                          "(text and both need --teacher clip and --text-load)")
+    return int(text)

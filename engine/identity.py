@@ -1,0 +1,50 @@
+"""What makes a run this run: a continuation must agree with it, and its fingerprint is made of it."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Mapping
+
+import torch
+
+from datasets.images import ImageSet
+from engine import distributed
+from engine.args import refuse
+
+# Flags that may differ between a run and its continuation; everything else must not.
+FREE = {"resume", "results_dir", "num_workers", "device", "threads", "logger", "save_every", "monitor_every", "cache",
+        "skip_bad", "test", "crop_from", "precision", "monitor_images", "root", "crop_root", "accum_steps"}
+
+
+def describe_run(
+    args: argparse.Namespace, images: ImageSet, device: torch.device, saved: Mapping[str, object] | None
+) -> dict[str, object]:
+    """What makes this run this run; a continuation must agree with it and takes its precision from it."""
+    flags = {name: value for name, value in vars(args).items() if name not in FREE}
+    asked = None if args.precision == "auto" else args.precision
+    here = {"flags": json.dumps(flags, sort_keys=True, default=str), "data": images.fingerprint(), "precision": asked,
+            "threads": torch.get_num_threads(), "world": distributed.world(), "accum_steps": args.accum_steps,
+            "device": device.type}
+    return agree(dict(saved["identity"]), here) if saved is not None else here
+
+
+def agree(before: dict[str, object], here: dict[str, object]) -> dict[str, object]:
+    """The identity of a continued run; raises ConfigError for every flag that changed, warns where bits may differ."""
+    old, new = json.loads(before["flags"]), json.loads(here["flags"])
+    changed = [f"--{name.replace('_', '-')} was {old.get(name)} and is {new.get(name)} now"
+               for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    if before["data"] != here["data"]:
+        changed.append("the training images (names or labels) are not those of the first part of the run")
+    refuse([f"{line}; a continued run keeps its settings (see args.json), or choose another --results-dir"
+            for line in changed])
+    for name in ("threads", "world", "accum_steps", "device"):
+        if before[name] != here[name] and distributed.is_main():
+            print(f"warning: {name} was {before[name]} and is {here[name]} now; the run goes on, but not bit for bit")
+    return {**before, **{name: here[name] for name in ("threads", "world", "accum_steps", "device")}}
+
+
+def hash_flags(flags: str) -> str:
+    """sha256 of the resolved flags."""
+    return hashlib.sha256(flags.encode()).hexdigest()

@@ -1,0 +1,103 @@
+"""What a run says: one JSON line a step and an epoch, a progress bar, TensorBoard and W&B where asked and installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+
+class Meter:
+    """Running means of named numbers, kept in the checkpoint so that a resumed epoch logs what a whole one would."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, values: dict[str, float]) -> None:
+        """Count one observation of each value."""
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, float]:
+        """The mean of each name so far."""
+        return {name: total / self.counts[name] for name, total in self.sums.items()}
+
+    def state_dict(self) -> dict[str, dict]:
+        """Sums and counts."""
+        return {"sums": dict(self.sums), "counts": dict(self.counts)}
+
+    def load_state_dict(self, state: dict[str, dict]) -> None:
+        """Take sums and counts back."""
+        self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
+
+
+class Logger:
+    """Writes `log.jsonl` always; `sinks` adds "tensorboard" or "wandb" (whose key comes from its own environment only).
+
+    A logger that is not `active` (ranks above 0) does nothing. Raises ValueError for a sink that is not installed.
+    """
+
+    def __init__(self, folder: Path, *, sinks: tuple[str, ...] = (), active: bool = True, name: str = "run") -> None:
+        self.active = active
+        self.path = folder / "log.jsonl"
+        self.sinks = [open_sink(sink, folder, name) for sink in sinks] if active else []
+        self.file = None
+
+    def start(self, position: int = 0) -> None:
+        """Open the log, cut back to `position` bytes: what a killed run wrote after its checkpoint is taken away."""
+        if self.active:
+            self.file = open(self.path, "a+", encoding="utf-8")
+            self.file.truncate(position)
+
+    def write(self, kind: str, row: dict[str, object]) -> None:
+        """Add one line; numbers that JSON has no word for are written as null."""
+        if self.file is None:
+            return
+        safe = {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+        self.file.write(json.dumps({"kind": kind, **safe}) + "\n")
+        self.file.flush()
+        numbers = {key: value for key, value in safe.items() if isinstance(value, (int, float)) and key != "step"}
+        for sink in self.sinks:
+            sink(kind, numbers, int(row.get("step", 0)))
+
+    def position(self) -> int:
+        """Size of the log in bytes, on the disk."""
+        if self.file is None:
+            return 0
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        return self.path.stat().st_size
+
+    def close(self) -> None:
+        """Close the log."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+
+def open_sink(sink: str, folder: Path, name: str):
+    """A function (kind, numbers, step) that forwards to TensorBoard or W&B."""
+    if importlib.util.find_spec(sink) is None:
+        raise ValueError(f"--logger {sink}: the package is not installed; `pip install {sink}` or leave it out")
+    if sink == "tensorboard":
+        from torch.utils.tensorboard import SummaryWriter
+
+        writer = SummaryWriter(folder / "tensorboard")
+        return lambda kind, row, step: [writer.add_scalar(f"{kind}/{key}", value, step) for key, value in row.items()]
+    import wandb
+
+    run = wandb.init(project="plumage", name=name, dir=folder)
+    return lambda kind, row, step: run.log({f"{kind}/{key}": value for key, value in row.items()}, step=step)
+
+
+def progress(total: int, *, initial: int, text: str, active: bool) -> tqdm:
+    """A bar over the images of an epoch: rate and time to go come with it; silent on other ranks."""
+    return tqdm(total=total, initial=initial, desc=text, unit="img", disable=not active, file=sys.stderr,
+                mininterval=1.0, dynamic_ncols=True)

@@ -1,0 +1,92 @@
+"""The photographs of a run, checked before hours are spent: they exist, they decode, they have crops, they suffice."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+from datasets.images import DataError, ImageSet, find_undecodable, scan, without
+from datasets.multi_context import Crops
+from engine import distributed
+from models.weights import WeightsError, find_weights
+
+SHOWN = 10
+
+
+def load_images(root: str, split: str, *, skip_bad: bool, workers: int = 0) -> ImageSet:
+    """The images of a split that decode; raises DataError naming those that do not, unless `skip_bad`.
+
+    With several processes the main one looks and the others are told.
+    """
+    images = scan(root, split)
+    bad = distributed.broadcast_object(find_undecodable(images, workers) if distributed.is_main() else None)
+    if not bad:
+        return images
+    listing = "\n".join(f"  {key}: {reason}" for key, reason in sorted(bad.items())[:SHOWN])
+    more = f"\n  (+{len(bad) - SHOWN} more)" if len(bad) > SHOWN else ""
+    if not skip_bad:
+        raise DataError(f"{len(bad)} of {len(images)} images do not decode:\n{listing}{more}\n"
+                        "Replace or remove them, or leave them out with --skip-bad")
+    if distributed.is_main():
+        print(f"leaving out {len(bad)} of {len(images)} images that do not decode:\n{listing}{more}")
+    return without(images, bad.keys())
+
+
+def crop_folder(args: argparse.Namespace) -> Path | None:
+    """The folder that `--crop-root` means; None when whole images stand in for crops."""
+    if args.crop_root == "none":
+        return None
+    if args.crop_root == "auto":
+        return Path("DDT/crop_dataset") / f"{args.task}_crop"
+    return Path(args.crop_root)
+
+
+def open_crops(args: argparse.Namespace, images: ImageSet | None) -> Crops | None:
+    """The crops of a run; raises DataError with the command that makes them when some or all are missing."""
+    folder = crop_folder(args)
+    if folder is None:
+        return None
+    command = f"./run_ddt.sh {args.task} {args.root} WEIGHTS {args.device}"
+    if not folder.exists():
+        raise DataError(f"no crops at {folder}. Make them with `{command}`, name another folder with --crop-root, or "
+                        "work on whole images with --crop-root none")
+    crops = Crops.open(folder, prefer=args.crop_from)
+    absent = crops.missing(images) if images is not None else []
+    if absent:
+        shown = ", ".join(absent[:SHOWN]) + (f" (+{len(absent) - SHOWN} more)" if len(absent) > SHOWN else "")
+        raise DataError(f"{folder}: {len(absent)} of {len(images)} images have no crop: {shown}. Go on with `{command}`")
+    return crops
+
+
+def check_sources(args: argparse.Namespace) -> None:
+    """Raise WeightsError for files of weights or text that are not there, before anything is computed."""
+    teacher = [] if args.method != "lead" or args.teacher_weights is None else args.teacher_weights.split("+")
+    text = [args.text_load] if args.method == "lead" and args.teacher == "clip" else []
+    absent = []
+    for source in (args.pretrained, *teacher, *text):
+        try:
+            if source not in ("none", "hub"):
+                find_weights(source)
+        except WeightsError as error:
+            absent.append(str(error))
+    if absent:
+        raise WeightsError("; ".join(dict.fromkeys(absent)))
+
+
+def count_workers(wanted: int | str) -> int:
+    """Loader processes per rank: what was asked for, or one per core and rank, at most 8."""
+    if wanted != "auto":
+        return int(wanted)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(8, cores // distributed.world()))
+
+
+def need_disk(folder: Path, needed: int) -> list[str]:
+    """A problem line when the disk under `folder` has less than `needed` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free >= needed:
+        return []
+    return [f"{folder}: {free / 1e6:.0f} MB free, but the run's checkpoints need about {needed / 1e6:.0f} MB; "
+            "make room or give another --results-dir"]

@@ -1,0 +1,189 @@
+"""The flags of main_pretrain.py: the public LEAD code's names, ours beside them, and the presets under both."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import torch
+
+from engine.args import (
+    Parser,
+    add_data,
+    add_device,
+    add_ignored,
+    architecture,
+    integer_or_auto,
+    parse_with_presets,
+    refuse,
+    toggle,
+)
+
+# Laid under the user's flags in the order method, preset, recipe.
+PRESETS: dict[str, dict[str, object]] = {
+    "moco": {"moco_t": 0.2, "moco_dim": 128},
+    "seed": {"moco_k": 65536, "schedule_kind": "cosine-epoch", "queue_mask": "none", "teacher_norm": "student",
+             "teacher_view": "augmented", "crop_bottom": 0, "precision": "fp32", "six_passes": True,
+             "early_enqueue": True, "log_of_softmax": True, "entropy_by": "num-classes", "distill_sum": True,
+             "cam": "rows", "attention_normalise": "batch", "shuffle_keys": True},
+    "aircraft": {"crop_bottom": 20},
+    "small": {"optimizer": "adamw", "lr": 1e-3, "wd": 0.05, "backbone_lr_scale": 0.1, "frozen_bn": True,
+              "head_warmup_epochs": 2, "teacher_view": "clean", "cosine_weight": 1.0, "epochs": 20},
+}
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Flags of the command line with presets and automatic values resolved; raises ConfigError with every problem."""
+    args = parse_with_presets(make_parser, PRESETS, argv)
+    if args.device == "auto":
+        args.device = "cuda" if torch.cuda.is_available() else "cpu"
+    if args.crop_bottom == "auto":
+        args.crop_bottom = 20 if args.task == "aircraft" else 0
+    if args.teacher == "auto":
+        args.teacher = "clip" if args.text_load not in (None, "none") else "tf_efficientnet_lite2"
+        if args.teacher != "clip" and args.teacher_weights is None:
+            args.teacher_weights = "package:efficientnet-lite2"
+    refuse(problems(args))
+    return args
+
+
+def problems(args: argparse.Namespace) -> list[str]:
+    """What is wrong with the flags alone, before any file is opened."""
+    found = []
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        found.append(f"--device {args.device}: this machine has no usable CUDA device; use --device cpu")
+    for name in ("epochs", "batch_size", "accum_steps", "size"):
+        if getattr(args, name) < 1:
+            found.append(f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}")
+    for name in ("lr", "moco_t", "temperature"):
+        value = getattr(args, name)
+        if value is not None and value <= 0:
+            found.append(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    if args.teacher == "clip" and args.text_load in (None, "none"):
+        found.append("--teacher clip needs --text-load FILE.pt, the text tensor whose rows are the prototypes; "
+                     "without class names use an image teacher, e.g. --teacher tf_efficientnet_lite2")
+    if args.teacher == "clip" and args.teacher_weights is None:
+        found.append("--teacher clip needs --teacher-weights FILE (CLIP's weights), or `hub` on a machine with internet")
+    return found
+
+
+def make_parser() -> Parser:
+    """The parser of main_pretrain.py, for parsing and for --help."""
+    parser = Parser(prog="main_pretrain.py", description="Pre-train an encoder on unlabelled photographs.")
+    parser.add_argument("--method", choices=("lead", "moco"), default="lead", help="the published system to train")
+    parser.add_argument("--recipe", choices=("default", "seed"), default="default",
+                        help="seed = the public code's arithmetic, step by step; default = the same method without its slips")
+    parser.add_argument("--preset", choices=("none", "bird", "car", "aircraft", "dog", "small"), default="none",
+                        help="a data set's published settings; small = for some hundreds of images and one CPU")
+    parser.add_argument("--results-dir", default="checkpoints/run", metavar="DIR", help="everything the run writes")
+    parser.add_argument("--resume", nargs="?", const="auto", default=None, metavar="PATH",
+                        help="continue a killed run exactly (from --results-dir unless a folder or file is given)")
+    add_data(parser)
+    add_student(parser)
+    add_contrast(parser)
+    add_guidance(parser)
+    add_facts(parser)
+    add_optimisation(parser)
+    add_watching(parser)
+    add_device(parser)
+    add_ignored(parser)
+    return parser
+
+
+def add_student(parser: Parser) -> None:
+    """The network that learns."""
+    group = parser.add_argument_group("student")
+    group.add_argument("-a", "--arch", type=architecture, default="resnet50", help="any timm backbone")
+    group.add_argument("--pretrained", default="none", metavar="WEIGHTS",
+                       help="start weights: a file, package:efficientnet-lite0|1|2, hub, or none")
+    group.add_argument("--size", type=int, default=224, help="pixels of a training view's side")
+    group.add_argument("--num-classes", type=int, default=0, help="rows that the text tensor must have; 0 = any")
+    toggle(group, "--frozen-bn", False, "keep the batch statistics of the start weights")
+    toggle(group, "--sync-bn", True, "batch statistics over all ranks, where there are several on CUDA")
+    toggle(group, "--channels-last", True, "memory format of images and weights")
+
+
+def add_contrast(parser: Parser) -> None:
+    """Queues and keys."""
+    group = parser.add_argument_group("contrast")
+    group.add_argument("--moco-dim", type=int, default=None, help="width of the head; LEAD takes the prototypes'")
+    group.add_argument("--moco-k", type=integer_or_auto, default="auto",
+                       help="queue length; auto = largest power of two that leaves room for a batch of other images")
+    group.add_argument("--moco-m", type=float, default=0.999, help="momentum of the key encoder")
+    group.add_argument("--moco-t", type=float, default=0.27, help="temperature of the contrast")
+    group.add_argument("--moco-source", choices=("full", "crop"), default="full", help="which picture plain MoCo sees")
+    group.add_argument("--queue-mask", choices=("self", "none"), default="self",
+                       help="self = an image's own old keys are not its negatives")
+
+
+def add_guidance(parser: Parser) -> None:
+    """Teacher, prototypes and the weights of the terms."""
+    group = parser.add_argument_group("guidance")
+    group.add_argument("--text-load", default=None, metavar="FILE", help="text tensor [C, D]; none = vocabulary-free")
+    group.add_argument("--teacher", default="auto",
+                       help="clip, a timm name, or A+B (a committee); auto = clip with --text-load, else EfficientNet-Lite2")
+    group.add_argument("--teacher-weights", default=None, metavar="WEIGHTS", help="as --pretrained; A+B for a committee")
+    group.add_argument("--teacher-arch", default="ViT-B-16-quickgelu", help="open_clip's name of the CLIP model")
+    group.add_argument("--teacher-size", type=int, default=0, help="pixels the image teacher sees; 0 = its own")
+    group.add_argument("--teacher-view", choices=("clean", "augmented"), default="augmented",
+                       help="clean = one answer an image, kept on disk; augmented = on the student's view, every step")
+    group.add_argument("--teacher-norm", choices=("own", "student"), default="own", help="mean and std for the teacher")
+    group.add_argument("--prototypes", default="auto", metavar="M",
+                       help="number of k-means prototypes, text, both, or auto = N/8 within 16..1024")
+    group.add_argument("--target-entropy", type=float, default=0.5,
+                       help="mean normalised entropy that sets the vocabulary-free temperature")
+    group.add_argument("--alpha", type=float, default=0.5, help="weight of the contrast")
+    group.add_argument("--beta", type=float, default=20.0, help="weight of the distillation")
+    group.add_argument("--cross-weight", type=float, default=0.1, help="weight of the image-to-crop contrast")
+    group.add_argument("--cam-weight", type=float, default=0.001, help="weight of the CAM term of one image out of 32")
+    group.add_argument("--temperature", type=float, default=None, help="tau of teacher and student; default 0.02 with text")
+    group.add_argument("--cosine-weight", type=float, default=0.0, help="weight of 1 - cos(head, teacher feature)")
+    group.add_argument("--cache", default="cache", metavar="DIR", help="where teacher answers are kept between runs")
+
+
+def add_facts(parser: Parser) -> None:
+    """What the public LEAD code computes and we do not, each alone; `--recipe seed` sets them all."""
+    group = parser.add_argument_group("facts of the public code (all on with --recipe seed)")
+    toggle(group, "--six-passes", False, "encode v1 and v4 twice; move the key encoder before each of three key passes")
+    toggle(group, "--early-enqueue", False, "the third term meets its own key among the negatives")
+    toggle(group, "--log-of-softmax", False, "log(softmax) in place of log_softmax")
+    toggle(group, "--distill-sum", False, "sum the distillation over the local batch")
+    toggle(group, "--shuffle-keys", False, "keys take batch statistics from other ranks' images (ShuffleBN)")
+    group.add_argument("--entropy-by", choices=("prototypes", "num-classes"), default="prototypes",
+                       help="the number whose logarithm divides the teacher's entropy")
+    group.add_argument("--cam", choices=("peak", "rows"), default="peak",
+                       help="peak = target scaled to its peak and detached; rows = softmax within rows, attached")
+    group.add_argument("--attention-normalise", choices=("image", "batch"), default="image",
+                       help="whose minimum and maximum bring attention to [0, 1]")
+
+
+def add_optimisation(parser: Parser) -> None:
+    """Steps and rates."""
+    group = parser.add_argument_group("optimisation")
+    group.add_argument("--epochs", type=int, default=100, help="passes over the training images")
+    group.add_argument("-b", "--batch-size", type=int, default=64, help="images of one step, over all ranks")
+    group.add_argument("--accum-steps", type=int, default=1, help="micro-batches a step is cut into")
+    group.add_argument("--optimizer", choices=("sgd", "adamw"), default="sgd", help="sgd has momentum 0.9")
+    group.add_argument("--lr", "--learning-rate", type=float, default=0.02, help="peak learning rate")
+    group.add_argument("--wd", "--weight-decay", type=float, default=5e-4, help="weight decay")
+    toggle(group, "--cos", True, "fall along a cosine; false = fall at --schedule")
+    group.add_argument("--schedule-kind", choices=("cosine", "cosine-epoch", "step", "constant"), default="cosine",
+                       help="how the rate falls when --cos is true")
+    group.add_argument("--schedule", type=int, nargs="*", default=[120, 160], help="epochs at which the rate falls to a tenth")
+    group.add_argument("--warmup-epochs", type=float, default=0.0, help="linear rise of the rate")
+    group.add_argument("--backbone-lr-scale", type=float, default=1.0, help="the backbone's share of the rate")
+    group.add_argument("--head-warmup-epochs", type=int, default=0, help="epochs in which only head and branch learn")
+    group.add_argument("--clip-grad", type=float, default=0.0, help="largest gradient norm; 0 = any")
+
+
+def add_watching(parser: Parser) -> None:
+    """Monitors, logs, checkpoints."""
+    group = parser.add_argument_group("watching")
+    group.add_argument("--monitor-every", type=int, default=5, help="epochs between monitors; 0 = never")
+    group.add_argument("--monitor-images", type=int, default=2000, help="at most so many training images are monitored")
+    group.add_argument("--knn-k", type=int, default=20, help="neighbours of the kNN monitor")
+    group.add_argument("--knn-t", type=float, default=0.07, help="temperature of the kNN monitor")
+    group.add_argument("--save-every", type=int, default=0, help="steps between checkpoints within an epoch; 0 = epoch ends")
+    group.add_argument("--logger", default="", metavar="NAMES", help="tensorboard, wandb, or both with a comma")
+    toggle(group, "--centre", True, "store the training split's mean features with the encoder")
+    toggle(group, "--test", False, "after training, run retrieval on the test split once")

@@ -1,0 +1,264 @@
+"""The only training loop there is.
+
+schedules -> forward -> check -> backward -> optimiser -> momentum and queues -> log -> checkpoint, one line each.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from datasets.loader import Batch, per_view_seed
+from datasets.samplers import EpochBatches
+from engine import checkpoint, distributed, precision
+from engine.args import StopTraining
+from engine.logger import Logger, Meter, progress
+from engine.schedule import lr_factor
+from methods.method import Clock, LossParts, Method
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, how fast, how often. `batch_size` counts the images of one optimiser step over all ranks."""
+
+    epochs: int
+    batch_size: int
+    accum_steps: int
+    steps_per_epoch: int
+    lr: float
+    schedule: str
+    warmup_epochs: float
+    milestones: tuple[int, ...]
+    clip_grad: float
+    save_every: int
+    monitor_every: int
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+
+class Trainer:
+    """Trains a Method; `fit` may be killed at any moment and a new Trainer given `resume` continues exactly.
+
+    `state` in a checkpoint: method, optimiser, scaler, step, meter, generators of every rank, log position, identity.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        *,
+        optimizer: torch.optim.Optimizer,
+        batches: EpochBatches,
+        loader: Iterable[Batch],
+        plan: Plan,
+        device: torch.device,
+        number_format: str,
+        folder: Path,
+        logger: Logger,
+        monitor: Callable[[Method, int], dict[str, object]],
+        names: list[str],
+        identity: dict[str, object],
+    ) -> None:
+        self.method, self.optimizer, self.plan = method, optimizer, plan
+        self.batches, self.loader = batches, loader
+        self.device, self.number_format, self.folder = device, number_format, folder
+        self.logger, self.monitor, self.names, self.identity = logger, monitor, names, identity
+        self.scaler = precision.scaler(device, number_format)
+        self.meter, self.step, self.log_position = Meter(), 0, 0
+        self.module = wrap(method, device)
+
+    def fit(self) -> None:
+        """Train to the end of the last epoch."""
+        self.logger.start(self.log_position)
+        while self.step < self.plan.steps:
+            epoch = self.step // self.plan.steps_per_epoch
+            self.train_epoch(epoch)
+            self.finish_epoch(epoch)
+        self.logger.close()
+
+    def train_epoch(self, epoch: int) -> None:
+        """All optimiser steps of `epoch` that are still to be done."""
+        plan = self.plan
+        done = self.step % plan.steps_per_epoch
+        self.method.train()
+        self.batches.set(epoch, done * plan.accum_steps)
+        bar = progress(plan.steps_per_epoch * plan.batch_size, initial=done * plan.batch_size,
+                       text=f"epoch {epoch + 1}/{plan.epochs}", active=distributed.is_main())
+        stream = WaitTimer(self.loader)
+        for _ in range(done, plan.steps_per_epoch):
+            numbers = self.train_step(stream)
+            bar.update(plan.batch_size)
+            bar.set_postfix_str(f"loss {numbers['total']:.4f}, waiting for data {stream.share():.0%}", refresh=False)
+            self.save_within_epoch()
+        bar.close()
+        images = (plan.steps_per_epoch - done) * plan.batch_size
+        self.logger.write("speed", {"step": self.step, "epoch": epoch, **stream.speed(images)})
+
+    def train_step(self, stream: Iterator[Batch]) -> dict[str, float]:
+        """One optimiser step over `accum_steps` micro-batches; the mean of its numbers."""
+        plan, now = self.plan, self.clock()
+        rate = self.set_learning_rate(now)
+        step_meter = Meter()
+        for micro in range(plan.accum_steps):
+            self.seed_step(micro)
+            step_meter.add(self.accumulate(next(stream), now, last=micro == plan.accum_steps - 1))
+        moved = self.update()
+        self.method.after_step(now) if moved else self.method.clear_pending()
+        self.step += 1
+        numbers = step_meter.means()
+        self.meter.add(numbers)
+        self.logger.write("step", {"step": self.step, "epoch": now.epoch, "lr": rate, **numbers})
+        return numbers
+
+    def accumulate(self, batch: Batch, now: Clock, *, last: bool) -> dict[str, float]:
+        """Forward and backward of one micro-batch; gradients add up, ranks meet on the last one."""
+        on_device = batch.to(self.device)
+        together = nullcontext() if last or self.module is self.method else self.module.no_sync()
+        with together:
+            with precision.autocast(self.device, self.number_format):
+                loss = self.module(on_device, now)
+            numbers = read_numbers(loss)
+            self.refuse_nan({name: numbers[name] for name in ("total", *loss.parts)}, batch, now)
+            self.scaler.scale(loss.total / self.plan.accum_steps).backward()
+        return numbers
+
+    def update(self) -> bool:
+        """The optimiser's step; False when fp16 overflowed and the step was skipped."""
+        if self.plan.clip_grad:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.plan.clip_grad)
+        before = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return self.scaler.get_scale() >= before
+
+    def set_learning_rate(self, now: Clock) -> float:
+        """Give every group its rate at this step; a group that has not started has 0. Returns the run's own rate."""
+        plan = self.plan
+        factor = lr_factor(step=now.step, steps_per_epoch=plan.steps_per_epoch, epochs=plan.epochs,
+                           kind=plan.schedule, warmup_epochs=plan.warmup_epochs, milestones=plan.milestones)
+        for group in self.optimizer.param_groups:
+            started = now.epoch >= group["start_epoch"]
+            group["lr"] = plan.lr * factor * group["lr_scale"] * started
+        return plan.lr * factor
+
+    def seed_step(self, micro: int) -> None:
+        """Whatever a network draws (dropout, mixing) depends on seed, step, micro-batch and rank only."""
+        torch.manual_seed(per_view_seed(self.plan.seed, self.step, micro, distributed.rank(), "step"))
+
+    def clock(self) -> Clock:
+        """Where training stands."""
+        return Clock(self.step, self.plan.steps, self.step // self.plan.steps_per_epoch, self.plan.epochs)
+
+    def refuse_nan(self, terms: dict[str, float], batch: Batch, now: Clock) -> None:
+        """Stop before a loss that is not a number reaches the weights; the batch's image names are written down."""
+        bad = [name for name, value in terms.items() if not math.isfinite(value)]
+        if not bad:
+            return
+        path = self.folder / "nan_batch.json"
+        images = [self.names[index] for index in batch.index.tolist()]
+        path.write_text(json.dumps({"terms": bad, "step": now.step, "epoch": now.epoch, "images": images}, indent=1))
+        raise StopTraining(
+            f"{', '.join(bad)} not finite in epoch {now.epoch + 1}, step {now.step}; the batch's images are named in "
+            f"{path} and the last checkpoint is untouched. Try --precision fp32, a lower --lr, or a higher temperature"
+        )
+
+    def finish_epoch(self, epoch: int) -> None:
+        """Monitors, the method's own end of epoch, the epoch's line in the log, a checkpoint."""
+        plan = self.plan
+        row = self.meter.means()
+        if plan.monitor_every and ((epoch + 1) % plan.monitor_every == 0 or epoch + 1 == plan.epochs):
+            row |= self.monitor(self.method, epoch)
+        self.method.after_epoch(self.clock())
+        self.logger.write("epoch", {"step": self.step, "epoch": epoch, **row})
+        self.meter = Meter()
+        self.save()
+
+    def save_within_epoch(self) -> None:
+        """A checkpoint every `save_every` steps, but not where the epoch's own is due."""
+        plan = self.plan
+        if plan.save_every and self.step % plan.save_every == 0 and self.step % plan.steps_per_epoch:
+            self.save()
+
+    def save(self) -> None:
+        """Write the resume state (main process) once every rank has handed in its generators."""
+        generators = distributed.gather_objects(checkpoint.rng_state())
+        if distributed.is_main():
+            checkpoint.save(self.folder, self.state(generators))
+        distributed.barrier()
+
+    def state(self, generators: list[object]) -> dict[str, object]:
+        """Everything that the future of the run depends on."""
+        return {
+            "method": checkpoint.trained_state(self.method),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "meter": self.meter.state_dict(),
+            "step": self.step,
+            "log_position": self.logger.position(),
+            "generators": generators,
+            "identity": self.identity,
+        }
+
+    def resume(self, state: dict[str, object]) -> None:
+        """Continue where `state` was taken."""
+        checkpoint.load_trained_state(self.method, state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.meter.load_state_dict(state["meter"])
+        self.step, self.log_position = state["step"], state["log_position"]
+        generators = state["generators"]
+        checkpoint.set_rng_state(generators[min(distributed.rank(), len(generators) - 1)])
+
+
+class WaitTimer:
+    """Iterates a loader and knows which share of the time went into waiting for it."""
+
+    def __init__(self, loader: Iterable[Batch]) -> None:
+        self.begin = time.perf_counter()
+        self.waited = 0.0
+        self.stream = iter(loader)
+
+    def __next__(self) -> Batch:
+        start = time.perf_counter()
+        batch = next(self.stream)
+        self.waited += time.perf_counter() - start
+        return batch
+
+    def share(self) -> float:
+        """Share of the time since the start that was spent waiting, in [0, 1]."""
+        return self.waited / max(time.perf_counter() - self.begin, 1e-9)
+
+    def speed(self, images: int) -> dict[str, float]:
+        """Numbers for the log: seconds, images a second over all ranks, and the waiting share."""
+        seconds = time.perf_counter() - self.begin
+        rate = images / max(seconds, 1e-9)
+        return {"seconds": round(seconds, 3), "images_per_second": round(rate, 2), "data_wait": round(self.share(), 4)}
+
+
+def wrap(method: Method, device: torch.device) -> torch.nn.Module:
+    """The method as DDP calls it, or itself when it trains alone."""
+    if not distributed.is_on():
+        return method
+    devices = [device.index] if device.type == "cuda" else None
+    return DistributedDataParallel(method, device_ids=devices, broadcast_buffers=False)
+
+
+def read_numbers(loss: LossParts) -> dict[str, float]:
+    """Total, terms and statistics as floats, read from the device at once."""
+    named = {"total": loss.total, **loss.parts, **loss.stats}
+    place = {"device": loss.total.device, "dtype": torch.float32}
+    values = torch.stack([torch.as_tensor(value).detach().to(**place) for value in named.values()])
+    return dict(zip(named, values.tolist()))
