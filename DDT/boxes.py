@@ -1,0 +1,123 @@
+"""boxes.csv: one row an image, appended batch by batch, whole after any interruption.
+
+`cuts.csv` beside it has the same form and keeps what boxes.csv has no column for: the cut boxes and empty masks.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets.multi_context import Box
+from DDT.localize import Frame
+
+CORNERS = ("x1", "y1", "x2", "y2")
+COLUMNS = ("path", *CORNERS, *(f"tight_{corner}" for corner in CORNERS), "cut_rate", "width", "height")
+CUT_COLUMNS = ("path", *CORNERS, "empty")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is known about one image, in pixels of the original.
+
+    crop: the policy's training crop. tight: the mask's box. cut: the box of the cut rate.
+    frame: the image's size, with rows dropped at the bottom. empty: the mask was empty, the boxes are a fallback.
+    """
+
+    path: str
+    crop: Box
+    tight: Box
+    cut: Box
+    rate: float
+    frame: Frame
+    empty: bool = False
+
+    def cells(self) -> list[str]:
+        """The row of boxes.csv."""
+        sizes = [f"{self.rate:g}", str(self.frame.width), str(self.frame.height)]
+        return [self.path, *write_corners(self.crop), *write_corners(self.tight), *sizes]
+
+    def cut_cells(self) -> list[str]:
+        """The row of cuts.csv."""
+        return [self.path, *write_corners(self.cut), str(int(self.empty))]
+
+
+def write_corners(box: Box) -> list[str]:
+    """Four numbers, to a hundredth of a pixel."""
+    return [str(round(float(value), 2)) for value in (box.x1, box.y1, box.x2, box.y2)]
+
+
+def parse_row(cells: Sequence[str], cut_cells: Sequence[str]) -> Row:
+    """The row that both lines describe; ValueError when they are not whole or not of one image."""
+    if len(cells) != len(COLUMNS) or len(cut_cells) != len(CUT_COLUMNS) or cells[0] != cut_cells[0]:
+        raise ValueError(f"not a whole row: {cells}, {cut_cells}")
+    numbers = [float(cell) for cell in cells[1:]]
+    crop, tight, (rate, width, height) = Box(*numbers[:4]), Box(*numbers[4:8]), numbers[8:]
+    cut = Box(*(float(cell) for cell in cut_cells[1:5]))
+    return Row(cells[0], crop, tight, cut, rate, Frame(int(width), int(height)), bool(int(cut_cells[5])))
+
+
+def format_lines(lines: Sequence[Sequence[str]]) -> str:
+    """CSV text of rows of cells."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def read_lines(path: Path) -> list[list[str]]:
+    """Rows of cells that end with a line break, without the header; nothing when the file is missing."""
+    if not path.exists():
+        return []
+    whole, _, _ = path.read_bytes().rpartition(b"\n")
+    return list(csv.reader(io.StringIO(whole.decode("utf-8", errors="replace"), newline="")))[1:]
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Replace a file so that a reader sees the old one or the new one, never half of it."""
+    data = content.encode() if isinstance(content, str) else content
+    unfinished = path.with_name(f".{path.name}.tmp")
+    try:
+        unfinished.write_bytes(data)
+        os.replace(unfinished, path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def append(path: Path, text: str) -> None:
+    """Add lines and wait until the disk has them."""
+    with path.open("a", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+class RowLog:
+    """The pair boxes.csv and cuts.csv of one folder, growing in the order of the images."""
+
+    def __init__(self, folder: Path) -> None:
+        self.boxes, self.cuts = folder / "boxes.csv", folder / "cuts.csv"
+
+    def recover(self, keys: Sequence[str]) -> list[Row]:
+        """The finished rows: as many whole lines of both files as name the images `keys` in order; drop the rest."""
+        rows = []
+        for key, cells, cut_cells in zip(keys, read_lines(self.boxes), read_lines(self.cuts)):
+            try:
+                row = parse_row(cells, cut_cells)
+            except ValueError:
+                break
+            if row.path != key:
+                break
+            rows.append(row)
+        write_whole(self.cuts, format_lines([CUT_COLUMNS, *(row.cut_cells() for row in rows)]))
+        write_whole(self.boxes, format_lines([COLUMNS, *(row.cells() for row in rows)]))
+        return rows
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Append finished images; boxes.csv comes last, since its lines mean that everything else is there."""
+        append(self.cuts, format_lines([row.cut_cells() for row in rows]))
+        append(self.boxes, format_lines([row.cells() for row in rows]))

@@ -1,0 +1,66 @@
+"""Crop files at the mirrored path of every image."""
+
+from __future__ import annotations
+
+import io
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from datasets.images import DataError, Sample, decode
+from datasets.multi_context import Box, cut
+from DDT.boxes import write_whole
+
+JPEG_QUALITY = 95
+
+
+def mirror(folder: Path, key: str) -> Path:
+    """Where the crop of an image goes; DataError when its key would lead out of the folder."""
+    parts = PurePosixPath(key).parts
+    if not parts or parts[0] == "/" or ".." in parts:
+        raise DataError(f"{key}: crops mirror paths below the data-set root and this one leaves it; use --no-crops")
+    return folder.joinpath(*parts)
+
+
+def encode(image: Image.Image, suffix: str) -> bytes:
+    """File content in the format that a suffix stands for: JPEG at quality 95, PNG without loss; else DataError."""
+    kind = Image.registered_extensions().get(suffix.lower())
+    if kind not in Image.SAVE:
+        raise DataError(f"cannot write crops as {suffix!r}; convert the images to JPEG or PNG, or use --no-crops")
+    options = {"quality": JPEG_QUALITY} if kind == "JPEG" else {}
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return content.getvalue()
+
+
+def save_crop(sample: Sample, box: Box, folder: Path, crop_bottom: int = 0) -> None:
+    """Write one crop, whole or not at all."""
+    path = mirror(folder, sample.key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = decode(sample.path, crop_bottom=crop_bottom)
+    write_whole(path, encode(cut(image, box, key=sample.key), path.suffix))
+
+
+class CropWriter:
+    """Writes crops in threads beside the network's work; a context manager. `enabled=False` writes nothing."""
+
+    def __init__(self, folder: Path, *, crop_bottom: int, threads: int, enabled: bool = True) -> None:
+        self.folder, self.crop_bottom, self.enabled = folder, crop_bottom, enabled
+        self.pool = ThreadPoolExecutor(max(1, threads))
+
+    def __enter__(self) -> CropWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+    def start(self, sample: Sample, box: Box) -> Future[None] | None:
+        """Begin to write one crop."""
+        if not self.enabled:
+            return None
+        return self.pool.submit(save_crop, sample, box, self.folder, self.crop_bottom)
+
+    def is_missing(self, sample: Sample) -> bool:
+        """True when crops are wanted and this one is not there."""
+        return self.enabled and not mirror(self.folder, sample.key).exists()

@@ -1,0 +1,147 @@
+"""The two passes: fit the direction on the training split, then find, cut and record the object of every image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from datasets.images import Sample
+from DDT.boxes import Row, RowLog
+from DDT.crops import CropWriter
+from DDT.descriptors import MapBatch, Reading, stream_maps
+from DDT.localize import Cut, Frame, Region, cut_at, find_region, search_cut, snap, whole
+from DDT.policy import Policy, apply_policy
+from DDT.principal import Direction, Moments, project
+from models.backbones import Backbone
+
+SEED_FALLBACK = 0.85
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How an indicator map becomes boxes.
+
+    rate: the cut rate, None to search. over_num: the mask's threshold in [0, 1]. seed: an image without a mask gets its
+    central 85 % and the policy, as the public code does, instead of being kept whole.
+    """
+
+    policy: Policy
+    rate: float | None = None
+    over_num: float = 0.0
+    seed: bool = False
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """Rows of one batch, waiting for their crops to be on disk."""
+
+    rows: list[Row]
+    crops: list[Future[None]]
+
+
+def fit_direction(
+    backbone: Backbone, samples: Sequence[Sample], reading: Reading, *, device: torch.device
+) -> Direction:
+    """The first principal direction of all descriptors of these images; raises DataError when there is none."""
+    moments = Moments()
+    with tqdm(total=len(samples), unit="img", desc="fit") as bar:
+        for batch in stream_maps(backbone, samples, reading, device=device):
+            moments.update(batch.maps)
+            bar.update(len(batch.frames))
+    return moments.direction()
+
+
+def describe(indicator: np.ndarray, key: str, frame: Frame, rule: Rule, reading: Reading) -> Row:
+    """All boxes of one image from its indicator map [h, w]; `frame` is the picture without dropped rows."""
+    region = find_region(indicator, frame, size=reading.size, over_num=rule.over_num)
+    size = Frame(frame.width, frame.height + reading.crop_bottom)
+    if region is None:
+        return describe_without_mask(key, frame, size, rule)
+    cut = choose_cut(region, frame, rule)
+    crop = snap(apply_policy(rule.policy, cut.box, frame), frame)
+    return Row(key, crop, region.box, cut.box, cut.rate, size)
+
+
+def describe_without_mask(key: str, frame: Frame, size: Frame, rule: Rule) -> Row:
+    """The fallback row: the whole image whatever the policy, or in the seed's way its central part, then the policy."""
+    rate = SEED_FALLBACK if rule.seed else 1.0
+    box = whole(frame, rate)
+    crop = apply_policy(rule.policy, box, frame) if rule.seed else box
+    return Row(key, snap(crop, frame), box, box, rate, size, empty=True)
+
+
+def choose_cut(region: Region, frame: Frame, rule: Rule) -> Cut:
+    """The cut at the rule's rate, or the best of the searched ones."""
+    return search_cut(region, frame) if rule.rate is None else cut_at(region, rule.rate, frame)
+
+
+def find_boxes(
+    batches: Iterable[MapBatch], samples: Sequence[Sample], direction: Direction, rule: Rule, reading: Reading
+) -> Iterator[list[Row]]:
+    """Rows of each batch of maps."""
+    for batch in batches:
+        indicators = project(batch.maps, direction).cpu().numpy()
+        keys = [sample.key for sample in samples[batch.start : batch.start + len(batch.frames)]]
+        described = zip(indicators, keys, batch.frames, strict=True)
+        yield [describe(indicator, key, frame, rule, reading) for indicator, key, frame in described]
+
+
+def localise(
+    batches: Iterable[list[Row]], samples: Sequence[Sample], done: Sequence[Row], log: RowLog, writer: CropWriter
+) -> list[Row]:
+    """Cut and record the images after the `done` ones; crops of one batch are written while the next is computed.
+
+    A batch's rows are recorded only when all of its crops are there. The first batch may begin with finished images.
+    """
+    finished, rows = {row.path for row in done}, list(done)
+    by_key = {sample.key: sample for sample in samples}
+    waiting = Unfinished([], [])
+    with tqdm(total=len(samples), initial=len(done), unit="img", desc="localise") as bar:
+        for found in batches:
+            fresh = [row for row in found if row.path not in finished]
+            crops = [crop for row in fresh if (crop := writer.start(by_key[row.path], row.crop))]
+            rows += finish(waiting, log, bar)
+            waiting = Unfinished(fresh, crops)
+        rows += finish(waiting, log, bar)
+    return rows
+
+
+def finish(batch: Unfinished, log: RowLog, bar: tqdm) -> list[Row]:
+    """Wait for a batch's crops, then record its rows."""
+    for crop in batch.crops:
+        crop.result()
+    log.add(batch.rows)
+    bar.update(len(batch.rows))
+    return batch.rows
+
+
+def restore_crops(done: Sequence[Row], samples: Sequence[Sample], writer: CropWriter) -> int:
+    """Write the crops of finished rows that are not on disk (an earlier run had --no-crops); how many there were."""
+    missing = [
+        (sample, row) for sample, row in zip(samples, done) if writer.is_missing(sample)
+    ]
+    for crop in tqdm([writer.start(sample, row.crop) for sample, row in missing], unit="img", disable=not missing):
+        crop.result()
+    return len(missing)
+
+
+@dataclass
+class Stopwatch:
+    """Seconds since it was made."""
+
+    start: float
+
+    @classmethod
+    def begin(cls) -> Stopwatch:
+        """Start now."""
+        return cls(time.perf_counter())
+
+    def rate(self, count: int) -> float:
+        """Things per second so far."""
+        return count / max(time.perf_counter() - self.start, 1e-9)
