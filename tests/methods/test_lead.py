@@ -1,0 +1,236 @@
+"""LEAD++ against its plain transcription, and what happens when within a step."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from stand_ins import WIDTH, TinyBackbone, clock, make_batch, make_guide
+from torch import Tensor
+
+from benchmarks.reference.lead import ReferenceLead
+from methods.lead import Lead, LeadOptions
+from models.guide import BankGuide, Prototypes
+
+TERMS = ("loss1", "loss2", "loss3", "cam", "distill", "total")
+
+
+def make_lead(options: LeadOptions, *, norm: bool = True) -> Lead:
+    torch.manual_seed(1)
+    return Lead(TinyBackbone(norm=norm), make_guide(), options, seed=2)
+
+
+def make_reference(lead: Lead, recipe: str, num_classes: int | None) -> ReferenceLead:
+    """The transcription with the same weights and queues."""
+    prototypes = lead.guide.prototypes["text"]
+    reference = ReferenceLead(
+        copy.deepcopy(lead.query.backbone), WIDTH, copy.deepcopy(lead.guide.teacher), prototypes.rows, recipe=recipe,
+        queue_size=len(lead.queue1), num_classes=num_classes, tau=float(prototypes.temperature),
+    )  # fmt: skip
+    reference.encoder_q.fc.load_state_dict(lead.query.head.state_dict())
+    reference.encoder_k = copy.deepcopy(reference.encoder_q).requires_grad_(False)
+    reference.conv16.load_state_dict(lead.query.attention.conv.state_dict())
+    reference.bn16.load_state_dict(lead.query.attention.bn.state_dict())
+    reference.queue1, reference.queue2 = lead.queue1.keys.clone(), lead.queue2.keys.clone()
+    return reference
+
+
+def named_terms(terms: object) -> dict[str, Tensor]:
+    return {name: getattr(terms, name).detach() for name in TERMS}
+
+
+def compare_steps(lead: Lead, reference: ReferenceLead, *, tolerance: float) -> None:
+    """Three steps of plain SGD on both: terms, gradients, weights of the key encoder, queues. Images repeat."""
+    optimizers = [torch.optim.SGD([p for p in m.parameters() if p.requires_grad], lr=1e-3) for m in (lead, reference)]
+    for step in range(3):
+        batch = make_batch(4, first=4 * (step % 2), seed=step)
+        loss = lead(batch, clock(step))
+        terms = reference(*(batch.views[f"v{n}"] for n in range(1, 5)), batch.index)
+        ours = {name: value.detach() for name, value in loss.parts.items()} | {"total": loss.total.detach()}
+        torch.testing.assert_close(ours, named_terms(terms), atol=tolerance, rtol=tolerance)
+        torch.testing.assert_close(lead.monitor["entropy"], terms.entropy, atol=1e-5, rtol=0)
+        loss.total.backward()
+        terms.total.backward()
+        pairs = zip(lead.query.backbone.parameters(), reference.encoder_q.trunk.parameters(), strict=True)
+        for mine, theirs in [*pairs, (lead.query.attention.conv.weight, reference.conv16.weight)]:
+            torch.testing.assert_close(mine.grad, theirs.grad, atol=10 * tolerance, rtol=10 * tolerance)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        lead.after_step(clock(step))
+        reference.finish()
+        assert torch.equal(lead.queue2.ids, reference.ids2)
+        torch.testing.assert_close(lead.queue1.keys, reference.queue1, atol=1e-5, rtol=0)
+        torch.testing.assert_close(lead.queue2.keys, reference.queue2, atol=1e-5, rtol=0)
+        torch.testing.assert_close(lead.key.head[2].weight, reference.encoder_k.fc[2].weight, atol=1e-6, rtol=0)
+
+
+def test_default_recipe_is_the_transcription() -> None:
+    lead = make_lead(LeadOptions.default(queue_size=11))
+    compare_steps(lead, make_reference(lead, "default", None), tolerance=1e-5)
+
+
+@pytest.mark.parametrize("num_classes", [None, 200])
+def test_seed_recipe_is_the_transcription(num_classes: int | None) -> None:
+    lead = make_lead(LeadOptions.seed(num_classes, queue_size=16))
+    compare_steps(lead, make_reference(lead, "seed", num_classes), tolerance=1e-4)
+
+
+def test_recipes_differ_in_every_term_that_the_facts_touch() -> None:
+    batch = make_batch(4)
+    ours = make_lead(LeadOptions.default(queue_size=16))(batch, clock())
+    seed = make_lead(LeadOptions.seed(200, queue_size=16))(batch, clock())
+    assert all((ours.parts[name] - seed.parts[name]).abs() > 1e-4 for name in ("loss1", "loss3", "cam", "distill"))
+
+
+@pytest.mark.parametrize("fact", [
+    {"queue_mask": "none"}, {"early_enqueue": True}, {"entropy_classes": 200}, {"distill_sum": True}, {"cam": "rows"},
+    {"attention_normalise": "batch"}, {"six_passes": True}, {"log_of_softmax": True}, {"shuffle_keys": True},
+])  # fmt: skip
+def test_every_fact_can_be_turned_on_alone(fact: dict[str, object]) -> None:
+    lead = make_lead(LeadOptions.default(queue_size=16, **fact))
+    loss = lead(make_batch(4), clock())
+    loss.total.backward()
+    lead.after_step(clock())
+    assert loss.total.isfinite() and lead.queue1.ids.tolist()[:5] == [0, 1, 2, 3, -1]
+    assert lead.queue2.ids.tolist()[:5] == [0, 1, 2, 3, -1] and lead.pending == []
+
+
+def test_total_is_the_weighted_sum_of_its_terms() -> None:
+    loss = make_lead(LeadOptions.default(queue_size=16, cosine_weight=0.3))(make_batch(4), clock())
+    part = loss.parts
+    contrast = 0.5 * (part["loss1"] + 0.1 * part["loss2"] + part["loss3"])
+    expected = contrast + 32 * 0.001 * 0.5 * part["cam"] + part["distill"] + 0.3 * part["cosine"]
+    torch.testing.assert_close(loss.total, expected)
+
+
+def test_distillation_equals_the_seed_at_its_batch_of_32() -> None:
+    batch = make_batch(32)
+    mean = make_lead(LeadOptions.default(queue_size=16))(batch, clock()).parts["distill"]
+    total = make_lead(LeadOptions.default(queue_size=16, distill_sum=True))(batch, clock()).parts["distill"]
+    torch.testing.assert_close(mean, total)
+
+
+def test_uniform_teacher_leaves_contrast_only() -> None:
+    torch.manual_seed(0)
+    guide = BankGuide(torch.eye(8)[:1].expand(4, -1), {"text": Prototypes(torch.eye(8)[1:], 0.1)})
+    lead = Lead(TinyBackbone(), guide, LeadOptions.default(queue_size=16), seed=0)
+    loss = lead(make_batch(4), clock())
+    assert loss.stats["entropy"].item() == pytest.approx(1, abs=1e-6)
+    assert loss.parts["distill"].abs().item() < 1e-3 and loss.stats["gate"].abs().item() < 1e-6
+    assert loss.parts["loss1"].item() == pytest.approx(loss.stats["nce1"].item(), rel=1e-5)
+
+
+def test_third_term_of_the_seed_has_its_own_key_among_the_negatives() -> None:
+    """Positive and own negative are one key: no query can push the loss below log 2."""
+    cold = {"queue_size": 16, "temperature": 2e-5, "momentum": 0.0}
+    batch = make_batch(2)
+    batch.views["v4"] = batch.views["v3"]  # key equals query, the easiest case there is
+    seed, ours = (make_lead(o, norm=False)(batch, clock()) for o in (LeadOptions.seed(**cold), LeadOptions.default(**cold)))
+    assert seed.stats["nce3"].item() == pytest.approx(math.log(2), abs=0.05)
+    assert ours.stats["nce3"].item() < 0.05
+
+
+def test_own_images_are_left_out_of_the_negatives() -> None:
+    lead = make_lead(LeadOptions.default(queue_size=8), norm=False)
+    batch = make_batch(4)
+    lead(batch, clock())
+    lead.after_step(clock())
+    masked = lead(batch, clock(1)).stats
+    lead.options = LeadOptions.default(queue_size=8, queue_mask="none")
+    open_ = lead(batch, clock(1)).stats
+    assert masked["self_mass"] > 0.05 and masked["nce1"] < open_["nce1"] - 0.05
+
+
+def count_updates(lead: Lead, steps: int, micro: int) -> float:
+    """How often a key parameter moved by half the distance to a query parameter that stands still at 1."""
+    for mine, slow in ((lead.query.head[2].bias, lead.key.head[2].bias),):
+        mine.data.fill_(1)
+        slow.data.fill_(0)
+    for step in range(steps):
+        for number in range(micro):
+            lead(make_batch(4, seed=number), clock(step))
+        lead.after_step(clock(step))
+    return -math.log2(1 - lead.key.head[2].bias[0].item())
+
+
+def test_keys_move_once_per_step_and_three_times_in_the_seed() -> None:
+    settings = {"queue_size": 16, "momentum": 0.5}
+    assert count_updates(make_lead(LeadOptions.default(**settings)), steps=2, micro=3) == pytest.approx(2)
+    assert count_updates(make_lead(LeadOptions.seed(**settings)), steps=2, micro=1) == pytest.approx(6)
+
+
+def test_accumulated_keys_are_enqueued_together_and_a_skipped_step_forgets_them() -> None:
+    lead = make_lead(LeadOptions.default(queue_size=16))
+    lead(make_batch(3), clock())
+    lead.clear_pending()
+    lead(make_batch(3, first=10), clock())
+    lead(make_batch(3, first=20), clock())
+    assert int(lead.queue1.pointer) == 0
+    lead.after_step(clock())
+    assert lead.queue1.ids[:7].tolist() == [10, 11, 12, 20, 21, 22, -1] and int(lead.queue2.pointer) == 6
+
+
+def test_passes_and_branch_statistics() -> None:
+    for options, passes in ((LeadOptions.default(queue_size=16), 2), (LeadOptions.seed(queue_size=16), 3)):
+        lead = make_lead(options)
+        lead(make_batch(4), clock())
+        counts = [norm.num_batches_tracked.item() for norm in (lead.query.backbone.net[1], lead.key.backbone.net[1])]
+        assert counts == [passes, passes] and lead.query.attention.bn.num_batches_tracked.item() == 1
+
+
+def test_frozen_batch_norm_holds_in_both_encoders() -> None:
+    lead = make_lead(LeadOptions.default(queue_size=16, frozen_bn=True)).train()
+    lead(make_batch(4), clock())
+    counts = [norm.num_batches_tracked.item() for norm in (lead.query.backbone.net[1], lead.key.backbone.net[1])]
+    assert counts == [0, 0] and lead.query.attention.bn.num_batches_tracked.item() == 1
+
+
+def test_every_trainable_parameter_learns_and_nothing_else() -> None:
+    lead = make_lead(LeadOptions.default(queue_size=16, backbone_lr_scale=0.1, head_warmup_epochs=3))
+    lead(make_batch(4), clock()).total.backward()
+    groups = lead.param_groups()
+    given = [p for group in groups for p in group.params]
+    assert len({id(p) for p in given}) == len(given) == sum(p.requires_grad for p in lead.parameters())
+    assert all(p.grad is not None for p in given)
+    assert [(g.lr_scale, g.start_epoch) for g in groups] == [(0.1, 3), (1.0, 0)]
+    assert not any(name.startswith(("key.", "guide.")) for name, p in lead.named_parameters() if p.requires_grad)
+
+
+def test_two_sets_of_prototypes_have_their_own_gates() -> None:
+    torch.manual_seed(0)
+    sets = {"text": Prototypes(torch.randn(5, 8), 0.05), "image": Prototypes(torch.randn(9, 8), 0.5)}
+    lead = Lead(TinyBackbone(), BankGuide(torch.randn(4, 8), sets), LeadOptions.default(queue_size=16), seed=0)
+    loss = lead(make_batch(4), clock())
+    stats = loss.stats
+    torch.testing.assert_close(loss.parts["distill"].detach(), stats["distill_text"] + stats["distill_image"])
+    torch.testing.assert_close(stats["entropy"], (stats["entropy_text"] + stats["entropy_image"]) / 2)
+    weight = lead.monitor["entropy"].square()
+    assert loss.parts["loss1"].item() == pytest.approx((weight * stats["nce1"]).mean().item(), rel=0.2)
+
+
+def test_without_a_guide_contrast_and_cam_remain() -> None:
+    torch.manual_seed(0)
+    lead = Lead(TinyBackbone(), None, LeadOptions.default(queue_size=16, dim=6), seed=0)
+    loss = lead(make_batch(4), clock())
+    loss.total.backward()
+    assert loss.parts["distill"] == 0 and loss.parts["loss3"] == loss.stats["nce3"] and lead.queue1.keys.shape == (16, 6)
+
+
+def test_frozen_teacher_stays_out_of_the_state_and_prototypes_stay_in() -> None:
+    lead = make_lead(LeadOptions.default(queue_size=16))
+    kept = [name for name in lead.state_dict() if not name.startswith(tuple(f"{n}." for n in lead.frozen))]
+    assert "guide.prototypes.text.rows" in kept and "guide.prototypes.text.temperature" in kept
+    assert not any("teacher" in name for name in kept) and "queue2.ids" in kept and "key.head.2.bias" in kept
+
+
+def test_bfloat16_autocast_keeps_losses_float32_and_close() -> None:
+    batch = make_batch(8)
+    exact = make_lead(LeadOptions.default(queue_size=16))(batch, clock())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = make_lead(LeadOptions.default(queue_size=16))(batch, clock())
+    assert all(term.dtype == torch.float32 for term in (rough.total, *rough.parts.values()))
+    assert rough.parts["loss1"].item() == pytest.approx(exact.parts["loss1"].item(), rel=0.05)
+    rough.total.backward()

@@ -1,0 +1,108 @@
+"""Encoder: what it says of images, and that its file brings back the same network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.attention import RationaleBranch, masked_pool
+from models.backbones import build_backbone
+from models.encoder import Encoder, load_encoder, save_encoder
+from models.heads import LinearHead, ProjectionHead
+from models.weights import WeightsError, read_checkpoint
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    torch.manual_seed(0)
+    return Encoder(build_backbone("resnet18"), ProjectionHead(512, 16, 8), RationaleBranch(512, 4)).eval()
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def assert_same_outputs(left: Encoder, right: Encoder, images: Tensor) -> None:
+    mine, theirs = left.outputs(images), right.outputs(images)
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_outputs_are_the_pooled_masked_and_projected_features(encoder: Encoder, images: Tensor) -> None:
+    encoded, features = encoder(images), encoder.outputs(images)
+    torch.testing.assert_close(features["backbone"], encoded.map.mean(dim=(2, 3)))
+    torch.testing.assert_close(features["masked"], masked_pool(encoded.map, encoded.attention))
+    torch.testing.assert_close(features["head"].norm(dim=1), torch.ones(3))
+    assert {value.dtype for value in features.values()} == {torch.float32}
+
+
+def test_outputs_do_not_depend_on_the_batch(encoder: Encoder, images: Tensor) -> None:
+    together, alone = encoder.outputs(images), encoder.outputs(images[1:2])
+    for name, value in together.items():
+        torch.testing.assert_close(value[1:2], alone[name], atol=1e-5, rtol=1e-4)
+
+
+def test_looking_away_leaves_the_branch_alone(images: Tensor) -> None:
+    encoder = Encoder(build_backbone("resnet18"), None, RationaleBranch(512, 4)).train()
+    assert encoder(images, attend=False).attention is None and encoder(images, attend=False).head is None
+    assert encoder.attention.bn.num_batches_tracked == 0
+
+
+def test_autocast_keeps_pooled_and_head_float32(encoder: Encoder, images: Tensor) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        encoded = encoder(images)
+    assert encoded.map.dtype == torch.bfloat16
+    assert {encoded.pooled.dtype, encoded.head.dtype, encoded.attention.dtype} == {torch.float32}
+
+
+def test_file_brings_back_the_same_network(encoder: Encoder, images: Tensor, tmp_path: Path) -> None:
+    encoder.centre = {"backbone": torch.arange(512.0)}
+    save_encoder(encoder, tmp_path / "model_last.pth", {"method": "lead"})
+    loaded = load_encoder(tmp_path / "model_last.pth")
+    assert_same_outputs(encoder, loaded, images)
+    assert torch.equal(loaded.centre["backbone"], torch.arange(512.0)) and not loaded.training
+    assert read_checkpoint(tmp_path / "model_last.pth")["format"] == "plumage-encoder"
+    assert [path.name for path in tmp_path.iterdir()] == ["model_last.pth"]
+
+
+@pytest.mark.parametrize("head", [None, LinearHead(512, 6)])
+def test_head_and_branch_are_optional(head: LinearHead | None, images: Tensor, tmp_path: Path) -> None:
+    encoder = Encoder(build_backbone("resnet18"), head).eval()
+    save_encoder(encoder, tmp_path / "model.pth", {})
+    assert_same_outputs(encoder, load_encoder(tmp_path / "model.pth", arch="resnet18"), images)
+
+
+def test_branch_mode_is_remembered(tmp_path: Path) -> None:
+    save_encoder(Encoder(build_backbone("resnet18"), None, RationaleBranch(512, 4, "batch")), tmp_path / "model.pth", {})
+    assert load_encoder(tmp_path / "model.pth").attention.normalise == "batch"
+
+
+def test_lead_and_moco_checkpoints_load(encoder: Encoder, images: Tensor, tmp_path: Path) -> None:
+    state = {f"module.encoder_q.{name}": value for name, value in encoder.backbone.net.state_dict().items()}
+    state |= {f"module.encoder_q.fc.{name}": value for name, value in encoder.head.state_dict().items()}
+    state |= {"module.conv16.weight": encoder.attention.conv.weight.detach()}
+    state |= {f"module.bn16.{name}": value for name, value in encoder.attention.bn.state_dict().items()}
+    state |= {"module.queue1": torch.zeros(2, 2), "module.encoder_k.conv1.weight": torch.zeros(1)}
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "seed.pth.tar")
+    assert_same_outputs(encoder, load_encoder(tmp_path / "seed.pth.tar"), images)
+
+
+def test_plain_weights_give_an_encoder_without_a_head(encoder: Encoder, images: Tensor, tmp_path: Path) -> None:
+    torch.save(encoder.backbone.net.state_dict(), tmp_path / "resnet.pth")
+    assert_same_outputs(Encoder(encoder.backbone), load_encoder(tmp_path / "resnet.pth"), images)
+
+
+def test_another_architecture_is_refused_by_name(encoder: Encoder, tmp_path: Path) -> None:
+    save_encoder(encoder, tmp_path / "model.pth", {})
+    with pytest.raises(WeightsError, match="resnet18.*not a resnet50.*--arch"):
+        load_encoder(tmp_path / "model.pth", arch="resnet50")
+
+
+def test_a_file_of_unknown_architecture_asks_for_it(tmp_path: Path) -> None:
+    torch.save({"some.weight": torch.zeros(2)}, tmp_path / "odd.pth")
+    with pytest.raises(WeightsError, match="Give --arch"):
+        load_encoder(tmp_path / "odd.pth")
