@@ -1,0 +1,243 @@
+"""What is being evaluated: an encoder, one of its features, and the view through which it looks at a data set."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from datasets.images import DataError, ImageSet, has_split, scan
+from datasets.multi_context import Crops
+from datasets.views import View
+from engine.args import ConfigError, Parser, add_data, add_device, add_ignored, architecture, toggle
+from engine.evaluate.features import Features, extract
+from engine.evaluate.ledger import Result
+from engine.evaluate.similarity import normalise_rows
+from engine.prepare import count_workers, crop_folder, load_images
+from models.encoder import Encoder, describe_encoder, load_encoder
+from models.weights import fingerprint
+
+CHECKPOINTS = Path("checkpoints")
+SOURCES = ("none", "hub")
+FEATURES = {"gap": "backbone", "backbone": "backbone", "masked": "masked", "head": "head", "auto": "auto"}
+
+
+def add_subject(parser: Parser, *, look_at: str, feature: str) -> None:
+    """The flags that `open_subject` reads, with this command's defaults."""
+    add_data(parser, root_required=False)
+    group = parser.add_argument_group("encoder")
+    group.add_argument("-a", "--arch", type=architecture, default=None, help="timm name, where the weights do not tell")
+    group.add_argument("--pretrained", required=True, metavar="NAME",
+                       help="a folder under checkpoints/, or weights: a file, package:efficientnet-lite0|1|2, hub, none")
+    group.add_argument("--feature", choices=tuple(FEATURES), default=feature,
+                       help="gap = backbone = plain average, masked = attention-weighted, head = projection; "
+                            "auto = masked where the encoder has a rationale branch, else gap")
+    group.add_argument("--input", choices=("full", "crop"), default=look_at, help="whole images or the object's crops")
+    group.add_argument("--size", type=int, default=0, help="pixels of a side; 0 = as trained (args.json), else 224")
+    group.add_argument("--eval-view", choices=("eval", "squash"), default="eval",
+                       help="squash = the public LEAD view: a square whatever the aspect")
+    toggle(group, "--centre", False, "subtract the training split's mean feature before normalising")
+    group.add_argument("--num-classes", type=int, default=0, help="checked against the data set; 0 = take its number")
+    group.add_argument("--cache", default="cache", metavar="DIR", help="where features are kept between runs, or none")
+    group.add_argument("--results-dir", default=None, metavar="DIR", help="where the outputs go")
+    add_device(parser)
+    add_ignored(parser)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An encoder in eval mode with the protocol of one evaluation. `folder` is its checkpoint folder, if it has one."""
+
+    encoder: Encoder
+    source: str
+    folder: Path | None
+    sha256: str
+    task: str
+    root: Path
+    feature: str
+    view: View
+    crops: Crops | None
+    device: torch.device
+    precision: str
+    batch_size: int
+    workers: int
+    crop_bottom: int
+    seed: int
+    centred: bool
+    cache: Path | None
+    skip_bad: bool
+
+    def images(self, split: str) -> ImageSet:
+        """The images of a split; raises DataError when it is missing, or naming the images without a crop."""
+        images = load_images(str(self.root), split, skip_bad=True) if self.skip_bad else scan(self.root, split)
+        self._check_crops(images)
+        return images
+
+    def extract(self, images: ImageSet, *, view: View | None = None, epoch: int = 0, bar: tqdm | None = None) -> Features:
+        """All features of the images; only those of the evaluation view are cached (random views are never met again)."""
+        cache = self.cache if view is None else None
+        key = f"{self.sha256} {json.dumps(describe_encoder(self.encoder))} {self.device.type}"
+        return extract(self.encoder.outputs, images, view or self.view, crops=self.crops, batch_size=self.batch_size,
+                       workers=self.workers, device=self.device, precision=self.precision, seed=self.seed, epoch=epoch,
+                       crop_bottom=self.crop_bottom, cache=cache, cache_key=key, bar=bar)
+
+    def rows(self, features: Features, centre: Tensor | None) -> Tensor:
+        """The chosen feature as unit rows [N, D] on the device, minus `centre` [D] where there is one."""
+        values = features.tensors[self.feature].to(self.device)
+        return normalise_rows(values if centre is None else values - centre)
+
+    def centre(self) -> Tensor | None:
+        """The training split's mean of the feature [D], None when not asked for.
+
+        The one stored with the encoder is of whole images in the `eval` view, so it serves only there.
+        """
+        if not self.centred:
+            return None
+        stored = self.encoder.centre.get(self.feature)
+        if stored is not None and (self.view.source, self.view.recipe) == ("full", "eval"):
+            return stored.to(self.device)
+        return self.extract(self.images("train")).tensors[self.feature].mean(dim=0).to(self.device)
+
+    def result(self, kind: str, images: ImageSet, speed: float, metrics: dict[str, float], **more: object) -> Result:
+        """A row for the ledger with this protocol filled in."""
+        return Result(kind=kind, task=self.task, dataset_sha256=images.fingerprint(), split=images.split,
+                      images=len(images), weights=self.source, weights_sha256=self.sha256, arch=self.encoder.backbone.arch,
+                      feature=self.feature, input=self.view.source, view=self.view.recipe, size=self.view.size,
+                      centred=self.centred, seed=self.seed, precision=self.precision, images_per_second=round(speed, 2),
+                      metrics=metrics, method=str(read_args(self.folder).get("method", "")), **more)
+
+    def describe(self) -> str:
+        """One line for people: what looks at what."""
+        return (f"{self.source} ({self.encoder.backbone.arch}), feature {self.feature}"
+                f"{' centred' if self.centred else ''}, {self.view.source} image at {self.view.size} px, {self.view.recipe} view")
+
+    def _check_crops(self, images: ImageSet) -> None:
+        if self.view.source != "crop":
+            return
+        absent = self.crops.missing(images)
+        if absent:
+            listed = "\n".join(f"  {key}" for key in absent[:10]) + (f"\n  (+{len(absent) - 10} more)" if absent[10:] else "")
+            raise DataError(f"{len(absent)} of {len(images)} {images.split} images have no crop in {self.crops.root}:\n{listed}\n"
+                            f"{crop_remedy(self.task, self.root)}")
+
+
+def crop_remedy(task: str, root: Path) -> str:
+    """The ways out when crops are missing."""
+    return (f"Make them with `./run_ddt.sh {task} {root} WEIGHTS cpu`, name their folder with --crop-root, "
+            "or look at whole images with --input full")
+
+
+def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int) -> Subject:
+    """The encoder and protocol that the flags ask for; raises ConfigError, WeightsError or DataError with the remedy."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    source, folder = find_source(args.pretrained)
+    root = find_root(args, folder)
+    crops = find_crops(args, root) if args.input == "crop" else None
+    torch.manual_seed(args.seed)  # `--pretrained none` is a random network: the same one every time
+    encoder = load_encoder(source, arch=args.arch, device=device).to(memory_format=torch.channels_last)
+    size = args.size or int(read_args(folder).get("size", 224))
+    return Subject(
+        encoder=encoder, source=args.pretrained, folder=folder, sha256=fingerprint(encoder), task=args.task, root=root,
+        feature=find_feature(args.feature, encoder), view=View(args.input, args.eval_view, size), crops=crops, device=device,
+        precision="fp32" if args.precision == "auto" else args.precision, batch_size=batch_size,
+        workers=count_workers(args.num_workers), crop_bottom=find_crop_bottom(args), seed=args.seed, centred=args.centre,
+        cache=None if args.cache == "none" else Path(args.cache), skip_bad=args.skip_bad,
+    )
+
+
+def find_device(name: str) -> str:
+    """cpu or cuda for `--device`; raises ConfigError for a device that is not here."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"--device {name}: this machine has no usable CUDA device; use --device cpu")
+    return name
+
+
+def name_run(args: argparse.Namespace) -> str:
+    """A folder name for results on these weights."""
+    folder = find_source(args.pretrained)[1]
+    return folder.name if folder else re.sub(r"[^\w.-]+", "-", Path(args.pretrained).name)
+
+
+def find_source(pretrained: str) -> tuple[str, Path | None]:
+    """The weights that `--pretrained` names, and the run's folder when it names one; raises ConfigError for neither."""
+    for folder in (CHECKPOINTS / pretrained, Path(pretrained)):
+        if folder.is_dir():
+            if not (folder / "model_last.pth").is_file():
+                raise ConfigError(f"{folder} has no model_last.pth: that run has not finished. Continue it with --resume")
+            return str(folder / "model_last.pth"), folder
+    if pretrained in SOURCES or pretrained.startswith("package:") or Path(pretrained).is_file():
+        return pretrained, None
+    runs = sorted(path.parent.name for path in CHECKPOINTS.glob("*/model_last.pth"))
+    raise ConfigError(f"--pretrained {pretrained} is no folder under {CHECKPOINTS}/ (finished runs: {', '.join(runs) or 'none'}), "
+                      "no weights file, and none of package:efficientnet-lite0|1|2, hub, none")
+
+
+def read_args(folder: Path | None) -> dict[str, object]:
+    """The flags that a run was trained with, {} when they are not kept."""
+    if folder is None or not (folder / "args.json").is_file():
+        return {}
+    try:
+        return json.loads((folder / "args.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{folder / 'args.json'} is not JSON ({error}); give --root and --size, and delete it") from error
+
+
+def find_root(args: argparse.Namespace, folder: Path | None) -> Path:
+    """`--root`, else the root the encoder was trained on, else the data set that the crops were cut from."""
+    if args.root:
+        return Path(args.root)
+    trained_on = read_args(folder).get("root")
+    if trained_on:
+        return Path(str(trained_on))
+    crops = crop_folder(args)
+    if crops is not None and (crops / "ddt.json").is_file():
+        return crops
+    raise ConfigError("the data set is unknown: give --root (DATASET in the scripts); neither the run's args.json "
+                      f"nor a ddt.json in {crops} tells it")
+
+
+def find_crops(args: argparse.Namespace, root: Path) -> Crops:
+    """The crops of the data set: `--crop-root`, or the root itself where it is a crop folder that DDT made."""
+    folder = crop_folder(args)
+    if args.crop_root == "auto" and (root / "ddt.json").is_file():
+        folder = root
+    if folder is None or not folder.exists():
+        raise DataError(f"no crops at {folder}. {crop_remedy(args.task, root)}")
+    return Crops.open(folder, prefer=args.crop_from)
+
+
+def find_feature(wanted: str, encoder: Encoder) -> str:
+    """The encoder's name of a feature; raises ConfigError when it has no such part."""
+    present = ["backbone"] + ["masked"] * (encoder.attention is not None) + ["head"] * (encoder.head is not None)
+    name = FEATURES[wanted]
+    if name == "auto":
+        name = "masked" if "masked" in present else "backbone"
+    if name not in present:
+        raise ConfigError(f"--feature {wanted}: these weights have no such part, only {', '.join(present)}")
+    return name
+
+
+def find_crop_bottom(args: argparse.Namespace) -> int:
+    """Pixel rows to drop at the bottom: FGVC-Aircraft's banner has 20."""
+    if args.crop_bottom == "auto":
+        return 20 if args.task == "aircraft" else 0
+    return args.crop_bottom
+
+
+def check_classes(images: ImageSet, wanted: int) -> None:
+    """Raise DataError without labels, ConfigError when `--num-classes` is not what the data set has."""
+    if not images.classes or bool((images.labels < 0).all()):
+        raise DataError(f"{images.root}: the {images.split} images have no labels, so nothing can be scored. "
+                        "Put them in one folder per class, or give a .csv list with columns path,label,split")
+    if wanted and wanted != len(images.classes):
+        raise ConfigError(f"--num-classes is {wanted}, but {images.root} has {len(images.classes)} classes; "
+                          f"leave it out, or give {len(images.classes)} or 0 (= the data set's)")
