@@ -33,7 +33,7 @@ def test_neighbours_change_a_descriptor_only_in_batch_mode(normalise: str, indep
     torch.manual_seed(0)
     branch, features = RationaleBranch(6, normalise=normalise).eval(), torch.randn(4, 6, 4, 4)
     branch.bn.bias.data.fill_(5)  # the offset that a neighbour's minimum takes away or leaves
-    features[1:] *= 10
+    features[1:] = 0
     alone, among = (masked_pool(some, branch(some))[0] for some in (features[:1], features))
     assert torch.allclose(alone, among, atol=1e-6) is independent
 
