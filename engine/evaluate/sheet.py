@@ -1,0 +1,50 @@
+"""A picture of queries and their nearest neighbours: green frames for the query's class, red for another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+SIDE, FRAME, GAP, CAPTION = 132, 5, 8, 30
+QUERY, HIT, MISS = (60, 90, 160), (40, 150, 70), (200, 50, 50)
+INK, PAPER = (30, 30, 30), (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of the sheet: which image, the text under it, and whether it is right (None: it is the query)."""
+
+    index: int
+    caption: str
+    right: bool | None
+
+
+def draw_sheet(rows: Sequence[Sequence[Cell]], open_image: Callable[[int], Image.Image], title: str) -> Image.Image:
+    """Rows of cells as one RGB picture; `open_image` gives the image of an index."""
+    width = GAP + max(len(row) for row in rows) * (SIDE + GAP)
+    sheet = Image.new("RGB", (width, GAP + CAPTION + len(rows) * (SIDE + CAPTION + GAP)), PAPER)
+    ImageDraw.Draw(sheet).text((GAP, GAP), title, fill=INK, font=ImageFont.load_default(14))
+    for number, row in enumerate(rows):
+        top = GAP + CAPTION + number * (SIDE + CAPTION + GAP)
+        for place, cell in enumerate(row):
+            _draw_cell(sheet, cell, open_image(cell.index), GAP + place * (SIDE + GAP), top)
+    return sheet
+
+
+def _draw_cell(sheet: Image.Image, cell: Cell, image: Image.Image, left: int, top: int) -> None:
+    colour = QUERY if cell.right is None else HIT if cell.right else MISS
+    framed = ImageOps.expand(ImageOps.fit(image, (SIDE - 2 * FRAME,) * 2), FRAME, colour)
+    sheet.paste(framed, (left, top))
+    font = ImageFont.load_default(11)
+    ImageDraw.Draw(sheet).text((left, top + SIDE + 2), _shorten(cell.caption, font), fill=colour, font=font)
+
+
+def _shorten(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The text cut to a cell's width."""
+    if font.getlength(text) <= SIDE:
+        return text
+    while text and font.getlength(text + "...") > SIDE:
+        text = text[:-1]
+    return text + "..."
