@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from datasets.files import DataError, is_image, walk_images
 
@@ -118,7 +118,7 @@ def read_aircraft(root: Path) -> Listing:
 def read_table(path: Path) -> dict[str, str]:
     """A list whose lines are `<first word> <rest>`, as CUB and FGVC-Aircraft use; raises DataError by line number."""
     table, problems = {}, []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         first, _, rest = line.strip().partition(" ")
         if first and rest:
             table[first] = rest.strip()
@@ -231,7 +231,7 @@ def _make_listing(root: Path, entries: Iterable[Entry], numeric: bool = False) -
     """Sort by key and number the classes by name (by value when `numeric` and all are whole numbers)."""
     entries = tuple(sorted(entries, key=lambda entry: entry.key))
     if not entries:
-        raise DataError(f"{root}: no image found ({PurePosixPath('train')}/<class>/ folders, or images in it, are expected)")
+        raise DataError(f"{root}: no image found; it should hold train/<class>/ and test/<class>/, class folders, or images")
     names = Counter(entry.class_name for entry in entries if entry.class_name is not None)
     by_value = numeric and all(name.isdecimal() for name in names)
     return Listing(root, entries, tuple(sorted(names, key=int if by_value else None)))

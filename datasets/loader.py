@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +43,8 @@ class Batch:
         """The batch in page-locked memory; PyTorch's loader calls this by name."""
         return self._map(Tensor.pin_memory)
 
-    def _map(self, change) -> Batch:
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with every tensor changed."""
         views = {name: change(view) for name, view in self.views.items()}
         return Batch(views, change(self.index), change(self.label))
 
@@ -60,23 +61,30 @@ def collate(items: list[Item]) -> Batch:
     return Batch(views, torch.tensor([item.index for item in items]), torch.tensor([item.label for item in items]))
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """A DataError's message on its way to the main process: raised in a worker, it would arrive inside a traceback."""
+
+    message: str
+
+
 class _Guarded(Dataset):
-    """A data set that hands a DataError over as a value: raised in a worker, it would arrive buried in a traceback."""
+    """A data set that hands a DataError over as a value."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
 
-    def __getitem__(self, draw: Draw) -> Item | DataError:
+    def __getitem__(self, draw: Draw) -> Item | _Failure:
         try:
             return self.dataset[draw]
         except DataError as error:
-            return DataError(str(error))
+            return _Failure(str(error))
 
 
-def _collate_guarded(items: list[Item | DataError]) -> Batch | DataError:
-    """A batch, or one error that names every file of it that failed."""
-    errors = [str(item) for item in items if isinstance(item, DataError)]
-    return DataError("\n".join(dict.fromkeys(errors))) if errors else collate(items)
+def _collate_guarded(items: list[Item | _Failure]) -> Batch | _Failure:
+    """A batch, or one failure that names every file of it that cannot be used."""
+    messages = dict.fromkeys(item.message for item in items if isinstance(item, _Failure))
+    return _Failure("\n".join(messages)) if messages else collate(items)
 
 
 class Loader:
@@ -101,8 +109,8 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         """The batches; raises DataError naming the files of a batch that cannot be read."""
         for batch in self._loader:
-            if isinstance(batch, DataError):
-                raise batch
+            if isinstance(batch, _Failure):
+                raise DataError(batch.message)
             yield batch
 
 

@@ -1,0 +1,180 @@
+"""Recipes: what each view contains, and that every augmentation happens as often and as strongly as its paper says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from datasets.colour import FastColorJitter
+from datasets.views import RECIPES, GaussianBlur, View, make_transform, mocov2_steps, small_steps
+
+DRAWS = 2000
+
+
+def photo(width: int = 96, height: int = 72) -> Image.Image:
+    """A colourful, asymmetric, smooth picture."""
+    y, x = np.mgrid[:height, :width]
+    planes = [x * 2, 255 - y * 3, 127 + 120 * np.sin(x / 9) * np.cos(y / 7)]
+    return Image.fromarray(np.clip(np.stack(planes, -1), 0, 255).astype(np.uint8))
+
+
+def count(step: Callable[[Image.Image], Image.Image], happened: Callable[[Image.Image], bool], picture: Image.Image) -> int:
+    """How often a step shows in its result."""
+    torch.manual_seed(0)
+    return sum(happened(step(picture)) for _ in range(DRAWS))
+
+
+def assert_rate(hits: int, probability: float) -> None:
+    """Within 4 standard deviations of a binomial: p = 6e-5 of failing by chance, were the seed not fixed."""
+    assert abs(hits - DRAWS * probability) < 4 * math.sqrt(DRAWS * probability * (1 - probability))
+
+
+def spy(step: v2.Transform, picture: Image.Image, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The parameters that a step draws in DRAWS calls."""
+    drawn = []
+
+    def record(inpt: Image.Image, params: dict[str, Any]) -> Image.Image:
+        drawn.append(params)
+        return inpt
+
+    monkeypatch.setattr(step, "transform", record)
+    torch.manual_seed(0)
+    for _ in range(DRAWS):
+        step(picture)
+    return drawn
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("picture", [photo(), photo(30, 200), photo(3, 2)])
+def test_every_recipe_makes_bytes_of_its_size(recipe: str, picture: Image.Image) -> None:
+    view = make_transform(View("full", recipe, 32))(picture)
+    assert view.dtype == torch.uint8 and view.shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize("arguments", [("half", "eval", 8), ("full", "none", 8), ("full", "eval", 0)])
+def test_impossible_views_are_refused(arguments: tuple[str, str, int]) -> None:
+    with pytest.raises(ValueError, match="mocov2"):
+        View(*arguments)
+
+
+def test_moco_jitter_rate() -> None:
+    picture = photo(12, 12)
+    assert_rate(count(mocov2_steps(12)[1], lambda out: out is not picture, picture), 0.8)
+
+
+def test_moco_grey_rate() -> None:
+    def is_grey(out: Image.Image) -> bool:
+        return bool((np.ptp(np.asarray(out), axis=-1) == 0).all())
+
+    assert_rate(count(mocov2_steps(12)[2], is_grey, photo(12, 12)), 0.2)
+
+
+def test_moco_blur_rate_and_direction() -> None:
+    checker = Image.fromarray((np.indices((16, 16)).sum(0) % 2 * 255).astype(np.uint8)).convert("RGB")
+    # Half of the draws leave the picture alone, and the blurred ones lose contrast rather than gain it.
+    assert_rate(count(mocov2_steps(16)[3], lambda out: out is not checker, checker), 0.5)
+    torch.manual_seed(0)
+    assert all(np.asarray(GaussianBlur((0.5, 2.0))(checker)).std() < 127 for _ in range(50))
+
+
+def test_moco_flip_rate() -> None:
+    picture = photo(12, 12)
+    mirrored = np.asarray(picture)[:, ::-1]
+    assert_rate(count(mocov2_steps(12)[4], lambda out: np.array_equal(np.asarray(out), mirrored), picture), 0.5)
+
+
+def test_moco_blur_sigma_is_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
+    sigma = [params["sigma"] for params in spy(mocov2_steps(8)[3].transforms[0], photo(8, 8), monkeypatch)]
+    assert min(sigma) >= 0.1 and max(sigma) <= 2.0
+    histogram = np.histogram(sigma, bins=5, range=(0.1, 2.0))[0]
+    for hits in histogram:
+        assert_rate(hits, 0.2)
+
+
+def test_moco_crop_scale_and_aspect(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = photo(400, 400)
+    drawn = spy(mocov2_steps(8)[0], picture, monkeypatch)
+    share = np.array([params["width"] * params["height"] / 400**2 for params in drawn])
+    aspect = np.array([params["width"] / params["height"] for params in drawn])
+    assert 0.195 < share.min() < 0.22 and 0.95 < share.max() <= 1.0
+    assert 0.74 < aspect.min() and aspect.max() < 1.35
+    # Slightly below the uniform mean of 0.6: wide crops of nearly all the area do not fit and are drawn again.
+    assert 0.54 < share.mean() < 0.61
+    assert all(0 <= params["left"] <= 400 - params["width"] for params in drawn)
+
+
+def test_moco_jitter_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = spy(mocov2_steps(8)[1].transforms[0], photo(8, 8), monkeypatch)
+    for name, low, high in (
+        ("brightness_factor", 0.6, 1.4),
+        ("contrast_factor", 0.6, 1.4),
+        ("saturation_factor", 0.6, 1.4),
+        ("hue_factor", -0.1, 0.1),
+    ):
+        values = np.array([params[name] for params in drawn])
+        assert low <= values.min() and values.max() <= high
+        for hits in np.histogram(values, bins=4, range=(low, high))[0]:
+            assert_rate(hits, 0.25)
+
+
+def test_views_differ_by_the_global_generator_only() -> None:
+    transform = make_transform(View("full", "mocov2", 24))
+    torch.manual_seed(3)
+    first, second = transform(photo()), transform(photo())
+    torch.manual_seed(3)
+    assert torch.equal(transform(photo()), first) and not torch.equal(first, second)
+
+
+def test_small_photos_are_not_blurred() -> None:
+    assert not any("Blur" in repr(step) for step in small_steps(32))
+
+
+@pytest.mark.parametrize("size", [224, 448])
+def test_eval_keeps_the_aspect(size: int) -> None:
+    picture = photo(500, 375)
+    side = round(1.14 * size)
+    wide = picture.resize((int(side * 500 / 375), side), Image.Resampling.BICUBIC)
+    left, top = round((wide.width - size) / 2), round((side - size) / 2)
+    expected = np.asarray(wide.crop((left, top, left + size, top + size)))
+    view = make_transform(View("full", "eval", size))(picture)
+    assert np.array_equal(view.permute(1, 2, 0).numpy(), expected)
+
+
+def test_squash_is_256_then_224() -> None:
+    expected = photo(500, 375).resize((256, 256), Image.Resampling.BILINEAR).crop((16, 16, 240, 240))
+    view = make_transform(View("full", "squash", 224))(photo(500, 375))
+    assert np.array_equal(view.permute(1, 2, 0).numpy(), np.asarray(expected))
+
+
+def test_squash_exact_shows_the_whole_picture() -> None:
+    expected = photo(500, 375).resize((448, 448), Image.Resampling.BILINEAR)
+    view = make_transform(View("full", "squash-exact", 448))(photo(500, 375))
+    assert np.array_equal(view.permute(1, 2, 0).numpy(), np.asarray(expected))
+
+
+def test_jitter_agrees_with_torchvision() -> None:
+    fast, stock = FastColorJitter(0.4, 0.4, 0.4, 0.1), v2.ColorJitter(0.4, 0.4, 0.4, 0.1)
+    picture = photo()
+    gaps = []
+    for seed in range(100):
+        torch.manual_seed(seed)
+        mine = np.asarray(fast(picture), dtype=float)
+        torch.manual_seed(seed)
+        gaps.append(np.abs(mine - np.asarray(stock(picture), dtype=float)).mean())
+    assert np.mean(gaps) < 2 and max(gaps) < 3.5
+
+
+@pytest.mark.parametrize("only", ["brightness", "contrast", "saturation", "hue"])
+def test_each_jitter_alone_agrees_with_torchvision(only: str) -> None:
+    arguments = {only: (0.3, 0.3) if only == "hue" else (1.3, 1.3)}
+    mine = np.asarray(FastColorJitter(**arguments)(photo()), dtype=float)
+    stock = np.asarray(v2.ColorJitter(**arguments)(photo()), dtype=float)
+    assert np.abs(mine - stock).mean() < 2.5
+    assert np.abs(mine - np.asarray(photo(), dtype=float)).mean() > 5
