@@ -88,9 +88,7 @@ def stream_maps(
     """Maps of samples in order, from the batch that holds `first` on, so that a continued run repeats whole batches."""
     batches = slice_batches(len(samples), reading.batch_size, first)
     pictures = Pictures(samples, reading.size, reading.crop_bottom)
-    loader = DataLoader(
-        pictures, batch_sampler=batches, num_workers=reading.workers, collate_fn=list, pin_memory=False
-    )
+    loader = DataLoader(pictures, batch_sampler=batches, num_workers=reading.workers, collate_fn=list)
     for batch, loaded in zip(batches, loader, strict=True):
         pixels, frames = stack(loaded)
         yield MapBatch(batch.start, read_maps(backbone, pixels.to(device, non_blocking=True), reading), frames)

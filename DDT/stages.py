@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -27,8 +26,8 @@ SEED_FALLBACK = 0.85
 class Rule:
     """How an indicator map becomes boxes.
 
-    rate: the cut rate, None to search. over_num: the mask's threshold in [0, 1]. seed: an image without a mask gets its
-    central 85 % and the policy, as the public code does, instead of being kept whole.
+    rate: the cut rate, None to search. over_num: the mask's threshold in [0, 1]. seed: the cut of an image without a
+    mask is its central 85 %, as in the public code, instead of the whole image.
     """
 
     policy: Policy
@@ -45,9 +44,7 @@ class Unfinished:
     crops: list[Future[None]]
 
 
-def fit_direction(
-    backbone: Backbone, samples: Sequence[Sample], reading: Reading, *, device: torch.device
-) -> Direction:
+def fit_direction(backbone: Backbone, samples: Sequence[Sample], reading: Reading, *, device: torch.device) -> Direction:
     """The first principal direction of all descriptors of these images; raises DataError when there is none."""
     moments = Moments()
     with tqdm(total=len(samples), unit="img", desc="fit") as bar:
@@ -60,24 +57,18 @@ def fit_direction(
 def describe(indicator: np.ndarray, key: str, frame: Frame, rule: Rule, reading: Reading) -> Row:
     """All boxes of one image from its indicator map [h, w]; `frame` is the picture without dropped rows."""
     region = find_region(indicator, frame, size=reading.size, over_num=rule.over_num)
-    size = Frame(frame.width, frame.height + reading.crop_bottom)
-    if region is None:
-        return describe_without_mask(key, frame, size, rule)
+    tight = region.box if region else whole(frame)
     cut = choose_cut(region, frame, rule)
     crop = snap(apply_policy(rule.policy, cut.box, frame), frame)
-    return Row(key, crop, region.box, cut.box, cut.rate, size)
+    size = Frame(frame.width, frame.height + reading.crop_bottom)
+    return Row(key, crop, tight, cut.box, cut.rate, size, empty=region is None)
 
 
-def describe_without_mask(key: str, frame: Frame, size: Frame, rule: Rule) -> Row:
-    """The fallback row: the whole image whatever the policy, or in the seed's way its central part, then the policy."""
-    rate = SEED_FALLBACK if rule.seed else 1.0
-    box = whole(frame, rate)
-    crop = apply_policy(rule.policy, box, frame) if rule.seed else box
-    return Row(key, snap(crop, frame), box, box, rate, size, empty=True)
-
-
-def choose_cut(region: Region, frame: Frame, rule: Rule) -> Cut:
-    """The cut at the rule's rate, or the best of the searched ones."""
+def choose_cut(region: Region | None, frame: Frame, rule: Rule) -> Cut:
+    """The cut at the rule's rate, the best of the searched ones, or the fallback of an image without a mask."""
+    if region is None:
+        share = SEED_FALLBACK if rule.seed else 1.0
+        return Cut(whole(frame, share), share)
     return search_cut(region, frame) if rule.rate is None else cut_at(region, rule.rate, frame)
 
 
@@ -123,25 +114,8 @@ def finish(batch: Unfinished, log: RowLog, bar: tqdm) -> list[Row]:
 
 def restore_crops(done: Sequence[Row], samples: Sequence[Sample], writer: CropWriter) -> int:
     """Write the crops of finished rows that are not on disk (an earlier run had --no-crops); how many there were."""
-    missing = [
-        (sample, row) for sample, row in zip(samples, done) if writer.is_missing(sample)
-    ]
-    for crop in tqdm([writer.start(sample, row.crop) for sample, row in missing], unit="img", disable=not missing):
+    missing = [(sample, row) for sample, row in zip(samples, done) if writer.is_missing(sample)]
+    crops = [writer.start(sample, row.crop) for sample, row in missing]
+    for crop in tqdm(crops, unit="img", desc="restore crops", disable=not missing):
         crop.result()
     return len(missing)
-
-
-@dataclass
-class Stopwatch:
-    """Seconds since it was made."""
-
-    start: float
-
-    @classmethod
-    def begin(cls) -> Stopwatch:
-        """Start now."""
-        return cls(time.perf_counter())
-
-    def rate(self, count: int) -> float:
-        """Things per second so far."""
-        return count / max(time.perf_counter() - self.start, 1e-9)

@@ -1,0 +1,158 @@
+"""`python -m DDT`: fit the direction on the training split, then localise and crop every image of every split."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from datasets.images import ImageSet, has_split, scan
+from datasets.layouts import SPLITS
+from datasets.multi_context import read_boxes
+from DDT.descriptors import Reading, choose_precision
+from DDT.job import Job, run
+from DDT.policy import find_task, parse_policy
+from DDT.stages import Rule
+from engine.args import Parser, StopTraining, architecture, exit_cleanly, integer_or_auto, refuse, toggle
+from models.backbones import build_backbone
+
+PACKAGE = "package:efficientnet-"
+
+
+def build_parser() -> Parser:
+    """All flags of the command."""
+    parser = Parser(prog="python -m DDT", description=__doc__)
+    add_inputs(parser.add_argument_group("input"))
+    add_localisation(parser.add_argument_group("localisation"))
+    add_output(parser.add_argument_group("output"))
+    return parser
+
+
+def add_inputs(group: argparse._ArgumentGroup) -> None:
+    """Images, network, machine."""
+    add = group.add_argument
+    add("-t", "--task", default="custom", help="name of the data set; picks policy, banner and output folder")
+    add("--root", "--dataset", required=True, metavar="DIR", help="the data set in any layout the trainer takes")
+    add("--pretrained", "--weights", default="hub", help="path, package:efficientnet-lite0|1|2, hub or none")
+    add("-a", "--arch", type=architecture, help="timm name; default resnet50, or the package's own network")
+    add("--layer", type=int, default=-1, help="which of the network's stages, -1 = the last")
+    add("--size", type=int, default=448, metavar="PIXELS", help="images are squashed to this square")
+    add("--crop-bottom", type=integer_or_auto, default="auto", metavar="PIXELS", help="rows to drop; auto = task's own")
+    add("--batch-size", "-b", type=int, default=16, help="images per forward pass")
+    add("-j", "--num-workers", "--workers", type=integer_or_auto, default="auto", help="loader processes")
+    add("--device", default="auto", help="cpu, cuda, or auto = cuda where there is one")
+    add("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="auto = bf16 on CUDA, fp32 elsewhere")
+    add("--limit", type=int, default=0, metavar="N", help="N images of each split, evenly chosen; 0 = all")
+    toggle(group, "--skip-bad", False, "leave images out that do not decode instead of refusing to start")
+
+
+def add_localisation(group: argparse._ArgumentGroup) -> None:
+    """From maps to boxes."""
+    add = group.add_argument
+    add("--cut-rate", default="search", help="search, or a number: the crop's sides in units of the mask's box")
+    add("--policy", default="auto", help="auto = the task's own, square, none, or rect:W,H in percent to grow by")
+    add("--over-num", type=float, default=0.0, help="threshold of the rescaled indicator map, in [0, 1)")
+    add("--recipe", choices=("default", "seed"), default="default", help="seed: banner stays, empty mask -> central 85 %%")
+
+
+def add_output(group: argparse._ArgumentGroup) -> None:
+    """What is written."""
+    add = group.add_argument
+    add("--out", default="DDT/crop_dataset", metavar="DIR", help="results go to DIR/<task>_crop")
+    add("--gt", metavar="FILE", help="true boxes (path,x1,y1,x2,y2), only to be scored against")
+    toggle(group, "--no-crops", False, "write boxes.csv without crop files")
+    toggle(group, "--restart", False, "redo a folder; an unchanged fit is used again")
+
+
+def prepare(args: argparse.Namespace) -> Job:
+    """Check every flag and find the images; raises ConfigError or DataError before anything slow happens."""
+    task = find_task(args.task)
+    refuse(list_problems(args))
+    rate = None if args.cut_rate == "search" else float(args.cut_rate)
+    rule = Rule(parse_policy(args.policy, args.task), rate, args.over_num, seed=args.recipe == "seed")
+    banner = 0 if args.recipe == "seed" else task.crop_bottom
+    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device)
+    reading = Reading(
+        size=args.size,
+        layer=args.layer,
+        crop_bottom=banner if args.crop_bottom == "auto" else args.crop_bottom,
+        batch_size=args.batch_size,
+        workers=min(8, os.cpu_count() or 1) if args.num_workers == "auto" else args.num_workers,
+        precision=choose_precision(args.precision, device),
+    )
+    return Job(
+        task=args.task,
+        splits=find_splits(args.root, args.limit),
+        truth=read_boxes(args.gt) if args.gt else {},
+        device=device,
+        reading=reading,
+        rule=rule,
+        folder=Path(args.out) / f"{args.task}_crop",
+        write_crops=not args.no_crops,
+        skip_bad=args.skip_bad,
+        restart=args.restart,
+    )
+
+
+def find_splits(root: str, limit: int) -> dict[str, ImageSet]:
+    """Every split of a data set; raises DataError when there is nothing to fit on."""
+    splits = {"train": scan(root, "train")}
+    splits |= {split: scan(root, split) for split in SPLITS if split != "train" and has_split(root, split)}
+    return {split: thin(images, limit) for split, images in splits.items()}
+
+
+def list_problems(args: argparse.Namespace) -> list[str]:
+    """Flags that make no sense, each with the remedy."""
+    problems = []
+    if args.cut_rate != "search" and not is_positive(args.cut_rate):
+        problems.append(f"--cut-rate {args.cut_rate}: give search or a number above 0, such as 0.85")
+    if not 0 <= args.over_num < 1:
+        problems.append(f"--over-num {args.over_num}: the map is rescaled to 0..1, give a number in [0, 1)")
+    for name in ("size", "batch_size"):
+        if getattr(args, name) < 1:
+            problems.append(f"--{name.replace('_', '-')} {getattr(args, name)}: give at least 1")
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        problems.append(f"--device {args.device}: there is no CUDA device here, give cpu")
+    if not args.task or "/" in args.task:
+        problems.append(f"--task {args.task}: it names a folder, give a word without slashes")
+    return problems
+
+
+def is_positive(word: str) -> bool:
+    """True for the text of a finite number above 0."""
+    try:
+        return 0 < float(word) < float("inf")
+    except ValueError:
+        return False
+
+
+def thin(images: ImageSet, limit: int) -> ImageSet:
+    """At most `limit` images, evenly chosen; all for 0."""
+    if not 0 < limit < len(images):
+        return images
+    return replace(images, samples=tuple(images.samples[i * len(images) // limit] for i in range(limit)))
+
+
+def choose_arch(arch: str | None, pretrained: str) -> str:
+    """The given architecture, else the one that a weight package belongs to, else ResNet-50."""
+    lite = f"tf_efficientnet_{pretrained.removeprefix(PACKAGE)}" if pretrained.startswith(PACKAGE) else "resnet50"
+    return arch or lite
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse, check, run; a full disk or a lost folder becomes a message, since everything finished is kept."""
+    args = build_parser().parse_args(argv)
+    job = prepare(args)
+    backbone = build_backbone(choose_arch(args.arch, args.pretrained), args.pretrained, device=job.device).eval()
+    try:
+        run(job, backbone)
+    except OSError as error:
+        raise StopTraining(f"{error}; finished images are kept, mend this and run the same command again") from error
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)

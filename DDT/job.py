@@ -1,0 +1,186 @@
+"""One run from images to a crop folder: check the files, fit, localise, report. Every part continues where it stopped."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from datasets.images import DataError, ImageSet, Sample, find_undecodable, without
+from datasets.layouts import show
+from datasets.multi_context import Box
+from DDT.boxes import Row, RowLog, format_lines, write_whole
+from DDT.corloc import Score, format_table, score_splits
+from DDT.crops import CropWriter
+from DDT.descriptors import Reading, gather_samples, stream_maps
+from DDT.principal import Direction
+from DDT.sheet import save_sheet
+from DDT.stages import Rule, find_boxes, fit_direction, localise, restore_crops
+from DDT.state import Fit, Setting, load_fit, open_folder, save_fit, write_note
+from models.backbones import Backbone
+from models.weights import fingerprint
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run's parts: images by split, how they are read, what becomes of their maps, where results go.
+
+    truth: boxes by key, only to be scored against. skip_bad: leave undecodable images out instead of refusing.
+    """
+
+    task: str
+    splits: dict[str, ImageSet]
+    truth: dict[str, Box]
+    device: torch.device
+    reading: Reading
+    rule: Rule
+    folder: Path
+    write_crops: bool = True
+    skip_bad: bool = False
+    restart: bool = False
+
+    @property
+    def root(self) -> Path:
+        """The original data set."""
+        return self.splits["train"].root
+
+
+@dataclass(frozen=True)
+class Note:
+    """What ddt.json says: enough to find the originals, to continue, and to know how the boxes came about."""
+
+    root: str
+    task: str
+    finished: bool
+    settings: dict[str, Setting]
+    undecodable: dict[str, str]
+    direction: dict[str, float] | None = None
+    counts: dict[str, int] | None = None
+    cut_rates: dict[str, int] | None = None
+    scores: list[dict[str, object]] | None = None
+
+
+def run(job: Job, backbone: Backbone) -> None:
+    """Do or continue a job; raises DataError for bad images, changed settings, or paths that cannot be mirrored."""
+    begun = time.perf_counter()
+    settings = list_settings(job, backbone)
+    note = open_folder(job.folder, settings, restart=job.restart)
+    bad = note["undecodable"] if "undecodable" in note else find_bad(job)
+    job = leave_out(job, bad)
+    report = Note(str(job.root.resolve()), job.task, False, settings, bad)
+    write_note(job.folder, asdict(report))
+    direction = fit_once(job, backbone)
+    samples = gather_samples(job.splits)
+    log = RowLog(job.folder)
+    done = log.recover([sample.key for sample in samples])
+    rows = localise_rest(job, backbone, direction, samples, done, log)
+    summarise(job, report, direction, samples, rows)
+    seconds = time.perf_counter() - begun
+    fresh = len(rows) - len(done)
+    print(f"{fresh} images localised ({len(done)} were done) in {seconds:.0f} s, {fresh / seconds:.1f} images/s")
+
+
+def list_settings(job: Job, backbone: Backbone) -> dict[str, Setting]:
+    """All that the boxes depend on, so that a folder is never continued with something else."""
+    images = {f"{split}_images": found.fingerprint() for split, found in job.splits.items()}
+    rule = {"policy": str(job.rule.policy), "cut_rate": job.rule.rate or "search"}
+    rule |= {"over_num": job.rule.over_num, "recipe": "seed" if job.rule.seed else "default"}
+    return list_network_settings(job.reading, backbone) | images | rule
+
+
+def list_network_settings(reading: Reading, backbone: Backbone) -> dict[str, Setting]:
+    """All that feature maps depend on; batch size and machine are left out, since a run may move."""
+    maps = {name: value for name, value in asdict(reading).items() if name not in ("batch_size", "workers")}
+    return maps | {"arch": backbone.arch, "weights": fingerprint(backbone)}
+
+
+def find_bad(job: Job) -> dict[str, str]:
+    """Undecodable images of all splits, key -> reason; raises DataError naming them unless they may be skipped."""
+    bad: dict[str, str] = {}
+    for images in job.splits.values():
+        bad |= find_undecodable(images, job.reading.workers)
+    if bad and not job.skip_bad:
+        raise DataError(
+            f"{len(bad)} images cannot be decoded; repair or remove them, or leave them out with --skip-bad\n  "
+            + "\n  ".join(bad.values())
+        )
+    return bad
+
+
+def leave_out(job: Job, bad: dict[str, str]) -> Job:
+    """The job without undecodable images; raises DataError when a split would be empty."""
+    if not bad:
+        return job
+    print(f"left out {len(bad)} images that cannot be decoded: {show(list(bad))}")
+    return replace(job, splits={split: without(images, bad) for split, images in job.splits.items()})
+
+
+def fit_once(job: Job, backbone: Backbone) -> Direction:
+    """The direction in fit.npz when it was made with the same settings, else a new one."""
+    train = job.splits["train"]
+    settings = list_network_settings(job.reading, backbone) | {"fitted_images": train.fingerprint()}
+    saved = load_fit(job.folder / "fit.npz")
+    if saved and saved.settings == settings:
+        return saved.direction
+    direction = fit_direction(backbone, train.samples, job.reading, device=job.device)
+    save_fit(job.folder / "fit.npz", Fit(direction, settings))
+    return direction
+
+
+def localise_rest(
+    job: Job, backbone: Backbone, direction: Direction, samples: Sequence[Sample], done: list[Row], log: RowLog
+) -> list[Row]:
+    """Rows of all images: the finished ones, whose lost crops are written again, and the rest, computed now."""
+    reading = job.reading
+    maps = stream_maps(backbone, samples, reading, device=job.device, first=len(done))
+    batches = find_boxes(maps, samples, direction, job.rule, reading)
+    writer = CropWriter(
+        job.folder, crop_bottom=reading.crop_bottom, threads=reading.workers, enabled=job.write_crops
+    )
+    with writer:
+        restore_crops(done, samples, writer)
+        return localise(batches, samples, done, log, writer) if len(done) < len(samples) else done
+
+
+def summarise(job: Job, report: Note, direction: Direction, samples: Sequence[Sample], rows: Sequence[Row]) -> None:
+    """Write the finished ddt.json, corloc.csv and boxes.png, and say what is in them."""
+    scores = score_truth(job, rows)
+    rates = Counter(f"{row.rate:g}" for row in rows if not row.empty)
+    counts = {split: len(images) for split, images in job.splits.items()}
+    counts |= {"images": len(rows), "empty_masks": sum(row.empty for row in rows), "undecodable": len(report.undecodable)}
+    fitted = asdict(direction)
+    numbers = {name: fitted[name] for name in ("sign", "share", "correlation", "count")}
+    scored = [asdict(score) for score in scores]
+    note = replace(report, finished=True, direction=numbers, counts=counts, cut_rates=dict(rates), scores=scored)
+    title = f"DDT boxes: {job.task}, {report.settings['arch']} at {job.reading.size} px, policy {job.rule.policy}"
+    save_sheet(job.folder / "boxes.png", samples, rows, job.truth, title=title)
+    write_note(job.folder, asdict(note))
+    print(describe_run(note, job.folder))
+
+
+def score_truth(job: Job, rows: Sequence[Row]) -> list[Score]:
+    """Scores against the ground truth, printed and kept in corloc.csv; none without a ground truth."""
+    if not job.truth:
+        return []
+    keys = {split: [sample.key for sample in images.samples] for split, images in job.splits.items()}
+    scores = score_splits(rows, job.truth, keys)
+    lines = [[s.split, s.box, str(s.images), f"{s.corloc:.4f}", f"{s.mean_iou:.4f}"] for s in scores]
+    write_whole(job.folder / "corloc.csv", format_lines([["split", "box", "images", "corloc", "mean_iou"], *lines]))
+    print(format_table(scores))
+    return scores
+
+
+def describe_run(note: Note, folder: Path) -> str:
+    """The numbers that tell whether a run went well."""
+    fitted, counts = note.direction, note.counts
+    rates = ", ".join(f"{rate} for {count}" for rate, count in sorted(note.cut_rates.items()))
+    return (
+        f"direction: {fitted['share']:.1%} of the variance, correlation with the norm {fitted['correlation']:.2f} "
+        f"(sign {fitted['sign']:+.0f})\n"
+        f"cut rates: {rates or 'none'}; {counts['empty_masks']} of {counts['images']} images have no mask\n"
+        f"boxes, crops, ddt.json and boxes.png are in {folder}"
+    )

@@ -1,0 +1,105 @@
+"""What a crop folder remembers besides its boxes: the fitted direction (fit.npz) and the run's note (ddt.json)."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from datasets.images import DataError
+from DDT.boxes import write_whole
+from DDT.principal import Direction
+
+Setting = str | int | float | bool
+Settings = Mapping[str, Setting]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A direction and the settings that it depends on."""
+
+    direction: Direction
+    settings: dict[str, Setting]
+
+
+def save_fit(path: Path, fit: Fit) -> None:
+    """Write a fit, whole or not at all."""
+    numbers = asdict(fit.direction) | {"mean": fit.direction.mean.numpy(), "vector": fit.direction.vector.numpy()}
+    content = io.BytesIO()
+    np.savez(content, settings=json.dumps(fit.settings), **numbers)
+    write_whole(path, content.getvalue())
+
+
+def load_fit(path: Path) -> Fit | None:
+    """The saved fit, None when there is none; raises DataError for a file that is not one."""
+    if not path.exists():
+        return None
+    try:
+        with np.load(path) as saved:
+            vectors = {name: torch.from_numpy(saved[name]) for name in ("mean", "vector")}
+            numbers = {name: float(saved[name]) for name in ("sign", "share", "correlation")}
+            direction = Direction(**vectors, **numbers, count=int(saved["count"]))
+            return Fit(direction, json.loads(str(saved["settings"])))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a fit of DDT ({error}); start again with --restart") from error
+
+
+def list_changes(old: Settings, new: Settings) -> list[str]:
+    """What differs, for people: "cut_rate was search, is 0.85"."""
+    names = sorted(old.keys() | new.keys())
+    return [f"{name} was {old.get(name)}, is {new.get(name)}" for name in names if old.get(name) != new.get(name)]
+
+
+def read_note(folder: Path) -> dict[str, object]:
+    """The folder's ddt.json, empty when there is none; raises DataError when it is not one."""
+    path = folder / "ddt.json"
+    if not path.exists():
+        return {}
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+        return {"settings": {}} | note
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: not a note of DDT ({error}); start again with --restart") from error
+
+
+def write_note(folder: Path, note: Mapping[str, object]) -> None:
+    """Write ddt.json, by which other commands find the original images."""
+    write_whole(folder / "ddt.json", json.dumps(note, indent=1) + "\n")
+
+
+def open_folder(folder: Path, settings: Settings, *, restart: bool) -> dict[str, object]:
+    """The note of a folder that was made with these settings, empty for a new one; DataError lists what changed.
+
+    `restart` forgets boxes and note. The fit stays: it is used again only where its own settings are unchanged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if restart:
+        for name in ("ddt.json", "boxes.csv", "cuts.csv", "corloc.csv", "boxes.png"):
+            (folder / name).unlink(missing_ok=True)
+        return {}
+    note = read_note(folder)
+    if not note:
+        refuse_foreign(folder)
+        return {}
+    changes = list_changes(note["settings"], settings)
+    if changes:
+        raise DataError(
+            f"{folder} was begun with other settings:\n  - " + "\n  - ".join(changes) + "\n"
+            "give the old ones to continue, another --out to keep both, or --restart to do it anew"
+        )
+    return note
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise DataError when a folder without a note holds boxes: they are not ours to overwrite."""
+    if (folder / "boxes.csv").exists():
+        raise DataError(
+            f"{folder} holds a boxes.csv but no ddt.json, so nobody knows how it was made; "
+            "give another --out, or --restart to replace it"
+        )
