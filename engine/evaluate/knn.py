@@ -15,7 +15,7 @@ def knn_accuracy(
 ) -> float:
     """Share of test rows [M, D] whose k nearest train rows [N, D] vote for their class; k is at most N.
 
-    Unlabelled train rows (-1) do not vote and unlabelled test rows are not asked. Raises ValueError when nobody is left.
+    Unlabelled train rows (-1) do not vote, unlabelled test rows are not asked. Raises ValueError when nobody is left.
     """
     voters, asked = train_labels >= 0, test_labels >= 0
     _check(int(voters.sum()), int(asked.sum()))
@@ -53,7 +53,7 @@ def _vote(stripes: Iterable[Stripe], labels: Tensor, k: int, temperature: float)
     predicted = []
     for stripe in stripes:
         near = stripe.scores.topk(k, dim=1)
-        weights = ((near.values - 1) / temperature).exp()  # the shift by 1 only keeps small temperatures from overflowing
+        weights = ((near.values - near.values[:, :1]) / temperature).exp()  # the nearest has weight 1 at any temperature
         ballot = weights.new_zeros(len(weights), classes).scatter_add_(1, labels[near.indices], weights)
         predicted.append(ballot.argmax(dim=1))
     return torch.cat(predicted)
