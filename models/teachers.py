@@ -1,0 +1,229 @@
+"""Teachers: timm networks, committees of them, and CLIP through open_clip. The one file that imports open_clip."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone, build_backbone, standardise
+from models.frozen import PRECISIONS, CommitteeTeacher, FrozenTeacher, ImageTeacher, settle_precision
+from models.weights import WeightsError, find_weights, match_state, read_checkpoint, read_object, unwrap
+
+__all__ = ["ClipTeacher", "CommitteeTeacher", "FrozenTeacher", "ImageTeacher", "build_teacher", "read_text_tensor"]
+
+CLIP_ARCH = "ViT-B-16"
+OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
+QUICK_GELU_NAMES = ("openai", "quickgelu", "metaclip", "dfn")  # published weights that were trained with QuickGELU
+NORMS = ("own", "student")
+
+
+class ClipTeacher(FrozenTeacher):
+    """CLIP's image encoder, unit rows; `encode_text` gives the rows that its answers are compared with."""
+
+    def __init__(self, network: nn.Module, *, tokenizer: Callable, **kwargs) -> None:
+        super().__init__(network, **kwargs)
+        self.tokenizer = tokenizer
+
+    def encode_text(self, texts: list[str]) -> Tensor:
+        """Sentences, cut to the model's context (77 tokens) -> unit rows [C, dim], float32."""
+        tokens = self.tokenizer(texts).to(self.network.mean.device)
+        with torch.no_grad(), torch.autocast(tokens.device.type, enabled=False):
+            return F.normalize(self.network.net.encode_text(tokens).float(), dim=-1)
+
+    def _answer(self, images: Tensor) -> Tensor:
+        return F.normalize(self.network(images).float(), dim=-1)
+
+
+class ClipNetwork(nn.Module):
+    """An open_clip model with the normalisation of its images: [B, 3, H, W] -> [B, D]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, net: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 or float 0..1 [B, 3, H, W] -> image embeddings [B, D], not normalised."""
+        images = standardise(images, self.mean, self.std)
+        return self.net.encode_image(images.to(next(self.net.parameters()).dtype))
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a teacher is to look at images: normalisation, precision, size in pixels (None: its own), device."""
+
+    norm: str
+    precision: str
+    size: int | None
+    device: str | torch.device
+
+
+def build_teacher(
+    spec: str,
+    *,
+    weights: str | Path,
+    clip_arch: str = CLIP_ARCH,
+    norm: str = "own",
+    precision: str = "auto",
+    size: int | None = None,
+    device: str | torch.device = "cpu",
+) -> FrozenTeacher:
+    """A frozen teacher: `spec` is "clip", "clip:<open_clip name>", a timm name, or several timm names joined by "+".
+
+    `weights`: a source as for a backbone (a committee: one per member, joined by "+"). `norm` "student" feeds the
+    network images normalised by ImageNet's mean and std, as LEAD's public code does. `precision` fp32, bf16, or auto:
+    whichever answers faster on this device; a committee's may be joined by "+" as well. Raises WeightsError.
+    """
+    if norm not in NORMS or not set(precision.split("+")) <= {*PRECISIONS, "auto"}:
+        raise WeightsError(f"teacher norm is one of {', '.join(NORMS)}, its precision one of auto, fp32, bf16")
+    options = Options(norm=norm, precision=precision, size=size, device=device)
+    if "+" not in spec:
+        return _build_one(spec, weights, clip_arch, options)
+    pairs = _split_sources(spec, str(weights))
+    formats = precision.split("+") if "+" in precision else [precision] * len(pairs)
+    members = [_build_one(name, source, clip_arch, replace(options, precision=each))
+               for (name, source), each in zip(pairs, formats, strict=True)]
+    return CommitteeTeacher(members)
+
+
+def read_text_tensor(path: str | Path, *, rows: int | None = None, width: int | None = None) -> Tensor:
+    """Text prototypes of a file as unit rows [C, D], float32. Raises WeightsError when it is not [rows, width]."""
+    tensor = read_object(path)
+    if not isinstance(tensor, Tensor) or tensor.dim() != 2 or not tensor.is_floating_point():
+        found = f"{list(tensor.shape)} of {tensor.dtype}" if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise WeightsError(f"{path} holds {found}; a text tensor is one float matrix [classes, width]")
+    for what, wanted, found in (("rows (classes)", rows, tensor.shape[0]), ("columns (width)", width, tensor.shape[1])):
+        if wanted is not None and wanted != found:
+            raise WeightsError(f"{path} has {found} {what}, {wanted} are needed; encode the descriptions again")
+    norms = tensor.float().norm(dim=1)
+    if not torch.isfinite(norms).all() or (norms == 0).any():
+        raise WeightsError(f"{path} has rows that are zero or not finite; encode the descriptions again")
+    return tensor.float() / norms[:, None]
+
+
+def _build_one(spec: str, weights: str | Path, clip_arch: str, options: Options) -> FrozenTeacher:
+    if str(weights) == "none":
+        warnings.warn(f"teacher {spec} has random weights: it teaches nothing", stacklevel=3)
+    kind, _, name = spec.partition(":")
+    if kind == "clip":
+        return _build_clip(name or clip_arch, weights, options)
+    return _build_image_teacher(spec, weights, options)
+
+
+def _split_sources(spec: str, weights: str) -> list[tuple[str, str]]:
+    names, sources = spec.split("+"), weights.split("+")
+    if len(sources) == 1 and weights in {"hub", "none"}:
+        sources *= len(names)
+    if len(sources) != len(names):
+        raise WeightsError(f"{spec} has {len(names)} members and {len(sources)} weights; join one source each by '+'")
+    return list(zip(names, sources, strict=True))
+
+
+def _build_image_teacher(arch: str, weights: str | Path, options: Options) -> ImageTeacher:
+    backbone = build_backbone(arch, weights, device=options.device)
+    config = backbone.net.pretrained_cfg
+    size = options.size or (config.get("test_input_size") or config["input_size"])[-1]
+    _set_norm(backbone, options.norm)
+    precision = settle_precision(backbone, options.precision, size)
+    return ImageTeacher(backbone, size=size, dim=backbone.num_features, precision=precision)
+
+
+def _build_clip(name: str, weights: str | Path, options: Options) -> ClipTeacher:
+    import open_clip
+
+    model = _create_clip(name, weights, options.size)
+    config = open_clip.get_model_preprocess_cfg(model)
+    size = config["size"] if isinstance(config["size"], int) else config["size"][0]
+    network = ClipNetwork(model, config["mean"], config["std"]).to(options.device)
+    _set_norm(network, options.norm)
+    precision = settle_precision(network, options.precision, size)
+    with torch.no_grad():
+        dim = network(torch.zeros(1, 3, size, size, device=options.device)).shape[1]
+    return ClipTeacher(network, tokenizer=open_clip.get_tokenizer(name), size=size, dim=dim, precision=precision)
+
+
+def _set_norm(network: Backbone | ClipNetwork, norm: str) -> None:
+    if norm == "student":
+        network.mean.copy_(torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
+        network.std.copy_(torch.tensor(IMAGENET_STD).view(3, 1, 1))
+
+
+def _create_clip(name: str, weights: str | Path, size: int | None) -> nn.Module:
+    """The open_clip model with its weights, on the CPU in float32."""
+    import open_clip
+
+    if open_clip.get_model_config(name) is None:
+        raise WeightsError(f"open_clip knows no model '{name}'. Names look like ViT-B-16, ViT-L-14-quickgelu, RN50")
+    if str(weights) == "hub":
+        return _download_clip(name, size)
+    state = {} if str(weights) == "none" else read_checkpoint(weights)
+    quick = bool(state) and _uses_quick_gelu(state, find_weights(weights).name)
+    if quick and not name.endswith("-quickgelu"):
+        warnings.warn(f"{weights} looks trained with QuickGELU: building {name} with it", stacklevel=2)
+    with _quiet_open_clip():
+        model = open_clip.create_model(name, load_weights=False, force_quick_gelu=quick, force_image_size=size)
+    if state:
+        _fill_clip(model, state, str(weights))
+    return model
+
+
+def _uses_quick_gelu(state: Mapping, file_name: str) -> bool:
+    """OpenAI's archives carry three extra numbers, their bare state dicts mix half and full floats."""
+    types = {tensor.dtype for tensor in unwrap(state).values() if tensor.is_floating_point()}
+    mixed = torch.float16 in types and torch.float32 in types
+    named = any(word in file_name.lower() for word in QUICK_GELU_NAMES)
+    return named or mixed or any(extra in state for extra in OPENAI_EXTRAS)
+
+
+def _fill_clip(model: nn.Module, checkpoint: Mapping, source: str) -> None:
+    """Strictly load OpenAI's or open_clip's names; position embeddings follow another image size."""
+    from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed
+
+    state = {name: value for name, value in unwrap(checkpoint).items() if name not in OPENAI_EXTRAS}
+    state.pop("attn_mask", None)  # old open_clip files keep the causal mask, which the model makes itself
+    if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
+        state = convert_to_custom_text_state_dict(state)
+    if "logit_scale" in state:
+        state["logit_scale"] = state["logit_scale"].reshape(model.logit_scale.shape)
+    own = model.state_dict().get("visual.positional_embedding")
+    given = state.get("visual.positional_embedding")
+    if own is not None and given is not None and own.shape[1:] == given.shape[1:]:
+        resize_pos_embed(state, model)
+    model.load_state_dict(match_state(state, model, source=source))
+
+
+def _download_clip(name: str, size: int | None) -> nn.Module:
+    import open_clip
+
+    plain = name.removesuffix("-quickgelu")
+    try:
+        with _quiet_open_clip():
+            return open_clip.create_model(plain, "openai", force_quick_gelu=True, force_image_size=size)
+    except Exception as error:  # every hub client raises its own kind
+        raise WeightsError(
+            f"open_clip could not get OpenAI's weights of {plain} ({type(error).__name__}). Without network, download "
+            f"{plain}.pt or open_clip_model.safetensors elsewhere and give its path as the teacher's weights"
+        ) from error
+
+
+@contextmanager
+def _quiet_open_clip() -> Iterator[None]:
+    """Without open_clip's remark that a model is random, which is about to be filled here."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
