@@ -18,7 +18,7 @@ _TINY = 1e-30
 
 @dataclass(frozen=True)
 class CamFit:
-    """How well attention fits the activation map: `loss` [B], `target_entropy` [B] in [0, 1] (1 = uniform), `valid` bool [B]."""
+    """How well attention fits the map: `loss` [B], `target_entropy` [B] in [0, 1] (1 = uniform), `valid` bool [B]."""
 
     loss: Tensor
     target_entropy: Tensor

@@ -1,4 +1,4 @@
-"""Instance discrimination against a queue of keys: InfoNCE (van den Oord et al., arXiv 1807.03748; MoCo, arXiv 1911.05722)."""
+"""Instance discrimination against a queue of keys: InfoNCE (arXiv 1807.03748), as in MoCo (arXiv 1911.05722)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def info_nce_from_logits(logits: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def info_nce(query: Tensor, key: Tensor, negatives: Tensor, temperature: float, mask: Tensor | None = None) -> Tensor:
-    """InfoNCE of each sample: unit rows [B, D], [B, D], [K, D] -> float32 [B]; `mask` [B, K] True leaves a negative out."""
+    """InfoNCE per sample: unit rows [B, D], [B, D], [K, D] -> float32 [B]; `mask` [B, K] True leaves a negative out."""
     return info_nce_from_logits(contrast_logits(query, key, negatives, temperature), mask)
 
 

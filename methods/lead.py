@@ -37,8 +37,8 @@ class LeadOptions(ContrastOptions):
 
     Facts of the public code, each a switch: `six_passes` encodes v1 and v4 twice and moves the key encoder before each
     of three key passes; `early_enqueue` lets the third term meet its own key among the negatives; `queue_mask` "none";
-    `log_of_softmax`; `entropy_classes` divides the entropy by the log of that number; `distill_sum` and `cam` "rows" sum
-    over the local batch; `attention_normalise` "batch"; `shuffle_keys`.
+    `log_of_softmax`; `entropy_classes` divides the entropy by the log of that number; `distill_sum` and `cam` "rows"
+    sum over the local batch; `attention_normalise` "batch"; `shuffle_keys`.
     """
 
     dim: int = 512
@@ -85,9 +85,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Guidance:
-    """What the teacher says: `contrast` [B] weights of the contrastive terms, `distill` the summed-up distillation term,
+    """What follows from the teacher's answers.
 
-    per-sample `entropy` [B] in [0, 1], and `stats` to log.
+    `contrast` [B] the weights of the contrastive terms, `distill` [] the distillation term, `entropy` [B] in [0, 1] of
+    each sample's answer, `stats` to log.
     """
 
     contrast: Tensor
@@ -145,8 +146,9 @@ class Lead(MomentumContrast):
     def contrast_pairs(self, pairs: list[Pair], ids: Tensor) -> list[Contrast]:
         """InfoNCE of each pair; keys of the first two enter their queues, at once or at the end of the step."""
         early = self.options.early_enqueue
+        plan = ((self.queue1, True), (self.queue2, True), (self.queue2, False))
         terms = []
-        for pair, queue, enters in zip(pairs, (self.queue1, self.queue2, self.queue2), (True, True, False), strict=True):
+        for pair, (queue, enters) in zip(pairs, plan, strict=True):
             terms.append(self.contrast(pair.query.head, pair.keys, queue, ids, clone=early))
             if enters and early:
                 queue.enqueue(gather(pair.keys), gather(ids))
@@ -217,7 +219,7 @@ class Lead(MomentumContrast):
         stats["self_mass"] = torch.stack([term.self_mass for term in terms]).mean()
         stats["cam_entropy"] = (fit.target_entropy * fit.valid).sum() / fit.valid.sum().clamp_min(1)
         stats["cam_valid"] = fit.valid.float().mean()
-        stats["queue"] = self.queue1.filled()
+        stats["queue_filled"] = self.queue1.filled()
         return stats
 
     def after_step(self, clock: Clock) -> None:

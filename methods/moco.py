@@ -24,8 +24,8 @@ from models.queue import KeyQueue
 class ContrastOptions:
     """What a method with a momentum encoder and queues lets its user choose.
 
-    `dim` of the head's unit rows, `size` and `view_recipe` of the views; `queue_mask` "self" leaves keys of the sample's
-    own image out of its negatives; `shuffle_keys` mixes the key batch across ranks (MoCo's ShuffleBN);
+    `dim` of the head's unit rows, `size` and `view_recipe` of the views; `queue_mask` "self" leaves keys of the
+    sample's own image out of its negatives; `shuffle_keys` mixes the key batch across ranks (MoCo's ShuffleBN);
     `head_warmup_epochs` epochs in which the backbone's learning rate is 0; `frozen_bn` keeps the backbone's batch
     statistics, of the key encoder too.
     """
@@ -65,7 +65,7 @@ class PendingKeys:
 
 
 class MomentumContrast(Method):
-    """Query encoder, its slow copy, and the keys that wait for the end of the step. Subclasses say what is contrasted."""
+    """Query encoder, its slow copy, and keys that wait for the end of the step. Subclasses say what is contrasted."""
 
     def __init__(self, query: Encoder, options: ContrastOptions, *, seed: int) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class MomentumContrast(Method):
         return encode_shuffled(self.key, images, per_view_seed(self.seed, clock.step, turn, 0, "shuffle"))
 
     def contrast(self, query: Tensor, keys: Tensor, queue: KeyQueue, ids: Tensor, *, clone: bool = False) -> Contrast:
-        """InfoNCE of queries [B, D] with their keys [B, D] against a queue; `clone` where the queue changes in this step."""
+        """InfoNCE of queries and their keys [B, D] against a queue; `clone` where the queue changes in this step."""
         options = self.options
         negatives = queue.keys.clone() if clone else queue.keys
         logits = contrast_logits(query, keys, negatives, options.temperature)
@@ -155,14 +155,14 @@ class Moco(MomentumContrast):
             term = self.contrast(query.head, keys, self.queue, batch.index)
             loss = term.loss.mean()
         self.pending.append(PendingKeys(self.queue, keys, batch.index))
-        stats = {"positive": term.positive.mean(), "self_mass": term.self_mass.mean(), "queue": self.queue.filled()}
-        return LossParts(loss, {"loss1": loss}, stats)
+        stats = {"positive": term.positive.mean(), "self_mass": term.self_mass.mean()}
+        return LossParts(loss, {"loss1": loss}, stats | {"queue_filled": self.queue.filled()})
 
 
 def encode_shuffled(network: Encoder, images: Tensor, seed: int) -> Tensor:
     """Keys [B, D] of images [B, 3, H, W] whose batch statistics come from other ranks' images (MoCo, section 3.3).
 
-    `seed` must be the same on every rank. With one rank a permutation changes no batch statistic, and none is made.
+    `seed` must be the same on every rank. Alone, a permutation changes no batch statistic, and none is made.
     """
     if world() == 1:
         return network(images).head

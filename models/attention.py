@@ -11,10 +11,10 @@ _EPSILON = 1e-7
 
 
 class RationaleBranch(nn.Module):
-    """Map [B, C, h, w] -> attention float32 [B, h, w] in [0, 1]: 1x1 convolution, batch norm, ReLU, max over channels, min-max.
+    """1x1 convolution, batch norm, ReLU, max over channels, min-max: map [B, C, h, w] -> float32 [B, h, w] in [0, 1].
 
-    `normalise` "image" takes minimum and maximum of each image; "batch" of the whole batch, as the public code does, which
-    makes a descriptor depend on its neighbours.
+    `normalise` "image" takes minimum and maximum of each image; "batch" of the whole batch, as the public code does,
+    which makes a descriptor depend on its neighbours.
     """
 
     def __init__(self, channels: int, width: int = 32, normalise: Literal["image", "batch"] = "image") -> None:

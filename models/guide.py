@@ -1,4 +1,4 @@
-"""What a student is told about its images: a teacher's unit features, and the prototypes that both are compared with."""
+"""What a student is told of its images: a teacher's unit features, and prototypes that both are compared with."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ class LiveGuide(Guide):
 
     @torch.no_grad()
     def forward(self, images: Tensor, ids: Tensor) -> Tensor:
+        """Ask the teacher, and bring its answer into the space; `ids` are not looked at."""
         features = self.teacher.encode(images).float()
         if self.components is None:
             return F.normalize(features, dim=1)
@@ -76,4 +77,5 @@ class BankGuide(Guide):
 
     @torch.no_grad()
     def forward(self, images: Tensor, ids: Tensor) -> Tensor:
+        """Look the answers up; `images` are not looked at."""
         return self.bank[ids]

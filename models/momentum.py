@@ -20,7 +20,7 @@ def slow_copy(online: Network) -> Network:
 def update_momentum(
     online: nn.Module, target: nn.Module, momentum: float, *, buffers: Literal["keep", "copy"] = "keep"
 ) -> None:
-    """target = momentum * target + (1 - momentum) * online, for every parameter of `target` (a part of `online` will do).
+    """target = momentum * target + (1 - momentum) * online for each parameter; a target may lack parts of `online`.
 
     `buffers` "keep" leaves batch-norm statistics alone, for a target that runs in train mode and makes its own (MoCo);
     "copy" takes the online ones, for a target that runs in eval mode. Raises KeyError when `online` lacks a parameter.

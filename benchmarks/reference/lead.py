@@ -1,4 +1,4 @@
-"""A plain transcription of LEAD++ for one process in fp32: the values our method must give, and the time it is measured by.
+"""A plain transcription of LEAD++ for one process in fp32: the values our method must give, the time it must beat.
 
 Nothing here is shared with losses/ or methods/. `recipe` "seed" follows the public code's arithmetic (six passes, a
 teacher with autograd); "default" follows the corrected arithmetic, sample by sample, in the most literal way.
@@ -44,7 +44,7 @@ class PlainEncoder(nn.Module):
 
 
 class ReferenceLead(nn.Module):
-    """`teacher` images -> features [B, D]; `prototypes` [C, D] unit rows. Call the instance, step the optimiser, `finish`."""
+    """`teacher` images -> features [B, D]; `prototypes` [C, D] unit rows. Call it, step the optimiser, `finish`."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""One rank of a distributed run that a test starts twice: RANK and WORLD_SIZE in the environment, result file as argument."""
+"""One rank of a distributed run that a test starts twice: RANK and WORLD_SIZE are in the environment."""
 
 from __future__ import annotations
 

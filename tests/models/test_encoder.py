@@ -77,7 +77,8 @@ def test_head_and_branch_are_optional(head: LinearHead | None, images: Tensor, t
 
 
 def test_branch_mode_is_remembered(tmp_path: Path) -> None:
-    save_encoder(Encoder(build_backbone("resnet18"), None, RationaleBranch(512, 4, "batch")), tmp_path / "model.pth", {})
+    encoder = Encoder(build_backbone("resnet18"), None, RationaleBranch(512, 4, "batch"))
+    save_encoder(encoder, tmp_path / "model.pth", {})
     assert load_encoder(tmp_path / "model.pth").attention.normalise == "batch"
 
 
