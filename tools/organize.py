@@ -1,0 +1,248 @@
+"""Turn a published data set into train/<class>/ and test/<class>/ folders: CUB, FGVC-Aircraft, Stanford Cars and Dogs.
+
+    python -m tools.organize cub --source CUB_200_2011 --out bird --link hard
+"""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: its own folder is on the path, the root is not
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+from tqdm import tqdm
+
+from datasets.files import DataError
+from datasets.layouts import Entry, read_listing, show, variant_folder
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One image's way: the file it is, and where it goes below the new root."""
+
+    source: Path
+    target: str
+
+    @property
+    def split(self) -> str:
+        """The target's first folder."""
+        return self.target.split("/")[0]
+
+
+def place(path: Path, split: str, class_name: str) -> Placement:
+    """An image's place by split and class; slashes leave the class name, spaces stay."""
+    return Placement(path, f"{split}/{class_name.replace('/', '')}/{path.name}")
+
+
+def plan_listed(source: Path) -> list[Placement]:
+    """CUB, FGVC-Aircraft, or a tree with train/ and test/ already: everything that the layout's own lists name."""
+    listing = read_listing(source)
+    if not listing.classes or "test" not in listing.splits:
+        raise DataError(f"{source}: not the data set's unpacked folder (found {len(listing.entries)} images of no known list)")
+    return [place(entry.path, entry.split, _name_class(entry)) for entry in listing.entries]
+
+
+def _name_class(entry: Entry) -> str:
+    """An entry's class; raises DataError for an image without one."""
+    if entry.class_name is None:
+        raise DataError(f"{entry.path}: lies in no class folder")
+    return entry.class_name
+
+
+def plan_aircraft(source: Path) -> list[Placement]:
+    """FGVC-Aircraft-2013b by variant: trainval is train."""
+    folder = variant_folder(source) or source / "data"
+    require([folder / f"images_variant_{part}.txt" for part in ("trainval", "test")])
+    return plan_listed(source)
+
+
+def plan_cub(source: Path) -> list[Placement]:
+    """CUB-200-2011 with its official split."""
+    require([source / name for name in ("images.txt", "train_test_split.txt", "images")])
+    return plan_listed(source)
+
+
+def plan_cars(source: Path) -> list[Placement]:
+    """Stanford Cars: the devkit's lists (per split, or the older single cars_annos.mat), or train/ and test/ folders."""
+    if (source / "train").is_dir() and (source / "test").is_dir():
+        return plan_listed(source)
+    single = find(source, "cars_annos.mat")
+    if single is not None:
+        return _plan_single_list(single)
+    lists = {"train": "cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
+    found = {split: find(source, name) for split, name in lists.items()}
+    meta = find(source, "cars_meta.mat")
+    absent = [lists[split] for split, path in found.items() if path is None] + ([] if meta else ["cars_meta.mat"])
+    if absent:
+        raise DataError(f"{source}: no {', '.join(absent)} in it or its devkit/; unpack the devkit there as well")
+    names = [str(name) for name in read_mat(meta, "class_names")]
+    return [
+        place(_find_car(source, split, str(row["fname"])), split, names[int(row["class"]) - 1])
+        for split, path in found.items()
+        for row in read_mat(path, "annotations")
+    ]
+
+
+def _plan_single_list(path: Path) -> list[Placement]:
+    """The older Stanford Cars list: car_ims/ and a test flag for every image."""
+    names = [str(name) for name in read_mat(path, "class_names")]
+    return [
+        place(path.parent / str(row["relative_im_path"]), "test" if int(row["test"]) else "train", names[int(row["class"]) - 1])
+        for row in read_mat(path, "annotations")
+    ]
+
+
+def _find_car(source: Path, split: str, name: str) -> Path:
+    """A car's photo in cars_train/ or cars_test/, also when the archive was unpacked into a folder of its own name."""
+    folder = source / f"cars_{split}"
+    nested = folder / folder.name / name
+    return nested if nested.is_file() else folder / name
+
+
+def plan_dogs(source: Path) -> list[Placement]:
+    """Stanford Dogs: train_list.mat and test_list.mat over Images/; class folders keep their names."""
+    lists = {split: find(source, f"{split}_list.mat") for split in ("train", "test")}
+    absent = [f"{split}_list.mat" for split, path in lists.items() if path is None]
+    if absent:
+        raise DataError(f"{source}: no {', '.join(absent)} in it or its lists/; unpack lists.tar there as well")
+    return [
+        place(source / "Images" / str(name), split, str(name).split("/")[0])
+        for split, path in lists.items()
+        for name in read_mat(path, "file_list")
+    ]
+
+
+PLANS: dict[str, Callable[[Path], list[Placement]]] = {
+    "cub": plan_cub,
+    "aircraft": plan_aircraft,
+    "cars": plan_cars,
+    "dogs": plan_dogs,
+}
+
+
+def find(source: Path, name: str) -> Path | None:
+    """A list in the folder itself, or in the folders that archives unpack to."""
+    places = (source / name, source / "devkit" / name, source / "lists" / name)
+    return next((path for path in places if path.is_file()), None)
+
+
+def read_mat(path: Path, key: str) -> np.ndarray:
+    """One variable of a MATLAB file as a row of values or structs; raises DataError when it is not there."""
+    try:
+        return np.atleast_1d(loadmat(path, squeeze_me=True, chars_as_strings=True)[key]).ravel()
+    except (KeyError, ValueError, TypeError, OSError, RuntimeError, MatReadError) as error:
+        raise DataError(f"{path}: not the list it should be ({error!r}); unpack it again") from error
+
+
+def require(paths: Sequence[Path]) -> None:
+    """Raise DataError that lists every path that is not there."""
+    absent = [str(path) for path in paths if not path.exists()]
+    if absent:
+        raise DataError("these are missing; unpack the data set again, or check --source:\n  " + show(absent, "\n  "))
+
+
+def check(placements: list[Placement], out: Path) -> None:
+    """Raise DataError unless every source is there, no two share a target, and `out` holds nothing else."""
+    require([placement.source for placement in placements])
+    repeated = [target for target, times in Counter(placement.target for placement in placements).items() if times > 1]
+    if repeated:
+        raise DataError(f"{len(repeated)} targets come twice ({show(repeated)}); the lists are damaged, unpack them again")
+    wanted = {placement.target: placement.source for placement in placements}
+    strangers = [name for name in _list_files(out) if name not in wanted or _differ(out / name, wanted[name])]
+    if strangers:
+        raise DataError(f"{out}: holds other files already ({show(strangers)}); give an empty or new folder as --out")
+
+
+def _list_files(folder: Path) -> list[str]:
+    """Every visible file below a folder, '/'-separated; a copy that was interrupted (.part) is none."""
+    files = (Path(place, name) for place, _, names in os.walk(folder) for name in names)
+    visible = (path for path in files if not path.name.startswith(".") and path.suffix != ".part")
+    return sorted(path.relative_to(folder).as_posix() for path in visible)
+
+
+def _differ(one: Path, other: Path) -> bool:
+    """Whether two files hold different bytes."""
+    return not one.exists() or not (one.samefile(other) or filecmp.cmp(one, other, shallow=False))
+
+
+def transfer(placements: list[Placement], out: Path, link: str) -> None:
+    """Copy or link every file that is not there yet."""
+    for placement in tqdm(placements, unit="img", desc="organising"):
+        target = out / placement.target
+        if target.exists():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if link == "hard":
+            os.link(placement.source.resolve(), target)
+        elif link == "soft":
+            target.symlink_to(placement.source.resolve())
+        else:
+            part = target.with_name(f"{target.name}.part")
+            shutil.copyfile(placement.source, part)
+            part.replace(target)
+
+
+def tabulate(placements: list[Placement], out: Path) -> str:
+    """Images and classes per split, listed and found on disk; raises DataError when they differ."""
+    found = Counter(name.split("/")[0] for name in _list_files(out))
+    listed = Counter(placement.split for placement in placements)
+    if found != listed:
+        raise DataError(f"{out}: listed {dict(listed)}, found {dict(found)}; run the command again")
+    lines = [f"{'split':<8}{'classes':>8}{'listed':>8}{'found':>8}"]
+    for split in sorted(listed, reverse=True):
+        classes = {placement.target.split("/")[1] for placement in placements if placement.split == split}
+        lines.append(f"{split:<8}{len(classes):>8}{listed[split]:>8}{found[split]:>8}")
+    return "\n".join(lines)
+
+
+def organize(name: str, source: Path, out: Path, link: str = "none") -> str:
+    """Organise one data set and return the table of counts; nothing is written before everything has been checked."""
+    if not source.is_dir():
+        raise DataError(f"{source}: no such folder; --source is the unpacked data set")
+    placements = PLANS[name](source)
+    check(placements, out)
+    try:
+        transfer(placements, out, link)
+    except OSError as error:
+        raise DataError(f"{out}: {error}; another --link (none, hard, soft) may work on this disk") from error
+    return tabulate(placements, out)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line; the older names of the flags work as well."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", choices=sorted(PLANS))
+    parser.add_argument(
+        "--source", "--ds", "--cub-root", "--cub_root", type=Path, required=True, help="the unpacked data set"
+    )
+    parser.add_argument("--out", "--output-root", "--output_root", type=Path, required=True, help="the new folder")
+    parser.add_argument(
+        "--link", choices=("none", "hard", "soft"), default="none", help="copy (none), hard links, or symbolic links"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 when all went well, 2 for a mistake of the user."""
+    options = parse(arguments)
+    try:
+        print(organize(options.dataset, options.source, options.out, options.link))
+    except DataError as error:
+        print(f"organize: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
