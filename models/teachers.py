@@ -32,6 +32,10 @@ class ClipTeacher(FrozenTeacher):
         super().__init__(network, **kwargs)
         self.tokenizer = tokenizer
 
+    def fingerprint(self) -> str:
+        """sha256 of the weights, and the activation, which the weights do not show."""
+        return super().fingerprint() + ("-quickgelu" if has_quick_gelu(self.network) else "")
+
     def encode_text(self, texts: list[str]) -> Tensor:
         """Sentences, cut to the model's context (77 tokens) -> unit rows [C, dim], float32."""
         tokens = self.tokenizer(texts).to(self.network.mean.device)
@@ -172,11 +176,19 @@ def _create_clip(name: str, weights: str | Path, size: int | None) -> nn.Module:
     quick = bool(state) and _uses_quick_gelu(state, find_weights(weights).name)
     if quick and not name.endswith("-quickgelu"):
         warnings.warn(f"{weights} looks trained with QuickGELU: building {name} with it", stacklevel=2)
+    if state and name.endswith("-quickgelu") and not quick:
+        plain = name.removesuffix("-quickgelu")
+        warnings.warn(f"{weights} does not look like OpenAI's; if it was trained with GELU, name {plain}", stacklevel=2)
     with _quiet_open_clip():
         model = open_clip.create_model(name, load_weights=False, force_quick_gelu=quick, force_image_size=size)
     if state:
         _fill_clip(model, state, str(weights))
     return model
+
+
+def has_quick_gelu(network: nn.Module) -> bool:
+    """True for a CLIP that was built with OpenAI's activation."""
+    return any(type(part).__name__ == "QuickGELU" for part in network.modules())
 
 
 def _uses_quick_gelu(state: Mapping, file_name: str) -> bool:

