@@ -169,13 +169,13 @@ def name_run(args: argparse.Namespace) -> str:
 
 def find_source(pretrained: str) -> tuple[str, Path | None]:
     """The weights that `--pretrained` names, and the run's folder when it names one; raises ConfigError for neither."""
-    for folder in (CHECKPOINTS / pretrained, Path(pretrained)):
-        if folder.is_dir():
-            if not (folder / "model_last.pth").is_file():
-                raise ConfigError(f"{folder} has no model_last.pth: that run has not finished. Continue it with --resume")
-            return str(folder / "model_last.pth"), folder
     if pretrained in SOURCES or pretrained.startswith("package:") or Path(pretrained).is_file():
         return pretrained, None
+    for folder in (CHECKPOINTS / pretrained, Path(pretrained)):
+        if (folder / "model_last.pth").is_file():
+            return str(folder / "model_last.pth"), folder
+        if folder.is_dir():
+            raise ConfigError(f"{folder} has no model_last.pth: that run has not finished; continue it with --resume")
     runs = sorted(path.parent.name for path in CHECKPOINTS.glob("*/model_last.pth"))
     raise ConfigError(f"--pretrained {pretrained} is no folder under {CHECKPOINTS}/ (finished runs: {', '.join(runs) or 'none'}), "
                       "no weights file, and none of package:efficientnet-lite0|1|2, hub, none")

@@ -1,0 +1,42 @@
+"""results.jsonl keeps whole lines."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from engine.evaluate.ledger import Result, append_result, read_results
+
+
+def make_result(map_score: float = 0.5) -> Result:
+    return Result(kind="retrieval", task="bird", dataset_sha256="d", split="test", images=3, weights="none", weights_sha256="w",
+                  arch="resnet18", feature="backbone", input="full", view="eval", size=32, centred=False, seed=1,
+                  precision="fp32", images_per_second=2.0, metrics={"map": map_score})
+
+
+def test_rows_come_back_in_order_with_protocol_versions_and_date(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "results.jsonl"
+    for value in (0.25, 0.75):
+        append_result(path, make_result(value).to_dict())
+    rows = read_results(path)
+    assert [row["metrics"]["map"] for row in rows] == [0.25, 0.75]
+    assert {"torch", "timm", "plumage"} <= rows[0]["versions"].keys() and rows[0]["date"].endswith("+00:00")
+    assert rows[0]["view"] == "eval" and rows[0]["selection"] == ""
+
+
+def test_writers_at_the_same_time_never_interleave(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: append_result(path, {"n": number, "text": "x" * 5000}), range(200)))
+    assert sorted(row["n"] for row in read_results(path)) == list(range(200))
+
+
+def test_missing_file_is_empty_and_a_broken_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    assert read_results(path) == []
+    path.write_text(json.dumps({"a": 1}) + "\n{half\n")
+    with pytest.raises(ValueError, match="line 2"):
+        read_results(path)

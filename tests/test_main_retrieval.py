@@ -1,0 +1,131 @@
+"""main_retrieval.py and run_retrieval.sh as a user runs them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from engine.args import exit_cleanly
+from main_retrieval import main, parse
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ("--arch", "resnet18", "--size", "32", "--num_workers", "0", "--device", "cpu", "--threads", "1")
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run the command as from a shell standing in tmp_path, but in this process (importing torch takes seconds)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["main_retrieval.py", *SMALL, *map(str, words)])
+        capsys.readouterr()
+        try:
+            exit_cleanly(main)
+            code = 0
+        except SystemExit as end:
+            code = int(end.code)
+        captured = capsys.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    return call
+
+
+def read_row(path: Path) -> dict:
+    return json.loads(path.read_text().splitlines()[-1])
+
+
+def test_scores_table_picture_and_ledger(run: Callable[..., Done], photo_tree: Path, tmp_path: Path) -> None:
+    done = run("--pretrained", "none", "--root", photo_tree, "--centre", "--knn", "--queries", 4)
+    assert done.returncode == 0, done.stderr
+    assert "12 test images query all others (0 skipped" in done.stdout and "train to test" in done.stdout
+    folder = tmp_path / "checkpoints" / "none" / "retrieval"
+    row = read_row(folder / "results.jsonl")
+    assert (row["input"], row["feature"], row["split"], row["centred"]) == ("full", "backbone", "test", True)
+    assert 0 < row["metrics"]["map"] <= 1 and row["metrics"]["map_low"] <= row["metrics"]["map"] <= row["metrics"]["map_high"]
+    with open(folder / "per_query.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == 12 and all(line["near1"] != line["path"] for line in table)
+    assert row["metrics"]["map"] == pytest.approx(sum(float(line["ap"]) for line in table) / 12, abs=1e-5)
+    assert row["metrics"]["rank1"] == pytest.approx(sum(line["first_hit"] == "1" for line in table) / 12)
+    with Image.open(folder / "neighbours.png") as sheet:
+        assert sheet.width > sheet.height > 300
+    again = run("--pretrained", "none", "--root", photo_tree, "--centre", "--knn", "--batch_size", 5)
+    assert again.returncode == 0 and read_row(folder / "results.jsonl")["metrics"] == row["metrics"]
+
+
+def test_a_set_without_test_split_searches_in_train_and_says_so(run: Callable[..., Done], photo_tree: Path, tmp_path: Path) -> None:
+    done = run("--pretrained", "none", "--root", photo_tree / "train", "--results_dir", "out")
+    assert done.returncode == 0, done.stderr
+    assert "no test split" in done.stdout and read_row(tmp_path / "out/results.jsonl")["split"] == "train"
+
+
+def assert_refused(done: Done, *words: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+
+
+def test_bad_input_gets_one_message(run: Callable[..., Done], photo_tree: Path, tmp_path: Path) -> None:
+    common = ("--root", photo_tree)
+    assert_refused(run(*common, "--pretrained", "nothing_here"), "no folder under checkpoints/", "package:")
+    assert_refused(run("--pretrained", "none"), "--root")
+    assert_refused(run(*common, "--pretrained", "none", "--num-classes", 200), "200", "3 classes")
+    assert_refused(run(*common, "--pretrained", "none", "--feature", "masked"), "only backbone")
+    assert_refused(run(*common, "--pretrained", "none", "--input", "crop"), "run_ddt.sh", "--input full")
+
+
+def test_a_flat_folder_without_labels_is_refused(run: Callable[..., Done], photo_tree: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in photo_tree.glob("test/*/*.jpg"):
+        shutil.copy(path, flat)
+    assert_refused(run("--pretrained", "none", "--root", flat), "no labels")
+
+
+def test_missing_crops_are_listed_at_once(run: Callable[..., Done], photo_tree: Path, tmp_path: Path) -> None:
+    crops = tmp_path / "crops"
+    shutil.copytree(photo_tree / "test" / "001.Red_bird", crops / "test" / "001.Red_bird")
+    words = ("--root", photo_tree, "--pretrained", "none", "--input", "crop", "--crop_root", crops)
+    assert_refused(run(*words), "8 of 12 test images have no crop", "Green_bird_00", "run_ddt.sh")
+
+
+def test_flags_in_both_spellings_and_problems_together() -> None:
+    args = parse(["--pretrained", "none", "--results_dir", "a_b", "--crop_bottom", "7", "--k", "3", "-a", "clip"])
+    assert (args.results_dir, args.crop_bottom, args.neighbours, args.arch, args.centre) == ("a_b", 7, 3, "resnet50", False)
+    with pytest.raises(ValueError, match="2 problems"):
+        parse(["--pretrained", "none", "--batch-size", "0", "--knn-t", "0"])
+
+
+def test_script_counts_arguments_and_passes_flags_on(photo_tree: Path, tmp_path: Path) -> None:
+    script = ROOT / "run_retrieval.sh"
+    environment = {**os.environ, "PYTHON": sys.executable}
+
+    def call(*words: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([script, *map(str, words)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    wrong = call("bird", photo_tree, "none")
+    assert wrong.returncode == 2 and "usage" in wrong.stderr
+    relative = photo_tree.relative_to(tmp_path)
+    done = call("bird", relative, "none", "cpu", *SMALL[:6], "--results-dir", tmp_path / "out", "--cache", "none")
+    assert done.returncode == 0, done.stderr
+    assert read_row(tmp_path / "out/results.jsonl")["task"] == "bird"
