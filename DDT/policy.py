@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,7 +55,7 @@ def parse_policy(word: str, task: str) -> Policy:
     try:
         shape, _, sizes = word.partition(":")
         widen, heighten = (float(size.strip().removesuffix("%")) for size in sizes.split(","))
-        if shape == "rect" and min(widen, heighten) > -100:
+        if shape == "rect" and all(-100 < percent < math.inf for percent in (widen, heighten)):
             return Policy("rect", widen, heighten)
     except ValueError:
         pass

@@ -16,6 +16,7 @@ from DDT.crops import encode
 
 COLUMNS, PHOTOS = 8, 40
 SIDE, GAP, CAPTION, HEADER = 232, 12, 22, 76
+DIMMED = 0.5
 INK, FAINT, PAPER, MAT = "#1b1f24", "#6a737d", "#ffffff", "#f1f3f5"
 
 
@@ -65,11 +66,20 @@ def draw_box(draw: ImageDraw.ImageDraw, box: Box, pen: Pen, scale: float, limit:
     draw.rectangle(tuple(c + s for c, s in zip(corners, (1, 1, -1, -1))), outline=pen.colour, width=pen.width)
 
 
+def dim_outside(photo: Image.Image, crop: Box, scale: float) -> Image.Image:
+    """The photograph, darker where the crop leaves it out."""
+    corners = tuple(round(value * scale) for value in (crop.x1, crop.y1, crop.x2, crop.y2))
+    dark = photo.point([round(DIMMED * level) for level in range(256)] * 3)
+    dark.paste(photo.crop(corners), corners)
+    return dark
+
+
 def draw_photo(sample: Sample, row: Row, truth: Box | None) -> Image.Image:
     """A photograph within SIDE x SIDE pixels with all its boxes."""
     image = decode(sample.path)
     scale = SIDE / max(image.size)
     small = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
+    small = dim_outside(small, row.crop, scale)
     draw = ImageDraw.Draw(small)
     boxes = [(pen, getattr(row, pen.field)) for pen in PENS] + ([(TRUTH, truth)] if truth else [])
     for pen, box in boxes:
@@ -98,9 +108,7 @@ def draw_legend(draw: ImageDraw.ImageDraw, title: str, pens: Sequence[Pen]) -> N
         draw.text((x, 47), "IoU with the truth: mask / cut / policy", fill=FAINT, font=font(16))
 
 
-def draw_sheet(
-    samples: Sequence[Sample], rows: Sequence[Row], truth: Mapping[str, Box], *, title: str
-) -> Image.Image:
+def draw_sheet(samples: Sequence[Sample], rows: Sequence[Row], truth: Mapping[str, Box], *, title: str) -> Image.Image:
     """A grid of evenly chosen photographs with mask box, cut box, policy crop and, where known, ground truth."""
     shown = choose_evenly(len(rows))
     columns = min(COLUMNS, max(4, len(shown)))

@@ -46,7 +46,7 @@ def load_fit(path: Path) -> Fit | None:
             numbers = {name: float(saved[name]) for name in ("sign", "share", "correlation")}
             direction = Direction(**vectors, **numbers, count=int(saved["count"]))
             return Fit(direction, json.loads(str(saved["settings"])))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a fit of DDT ({error}); start again with --restart") from error
 
 

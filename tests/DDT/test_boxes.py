@@ -1,0 +1,79 @@
+"""boxes.csv: what is written is read back, and what was cut short is dropped."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from datasets.multi_context import Box, read_boxes
+from DDT.boxes import COLUMNS, Row, RowLog, write_whole
+from DDT.localize import Frame
+
+HEADER = "path,x1,y1,x2,y2,tight_x1,tight_y1,tight_x2,tight_y2,cut_rate,width,height"
+
+
+def make_rows(count: int = 5) -> list[Row]:
+    """Rows with awkward names and fractions."""
+    names = ["train/a b/ü, \"x\".jpg", "train/c/1.png"] + [f"test/c/{number}.jpg" for number in range(count)]
+    boxes = [(Box(n, 2.0, n + 30.0, 40.0), Box(n + 1 / 3, 5, 22, 33.125), Box(n, 5, 22.77, 33)) for n in range(count)]
+    return [Row(name, *box, 0.85, Frame(100, 80), empty=name.endswith("png")) for name, box in zip(names, boxes)]
+
+
+def test_columns(tmp_path: Path) -> None:
+    log = RowLog(tmp_path)
+    assert log.recover([]) == []
+    assert log.boxes.read_text() == HEADER + "\n" and ",".join(COLUMNS) == HEADER
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    rows, log = make_rows(), RowLog(tmp_path)
+    log.recover([row.path for row in rows])
+    log.add(rows[:2])
+    log.add(rows[2:])
+    before = log.boxes.read_bytes(), log.cuts.read_bytes()
+    found = log.recover([row.path for row in rows])
+    assert [row.path for row in found] == [row.path for row in rows]
+    for row, back in zip(rows, found):
+        assert (back.crop, back.rate, back.frame, back.empty) == (row.crop, row.rate, row.frame, row.empty)
+        assert vars(back.tight) == pytest.approx(vars(row.tight), abs=0.0051)
+        assert vars(back.cut) == pytest.approx(vars(row.cut), abs=0.0051)
+    assert (log.boxes.read_bytes(), log.cuts.read_bytes()) == before
+    assert read_boxes(log.boxes) == {row.path: row.crop for row in rows}
+    with open(log.boxes, newline="", encoding="utf-8") as file:
+        assert [line["path"] for line in csv.DictReader(file)] == [row.path for row in rows]
+
+
+@pytest.mark.parametrize("lost", [1, 7, 40, 90])
+@pytest.mark.parametrize("name", ["boxes.csv", "cuts.csv"])
+def test_half_written_lines_are_dropped(tmp_path: Path, lost: int, name: str) -> None:
+    rows, log = make_rows(), RowLog(tmp_path)
+    keys = [row.path for row in rows]
+    log.recover(keys)
+    log.add(rows)
+    whole = log.boxes.read_bytes(), log.cuts.read_bytes()
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[:-lost])
+    found = log.recover(keys)
+    assert 0 < len(found) < len(rows) and [row.path for row in found] == keys[: len(found)]
+    log.add(rows[len(found) :])
+    assert (log.boxes.read_bytes(), log.cuts.read_bytes()) == whole
+
+
+def test_rows_of_other_images_are_dropped(tmp_path: Path) -> None:
+    rows, log = make_rows(), RowLog(tmp_path)
+    log.recover([])
+    log.add(rows)
+    keys = [row.path for row in rows]
+    assert len(log.recover([*keys[:3], "else.jpg"])) == 3
+    assert len(log.boxes.read_text().splitlines()) == 4
+
+
+def test_replacing_a_file_leaves_no_half_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    write_whole(path, "old")
+    (tmp_path / ".a.csv.tmp").mkdir()
+    with pytest.raises(OSError):
+        write_whole(path, "new")
+    assert path.read_text() == "old"

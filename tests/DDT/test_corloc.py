@@ -1,0 +1,47 @@
+"""Overlap with ground truth."""
+
+from __future__ import annotations
+
+import pytest
+
+from datasets.images import DataError
+from datasets.multi_context import Box
+from DDT.boxes import Row
+from DDT.corloc import format_table, iou, score_splits
+from DDT.localize import Frame
+
+UNIT = Box(0, 0, 10, 10)
+
+
+def make_row(path: str, crop: Box, tight: Box, cut: Box) -> Row:
+    return Row(path, crop, tight, cut, 0.85, Frame(20, 20))
+
+
+def test_iou() -> None:
+    assert iou(UNIT, UNIT) == 1
+    assert iou(UNIT, Box(5, 0, 15, 10)) == pytest.approx(1 / 3)
+    assert iou(UNIT, Box(10, 10, 20, 20)) == 0
+    assert iou(Box(3, 3, 3, 3), Box(3, 3, 3, 3)) == 0
+
+
+def test_scores_of_each_box_and_split() -> None:
+    half, far = Box(0, 0, 10, 5), Box(15, 15, 20, 20)
+    rows = [
+        make_row("train/a.jpg", crop=UNIT, tight=half, cut=far),
+        make_row("test/a.jpg", crop=far, tight=Box(0, 0, 10, 4.9), cut=UNIT),
+        make_row("test/unlisted.jpg", crop=UNIT, tight=UNIT, cut=UNIT),
+    ]
+    truth = {"train/a.jpg": UNIT, "test/a.jpg": UNIT, "other.jpg": UNIT}
+    scores = score_splits(rows, truth, {"train": ["train/a.jpg"], "test": ["test/a.jpg", "test/unlisted.jpg"]})
+    table = {(s.split, s.box): (s.images, s.corloc, pytest.approx(s.mean_iou)) for s in scores}
+    assert table["train", "mask"] == (1, 1.0, 0.5)
+    assert table["test", "mask"] == (1, 0.0, 0.49)
+    assert table["all", "mask"] == (2, 0.5, 0.495)
+    assert table["all", "cut"] == (2, 0.5, 0.5) and table["all", "policy"] == (2, 0.5, 0.5)
+    assert len(format_table(scores).splitlines()) == 1 + 9
+
+
+def test_truth_of_another_set() -> None:
+    rows = [make_row("train/a.jpg", UNIT, UNIT, UNIT)]
+    with pytest.raises(DataError, match="must look like train/a.jpg"):
+        score_splits(rows, {"a.jpg": UNIT}, {"train": ["train/a.jpg"]})

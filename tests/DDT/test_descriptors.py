@@ -1,0 +1,84 @@
+"""Maps of images: order, batches, sizes, problems."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from datasets.images import DataError, scan
+from DDT.descriptors import MapBatch, Reading, choose_precision, gather_samples, slice_batches, stream_maps
+from DDT.localize import Frame
+from models.backbones import Backbone, build_backbone
+
+CPU = torch.device("cpu")
+READING = Reading(size=64, batch_size=5)
+
+
+@pytest.fixture(scope="module")
+def backbone(tiny_weights: Path) -> Backbone:
+    return build_backbone("resnet10t", tiny_weights).eval()
+
+
+def read(backbone: Backbone, photos: Path, reading: Reading, first: int = 0) -> list[MapBatch]:
+    return list(stream_maps(backbone, scan(photos).samples, reading, device=CPU, first=first))
+
+
+def test_slices_do_not_depend_on_where_a_run_continues() -> None:
+    assert slice_batches(7, 3) == [range(0, 3), range(3, 6), range(6, 7)]
+    assert slice_batches(7, 3, first=4) == [range(3, 6), range(6, 7)]
+    assert slice_batches(7, 3, first=6) == [range(6, 7)]
+    assert slice_batches(0, 3) == []
+
+
+def test_every_image_once_in_order(backbone: Backbone, photo_tree: Path) -> None:
+    batches = read(backbone, photo_tree, READING)
+    assert [batch.start for batch in batches] == [0, 5, 10, 15, 20]
+    maps = torch.cat([batch.maps for batch in batches])
+    assert maps.shape == (24, 512, 2, 2) and maps.dtype == torch.float32
+    assert {frame for batch in batches for frame in batch.frames} == {Frame(64, 48)}
+    alone = torch.cat([batch.maps for batch in read(backbone, photo_tree, replace(READING, batch_size=1))])
+    assert torch.allclose(maps, alone, atol=1e-4)
+
+
+def test_workers_and_continuing_change_nothing(backbone: Backbone, photo_tree: Path) -> None:
+    here = read(backbone, photo_tree, READING)
+    there = read(backbone, photo_tree, replace(READING, workers=2), first=12)
+    assert [batch.start for batch in there] == [10, 15, 20]
+    for one, other in zip(here[2:], there, strict=True):
+        assert torch.equal(one.maps, other.maps)
+
+
+def test_one_forward_pass_per_image(backbone: Backbone, photo_tree: Path) -> None:
+    seen = []
+    handle = backbone.net.register_forward_pre_hook(lambda *_: seen.append(0))
+    first = backbone.net.conv1.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    read(backbone, photo_tree, READING)
+    handle.remove(), first.remove()
+    assert sum(seen) == 24
+
+
+def test_layers_and_banner(backbone: Backbone, photo_tree: Path) -> None:
+    earlier = read(backbone, photo_tree, replace(READING, layer=-2))[0]
+    assert earlier.maps.shape[1:] == (256, 4, 4)
+    assert read(backbone, photo_tree, replace(READING, crop_bottom=20))[0].frames[0] == Frame(64, 28)
+
+
+def test_all_problems_of_a_batch_in_one_message(backbone: Backbone, photo_tree: Path) -> None:
+    folder = photo_tree / "train/001.Red_bird"
+    for number in (1, 2):
+        (folder / f"001.Red_bird_0{number}.jpg").write_bytes(b"not an image")
+    with pytest.raises(DataError, match="bird_01.jpg(.|\n)*bird_02.jpg(.|\n)*--skip-bad"):
+        read(backbone, photo_tree, READING)
+
+
+def test_samples_of_all_splits_once(photo_tree: Path) -> None:
+    train, test = scan(photo_tree, "train"), scan(photo_tree, "test")
+    keys = [sample.key for sample in gather_samples({"train": train, "test": test, "again": test})]
+    assert len(keys) == len(set(keys)) == 36 and keys[0].startswith("train/") and keys[-1].startswith("test/")
+
+
+def test_precision() -> None:
+    assert choose_precision("auto", CPU) == "fp32" and choose_precision("bf16", CPU) == "bf16"

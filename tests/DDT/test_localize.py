@@ -1,0 +1,157 @@
+"""Masks and boxes on maps whose object is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from datasets.multi_context import Box
+from DDT.localize import (
+    FALLBACK_RATE,
+    SEARCHED_RATES,
+    Frame,
+    Region,
+    area_ratio,
+    count_borders,
+    cut_at,
+    enlarge,
+    find_region,
+    largest_component,
+    place,
+    score,
+    search_cut,
+    snap,
+    threshold,
+    whole,
+)
+
+
+def paint(*blocks: tuple[slice, slice], size: int = 14) -> np.ndarray:
+    """A map of -1 with blocks of 1 and 2 (two values, so that rescaling has a range)."""
+    indicator = np.full((size, size), -1.0, dtype=np.float32)
+    indicator[0, 0] = 0.0
+    for block in blocks:
+        indicator[block] = 2.0
+    return indicator
+
+
+def test_threshold_rescales_the_non_negative_values() -> None:
+    indicator = np.array([[-5.0, 1.0, 2.0], [3.0, 5.0, -0.1]])
+    assert threshold(indicator).tolist() == [[False, False, True], [True, True, False]]
+    assert threshold(indicator, 0.25).tolist() == [[False, False, False], [True, True, False]]
+    assert threshold(indicator, 0.5).tolist() == [[False, False, False], [False, True, False]]
+
+
+@pytest.mark.parametrize("indicator", [-np.ones((3, 3)), np.full((3, 3), 2.0), np.full((3, 3), np.nan)])
+def test_no_mask(indicator: np.ndarray) -> None:
+    assert not threshold(indicator).any()
+    assert find_region(indicator, Frame(30, 20), size=6) is None
+
+
+def test_largest_component_is_4_connected() -> None:
+    mask = np.array([[1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1], [1, 0, 0, 0]], dtype=bool)
+    expected = np.array([[0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1], [0, 0, 0, 0]], dtype=bool)
+    assert (largest_component(mask) == expected).all()
+    assert not largest_component(np.zeros((2, 2), dtype=bool)).any()
+
+
+def test_first_of_equal_components() -> None:
+    mask = np.array([[0, 0, 1], [1, 0, 0]], dtype=bool)
+    assert largest_component(mask).tolist() == [[False, False, True], [False, False, False]]
+
+
+@pytest.mark.parametrize("size", [4, 6, 7])
+def test_enlarge_is_nearest_neighbour(size: int) -> None:
+    mask = np.array([[True, False], [False, True]])
+    enlarged = enlarge(mask, size)
+    expected = [[mask[y * 2 // size, x * 2 // size] for x in range(size)] for y in range(size)]
+    assert enlarged.tolist() == expected
+
+
+def test_finds_a_known_component() -> None:
+    """Rows 3..6, columns 5..12 of a 14 x 14 map of a 280 x 140 image: cells of 20 x 10 pixels; a smaller blob is ignored."""
+    indicator = paint((slice(3, 7), slice(5, 13)), (slice(10, 12), slice(1, 4)))
+    region = find_region(indicator, Frame(280, 140), size=448)
+    assert region.box == Box(100, 30, 260, 70)
+    assert (region.x, region.y) == pytest.approx((180, 50))
+
+
+def test_centre_of_mass_is_not_the_middle() -> None:
+    indicator = paint((slice(2, 4), slice(2, 12)), (slice(4, 12), slice(2, 4)))
+    region = find_region(indicator, Frame(140, 140), size=448)
+    assert region.box == Box(20, 20, 120, 120)
+    cells = [(x, y) for y in range(14) for x in range(14) if indicator[y, x] > 0]
+    assert region.x == pytest.approx(10 * np.mean([x + 0.5 for x, _ in cells]))
+    assert region.y == pytest.approx(10 * np.mean([y + 0.5 for _, y in cells]))
+
+
+@pytest.mark.parametrize("rate", [*SEARCHED_RATES, 1.0])
+def test_cut_rates(rate: float) -> None:
+    region = Region(Box(40, 60, 80, 90), 58.0, 76.0)
+    cut = cut_at(region, rate, Frame(200, 150))
+    assert cut.rate == rate
+    assert (cut.box.x2 - cut.box.x1, cut.box.y2 - cut.box.y1) == pytest.approx((40 * rate, 30 * rate))
+    assert ((cut.box.x1 + cut.box.x2) / 2, (cut.box.y1 + cut.box.y2) / 2) == pytest.approx((58, 76))
+
+
+def test_place_shifts_and_clips() -> None:
+    frame = Frame(100, 50)
+    assert place(5, 45, 30, 20, frame) == Box(0, 30, 30, 50)
+    assert place(98, 2, 30, 20, frame) == Box(70, 0, 100, 20)
+    assert place(50, 25, 300, 20, frame) == Box(0, 15, 100, 35)
+
+
+def test_score_and_borders() -> None:
+    frame = Frame(100, 100)
+    assert area_ratio(Box(10, 10, 60, 50), frame) == pytest.approx(0.2)
+    assert count_borders(Box(1, 1.1, 99, 98.9), frame) == 2
+    assert count_borders(Box(0, 0, 100, 100), frame) == 4
+    assert score(Box(10, 10, 60, 50), frame) == pytest.approx(-0.2)
+    assert score(Box(0, 10, 50, 50), frame) == pytest.approx(-0.22)
+    assert score(Box(0, 0, 100, 81), frame) == -np.inf
+    assert score(Box(10, 10, 19, 19), frame) == -np.inf
+    assert score(Box(10, 10, 20, 20), frame) == pytest.approx(-0.01)
+
+
+def test_search_takes_the_smallest_valid_rate() -> None:
+    frame = Frame(200, 200)
+    assert search_cut(Region(Box(50, 50, 150, 150), 100, 100), frame).rate == 0.85
+    # 0.85 and 0.95 of 20 x 21.5 pixels are below 1 % of the image, so 1.05 is the smallest valid rate.
+    assert search_cut(Region(Box(90, 90, 110, 110.5), 100, 100), frame).rate == 1.05
+
+
+def test_search_falls_back() -> None:
+    frame = Frame(1000, 1000)
+    tiny = Region(Box(500, 500, 510, 510), 505, 505)
+    assert search_cut(tiny, frame).rate == FALLBACK_RATE
+
+
+def test_search_equals_an_exhaustive_one() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        frame = Frame(*(int(side) for side in rng.integers(50, 400, 2)))
+        x1, x2 = sorted(rng.uniform(0, frame.width, 2))
+        y1, y2 = sorted(rng.uniform(0, frame.height, 2))
+        region = Region(Box(x1, y1, x2, y2), rng.uniform(x1, x2), rng.uniform(y1, y2))
+        scores = {rate: score(cut_at(region, rate, frame).box, frame) for rate in SEARCHED_RATES}
+        found = search_cut(region, frame)
+        if max(scores.values()) == -np.inf:
+            assert found.rate == 1.05
+        else:
+            assert scores[found.rate] == max(scores.values())
+
+
+def test_snap_keeps_squares_and_stays_inside() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        frame = Frame(*(int(side) for side in rng.integers(1, 60, 2)))
+        side = rng.uniform(0.1, min(frame.width, frame.height))
+        box = snap(place(rng.uniform(0, frame.width), rng.uniform(0, frame.height), side, side, frame), frame)
+        assert box.x2 - box.x1 == box.y2 - box.y1 >= 1
+        assert 0 <= box.x1 < box.x2 <= frame.width and 0 <= box.y1 < box.y2 <= frame.height
+        assert all(float(value).is_integer() for value in (box.x1, box.y1, box.x2, box.y2))
+
+
+def test_whole() -> None:
+    assert whole(Frame(30, 20)) == Box(0, 0, 30, 20)
+    assert whole(Frame(200, 100), 0.85) == Box(15, 7.5, 185, 92.5)

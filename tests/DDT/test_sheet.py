@@ -1,0 +1,40 @@
+"""The overlay picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image, ImageColor
+
+from datasets.images import Sample
+from datasets.multi_context import Box
+from DDT.boxes import Row
+from DDT.localize import Frame
+from DDT.sheet import PENS, TRUTH, choose_evenly, draw_sheet, font, shorten
+
+
+def colours(image: Image.Image) -> set[tuple[int, ...]]:
+    return {colour for _, colour in image.getcolors(1 << 24)}
+
+
+def test_chooses_evenly() -> None:
+    assert choose_evenly(3) == [0, 1, 2]
+    assert choose_evenly(100, 4) == [12, 37, 62, 87]
+    assert choose_evenly(0) == []
+
+
+def test_draws_every_box_and_the_truth_where_known(tmp_path: Path) -> None:
+    Image.new("RGB", (120, 80), "#808080").save(tmp_path / "a.png")
+    samples = [Sample(tmp_path / "a.png", f"train/x/{n}.png", None) for n in range(2)]
+    row = Row("train/x/0.png", Box(0, 0, 80, 80), Box(30, 20, 90, 60), Box(40, 30, 70, 50), 0.85, Frame(120, 80))
+    plain = draw_sheet(samples[:1], [row], {}, title="boxes")
+    scored = draw_sheet(samples[:1], [row], {row.path: Box(10, 10, 110, 70)}, title="boxes")
+    wanted = {ImageColor.getrgb(pen.colour) for pen in PENS}
+    assert wanted <= colours(plain) and ImageColor.getrgb(TRUTH.colour) not in colours(plain)
+    assert wanted | {ImageColor.getrgb(TRUTH.colour)} <= colours(scored)
+
+
+def test_shortens_to_a_width() -> None:
+    text = shorten("A very long class name that fits nowhere", 100, 14)
+    assert text.endswith("…") and font(14).getlength(text) <= 100
+    assert shorten("short", 100, 14) == "short"
