@@ -8,10 +8,9 @@ import numpy as np
 from PIL import Image
 from torchvision.transforms import v2
 
+BLACK = 0.0
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _STRENGTHS = ("brightness_factor", "contrast_factor", "saturation_factor")
-# Where each channel's ramp starts on the hue circle, in sextants.
-_RAMPS = np.array([[5.0], [3.0], [1.0]], dtype=np.float32)
 
 
 class FastColorJitter(v2.ColorJitter):
@@ -46,31 +45,40 @@ def to_picture(planes: np.ndarray, size: tuple[int, int]) -> Image.Image:
 def _find_base(planes: np.ndarray, change: int) -> np.ndarray | float:
     """What a change moves the picture away from: black, its mean grey, or its own greys."""
     if change == 0:
-        return 0.0
+        return BLACK
     return float((LUMA @ planes).mean()) if change == 1 else LUMA @ planes
 
 
 def blend(planes: np.ndarray, base: np.ndarray | float, factor: float) -> np.ndarray:
     """base + factor * (planes - base), clipped to 0..255; factor 1 changes nothing."""
     moved = planes * np.float32(factor)
-    moved += base * np.float32(1 - factor)
-    return np.clip(moved, 0, 255, out=moved)
+    if base is not BLACK:
+        moved += base * np.float32(1 - factor)
+    if factor > 1:  # a mixture of two values in the range stays in it
+        np.minimum(np.maximum(moved, 0, out=moved), 255, out=moved)
+    return moved
 
 
 def shift_hue(planes: np.ndarray, turn: float) -> np.ndarray:
-    """Turn the hue by a share of the circle in [-0.5, 0.5]; value and saturation (HSV) stay. [3, pixels], any scale."""
-    red, green, blue = planes
-    top = np.maximum(np.maximum(red, green), blue)
-    chroma = top - np.minimum(np.minimum(red, green), blue)
-    slope = 1 / np.maximum(chroma, np.float32(1e-6))
-    sextant = np.where(
-        top == red, (green - blue) * slope, np.where(top == green, (blue - red) * slope + 2, (red - green) * slope + 4)
-    )
-    place = (sextant + np.float32(6 * turn)) + _RAMPS
-    place -= 6 * np.floor(place / 6)
-    # A channel is at the top, at the bottom, or on a ramp between: 0 within its two sextants, 1 opposite of them.
-    place -= 2
-    np.abs(place, out=place)
-    np.clip(np.subtract(2, place, out=place), 0, 1, out=place)
-    place *= chroma
-    return np.subtract(top, place, out=place)
+    """Turn the hue by a share of the circle; value and saturation (HSV) stay. [3, pixels], any scale.
+
+    Whole thirds of the circle only rename the channels. For the rest, at most a sextant, no division is needed: a
+    channel falls while the channel ahead of it on the circle is above the one behind, and rises otherwise, between
+    the pixel's least and greatest value.
+    """
+    thirds = round(3 * turn)
+    planes = np.roll(planes, thirds, axis=0) if thirds % 3 else planes
+    rest = 6 * turn - 2 * thirds
+    step = 1 if rest >= 0 else -1
+    top = np.maximum(np.maximum(planes[0], planes[1]), planes[2])
+    low = np.minimum(np.minimum(planes[0], planes[1]), planes[2])
+    way = (top - low) * np.float32(abs(rest))
+    falling, rising = top - way, low + way
+    turned = np.empty_like(planes)
+    for channel in range(3):
+        ahead, behind = planes[(channel + step) % 3], planes[(channel - step) % 3]
+        moved = np.where(ahead >= behind, falling, rising)
+        moved -= ahead
+        moved += planes[channel]
+        np.minimum(np.maximum(moved, low, out=moved), top, out=turned[channel])
+    return turned

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-from PIL import Image, ImageFilter
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from datasets.blur import GaussianBlur
 from datasets.colour import FastColorJitter
 
 BILINEAR = v2.InterpolationMode.BILINEAR
@@ -30,22 +30,6 @@ class View:
         """Raises ValueError for a source, recipe or size that does not exist."""
         if self.source not in ("full", "crop") or self.recipe not in RECIPES or self.size < 1:
             raise ValueError(f"{self}: source is full or crop, recipe one of {', '.join(RECIPES)}, size at least 1")
-
-
-class GaussianBlur(v2.Transform):
-    """Pillow's Gaussian blur with sigma drawn uniformly, in pixels; about three times faster than torchvision's on CPU."""
-
-    def __init__(self, sigma: tuple[float, float]) -> None:
-        super().__init__()
-        self.sigma = sigma
-
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Draw sigma."""
-        return {"sigma": torch.empty(1).uniform_(*self.sigma).item()}
-
-    def transform(self, inpt: Image.Image, params: dict[str, Any]) -> Image.Image:
-        """Blur one picture."""
-        return inpt.filter(ImageFilter.GaussianBlur(params["sigma"]))
 
 
 class ToBytes(v2.Transform):
