@@ -18,7 +18,7 @@ from engine import checkpoint, distributed, precision
 from engine.args import ConfigError, Problems, refuse, write_args
 from engine.curves import draw_curves
 from engine.evaluate.features import extract
-from engine.guidance import build_guide
+from engine.guidance import build_guide, teacher_precision
 from engine.identity import describe_run, hash_flags
 from engine.logger import Logger
 from engine.monitor import Monitor
@@ -89,6 +89,7 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     identity = describe_run(args, images, device, saved)
     folder.mkdir(parents=True, exist_ok=True)
     guide = build_guide(args, images, crops, device, saved) if args.method == "lead" else None
+    identity["teacher_precision"] = teacher_precision(guide)
     method = place(build_method(args, len(images), guide), args, device)
     refuse(need_disk(folder, checkpoint_bytes(method)) if saved is None else [])
     identity["precision"] = identity["precision"] or choose_precision(args, method, device)
@@ -119,12 +120,11 @@ def make_batches(args: argparse.Namespace, count: int) -> EpochBatches:
     if args.batch_size % shares:
         raise ConfigError(f"--batch-size {args.batch_size} cannot be cut into {distributed.world()} processes x "
                           f"{args.accum_steps} micro-batches; use a multiple of {shares}")
-    batches = EpochBatches(count, args.batch_size // shares, seed=args.seed, rank=distributed.rank(),
-                           world=distributed.world())
     if count < args.batch_size:
         raise ConfigError(f"{count} training images are fewer than one batch of {args.batch_size}; "
                           f"lower --batch-size to at most {count // shares * shares}")
-    return batches
+    return EpochBatches(count, args.batch_size // shares, seed=args.seed, rank=distributed.rank(),
+                        world=distributed.world())
 
 
 def build_method(args: argparse.Namespace, images: int, guide: nn.Module | None) -> Method:

@@ -40,14 +40,16 @@ def build_guide(
 ) -> Guide:
     """LEAD's guide as the flags ask for it, or as the checkpoint `saved` remembers it."""
     if saved is not None:
-        return restore_guide(args, saved["method"], device)
+        return restore_guide(args, saved["method"], saved["identity"]["teacher_precision"], device)
     teacher = make_teacher(args, device)
     if args.teacher == "clip":
         return guide_by_text(args, teacher, images, crops, device)
     return guide_by_images(args, teacher, images, crops, device)
 
 
-def restore_guide(args: argparse.Namespace, state: Mapping[str, Tensor], device: torch.device) -> Guide:
+def restore_guide(
+    args: argparse.Namespace, state: Mapping[str, Tensor], precision: str, device: torch.device
+) -> Guide:
     """The guide whose tensors lie in a method's state dict; a live one gets its frozen teacher again."""
     own = {name.removeprefix("guide."): value for name, value in state.items() if name.startswith("guide.")}
     names = sorted({name.split(".")[1] for name in own if name.startswith("prototypes.")})
@@ -56,15 +58,15 @@ def restore_guide(args: argparse.Namespace, state: Mapping[str, Tensor], device:
     if "bank" in own:
         return BankGuide(own["bank"], prototypes)
     space = Space(own["mean"], own["components"]) if "components" in own else None
-    return LiveGuide(make_teacher(args, device), prototypes, space)
+    return LiveGuide(make_teacher(args, device, precision), prototypes, space)
 
 
-def make_teacher(args: argparse.Namespace, device: torch.device) -> FrozenTeacher:
+def make_teacher(args: argparse.Namespace, device: torch.device, precision: str | None = None) -> FrozenTeacher:
     """The frozen teacher. Answers that are kept are taken in float32, so that two machines keep the same ones."""
     kept = args.teacher_view == "clean" and args.teacher != "clip"
     return build_teacher(args.teacher, weights=args.teacher_weights, clip_arch=args.teacher_arch,
                          norm=args.teacher_norm, size=args.teacher_size or None, device=device,
-                         precision="fp32" if kept else "auto")
+                         precision="fp32" if kept else precision or args.teacher_precision)
 
 
 def guide_by_text(
@@ -91,6 +93,11 @@ def guide_by_images(
     answers = space.project(features)
     prototypes = {"image": cluster(args, answers)}
     return BankGuide(answers, prototypes) if args.teacher_view == "clean" else LiveGuide(teacher, prototypes, space)
+
+
+def teacher_precision(guide: Guide | None) -> str:
+    """The number format of a guide's live teacher, for the checkpoint: measured once, then the same for ever."""
+    return guide.teacher.precision if isinstance(guide, LiveGuide) else "fp32"
 
 
 def ask(

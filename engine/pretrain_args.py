@@ -23,7 +23,8 @@ from engine.args import (
 PRESETS: dict[str, dict[str, object]] = {
     "moco": {"moco_t": 0.2, "moco_dim": 128},
     "seed": {"moco_k": 65536, "schedule_kind": "cosine-epoch", "queue_mask": "none", "teacher_norm": "student",
-             "teacher_view": "augmented", "crop_bottom": 0, "precision": "fp32", "six_passes": True,
+             "teacher_view": "augmented", "crop_bottom": 0, "precision": "fp32", "teacher_precision": "fp32",
+             "six_passes": True,
              "early_enqueue": True, "log_of_softmax": True, "entropy_by": "num-classes", "distill_sum": True,
              "cam": "rows", "attention_normalise": "batch", "shuffle_keys": True},
     "aircraft": {"crop_bottom": 20},
@@ -128,6 +129,8 @@ def add_guidance(parser: Parser) -> None:
     group.add_argument("--teacher-view", choices=("clean", "augmented"), default="augmented",
                        help="clean = one answer an image, kept on disk; augmented = on the student's view, every step")
     group.add_argument("--teacher-norm", choices=("own", "student"), default="own", help="mean and std for the teacher")
+    group.add_argument("--teacher-precision", choices=("auto", "fp32", "bf16"), default="auto",
+                       help="weights of a teacher that is asked every step; auto = whichever answers faster here")
     group.add_argument("--prototypes", default="auto", metavar="M",
                        help="number of k-means prototypes, text, both, or auto = N/8 within 16..1024")
     group.add_argument("--target-entropy", type=float, default=0.5,

@@ -1,0 +1,48 @@
+"""Learning rates at the points that are known by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from engine.schedule import cosine, lr_factor, steps_down
+
+RUN = {"steps_per_epoch": 10, "epochs": 20}
+
+
+def test_cosine_starts_at_one_and_ends_at_zero() -> None:
+    assert cosine(0) == 1
+    assert cosine(0.5) == pytest.approx(0.5)
+    assert cosine(1) == pytest.approx(0)
+    assert cosine(1.7) == pytest.approx(0)
+
+
+def test_cosine_by_step_never_trains_at_zero() -> None:
+    assert lr_factor(step=0, kind="cosine", **RUN) == 1
+    assert lr_factor(step=199, kind="cosine", **RUN) > 0
+
+
+def test_seed_cosine_is_constant_within_an_epoch_and_zero_in_the_last() -> None:
+    rates = {lr_factor(step=step, kind="cosine-epoch", **RUN) for step in range(30, 40)}
+    assert rates == {0.5 * (1 + math.cos(math.pi * 4 / 20))}
+    assert lr_factor(step=190, kind="cosine-epoch", **RUN) == pytest.approx(0)
+
+
+def test_warmup_rises_linearly_from_above_zero() -> None:
+    rates = [lr_factor(step=step, kind="cosine", warmup_epochs=1, **RUN) for step in range(11)]
+    assert rates[0] == pytest.approx(1 / 11)
+    assert rates[10] == 1
+    differences = {round(b - a, 9) for a, b in zip(rates, rates[1:])}
+    assert len(differences) == 1
+
+
+def test_steps_down_at_milestones() -> None:
+    assert [steps_down(epoch, (3, 5)) for epoch in (0, 2, 3, 5)] == pytest.approx([1, 1, 0.1, 0.01])
+    assert lr_factor(step=49, kind="step", milestones=(5,), **RUN) == 1
+    assert lr_factor(step=50, kind="step", milestones=(5,), **RUN) == pytest.approx(0.1)
+
+
+def test_unknown_schedule_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown schedule"):
+        lr_factor(step=0, kind="sine", **RUN)

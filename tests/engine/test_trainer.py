@@ -1,0 +1,161 @@
+"""The loop, on a method small enough to be followed by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from datasets.loader import Batch
+from datasets.samplers import EpochBatches
+from datasets.views import View
+from engine.args import StopTraining
+from engine.logger import Logger
+from engine.trainer import Plan, Trainer
+from methods.method import Clock, LossParts, Method, ParamGroup
+
+IMAGES = 12
+
+
+class Regression(Method):
+    """Fits w so that w * (image id) = 2 * (image id), and writes down when it was called."""
+
+    def __init__(self, nan_at: int | None = None) -> None:
+        super().__init__()
+        self.slope, self.offset = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
+        self.nan_at, self.calls = nan_at, []
+
+    def views(self) -> dict[str, View]:
+        return {}
+
+    def encoder(self) -> nn.Module:
+        return self
+
+    def param_groups(self) -> list[ParamGroup]:
+        return [ParamGroup([self.slope], start_epoch=1, lr_scale=0.5), ParamGroup([self.offset])]
+
+    def forward(self, batch: Batch, clock: Clock) -> LossParts:
+        x = batch.index.float() / IMAGES
+        loss = (self.slope * x + self.offset - 2 * x).square().mean()
+        if clock.step == self.nan_at:
+            loss = loss * float("nan")
+        return LossParts(loss, {"square": loss}, {"slope": self.slope.detach(), "odd": torch.tensor(float("nan"))})
+
+    def after_step(self, clock: Clock) -> None:
+        self.calls.append(("step", clock.step))
+
+    def after_epoch(self, clock: Clock) -> None:
+        self.calls.append(("epoch", clock.step))
+
+
+class Indices:
+    """A loader that hands out indices without any pictures."""
+
+    def __init__(self, batches: EpochBatches) -> None:
+        self.batches = batches
+
+    def __iter__(self):
+        for draws in self.batches:
+            index = torch.tensor([draw.index for draw in draws])
+            yield Batch({}, index, torch.full_like(index, -1))
+
+
+def make_trainer(folder: Path, method: Method, *, accum: int = 1, epochs: int = 3, save_every: int = 0) -> Trainer:
+    folder.mkdir(exist_ok=True)
+    batches = EpochBatches(IMAGES, 4 // accum, seed=1)
+    plan = Plan(epochs=epochs, batch_size=4, accum_steps=accum, steps_per_epoch=3, lr=0.1, schedule="constant",
+                warmup_epochs=0, milestones=(), clip_grad=0, save_every=save_every, monitor_every=2, seed=0)
+    groups = [{"params": g.params, "lr_scale": g.lr_scale, "start_epoch": g.start_epoch} for g in method.param_groups()]
+    return Trainer(method, optimizer=torch.optim.SGD(groups, lr=0.1, momentum=0.9), batches=batches,
+                   loader=Indices(batches), plan=plan, device=torch.device("cpu"), number_format="fp32", folder=folder,
+                   logger=Logger(folder), monitor=lambda m, e: {"monitored": e}, names=[f"i{i}.jpg" for i in range(IMAGES)],
+                   identity={})
+
+
+def read_log(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def weights(method: Regression) -> list[Tensor]:
+    return [method.slope.detach().clone(), method.offset.detach().clone()]
+
+
+def test_fits_and_calls_the_method_in_order(tmp_path: Path) -> None:
+    method = Regression()
+    make_trainer(tmp_path, method, epochs=60).fit()
+    assert float(method.slope) == pytest.approx(2, abs=0.1)
+    assert method.calls[:4] == [("step", 0), ("step", 1), ("step", 2), ("epoch", 3)]
+    epochs = [row for row in read_log(tmp_path) if row["kind"] == "epoch"]
+    assert [row["epoch"] for row in epochs if "monitored" in row][:2] == [1, 3]
+
+
+def test_group_waits_for_its_first_epoch_and_scales_its_rate(tmp_path: Path) -> None:
+    method = Regression()
+    trainer = make_trainer(tmp_path, method, epochs=1)
+    trainer.fit()
+    assert float(method.slope) == 0 and float(method.offset) != 0
+    trainer.set_learning_rate(Clock(3, 9, 1, 3))
+    assert [group["lr"] for group in trainer.optimizer.param_groups] == pytest.approx([0.05, 0.1])
+
+
+def test_accumulation_equals_one_large_batch(tmp_path: Path) -> None:
+    whole, parts = Regression(), Regression()
+    make_trainer(tmp_path / "a", whole).fit()
+    make_trainer(tmp_path / "b", parts, accum=2).fit()
+    torch.testing.assert_close(weights(whole), weights(parts))
+    assert [c for c in parts.calls if c[0] == "step"] == [c for c in whole.calls if c[0] == "step"]
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 4, 5])
+def test_resume_from_any_step_is_exact_and_cuts_the_log(tmp_path: Path, stop_after: int) -> None:
+    straight, first, second = Regression(), Regression(), Regression()
+    make_trainer(tmp_path / "a", straight, save_every=1).fit()
+    broken = make_trainer(tmp_path / "b", first, save_every=1)
+    original = broken.save_within_epoch
+
+    def die_later() -> None:
+        original()
+        if broken.step == stop_after:
+            broken.logger.write("step", {"step": 99, "note": "written after the checkpoint"})
+            raise KeyboardInterrupt
+
+    broken.save_within_epoch = die_later
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit()
+    broken.logger.close()
+    resumed = make_trainer(tmp_path / "b", second, save_every=1)
+    from engine import checkpoint
+
+    resumed.resume(checkpoint.load(tmp_path / "b"))
+    resumed.fit()
+    assert weights(second) == weights(straight)
+    timing = ("speed",)
+    kept = [[row for row in read_log(tmp_path / name) if row["kind"] not in timing] for name in "ab"]
+    assert kept[0] == kept[1]
+
+
+def test_nan_names_the_term_and_the_images_and_spares_the_weights(tmp_path: Path) -> None:
+    method = Regression(nan_at=4)
+    trainer = make_trainer(tmp_path, method)
+    seen = {}
+    original = trainer.accumulate
+
+    def remember(batch: Batch, now: Clock, *, last: bool):
+        seen["before"], seen["images"] = weights(method), batch.index.tolist()
+        return original(batch, now, last=last)
+
+    trainer.accumulate = remember
+    with pytest.raises(StopTraining, match="square"):
+        trainer.fit()
+    assert weights(method) == seen["before"]
+    note = json.loads((tmp_path / "nan_batch.json").read_text())
+    assert note["images"] == [f"i{i}.jpg" for i in seen["images"]] and "square" in note["terms"]
+
+
+def test_a_statistic_that_is_no_number_stops_nothing_and_is_null_in_the_log(tmp_path: Path) -> None:
+    make_trainer(tmp_path, Regression(), epochs=1).fit()
+    steps = [row for row in read_log(tmp_path) if row["kind"] == "step"]
+    assert all(row["odd"] is None for row in steps)
