@@ -9,7 +9,8 @@ from pathlib import Path
 from engine import distributed
 from engine.args import Parser, exit_cleanly, refuse, toggle, warn_ignored
 from engine.evaluate.probe import run_probe, write_probe
-from engine.evaluate.subject import add_subject, find_device, name_run, open_subject
+from engine.evaluate.sources import find_device, name_run
+from engine.evaluate.subject import add_subject, open_subject
 
 
 def make_parser() -> Parser:

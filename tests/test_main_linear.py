@@ -35,8 +35,11 @@ class Done:
     stderr: str
 
 
+Command = Callable[..., Done]
+
+
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run the command as from a shell standing in tmp_path, but in this process (importing torch takes seconds)."""
     monkeypatch.chdir(tmp_path)
 
@@ -69,7 +72,7 @@ def make_checkpoint(folder: Path, root: Path) -> None:
     (folder / "args.json").write_text(json.dumps({"root": str(root), "size": 32, "method": "lead"}))
 
 
-def test_probe_writes_classifier_confusion_curves_and_two_rows(run: Callable[..., Done], photo_tree: Path, tmp_path: Path) -> None:
+def test_probe_writes_classifier_confusion_and_two_rows(run: Command, photo_tree: Path, tmp_path: Path) -> None:
     make_checkpoint(tmp_path / "checkpoints" / "birds", photo_tree)
     done = run("--pretrained", "birds", "--input", "full", "--epochs", 30, "--lr", 1, 10, "--num_classes", 3)
     assert done.returncode == 0, done.stderr
@@ -88,7 +91,7 @@ def test_probe_writes_classifier_confusion_curves_and_two_rows(run: Callable[...
     assert (folder / "curves.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_seed_protocol_says_that_best_was_chosen_on_test(run: Callable[..., Done], photo_tree: Path, tmp_path: Path) -> None:
+def test_seed_protocol_says_that_best_was_chosen_on_test(run: Command, photo_tree: Path, tmp_path: Path) -> None:
     words = ("--pretrained", "none", "--root", photo_tree, "--input", "full", "--protocol", "seed", "--epochs", 2)
     results = []
     for batch in (64, 7):
@@ -101,7 +104,7 @@ def test_seed_protocol_says_that_best_was_chosen_on_test(run: Callable[..., Done
     assert results[0] == results[1]
 
 
-def test_crops_are_the_default_and_all_missing_ones_are_told(run: Callable[..., Done], photo_tree: Path, tmp_path: Path) -> None:
+def test_crops_are_the_default_and_all_missing_ones_are_told(run: Command, photo_tree: Path, tmp_path: Path) -> None:
     words = ("--pretrained", "none", "--root", photo_tree, "--epochs", 3)
     assert_refused(run(*words), "no crops at", "run_ddt.sh custom", "--input full")
     crops = tmp_path / "DDT" / "crop_dataset" / "custom_crop"
@@ -112,7 +115,7 @@ def test_crops_are_the_default_and_all_missing_ones_are_told(run: Callable[..., 
     assert_refused(run(*words), "8 of 24 train images have no crop", "Green_bird_00", "run_ddt.sh")
 
 
-def test_bad_input_gets_one_message(run: Callable[..., Done], photo_tree: Path, tmp_path: Path) -> None:
+def test_bad_input_gets_one_message(run: Command, photo_tree: Path, tmp_path: Path) -> None:
     common = ("--pretrained", "none", "--input", "full")
     assert_refused(run(*common, "--root", photo_tree, "--num-classes", 5), "--num-classes is 5", "3 classes")
     assert_refused(run(*common, "--root", photo_tree / "train"), "no split 'test'")

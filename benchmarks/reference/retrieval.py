@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PlainScores:
-    """Means over the queries that have a positive, in [0, 1]; per-query AP and rank of the first hit (None: skipped)."""
+    """Means over the queries that have a positive, in [0, 1]; AP and rank of the first hit by query (None: skipped)."""
 
     rank1: float
     rank5: float

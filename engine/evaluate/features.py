@@ -1,4 +1,4 @@
-"""Features of a whole image set: computed once, placed by image index, kept on disk under the hash of all they depend on."""
+"""Features of a whole image set: computed once, placed by index, kept on disk under a hash of all they depend on."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def extract(
     """`outputs` of every image of the set in one view; several ranks share the work and all get the whole answer.
 
     `outputs` maps uint8 [B, 3, H, W] to tensors [B, D] and must be in eval mode, so that neither order nor batch size
-    matters. `cache` is a folder; `cache_key` says which network this is (the fingerprint of its weights). A random view is a
-    function of (seed, epoch, image). Raises DataError for images or crops that cannot be read.
+    matters. `cache` is a folder; `cache_key` says which network this is (the fingerprint of its weights). A random view
+    is a function of (seed, epoch, image). Raises DataError for images or crops that cannot be read.
     """
     dataset = ViewSet(images, {"view": view}, crops=crops, seed=seed, crop_bottom=crop_bottom)
     facts = {"weights": cache_key, "view": asdict(view), "precision": precision, "crop_bottom": crop_bottom,
@@ -87,10 +87,11 @@ def extract(
     found = distributed.broadcast_object(path is not None and _is_readable(path))
     if found:
         return _read_cache(path, images)
-    share = _Epoch(SequentialBatches(len(images), batch_size, rank=distributed.rank(), world=distributed.world()), epoch)
+    mine = SequentialBatches(len(images), batch_size, rank=distributed.rank(), world=distributed.world())
     start = time.perf_counter()
     shown = bar if bar is not None else _make_bar(images)
-    rows, index = _run(outputs, make_loader(dataset, share, workers=workers), torch.device(device), precision, shown)
+    batches = make_loader(dataset, _Epoch(mine, epoch), workers=workers)
+    rows, index = _run(outputs, batches, torch.device(device), precision, shown)
     if bar is None:
         shown.close()
     tensors = _scatter(rows, index, len(images))
@@ -157,7 +158,8 @@ def _identify(images: ImageSet, crops: Crops | None) -> str:
 def _cache_path(cache: Path | None, facts: dict[str, object]) -> Path | None:
     if cache is None:
         return None
-    return Path(cache) / f"features-{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]}.safetensors"
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return Path(cache) / f"features-{digest[:32]}.safetensors"
 
 
 def _is_readable(path: Path) -> bool:

@@ -53,7 +53,7 @@ def _vote(stripes: Iterable[Stripe], labels: Tensor, k: int, temperature: float)
     predicted = []
     for stripe in stripes:
         near = stripe.scores.topk(k, dim=1)
-        weights = ((near.values - near.values[:, :1]) / temperature).exp()  # the nearest has weight 1 at any temperature
+        weights = ((near.values - near.values[:, :1]) / temperature).exp()  # relative: never underflows
         ballot = weights.new_zeros(len(weights), classes).scatter_add_(1, labels[near.indices], weights)
         predicted.append(ballot.argmax(dim=1))
     return torch.cat(predicted)

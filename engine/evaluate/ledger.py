@@ -16,7 +16,8 @@ PLUMAGE = "1.0.0"
 
 
 def _versions() -> dict[str, str]:
-    return {"plumage": PLUMAGE, "torch": torch.__version__, "timm": timm.__version__, "python": platform.python_version()}
+    return {"plumage": PLUMAGE, "torch": torch.__version__, "timm": timm.__version__,
+            "python": platform.python_version()}
 
 
 def _now() -> str:
@@ -63,7 +64,7 @@ class Result:
 
 
 def append_result(path: str | Path, row: dict[str, object]) -> None:
-    """Add one line to a results.jsonl, made with its folder if need be; a single write, so that lines never interleave."""
+    """Add one line to a results.jsonl, made with its folder if need be, in a single write: lines never interleave."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (json.dumps(row, sort_keys=True) + "\n").encode()
@@ -75,7 +76,7 @@ def append_result(path: str | Path, row: dict[str, object]) -> None:
 
 
 def read_results(path: str | Path) -> list[dict[str, object]]:
-    """All rows of a results.jsonl, oldest first; [] when there is no such file. Raises ValueError naming a broken line."""
+    """All rows of a results.jsonl, oldest first; [] for no such file. Raises ValueError naming a broken line."""
     path = Path(path)
     if not path.is_file():
         return []

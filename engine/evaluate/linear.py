@@ -1,7 +1,7 @@
 """Linear classifiers on frozen features: several learning rates trained at once, chosen without looking at test.
 
-SGD with momentum and no weight decay from weights N(0, 0.01) and zero biases; one softmax cross-entropy per classifier, whose
-gradient is written out, so that H classifiers cost two matrix products a step instead of H autograd graphs.
+SGD with momentum and no weight decay from weights N(0, 0.01) and zero biases; one softmax cross-entropy per classifier,
+whose gradient is written out, so that H classifiers cost two matrix products a step instead of H autograd graphs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from datasets.samplers import permute
 
 @dataclass(frozen=True)
 class Plan:
-    """How a classifier is trained. The rate falls to a tenth after each epoch of `milestones`, or along a cosine if empty."""
+    """How a classifier is trained: the rate falls to a tenth at each of `milestones`, or along a cosine without any."""
 
     epochs: int = 100
     batch_size: int = 256
@@ -136,8 +136,9 @@ def choose(
     for epoch in range(plan.epochs):
         train_epoch(heads, features[~held], labels[~held], plan, epoch)
         logits = heads.logits(features[held])
-        loss = F.cross_entropy(logits.transpose(1, 2), labels[held, None].expand(-1, len(rates)), reduction="none").mean(0)
-        curve.append((logits.argmax(dim=2) == labels[held, None]).float().mean(dim=0))
+        wanted = labels[held, None].expand(-1, len(rates))
+        loss = F.cross_entropy(logits.transpose(1, 2), wanted, reduction="none").mean(dim=0)
+        curve.append((logits.argmax(dim=2) == wanted).float().mean(dim=0))
     curves = torch.stack(curve).cpu()
     ranking = sorted(range(len(rates)), key=lambda h: (-float(curves[-1, h]), _finite(float(loss[h])), rates[h]))
     return Choice(rates[ranking[0]], int(curves[:, ranking[0]].argmax()) + 1, rates, curves, int(held.sum()))
@@ -159,20 +160,29 @@ def hold_out(labels: Tensor, share: float, seed: int) -> Tensor:
         count = min(max(round(share * len(members)), 1), len(members) - 1)
         mask[torch.from_numpy(rng.permutation(members)[:count])] = True
     if not mask.any():
-        raise DataError("every class has a single training image, so nothing can be held out to choose a learning rate; "
-                        "give one --lr and --hold-out 0")
+        raise DataError("every class has a single training image, so nothing can be held out to choose a learning "
+                        "rate; give one --lr and --hold-out 0")
     return mask
 
 
-def fit(features: Tensor, labels: Tensor, classes: int, rate: float, plan: Plan, best_epoch: int | None = None) -> Fitted:
+def fit(
+    features: Tensor, labels: Tensor, classes: int, rate: float, plan: Plan, best_epoch: int | None = None
+) -> Fitted:
     """Train one classifier on all of [N, D]; `best_epoch` (1-based, chosen elsewhere) is kept beside the last."""
     best_epoch = best_epoch or plan.epochs
-    return _train(lambda epoch: features, labels, Heads((rate,), classes, features.shape[1], plan, features.device), plan,
-                  lambda epoch, classifier: epoch == best_epoch)
+    heads = Heads((rate,), classes, features.shape[1], plan, features.device)
+    return _train(lambda epoch: features, labels, heads, plan, lambda epoch, classifier: epoch == best_epoch)
 
 
 def fit_augmented(
-    draw: Callable[[int], Tensor], labels: Tensor, test: Tensor, test_labels: Tensor, classes: int, rate: float, plan: Plan
+    draw: Callable[[int], Tensor],
+    labels: Tensor,
+    test: Tensor,
+    test_labels: Tensor,
+    *,
+    classes: int,
+    rate: float,
+    plan: Plan,
 ) -> Fitted:
     """The public LEAD protocol: new features every epoch (`draw(epoch)` [N, D]), test read after each.
 

@@ -20,7 +20,18 @@ from engine import distributed
 from engine.args import ConfigError
 from engine.checkpoint import write_atomically
 from engine.evaluate.ledger import Result, append_result
-from engine.evaluate.linear import Accuracy, Choice, Classifier, Fitted, Plan, choose, fit, fit_augmented, predict, score
+from engine.evaluate.linear import (
+    Accuracy,
+    Choice,
+    Classifier,
+    Fitted,
+    Plan,
+    choose,
+    fit,
+    fit_augmented,
+    predict,
+    score,
+)
 from engine.evaluate.subject import Subject, check_classes
 
 RATES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -86,7 +97,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
 def single_rate(args: argparse.Namespace) -> float:
     """The one rate of the augmented protocol; raises ConfigError for several."""
     if args.lr and len(args.lr) > 1:
-        raise ConfigError(f"--protocol seed trains with one rate, but --lr gives {len(args.lr)}; give one (its own is 30)")
+        raise ConfigError(f"--protocol seed trains with one rate, not {len(args.lr)}; give one --lr, or none for 30")
     return args.lr[0] if args.lr else SEED_RATE
 
 
@@ -128,7 +139,8 @@ def probe_augmented(
         def draw(epoch: int) -> Tensor:
             return subject.rows(subject.extract(train.images, view=view, epoch=epoch, bar=bar), centre)[known]
 
-        fitted = fit_augmented(draw, train.labels, test.rows, test.labels, len(train.images.classes), rate, plan)
+        fitted = fit_augmented(draw, train.labels, test.rows, test.labels, classes=len(train.images.classes),
+                               rate=rate, plan=plan)
     return Outcome(fitted, rate, fitted.tested[-1], fitted.tested[fitted.best_epoch - 1], "given", "TEST images",
                    {"TEST top-1": [seen.top1 for seen in fitted.tested]})
 
@@ -154,18 +166,17 @@ def save_classifier(probe: Probe, classifier: Classifier, path: Path) -> None:
             "arch": probe.subject.encoder.backbone.arch, "input": probe.subject.view.source,
             "view": probe.subject.view.recipe, "size": probe.subject.view.size, "lr": probe.outcome.rate}
     centre = probe.centre.cpu() if probe.centre is not None else None
-    torch.save({"format": "plumage-classifier", "meta": json.dumps(meta), "classes": list(probe.classes), "centre": centre,
-                "weight": classifier.weight.cpu(), "bias": classifier.bias.cpu()}, path)
+    torch.save({"format": "plumage-classifier", "meta": json.dumps(meta), "classes": list(probe.classes),
+                "centre": centre, "weight": classifier.weight.cpu(), "bias": classifier.bias.cpu()}, path)
 
 
 def make_rows(probe: Probe, args: argparse.Namespace) -> list[Result]:
     """The ledger's rows: the last epoch, then the best one with what chose it."""
     outcome, subject = probe.outcome, probe.subject
-    details = {"protocol": args.protocol, "lr": outcome.rate, "rates_tried": list(args.lr or RATES), "epochs": args.epochs,
+    tried = [outcome.rate] if args.protocol == "seed" else list(args.lr or RATES)
+    details = {"protocol": args.protocol, "lr": outcome.rate, "rates_tried": tried, "epochs": args.epochs,
                "lr_selection": outcome.rate_selection, "batch_size": args.batch_size, "classes": len(probe.classes),
                "train_images": len(probe.train.labels)}
-    if args.protocol == "seed":
-        details["rates_tried"] = [outcome.rate]
     rows = []
     for epoch, number, accuracy, selection in (
         ("last", args.epochs, outcome.last, "none"),
@@ -181,8 +192,8 @@ def tell(probe: Probe, folder: Path) -> str:
     """The result for people, in a few lines."""
     outcome, epoch = probe.outcome, probe.outcome.fitted.best_epoch
     return (f"linear probe of {probe.subject.describe()}\n"
-            f"  {len(probe.train.labels)} train and {len(probe.test.labels)} test images, {len(probe.classes)} classes, "
-            f"lr {outcome.rate:g} (chosen on: {outcome.rate_selection})\n"
+            f"  {len(probe.train.labels)} train and {len(probe.test.labels)} test images, "
+            f"{len(probe.classes)} classes, lr {outcome.rate:g} (chosen on: {outcome.rate_selection})\n"
             f"  last epoch      top-1 {outcome.last.top1:.2%}   top-5 {outcome.last.top5:.2%}\n"
             f"  epoch {epoch:<9} top-1 {outcome.best.top1:.2%}   top-5 {outcome.best.top5:.2%}   "
             f"(best on: {outcome.best_selection})\n  written to {folder}")

@@ -1,8 +1,9 @@
 """Leave-one-out image retrieval: every image asks all others for its class. No training.
 
-AP of a query = (1/P) sum_k k / r_k over the full ranking, with P the images of its class without itself and r_k the rank of
-the k-th of them. Rank-1 and rank-5: a hit within the first one or five. Equal scores rank by gallery index; the query
-itself is removed by its index, not by its rank. Only the ranks of the P images matter, so nothing is arg-sorted unless a tie demands it.
+AP of a query = (1/P) sum_k k / r_k over the full ranking, with P the images of its class without itself and r_k the
+rank of the k-th of them. Rank-1 and rank-5: a hit within the first one or five. Equal scores rank by gallery index;
+the query itself is removed by its index, not by its rank. Only the ranks of the P images matter, so nothing is
+arg-sorted unless a tie demands it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ ABSENT = torch.iinfo(torch.long).max
 class RetrievalScores:
     """Means over queries in [0, 1], and what every query got.
 
-    `average_precision` float64 [N] is NaN and `first_hit` int64 [N] (1-based rank) is 0 where a query was skipped because
-    no other image has its class.
+    `average_precision` float64 [N] is NaN and `first_hit` int64 [N] (1-based rank) is 0 where a query was skipped
+    because no other image has its class.
     """
 
     rank1: float
@@ -45,9 +46,9 @@ class _Classes:
 
 
 def retrieve(features: Tensor, labels: Tensor, *, block: int = TILE) -> RetrievalScores:
-    """Leave-one-out scores of features [N, D] (normalised here) with labels [N]; -1 means unlabelled, in the gallery only.
+    """Leave-one-out scores of features [N, D] (normalised here) with labels [N]; -1 = unlabelled, in the gallery only.
 
-    `block` bounds the memory (queries ranked at once) and changes no number. Raises DataError when no query has a positive.
+    `block` bounds the memory (queries ranked at once) and changes no number. Raises DataError when no class has a pair.
     """
     rows = normalise_rows(features)
     classes = _group(labels.to(rows.device))
@@ -138,10 +139,15 @@ def _average_precision(ranks: Tensor) -> Tensor:
 def _summarise(precision: Tensor, first: Tensor) -> RetrievalScores:
     asked = first > 0
     if not asked.any():
-        raise DataError(f"retrieval needs classes with at least two images; none of the {len(first)} images has another "
-                        "image of its class. Check the labels, or use a split with more images per class")
+        raise DataError(f"retrieval needs classes with at least two images; none of the {len(first)} images has another"
+                        " image of its class. Check the labels, or use a split with more images per class")
     hit, queries = first[asked], int(asked.sum())
     return RetrievalScores(
-        rank1=float((hit <= 1).double().mean()), rank5=float((hit <= 5).double().mean()), map=float(precision[asked].mean()),
-        queries=queries, skipped=len(first) - queries, average_precision=precision, first_hit=first,
+        rank1=float((hit <= 1).double().mean()),
+        rank5=float((hit <= 5).double().mean()),
+        map=float(precision[asked].mean()),
+        queries=queries,
+        skipped=len(first) - queries,
+        average_precision=precision,
+        first_hit=first,
     )

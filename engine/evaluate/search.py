@@ -63,7 +63,7 @@ def choose_split(subject: Subject, wanted: str) -> str:
 def score_knn(
     subject: Subject, rows: Tensor, labels: Tensor, split: str, centre: Tensor | None, args: argparse.Namespace
 ) -> tuple[float, str]:
-    """Weighted kNN accuracy with what was asked of whom: train -> split with `--knn`, else leave-one-out in the split."""
+    """Weighted kNN accuracy and its protocol: train -> split with `--knn`, else leave-one-out in the split."""
     if args.knn and split != "train":
         train = subject.extract(subject.images("train"))
         gallery = subject.rows(train, centre)
@@ -100,7 +100,8 @@ def tell(search: Search, args: argparse.Namespace, folder: Path) -> str:
     return (f"retrieval with {search.subject.describe()}\n"
             f"  {scores.queries} {search.images.split} images query all others"
             f" ({scores.skipped} skipped: no other image of their class)\n"
-            f"  rank-1 {scores.rank1:.2%}   rank-5 {scores.rank5:.2%}   mAP {scores.map:.2%} (95 % interval {low:.2%} to {high:.2%})\n"
+            f"  rank-1 {scores.rank1:.2%}   rank-5 {scores.rank5:.2%}   "
+            f"mAP {scores.map:.2%} (95 % interval {low:.2%} to {high:.2%})\n"
             f"  kNN ({search.knn_protocol}, k {args.knn_k}) {search.knn:.2%}\n  written to {folder}")
 
 
@@ -127,7 +128,8 @@ def draw_neighbours(search: Search, args: argparse.Namespace) -> Image.Image:
         right = None if index == query else label == int(search.labels[query]) and label >= 0
         return Cell(index, names[label], right)
 
-    rows = [[cell(query, query), *(cell(other, query) for other in search.neighbours[query, : args.neighbours].tolist())]
+    near = search.neighbours[:, : args.neighbours].tolist()
+    rows = [[cell(query, query), *(cell(other, query) for other in near[query])]
             for query in choose_queries(search.scores, args.queries, args.seed)]
     title = f"query (blue), then its nearest images: same class (green), other class (red); mAP {search.scores.map:.1%}"
     return draw_sheet(rows, lambda index: open_picture(search, index), title)
@@ -147,4 +149,5 @@ def open_picture(search: Search, index: int) -> Image.Image:
     sample, subject = search.images.samples[index], search.subject
     if subject.view.source == "full":
         return decode(sample.path, subject.crop_bottom)
-    return subject.crops.crop(sample, decode(sample.path, subject.crop_bottom) if subject.crops.boxes is not None else None)
+    by_file = subject.crops.boxes is None
+    return subject.crops.crop(sample, None if by_file else decode(sample.path, subject.crop_bottom))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,19 +11,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from datasets.images import DataError, ImageSet, has_split, scan
+from datasets.images import DataError, ImageSet, scan
 from datasets.multi_context import Crops
 from datasets.views import View
 from engine.args import ConfigError, Parser, add_data, add_device, add_ignored, architecture, toggle
 from engine.evaluate.features import Features, extract
 from engine.evaluate.ledger import Result
 from engine.evaluate.similarity import normalise_rows
-from engine.prepare import count_workers, crop_folder, load_images
+from engine.evaluate.sources import crop_remedy, find_crop_bottom, find_crops, find_root, find_source, read_args
+from engine.prepare import count_workers, load_images
 from models.encoder import Encoder, describe_encoder, load_encoder
 from models.weights import fingerprint
 
-CHECKPOINTS = Path("checkpoints")
-SOURCES = ("none", "hub")
 FEATURES = {"gap": "backbone", "backbone": "backbone", "masked": "masked", "head": "head", "auto": "auto"}
 
 
@@ -34,7 +32,7 @@ def add_subject(parser: Parser, *, look_at: str, feature: str) -> None:
     group = parser.add_argument_group("encoder")
     group.add_argument("-a", "--arch", type=architecture, default=None, help="timm name, where the weights do not tell")
     group.add_argument("--pretrained", required=True, metavar="NAME",
-                       help="a folder under checkpoints/, or weights: a file, package:efficientnet-lite0|1|2, hub, none")
+                       help="a folder under checkpoints/, or weights: a file, package:efficientnet-lite0, hub, none")
     group.add_argument("--feature", choices=tuple(FEATURES), default=feature,
                        help="gap = backbone = plain average, masked = attention-weighted, head = projection; "
                             "auto = masked where the encoder has a rationale branch, else gap")
@@ -79,8 +77,10 @@ class Subject:
         self._check_crops(images)
         return images
 
-    def extract(self, images: ImageSet, *, view: View | None = None, epoch: int = 0, bar: tqdm | None = None) -> Features:
-        """All features of the images; only those of the evaluation view are cached (random views are never met again)."""
+    def extract(
+        self, images: ImageSet, *, view: View | None = None, epoch: int = 0, bar: tqdm | None = None
+    ) -> Features:
+        """All features of the images; only those of the evaluation view are cached, random ones are never met again."""
         cache = self.cache if view is None else None
         key = f"{self.sha256} {json.dumps(describe_encoder(self.encoder))} {self.device.type}"
         return extract(self.encoder.outputs, images, view or self.view, crops=self.crops, batch_size=self.batch_size,
@@ -107,34 +107,30 @@ class Subject:
     def result(self, kind: str, images: ImageSet, speed: float, metrics: dict[str, float], **more: object) -> Result:
         """A row for the ledger with this protocol filled in."""
         return Result(kind=kind, task=self.task, dataset_sha256=images.fingerprint(), split=images.split,
-                      images=len(images), weights=self.source, weights_sha256=self.sha256, arch=self.encoder.backbone.arch,
-                      feature=self.feature, input=self.view.source, view=self.view.recipe, size=self.view.size,
+                      images=len(images), weights=self.source, weights_sha256=self.sha256,
+                      arch=self.encoder.backbone.arch, feature=self.feature, input=self.view.source,
+                      view=self.view.recipe, size=self.view.size,
                       centred=self.centred, seed=self.seed, precision=self.precision, images_per_second=round(speed, 2),
                       metrics=metrics, method=str(read_args(self.folder).get("method", "")), **more)
 
     def describe(self) -> str:
         """One line for people: what looks at what."""
-        return (f"{self.source} ({self.encoder.backbone.arch}), feature {self.feature}"
-                f"{' centred' if self.centred else ''}, {self.view.source} image at {self.view.size} px, {self.view.recipe} view")
+        return (f"{self.source} ({self.encoder.backbone.arch}), feature {self.feature}{' centred' * self.centred}, "
+                f"{self.view.source} image at {self.view.size} px, {self.view.recipe} view")
 
     def _check_crops(self, images: ImageSet) -> None:
         if self.view.source != "crop":
             return
         absent = self.crops.missing(images)
         if absent:
-            listed = "\n".join(f"  {key}" for key in absent[:10]) + (f"\n  (+{len(absent) - 10} more)" if absent[10:] else "")
-            raise DataError(f"{len(absent)} of {len(images)} {images.split} images have no crop in {self.crops.root}:\n{listed}\n"
-                            f"{crop_remedy(self.task, self.root)}")
-
-
-def crop_remedy(task: str, root: Path) -> str:
-    """The ways out when crops are missing."""
-    return (f"Make them with `./run_ddt.sh {task} {root} WEIGHTS cpu`, name their folder with --crop-root, "
-            "or look at whole images with --input full")
+            listed = "\n".join(f"  {key}" for key in absent[:10])
+            more = f"\n  (+{len(absent) - 10} more)" if len(absent) > 10 else ""
+            raise DataError(f"{len(absent)} of {len(images)} {images.split} images have no crop in {self.crops.root}:\n"
+                            f"{listed}{more}\n{crop_remedy(self.task, self.root)}")
 
 
 def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int) -> Subject:
-    """The encoder and protocol that the flags ask for; raises ConfigError, WeightsError or DataError with the remedy."""
+    """The encoder and protocol that the flags ask for; raises ConfigError, WeightsError or DataError."""
     if args.threads:
         torch.set_num_threads(args.threads)
     source, folder = find_source(args.pretrained)
@@ -144,75 +140,25 @@ def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int
     encoder = load_encoder(source, arch=args.arch, device=device).to(memory_format=torch.channels_last)
     size = args.size or int(read_args(folder).get("size", 224))
     return Subject(
-        encoder=encoder, source=args.pretrained, folder=folder, sha256=fingerprint(encoder), task=args.task, root=root,
-        feature=find_feature(args.feature, encoder), view=View(args.input, args.eval_view, size), crops=crops, device=device,
-        precision="fp32" if args.precision == "auto" else args.precision, batch_size=batch_size,
-        workers=count_workers(args.num_workers), crop_bottom=find_crop_bottom(args), seed=args.seed, centred=args.centre,
-        cache=None if args.cache == "none" else Path(args.cache), skip_bad=args.skip_bad,
+        encoder=encoder,
+        source=args.pretrained,
+        folder=folder,
+        sha256=fingerprint(encoder),
+        task=args.task,
+        root=root,
+        feature=find_feature(args.feature, encoder),
+        view=View(args.input, args.eval_view, size),
+        crops=crops,
+        device=device,
+        precision="fp32" if args.precision == "auto" else args.precision,
+        batch_size=batch_size,
+        workers=count_workers(args.num_workers),
+        crop_bottom=find_crop_bottom(args),
+        seed=args.seed,
+        centred=args.centre,
+        cache=None if args.cache == "none" else Path(args.cache),
+        skip_bad=args.skip_bad,
     )
-
-
-def find_device(name: str) -> str:
-    """cpu or cuda for `--device`; raises ConfigError for a device that is not here."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"--device {name}: this machine has no usable CUDA device; use --device cpu")
-    return name
-
-
-def name_run(args: argparse.Namespace) -> str:
-    """A folder name for results on these weights."""
-    folder = find_source(args.pretrained)[1]
-    return folder.name if folder else re.sub(r"[^\w.-]+", "-", Path(args.pretrained).name)
-
-
-def find_source(pretrained: str) -> tuple[str, Path | None]:
-    """The weights that `--pretrained` names, and the run's folder when it names one; raises ConfigError for neither."""
-    if pretrained in SOURCES or pretrained.startswith("package:") or Path(pretrained).is_file():
-        return pretrained, None
-    for folder in (CHECKPOINTS / pretrained, Path(pretrained)):
-        if (folder / "model_last.pth").is_file():
-            return str(folder / "model_last.pth"), folder
-        if folder.is_dir():
-            raise ConfigError(f"{folder} has no model_last.pth: that run has not finished; continue it with --resume")
-    runs = sorted(path.parent.name for path in CHECKPOINTS.glob("*/model_last.pth"))
-    raise ConfigError(f"--pretrained {pretrained} is no folder under {CHECKPOINTS}/ (finished runs: {', '.join(runs) or 'none'}), "
-                      "no weights file, and none of package:efficientnet-lite0|1|2, hub, none")
-
-
-def read_args(folder: Path | None) -> dict[str, object]:
-    """The flags that a run was trained with, {} when they are not kept."""
-    if folder is None or not (folder / "args.json").is_file():
-        return {}
-    try:
-        return json.loads((folder / "args.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{folder / 'args.json'} is not JSON ({error}); give --root and --size, and delete it") from error
-
-
-def find_root(args: argparse.Namespace, folder: Path | None) -> Path:
-    """`--root`, else the root the encoder was trained on, else the data set that the crops were cut from."""
-    if args.root:
-        return Path(args.root)
-    trained_on = read_args(folder).get("root")
-    if trained_on:
-        return Path(str(trained_on))
-    crops = crop_folder(args)
-    if crops is not None and (crops / "ddt.json").is_file():
-        return crops
-    raise ConfigError("the data set is unknown: give --root (DATASET in the scripts); neither the run's args.json "
-                      f"nor a ddt.json in {crops} tells it")
-
-
-def find_crops(args: argparse.Namespace, root: Path) -> Crops:
-    """The crops of the data set: `--crop-root`, or the root itself where it is a crop folder that DDT made."""
-    folder = crop_folder(args)
-    if args.crop_root == "auto" and (root / "ddt.json").is_file():
-        folder = root
-    if folder is None or not folder.exists():
-        raise DataError(f"no crops at {folder}. {crop_remedy(args.task, root)}")
-    return Crops.open(folder, prefer=args.crop_from)
 
 
 def find_feature(wanted: str, encoder: Encoder) -> str:
@@ -224,13 +170,6 @@ def find_feature(wanted: str, encoder: Encoder) -> str:
     if name not in present:
         raise ConfigError(f"--feature {wanted}: these weights have no such part, only {', '.join(present)}")
     return name
-
-
-def find_crop_bottom(args: argparse.Namespace) -> int:
-    """Pixel rows to drop at the bottom: FGVC-Aircraft's banner has 20."""
-    if args.crop_bottom == "auto":
-        return 20 if args.task == "aircraft" else 0
-    return args.crop_bottom
 
 
 def check_classes(images: ImageSet, wanted: int) -> None:

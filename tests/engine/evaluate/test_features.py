@@ -26,7 +26,8 @@ class Tiny(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        pool = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), pool)
         self.net[1].running_mean.uniform_(-1, 1)
         self.calls = 0
 
@@ -48,7 +49,8 @@ def images(photo_tree: Path) -> ImageSet:
 
 def test_rows_do_not_depend_on_batch_size_workers_or_order(tiny: Tiny, images: ImageSet) -> None:
     whole = extract(tiny.outputs, images, VIEW, batch_size=24)
-    for other in (extract(tiny.outputs, images, VIEW, batch_size=5, workers=2), extract(tiny.outputs, images, VIEW, batch_size=1)):
+    for how in ({"batch_size": 5, "workers": 2}, {"batch_size": 1}):
+        other = extract(tiny.outputs, images, VIEW, **how)
         assert torch.allclose(other.tensors["backbone"], whole.tensors["backbone"], atol=1e-6)
     turned = replace(images, samples=images.samples[::-1])
     reverse = extract(tiny.outputs, turned, VIEW, batch_size=7)
@@ -77,7 +79,8 @@ def test_ranks_share_the_images_and_rows_return_to_their_place(
 def test_cache_hits_for_the_same_question_only(tiny: Tiny, images: ImageSet, tmp_path: Path) -> None:
     def ask(images: ImageSet = images, view: View = VIEW, **more: object) -> bool:
         found = extract(tiny.outputs, images, view, cache=tmp_path / "cache", cache_key=fingerprint(tiny), **more)
-        assert torch.allclose(found.tensors["backbone"], extract(tiny.outputs, images, view).tensors["backbone"], atol=1e-2)
+        fresh = extract(tiny.outputs, images, view)
+        assert torch.allclose(found.tensors["backbone"], fresh.tensors["backbone"], atol=1e-2)
         return found.cached
 
     assert not ask() and ask() and ask(batch_size=3)
@@ -90,7 +93,9 @@ def test_cache_hits_for_the_same_question_only(tiny: Tiny, images: ImageSet, tmp
     assert not ask()
 
 
-def test_cached_rows_are_the_same_bits_and_a_torn_file_is_replaced(tiny: Tiny, images: ImageSet, tmp_path: Path) -> None:
+def test_cached_rows_are_the_same_bits_and_a_torn_file_is_replaced(
+    tiny: Tiny, images: ImageSet, tmp_path: Path
+) -> None:
     first = extract(tiny.outputs, images, VIEW, cache=tmp_path, cache_key="x")
     calls = tiny.calls
     second = extract(tiny.outputs, images, VIEW, cache=tmp_path, cache_key="x")
@@ -118,7 +123,8 @@ def test_boxes_are_part_of_the_question(tiny: Tiny, images: ImageSet, tmp_path: 
 
 def test_random_views_are_a_function_of_seed_and_epoch(tiny: Tiny, images: ImageSet) -> None:
     view = View("full", "probe", 24)
-    rows = [extract(tiny.outputs, images, view, seed=seed, epoch=epoch).tensors["head"] for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    draws = ({"seed": 0, "epoch": 0}, {"seed": 0, "epoch": 1}, {"seed": 1, "epoch": 0})
+    rows = [extract(tiny.outputs, images, view, **draw).tensors["head"] for draw in draws]
     again = extract(tiny.outputs, images, view, seed=0, epoch=1, batch_size=5).tensors["head"]
     assert torch.allclose(rows[1], again, atol=1e-6)
     assert not torch.allclose(rows[0], rows[1], atol=1e-3) and not torch.allclose(rows[0], rows[2], atol=1e-3)

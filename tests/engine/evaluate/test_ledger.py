@@ -12,9 +12,9 @@ from engine.evaluate.ledger import Result, append_result, read_results
 
 
 def make_result(map_score: float = 0.5) -> Result:
-    return Result(kind="retrieval", task="bird", dataset_sha256="d", split="test", images=3, weights="none", weights_sha256="w",
-                  arch="resnet18", feature="backbone", input="full", view="eval", size=32, centred=False, seed=1,
-                  precision="fp32", images_per_second=2.0, metrics={"map": map_score})
+    return Result(kind="retrieval", task="bird", dataset_sha256="d", split="test", images=3, weights="none",
+                  weights_sha256="w", arch="resnet18", feature="backbone", input="full", view="eval", size=32,
+                  centred=False, seed=1, precision="fp32", images_per_second=2.0, metrics={"map": map_score})
 
 
 def test_rows_come_back_in_order_with_protocol_versions_and_date(tmp_path: Path) -> None:

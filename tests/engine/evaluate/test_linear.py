@@ -33,7 +33,8 @@ def test_a_step_is_torchs_sgd_on_cross_entropy() -> None:
         loss.backward()
         optimizer.step()
         assert float(heads.step(features, labels, factor)) == pytest.approx(loss.item(), abs=1e-6)
-    assert torch.allclose(heads.weight[0], twin.weight, atol=1e-5) and torch.allclose(heads.bias[0], twin.bias, atol=1e-5)
+    assert torch.allclose(heads.weight[0], twin.weight, atol=1e-5)
+    assert torch.allclose(heads.bias[0], twin.bias, atol=1e-5)
 
 
 def test_grid_equals_each_rate_trained_alone() -> None:
@@ -100,9 +101,10 @@ def test_augmented_protocol_keeps_last_and_best_by_test() -> None:
 
     def draw(epoch: int) -> Tensor:
         asked.append(epoch)
-        return F.normalize(train + 0.05 * torch.randn(train.shape, generator=torch.Generator().manual_seed(epoch)), dim=1)
+        noise = torch.randn(train.shape, generator=torch.Generator().manual_seed(epoch))
+        return F.normalize(train + 0.05 * noise, dim=1)
 
-    fitted = fit_augmented(draw, labels, test, wanted, 5, 30.0, Plan(epochs=12, batch_size=16))
+    fitted = fit_augmented(draw, labels, test, wanted, classes=5, rate=30.0, plan=Plan(12, 16))
     tops = [seen.top1 for seen in fitted.tested]
     assert asked == list(range(12)) and len(fitted.losses) == 12
     assert fitted.best_epoch == tops.index(max(tops)) + 1

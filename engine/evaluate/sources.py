@@ -1,0 +1,98 @@
+"""What the flags of an evaluation point to: weights, data set, crops, device."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import torch
+
+from datasets.images import DataError
+from datasets.multi_context import Crops
+from engine.args import ConfigError
+from engine.prepare import crop_folder
+
+CHECKPOINTS = Path("checkpoints")
+SOURCES = ("none", "hub")
+
+
+def find_device(name: str) -> str:
+    """cpu or cuda for `--device`; raises ConfigError for a device that is not here."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"--device {name}: this machine has no usable CUDA device; use --device cpu")
+    return name
+
+
+def name_run(args: argparse.Namespace) -> str:
+    """A folder name for results on these weights."""
+    folder = find_source(args.pretrained)[1]
+    return folder.name if folder else re.sub(r"[^\w.-]+", "-", Path(args.pretrained).name)
+
+
+def find_source(pretrained: str) -> tuple[str, Path | None]:
+    """The weights that `--pretrained` names, and the run's folder when it names one; raises ConfigError for neither."""
+    if pretrained in SOURCES or pretrained.startswith("package:") or Path(pretrained).is_file():
+        return pretrained, None
+    for folder in (CHECKPOINTS / pretrained, Path(pretrained)):
+        if (folder / "model_last.pth").is_file():
+            return str(folder / "model_last.pth"), folder
+        if folder.is_dir():
+            raise ConfigError(f"{folder} has no model_last.pth: that run has not finished; continue it with --resume")
+    runs = sorted(path.parent.name for path in CHECKPOINTS.glob("*/model_last.pth"))
+    raise ConfigError(f"--pretrained {pretrained} is no folder under {CHECKPOINTS}/ (finished runs: "
+                      f"{', '.join(runs) or 'no one'}), no weights file, and none of package:efficientnet-lite0|1|2, "
+                      "hub, none")
+
+
+def read_args(folder: Path | None) -> dict[str, object]:
+    """The flags that a run was trained with, {} when they are not kept."""
+    if folder is None or not (folder / "args.json").is_file():
+        return {}
+    try:
+        return json.loads((folder / "args.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        remedy = "delete it and give --root and --size"
+        raise ConfigError(f"{folder / 'args.json'} is not JSON ({error}); {remedy}") from error
+
+
+def find_root(args: argparse.Namespace, folder: Path | None) -> Path:
+    """`--root`, else the root the encoder was trained on, else the data set that the crops were cut from."""
+    if args.root:
+        return Path(args.root)
+    trained_on = read_args(folder).get("root")
+    if trained_on:
+        return Path(str(trained_on))
+    crops = crop_folder(args)
+    if crops is not None and (crops / "ddt.json").is_file():
+        return crops
+    raise ConfigError("the data set is unknown: give --root (DATASET in the scripts); neither the run's args.json "
+                      f"nor a ddt.json in {crops} tells it")
+
+
+def find_crops(args: argparse.Namespace, root: Path) -> Crops:
+    """The crops of the data set: `--crop-root`, or the root itself where it is a crop folder that DDT made."""
+    folder = crop_folder(args)
+    if args.crop_root == "auto" and (root / "ddt.json").is_file():
+        folder = root
+    if folder is None:
+        raise ConfigError("--crop-root none leaves no crops to look at; look at whole images with --input full")
+    if not folder.exists():
+        raise DataError(f"no crops at {folder}. {crop_remedy(args.task, root)}")
+    return Crops.open(folder, prefer=args.crop_from)
+
+
+def find_crop_bottom(args: argparse.Namespace) -> int:
+    """Pixel rows to drop at the bottom: FGVC-Aircraft's banner has 20."""
+    if args.crop_bottom == "auto":
+        return 20 if args.task == "aircraft" else 0
+    return args.crop_bottom
+
+
+def crop_remedy(task: str, root: Path) -> str:
+    """The ways out when crops are missing."""
+    return (f"Make them with `./run_ddt.sh {task} {root} WEIGHTS cpu`, name their folder with --crop-root, "
+            "or look at whole images with --input full")
