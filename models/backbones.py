@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from pathlib import Path
 
 import timm
@@ -40,8 +41,8 @@ class Backbone(nn.Module):
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 0..255 or float 0..1 [B, 3, H, W] -> the network's type and memory format, standardised."""
-        weight = next(p for p in self.net.parameters() if p.dim() == 4)
-        channels_last = weight.is_contiguous(memory_format=torch.channels_last)
+        weight = next((p for p in self.net.parameters() if p.dim() == 4), next(self.net.parameters()))
+        channels_last = weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
         images = standardise(images, self.mean, self.std).to(weight.dtype)
         return images.contiguous(memory_format=torch.channels_last) if channels_last else images
 
@@ -63,10 +64,11 @@ class Backbone(nn.Module):
         self.net.load_state_dict(match_state(state, self.net, source=source))
 
     def _as_map(self, features: Tensor, images: Tensor) -> Tensor:
+        if not isinstance(features, Tensor):
+            raise WeightsError(f"{self.arch} has {len(features)} outputs, no single feature map; take another")
         if features.dim() == 3:
-            rows, columns = self.net.patch_embed.dynamic_feat_size(images.shape[-2:])
             patches = features[:, getattr(self.net, "num_prefix_tokens", 0) :]
-            return patches.transpose(1, 2).unflatten(2, (rows, columns))
+            return patches.transpose(1, 2).unflatten(2, _grid(patches.shape[1], images))
         return features if features.shape[1] == self.num_features else features.permute(0, 3, 1, 2)
 
 
@@ -119,6 +121,15 @@ def freeze_batch_norm(module: nn.Module) -> int:
 
 def _use_running_statistics(norm: nn.Module, _inputs: tuple) -> None:
     norm.training = False
+
+
+def _grid(tokens: int, images: Tensor) -> tuple[int, int]:
+    """Rows and columns of the patches, from their number and the shape of the image."""
+    height, width = images.shape[-2:]
+    rows = round(math.sqrt(tokens * height / width))
+    if rows * (tokens // rows) != tokens:
+        raise WeightsError(f"{tokens} tokens of a {height} x {width} image form no grid; take another network or size")
+    return rows, tokens // rows
 
 
 def _create(arch: str, pretrained: bool) -> nn.Module:

@@ -29,6 +29,7 @@ def _images(count: int = 2, side: int = 64) -> torch.Tensor:
         ("tf_efficientnet_lite0", 64, (1280, 2, 2)),
         ("vit_tiny_patch16_224", 96, (192, 6, 6)),
         ("deit_tiny_distilled_patch16_224", 96, (192, 6, 6)),
+        ("xcit_nano_12_p16_224", 64, (128, 4, 4)),
         ("swin_tiny_patch4_window7_224", 224, (768, 7, 7)),
         ("convnext_atto", 64, (320, 2, 2)),
         ("mobilenetv3_small_050", 64, (288, 2, 2)),
@@ -41,7 +42,6 @@ def test_every_family_gives_a_map(arch: str, side: int, expected: tuple[int, int
     assert backbone.pool(feature_map).allclose(feature_map.flatten(2).mean(2), atol=1e-6)
     backbone.pool(feature_map).sum().backward()
     unused = [n for n, p in backbone.named_parameters() if p.requires_grad and p.grad is None]
-    # The class token's own query and the like get gradients through attention; nothing may be left without one.
     assert unused == []
 
 
@@ -112,6 +112,16 @@ def test_names() -> None:
     assert resolve_arch("clip") == "resnet50" == resolve_arch("resnet50")
     with pytest.raises(WeightsError, match="unknown architecture 'resnet5O'. Did you mean: .*resnet50"):
         build_backbone("resnet5O")
+
+
+def test_network_without_a_single_map_is_refused() -> None:
+    backbone = Backbone("crossvit_tiny_240")
+    with pytest.raises(WeightsError, match="crossvit_tiny_240 has 2 outputs"):
+        backbone(_images(1, 240))
+
+
+def test_vit_map_of_an_oblong_image_keeps_its_shape() -> None:
+    assert Backbone("vit_tiny_patch16_224")(_images(1)[:, :, :32]).shape == (1, 192, 2, 4)
 
 
 def test_random_and_loaded_weights(tmp_path: Path) -> None:

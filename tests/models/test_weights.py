@@ -269,6 +269,14 @@ def test_old_checkpoints_with_arguments_and_numpy_numbers_load(tmp_path: Path) -
     assert set(unwrap(read)) == {"weight"}
 
 
+def test_numpy_numbers_under_numpys_old_names_load(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"best": np.float32(2.5)}, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"))
+    assert b"numpy.core.multiarray" in path.read_bytes()
+    assert read_checkpoint(path)["best"] == 2.5
+
+
 def test_packages_are_found_or_their_pip_line_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(WeightsError, match="Known: package:efficientnet-lite0"):
         find_weights("package:efficientnet-lite9")
