@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image
 from torchvision.transforms import v2
 
-BLACK = 0.0
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _STRENGTHS = ("brightness_factor", "contrast_factor", "saturation_factor")
 
@@ -42,17 +41,17 @@ def to_picture(planes: np.ndarray, size: tuple[int, int]) -> Image.Image:
     return Image.merge("RGB", [Image.fromarray(plane.reshape(size[1], size[0])) for plane in rounded])
 
 
-def _find_base(planes: np.ndarray, change: int) -> np.ndarray | float:
-    """What a change moves the picture away from: black, its mean grey, or its own greys."""
+def _find_base(planes: np.ndarray, change: int) -> np.ndarray | float | None:
+    """What a change moves the picture away from: black (None), its mean grey, or its own greys."""
     if change == 0:
-        return BLACK
+        return None
     return float((LUMA @ planes).mean()) if change == 1 else LUMA @ planes
 
 
-def blend(planes: np.ndarray, base: np.ndarray | float, factor: float) -> np.ndarray:
-    """base + factor * (planes - base), clipped to 0..255; factor 1 changes nothing."""
+def blend(planes: np.ndarray, base: np.ndarray | float | None, factor: float) -> np.ndarray:
+    """base + factor * (planes - base), clipped to 0..255; factor 1 changes nothing, base None is black."""
     moved = planes * np.float32(factor)
-    if base is not BLACK:
+    if base is not None:
         moved += base * np.float32(1 - factor)
     if factor > 1:  # a mixture of two values in the range stays in it
         np.minimum(np.maximum(moved, 0, out=moved), 255, out=moved)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
 
 from datasets.blur import GaussianBlur
 from datasets.colour import FastColorJitter
@@ -32,12 +33,9 @@ class View:
             raise ValueError(f"{self}: source is full or crop, recipe one of {', '.join(RECIPES)}, size at least 1")
 
 
-class ToBytes(v2.Transform):
+def to_bytes(picture: Image.Image) -> Tensor:
     """An RGB picture as a uint8 tensor [3, H, W]."""
-
-    def transform(self, inpt: Image.Image, params: dict[str, Any]) -> Tensor:
-        """Copy the pixels."""
-        return F.pil_to_tensor(inpt)
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
 
 
 def mocov2_steps(size: int) -> list[v2.Transform]:
@@ -94,4 +92,4 @@ RECIPES: dict[str, Callable[[int], list[v2.Transform]]] = {
 
 def make_transform(view: View) -> Callable[[Image.Image], Tensor]:
     """RGB picture -> uint8 [3, size, size]; draws from the global generators only, which the data set seeds per view."""
-    return v2.Compose([*RECIPES[view.recipe](view.size), ToBytes()])
+    return v2.Compose([*RECIPES[view.recipe](view.size), to_bytes])
