@@ -54,6 +54,7 @@ def _convolve(padded: np.ndarray, weights: list[int], axis: int) -> np.ndarray:
     count = rows.shape[axis] - 2 * reach * stride
 
     def shifted(distance: int) -> np.ndarray:
+        """The rows as seen from a neighbour."""
         start = (reach + distance) * stride
         return rows[:, start : start + count] if axis == 1 else rows[start : start + count]
 

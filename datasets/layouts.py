@@ -77,7 +77,8 @@ def find_original_root(crops: Path) -> Path:
 
 def is_cub(root: Path) -> bool:
     """True for an unpacked CUB-200-2011."""
-    return all((root / name).is_file() for name in ("images.txt", "train_test_split.txt")) and (root / "images").is_dir()
+    lists = ("images.txt", "train_test_split.txt")
+    return all((root / name).is_file() for name in lists) and (root / "images").is_dir()
 
 
 def read_cub(root: Path) -> Listing:
@@ -86,7 +87,7 @@ def read_cub(root: Path) -> Listing:
     train = read_table(root / "train_test_split.txt")
     unsplit = sorted(names.keys() ^ train.keys())
     if unsplit:
-        raise DataError(f"{root}: images.txt and train_test_split.txt disagree on image {show(unsplit)}; unpack it again")
+        raise DataError(f"{root}: images.txt and train_test_split.txt differ on image {show(unsplit)}; unpack it again")
     entries = [
         Entry(root / "images" / name, f"images/{name}", name.split("/")[0], "train" if train[number] == "1" else "test")
         for number, name in names.items()
@@ -132,7 +133,7 @@ def read_table(path: Path) -> dict[str, str]:
 def read_csv(path: Path) -> Listing:
     """A list with columns path[,label][,split]; relative paths start at the list's own folder.
 
-    Other columns are ignored, a blank label is none, a blank split is train. Raises DataError that names every bad line.
+    Other columns are ignored, a blank label is none, a blank split is train. Raises DataError naming every bad line.
     """
     rows = read_rows(path, ("path",))
     problems: list[str] = []
@@ -223,7 +224,7 @@ def _check_files(entries: list[Entry], source: Path) -> list[Entry]:
     """The entries, when all their files exist."""
     absent = [entry.key for entry in entries if not entry.path.is_file()]
     if absent:
-        raise DataError(f"{source}: {len(absent)} listed images are not there ({show(absent)}); unpack the data set again")
+        raise DataError(f"{source}: {len(absent)} listed images are missing ({show(absent)}); unpack the data set again")
     return entries
 
 
@@ -231,7 +232,7 @@ def _make_listing(root: Path, entries: Iterable[Entry], numeric: bool = False) -
     """Sort by key and number the classes by name (by value when `numeric` and all are whole numbers)."""
     entries = tuple(sorted(entries, key=lambda entry: entry.key))
     if not entries:
-        raise DataError(f"{root}: no image found; it should hold train/<class>/ and test/<class>/, class folders, or images")
+        raise DataError(f"{root}: no image found; it should hold train/<class>/ and test/<class>/, or images")
     names = Counter(entry.class_name for entry in entries if entry.class_name is not None)
     by_value = numeric and all(name.isdecimal() for name in names)
     return Listing(root, entries, tuple(sorted(names, key=int if by_value else None)))

@@ -96,7 +96,8 @@ class Crops:
         """The crop of a sample: cut from `full_image` (decoded at `scale`) by its box, else read from its file."""
         if self.boxes is None:
             return decode(self.root / sample.key)
-        return cut(full_image if full_image is not None else decode(sample.path), self.boxes[sample.key], scale, sample.key)
+        image = decode(sample.path) if full_image is None else full_image
+        return cut(image, self.boxes[sample.key], scale, sample.key)
 
 
 def cut(image: Image.Image, box: Box, scale: float = 1.0, key: str = "image") -> Image.Image:
@@ -104,7 +105,7 @@ def cut(image: Image.Image, box: Box, scale: float = 1.0, key: str = "image") ->
     left, top = max(math.floor(box.x1 * scale), 0), max(math.floor(box.y1 * scale), 0)
     right, bottom = min(math.ceil(box.x2 * scale), image.width), min(math.ceil(box.y2 * scale), image.height)
     if left >= right or top >= bottom:
-        raise DataError(f"{key}: its box {box} lies outside the picture of {image.width} x {image.height}; mend boxes.csv")
+        raise DataError(f"{key}: its box {box} lies outside of {image.width} x {image.height} pixels; mend boxes.csv")
     return image.crop((left, top, right, bottom))
 
 
@@ -130,7 +131,7 @@ def seed_generators(seed: int) -> None:
 class ViewSet(Dataset):
     """A map from draws to items: every view a function of (seed, epoch, image, repeat, view's name) alone.
 
-    A file is decoded once for all its views when crops come from boxes. `size_hint` lets large JPEGs be decoded smaller.
+    A file is decoded once for all its views when crops come from boxes. `size_hint` lets large JPEGs be decoded small.
     Raises DataError at construction when a view needs crops that are not there, listing them.
     """
 

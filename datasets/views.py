@@ -91,5 +91,5 @@ RECIPES: dict[str, Callable[[int], list[v2.Transform]]] = {
 
 
 def make_transform(view: View) -> Callable[[Image.Image], Tensor]:
-    """RGB picture -> uint8 [3, size, size]; draws from the global generators only, which the data set seeds per view."""
+    """RGB picture -> uint8 [3, size, size]; draws from the global generators, which the data set seeds per view."""
     return v2.Compose([*RECIPES[view.recipe](view.size), to_bytes])

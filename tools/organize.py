@@ -49,7 +49,7 @@ def plan_listed(source: Path) -> list[Placement]:
     """CUB, FGVC-Aircraft, or a tree with train/ and test/ already: everything that the layout's own lists name."""
     listing = read_listing(source)
     if not listing.classes or "test" not in listing.splits:
-        raise DataError(f"{source}: not the data set's unpacked folder (found {len(listing.entries)} images of no known list)")
+        raise DataError(f"{source}: not the unpacked data set (its {len(listing.entries)} images are in no known list)")
     return [place(entry.path, entry.split, _name_class(entry)) for entry in listing.entries]
 
 
@@ -74,7 +74,7 @@ def plan_cub(source: Path) -> list[Placement]:
 
 
 def plan_cars(source: Path) -> list[Placement]:
-    """Stanford Cars: the devkit's lists (per split, or the older single cars_annos.mat), or train/ and test/ folders."""
+    """Stanford Cars: the devkit's lists (one a split, or the older cars_annos.mat), or train/ and test/ folders."""
     if (source / "train").is_dir() and (source / "test").is_dir():
         return plan_listed(source)
     single = find(source, "cars_annos.mat")
@@ -98,7 +98,7 @@ def _plan_single_list(path: Path) -> list[Placement]:
     """The older Stanford Cars list: car_ims/ and a test flag for every image."""
     names = [str(name) for name in read_mat(path, "class_names")]
     return [
-        place(path.parent / str(row["relative_im_path"]), "test" if int(row["test"]) else "train", names[int(row["class"]) - 1])
+        place(path.parent / str(row["relative_im_path"]), ("train", "test")[int(row["test"])], names[int(row["class"]) - 1])
         for row in read_mat(path, "annotations")
     ]
 
@@ -157,7 +157,7 @@ def check(placements: list[Placement], out: Path) -> None:
     require([placement.source for placement in placements])
     repeated = [target for target, times in Counter(placement.target for placement in placements).items() if times > 1]
     if repeated:
-        raise DataError(f"{len(repeated)} targets come twice ({show(repeated)}); the lists are damaged, unpack them again")
+        raise DataError(f"{len(repeated)} targets come twice ({show(repeated)}); the lists are damaged, unpack again")
     wanted = {placement.target: placement.source for placement in placements}
     strangers = [name for name in _list_files(out) if name not in wanted or _differ(out / name, wanted[name])]
     if strangers:

@@ -37,7 +37,8 @@ def test_walk_is_sorted_and_skips_hidden_folders(tmp_path: Path) -> None:
     for name in ("b/2.png", "b/10.png", "a/1.jpg", ".hidden/3.jpg", "b/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [path.relative_to(tmp_path).as_posix() for path in walk_images(tmp_path)] == ["a/1.jpg", "b/10.png", "b/2.png"]
+    found = [path.relative_to(tmp_path).as_posix() for path in walk_images(tmp_path)]
+    assert found == ["a/1.jpg", "b/10.png", "b/2.png"]
 
 
 def test_rgb_is_exact(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_read_boxes_with_further_columns(tmp_path: Path) -> None:
 
 def test_bad_boxes_are_all_named(tmp_path: Path) -> None:
     path = tmp_path / "boxes.csv"
-    rows = ["a,5,5,5,9,,", "b,1,1,9,9,,", "c,x,1,2,3,,", "d,1,nan,2,3,,", "e,40,1,50,9,30,30", "f,-9,1,-1,9,,", "g,1,1,9"]
+    rows = ["a,5,5,5,9", "b,1,1,9,9", "c,x,1,2,3", "d,1,nan,2,3", "e,40,1,50,9,30,30", "f,-9,1,-1,9", "g,1,1,9"]
     path.write_text("path,x1,y1,x2,y2,width,height\n" + "\n".join(rows) + "\n")
     with pytest.raises(DataError) as caught:
         read_boxes(path)
@@ -166,7 +166,8 @@ def test_labels_and_indices(images: ImageSet, tmp_path: Path) -> None:
 def test_size_hint_scales_boxes_too(tmp_path: Path) -> None:
     y, x = np.mgrid[:640, :640]
     (tmp_path / "photos").mkdir()
-    Image.fromarray(np.stack([x / 3, y / 3, x * 0 + 90], -1).astype(np.uint8)).save(tmp_path / "photos/a.jpg", quality=95)
+    pixels = np.stack([x / 3, y / 3, x * 0 + 90], -1).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photos/a.jpg", quality=95)
     (tmp_path / "boxes.csv").write_text("path,x1,y1,x2,y2\na.jpg,320,160,640,480\n")
     views = {"v": View("crop", "squash-exact", 32)}
     images, crops = scan(tmp_path / "photos"), Crops.open(tmp_path)

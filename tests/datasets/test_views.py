@@ -25,7 +25,7 @@ def photo(width: int = 96, height: int = 72) -> Image.Image:
     return Image.fromarray(np.clip(np.stack(planes, -1), 0, 255).astype(np.uint8))
 
 
-def count(step: Callable[[Image.Image], Image.Image], happened: Callable[[Image.Image], bool], picture: Image.Image) -> int:
+def count(step: v2.Transform, happened: Callable[[Image.Image], bool], picture: Image.Image) -> int:
     """How often a step shows in its result."""
     torch.manual_seed(0)
     return sum(happened(step(picture)) for _ in range(DRAWS))
