@@ -224,7 +224,7 @@ def _check_files(entries: list[Entry], source: Path) -> list[Entry]:
     """The entries, when all their files exist."""
     absent = [entry.key for entry in entries if not entry.path.is_file()]
     if absent:
-        raise DataError(f"{source}: {len(absent)} listed images are missing ({show(absent)}); unpack the data set again")
+        raise DataError(f"{source}: {len(absent)} listed images are missing ({show(absent)}); unpack it again")
     return entries
 
 

@@ -26,6 +26,8 @@ from tqdm import tqdm
 from datasets.files import DataError
 from datasets.layouts import Entry, read_listing, show, variant_folder
 
+SPLITS = ("train", "test")
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -98,7 +100,7 @@ def _plan_single_list(path: Path) -> list[Placement]:
     """The older Stanford Cars list: car_ims/ and a test flag for every image."""
     names = [str(name) for name in read_mat(path, "class_names")]
     return [
-        place(path.parent / str(row["relative_im_path"]), ("train", "test")[int(row["test"])], names[int(row["class"]) - 1])
+        place(path.parent / str(row["relative_im_path"]), SPLITS[int(row["test"])], names[int(row["class"]) - 1])
         for row in read_mat(path, "annotations")
     ]
 
