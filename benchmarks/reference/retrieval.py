@@ -23,13 +23,17 @@ class PlainScores:
     first_hit: list[int | None]
 
 
-def retrieve_one_by_one(features: Tensor, labels: Tensor) -> PlainScores:
-    """Leave-one-out scores of features [N, D] with labels [N], a query at a time."""
+def retrieve_one_by_one(features: Tensor, labels: Tensor, *, copy_gallery: bool = False) -> PlainScores:
+    """Leave-one-out scores of features [N, D] with labels [N], a query at a time.
+
+    `copy_gallery` True takes the query out of the gallery by copying all other rows, as the public LCR code does.
+    """
+    rank_hits = _ranks_in_copied_gallery if copy_gallery else _ranks_of_hits
     rows = F.normalize(features.float(), dim=1)
     precisions: list[float | None] = []
     firsts: list[int | None] = []
     for query in range(len(rows)):
-        ranks = _ranks_of_hits(rows, labels, query)
+        ranks = rank_hits(rows, labels, query)
         precisions.append(sum((k + 1) / rank for k, rank in enumerate(ranks)) / len(ranks) if ranks else None)
         firsts.append(ranks[0] if ranks else None)
     asked = [first for first in firsts if first is not None]
@@ -47,3 +51,10 @@ def _ranks_of_hits(rows: Tensor, labels: Tensor, query: int) -> list[int]:
     order.remove(query)
     wanted = labels.tolist()
     return [rank for rank, index in enumerate(order, start=1) if wanted[index] == wanted[query]]
+
+
+def _ranks_in_copied_gallery(rows: Tensor, labels: Tensor, query: int) -> list[int]:
+    gallery = torch.cat((rows[:query], rows[query + 1 :]))
+    wanted, own = torch.cat((labels[:query], labels[query + 1 :])), int(labels[query])
+    order = (gallery @ rows[query]).argsort(descending=True, stable=True)
+    return [rank for rank, label in enumerate(wanted[order].tolist(), start=1) if label == own]

@@ -23,6 +23,7 @@ def signs(count: int, width: int = 16, seed: int = 0) -> Tensor:
 def assert_like_plain(scores: RetrievalScores, features: Tensor, labels: Tensor) -> None:
     """Same means, same APs, same first hits as one query at a time."""
     plain = retrieve_one_by_one(features, labels)
+    assert retrieve_one_by_one(features, labels, copy_gallery=True).map == pytest.approx(plain.map, abs=1e-9)
     assert (scores.rank1, scores.rank5) == pytest.approx((plain.rank1, plain.rank5), abs=1e-12)
     assert scores.map == pytest.approx(plain.map, abs=1e-9)
     assert scores.skipped == plain.first_hit.count(None)
