@@ -49,7 +49,7 @@ def test_identical_images_have_tied_scores_in_any_tile() -> None:
 
 
 def test_collapsed_features_rank_by_index_alone() -> None:
-    features, labels = torch.ones(300, 8), torch.tensor([0, 1, 2] * 100)
+    features, labels = torch.ones(300, 16), torch.tensor([0, 1, 2] * 100)
     scores = retrieve(features, labels)
     assert_like_plain(scores, features, labels)
     assert scores.rank1 == pytest.approx(99 / 300)  # image 0 comes first for all others, and 99 of them share its class
