@@ -47,6 +47,8 @@ def add_inputs(group: argparse._ArgumentGroup) -> None:
     add("--device", default="auto", help="cpu, cuda, or auto = cuda where there is one")
     add("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="auto = bf16 on CUDA, fp32 elsewhere")
     add("--limit", type=int, default=0, metavar="N", help="N images of each split, evenly chosen; 0 = all")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads, 0 = torch's choice")
+    add("--seed", type=int, default=123, help="of the random weights of --pretrained none")
     toggle(group, "--skip-bad", False, "leave images out that do not decode instead of refusing to start")
 
 
@@ -56,7 +58,7 @@ def add_localisation(group: argparse._ArgumentGroup) -> None:
     add("--cut-rate", default="search", help="search, or a number: the crop's sides in units of the mask's box")
     add("--policy", default="auto", help="auto = the task's own, square, none, or rect:W,H in percent to grow by")
     add("--over-num", type=float, default=0.0, help="threshold of the rescaled indicator map, in [0, 1)")
-    add("--recipe", choices=("default", "seed"), default="default", help="seed: banner stays, empty mask -> central 85 %%")
+    add("--recipe", choices=("default", "seed"), default="default", help="seed: banner kept, no mask -> central 85 %%")
 
 
 def add_output(group: argparse._ArgumentGroup) -> None:
@@ -147,7 +149,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, check, run; a full disk or a lost folder becomes a message, since everything finished is kept."""
     args = build_parser().parse_args(argv)
     job = prepare(args)
-    backbone = build_backbone(choose_arch(args.arch, args.pretrained), args.pretrained, device=job.device).eval()
+    torch.manual_seed(args.seed)
+    if args.threads > 0:
+        torch.set_num_threads(args.threads)
+    backbone = build_backbone(choose_arch(args.arch, args.pretrained), args.pretrained, device=job.device)
+    # The layout that convolutions prefer: a tenth to a quarter faster on CPUs, more in bf16 on CUDA.
+    backbone = backbone.eval().to(memory_format=torch.channels_last)
     try:
         run(job, backbone)
     except OSError as error:

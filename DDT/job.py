@@ -1,4 +1,4 @@
-"""One run from images to a crop folder: check the files, fit, localise, report. Every part continues where it stopped."""
+"""One run from images to a crop folder: check the files, fit, localise, report; each continues where it stopped."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def fit_once(job: Job, backbone: Backbone) -> Direction:
     saved = load_fit(job.folder / "fit.npz")
     if saved and saved.settings == settings:
         return saved.direction
-    direction = fit_direction(backbone, train.samples, job.reading, device=job.device)
+    direction = fit_direction(backbone, train.samples, job.reading, job.device)
     save_fit(job.folder / "fit.npz", Fit(direction, settings))
     return direction
 
@@ -138,10 +138,8 @@ def localise_rest(
     reading = job.reading
     maps = stream_maps(backbone, samples, reading, device=job.device, first=len(done))
     batches = find_boxes(maps, samples, direction, job.rule, reading)
-    writer = CropWriter(
-        job.folder, crop_bottom=reading.crop_bottom, threads=reading.workers, enabled=job.write_crops
-    )
-    with writer:
+    options = {"crop_bottom": reading.crop_bottom, "threads": reading.workers, "enabled": job.write_crops}
+    with CropWriter(job.folder, **options) as writer:
         restore_crops(done, samples, writer)
         return localise(batches, samples, done, log, writer) if len(done) < len(samples) else done
 
@@ -151,7 +149,8 @@ def summarise(job: Job, report: Note, direction: Direction, samples: Sequence[Sa
     scores = score_truth(job, rows)
     rates = Counter(f"{row.rate:g}" for row in rows if not row.empty)
     counts = {split: len(images) for split, images in job.splits.items()}
-    counts |= {"images": len(rows), "empty_masks": sum(row.empty for row in rows), "undecodable": len(report.undecodable)}
+    counts |= {"images": len(rows), "undecodable": len(report.undecodable)}
+    counts["empty_masks"] = sum(row.empty for row in rows)
     fitted = asdict(direction)
     numbers = {name: fitted[name] for name in ("sign", "share", "correlation", "count")}
     scored = [asdict(score) for score in scores]

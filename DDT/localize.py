@@ -58,7 +58,7 @@ def threshold(indicator: np.ndarray, over_num: float = 0.0) -> np.ndarray:
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
-    """The 4-connected component with the most positions (the first in reading order among equals); empty stays empty."""
+    """The 4-connected component with the most positions, the first in reading order among equals; empty stays empty."""
     labels, count = ndimage.label(mask)
     if count == 0:
         return np.zeros(mask.shape, dtype=bool)

@@ -47,7 +47,7 @@ def find_task(name: str) -> Task:
 
 
 def parse_policy(word: str, task: str) -> Policy:
-    """Read `auto` (the task's own), `square`, `none` or `rect:W,H` (percent to widen and heighten by); else DataError."""
+    """Read `auto` (the task's own), `square`, `none` or `rect:W,H` (percent to grow by); raises DataError otherwise."""
     if word == "auto":
         return find_task(task).policy
     if word in ("square", "none"):

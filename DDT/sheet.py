@@ -16,7 +16,7 @@ from DDT.crops import encode
 
 COLUMNS, PHOTOS = 8, 40
 SIDE, GAP, CAPTION, HEADER = 232, 12, 22, 76
-DIMMED = 0.5
+DIMMED = 0.6
 INK, FAINT, PAPER, MAT = "#1b1f24", "#6a737d", "#ffffff", "#f1f3f5"
 
 
@@ -90,7 +90,8 @@ def draw_photo(sample: Sample, row: Row, truth: Box | None) -> Image.Image:
 def write_caption(row: Row, truth: Box | None) -> str:
     """A word about the photograph: overlap with the truth, an empty mask, or its class."""
     words = ["no mask"] if row.empty else []
-    words += [f"IoU {iou(row.tight, truth):.2f} / {iou(row.cut, truth):.2f} / {iou(row.crop, truth):.2f}"] if truth else []
+    if truth:
+        words.append("IoU " + " / ".join(f"{iou(box, truth):.2f}" for box in (row.tight, row.cut, row.crop)))
     parts = row.path.split("/")
     return " · ".join(words) or (parts[-2] if len(parts) > 1 else parts[-1])
 

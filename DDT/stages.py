@@ -44,7 +44,7 @@ class Unfinished:
     crops: list[Future[None]]
 
 
-def fit_direction(backbone: Backbone, samples: Sequence[Sample], reading: Reading, *, device: torch.device) -> Direction:
+def fit_direction(backbone: Backbone, samples: Sequence[Sample], reading: Reading, device: torch.device) -> Direction:
     """The first principal direction of all descriptors of these images; raises DataError when there is none."""
     moments = Moments()
     with tqdm(total=len(samples), unit="img", desc="fit") as bar:

@@ -69,7 +69,7 @@ def test_enlarge_is_nearest_neighbour(size: int) -> None:
 
 
 def test_finds_a_known_component() -> None:
-    """Rows 3..6, columns 5..12 of a 14 x 14 map of a 280 x 140 image: cells of 20 x 10 pixels; a smaller blob is ignored."""
+    """Rows 3..6, columns 5..12 of a 14 x 14 map of a 280 x 140 image: cells of 20 x 10 pixels; a small blob is ignored."""
     indicator = paint((slice(3, 7), slice(5, 13)), (slice(10, 12), slice(1, 4)))
     region = find_region(indicator, Frame(280, 140), size=448)
     assert region.box == Box(100, 30, 260, 70)

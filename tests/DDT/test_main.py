@@ -106,8 +106,8 @@ def run_script(folder: Path, *given: object) -> subprocess.CompletedProcess[str]
 
 
 def test_script_from_any_folder(photo_tree: Path, tiny_weights: Path, tmp_path: Path, read_table: Table) -> None:
-    small = ("--arch", "resnet10t", "--size", 64, "--num_workers", 0, "--no-crops")
-    done = run_script(photo_tree.parent, "bird", photo_tree.name, tiny_weights, "cpu", "crops here", "--limit", 3, *small)
+    small = ("--arch", "resnet10t", "--size", 64, "--num_workers", 0, "--no-crops", "--limit", 3)
+    done = run_script(photo_tree.parent, "bird", photo_tree.name, tiny_weights, "cpu", "crops here", *small)
     assert done.returncode == 0, done.stderr
     assert len(read_table(tmp_path / "crops here" / "bird_crop")) == 6
 

@@ -22,7 +22,7 @@ def test_tasks() -> None:
     plane = apply_policy(find_task("aircraft").policy, Box(180, 140, 220, 160), FRAME)
     assert size(plane) == pytest.approx((120, 80))
     assert size(apply_policy(find_task("bird").policy, Box(100, 100, 180, 130), FRAME)) == (80, 80)
-    assert (find_task("aircraft").crop_bottom, find_task("car").crop_bottom, find_task("bird").crop_bottom) == (20, 0, 0)
+    assert [find_task(name).crop_bottom for name in ("aircraft", "car", "bird")] == [20, 0, 0]
 
 
 def test_centre_is_kept_away_from_borders() -> None:
@@ -65,7 +65,10 @@ def test_auto_is_the_task() -> None:
     assert parse_policy("rect:10%, 30%", "bird") == Policy("rect", 10, 30)
 
 
-@pytest.mark.parametrize("word", ["circle", "rect", "rect:1", "rect:1,2,3", "rect:a,b", "rect:-100,5", "rect:nan,1", "rect:1,nan", ""])
+WRONG = ["circle", "rect", "rect:1", "rect:1,2,3", "rect:a,b", "rect:-100,5", "rect:nan,1", "rect:1,nan", ""]
+
+
+@pytest.mark.parametrize("word", WRONG)
 def test_bad_words(word: str) -> None:
     with pytest.raises(DataError, match="--policy"):
         parse_policy(word, "bird")
