@@ -24,9 +24,8 @@ PRESETS: dict[str, dict[str, object]] = {
     "moco": {"moco_t": 0.2, "moco_dim": 128},
     "seed": {"moco_k": 65536, "schedule_kind": "cosine-epoch", "queue_mask": "none", "teacher_norm": "student",
              "teacher_view": "augmented", "crop_bottom": 0, "precision": "fp32", "teacher_precision": "fp32",
-             "six_passes": True,
-             "early_enqueue": True, "log_of_softmax": True, "entropy_by": "num-classes", "distill_sum": True,
-             "cam": "rows", "attention_normalise": "batch", "shuffle_keys": True},
+             "six_passes": True, "early_enqueue": True, "log_of_softmax": True, "entropy_by": "num-classes",
+             "distill_sum": True, "cam": "rows", "attention_normalise": "batch", "shuffle_keys": True},
     "aircraft": {"crop_bottom": 20},
     "small": {"optimizer": "adamw", "lr": 1e-3, "wd": 0.05, "backbone_lr_scale": 0.1, "frozen_bn": True,
               "head_warmup_epochs": 2, "teacher_view": "clean", "cosine_weight": 1.0, "epochs": 20},
@@ -124,7 +123,8 @@ def add_guidance(parser: Parser) -> None:
     group.add_argument("--teacher", default="auto",
                        help="clip, a timm name, or A+B (a committee); auto = clip with --text-load, else EfficientNet-Lite2")
     group.add_argument("--teacher-weights", default=None, metavar="WEIGHTS", help="as --pretrained; A+B for a committee")
-    group.add_argument("--teacher-arch", default="ViT-B-16-quickgelu", help="open_clip's name of the CLIP model")
+    group.add_argument("--teacher-arch", default="ViT-B-16",
+                       help="open_clip's name of the CLIP model; QuickGELU is recognised from OpenAI's files")
     group.add_argument("--teacher-size", type=int, default=0, help="pixels the image teacher sees; 0 = its own")
     group.add_argument("--teacher-view", choices=("clean", "augmented"), default="augmented",
                        help="clean = one answer an image, kept on disk; augmented = on the student's view, every step")

@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from engine.args import exit_cleanly
+from engine.evaluate.args import parse_probe
 from engine.evaluate.ledger import read_results
-from main_linear import main, parse
+from main_linear import main
 from models.attention import RationaleBranch
 from models.backbones import build_backbone
 from models.encoder import Encoder, save_encoder
@@ -129,7 +130,7 @@ def test_bad_input_gets_one_message(run: Command, photo_tree: Path, tmp_path: Pa
 
 
 def test_flags_and_schedule_defaults() -> None:
-    args = parse(["--pretrained", "none", "--lr", "30", "--cos", "false", "--schedule", "60", "80"])
+    args = parse_probe(["--pretrained", "none", "--lr", "30", "--cos", "false", "--schedule", "60", "80"])
     assert args.lr == [30.0] and args.cos is False and args.schedule == [60, 80] and args.input == "crop"
     assert args.results_dir == "checkpoints_linear/none"
 

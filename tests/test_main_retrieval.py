@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from engine.args import exit_cleanly
-from main_retrieval import main, parse
+from engine.evaluate.args import parse_search
+from main_retrieval import main
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ("--arch", "resnet18", "--size", "32", "--num_workers", "0", "--device", "cpu", "--threads", "1")
@@ -98,12 +99,18 @@ def test_bad_input_gets_one_message(run: Command, photo_tree: Path, tmp_path: Pa
     assert_refused(run(*common, "--pretrained", "none", "--input", "crop"), "run_ddt.sh", "--input full")
 
 
-def test_a_flat_folder_without_labels_is_refused(run: Command, photo_tree: Path, tmp_path: Path) -> None:
+def test_a_flat_folder_without_labels_gets_a_picture_and_no_number(run: Command, photo_tree: Path, tmp_path: Path) -> None:
     flat = tmp_path / "flat"
     flat.mkdir()
     for path in photo_tree.glob("test/*/*.jpg"):
         shutil.copy(path, flat)
-    assert_refused(run("--pretrained", "none", "--root", flat), "no labels")
+    done = run("--pretrained", "none", "--root", flat, "--results_dir", "out")
+    assert done.returncode == 0 and "without labels" in done.stdout
+    assert not (tmp_path / "out" / "results.jsonl").exists()
+    with open(tmp_path / "out" / "per_query.csv", newline="") as file:
+        assert all(line["ap"] == "" and line["near1"] for line in csv.DictReader(file))
+    with Image.open(tmp_path / "out" / "neighbours.png") as sheet:
+        assert sheet.height > 300
 
 
 def test_missing_crops_are_listed_at_once(run: Command, photo_tree: Path, tmp_path: Path) -> None:
@@ -114,11 +121,11 @@ def test_missing_crops_are_listed_at_once(run: Command, photo_tree: Path, tmp_pa
 
 
 def test_flags_in_both_spellings_and_problems_together() -> None:
-    args = parse(["--pretrained", "none", "--results_dir", "a_b", "--crop_bottom", "7", "--k", "3", "-a", "clip"])
+    args = parse_search(["--pretrained", "none", "--results_dir", "a_b", "--crop_bottom", "7", "--k", "3", "-a", "clip"])
     assert (args.results_dir, args.crop_bottom, args.neighbours) == ("a_b", 7, 3)
     assert (args.arch, args.centre) == ("resnet50", False)
     with pytest.raises(ValueError, match="2 problems"):
-        parse(["--pretrained", "none", "--batch-size", "0", "--knn-t", "0"])
+        parse_search(["--pretrained", "none", "--batch-size", "0", "--knn-t", "0"])
 
 
 def test_script_counts_arguments_and_passes_flags_on(photo_tree: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class Result:
     `kind` linear or retrieval; `weights` as the user named them, `weights_sha256` what they were; `feature` backbone,
     masked or head; `input` full image or crop; `view` the recipe and `size` its pixels; `centred` the training mean was
     subtracted; `epoch` last or best of the classifier ("" without one); `selection` what chose rates and epochs;
-    `metrics` shares in [0, 1].
+    `metrics` shares in [0, 1]; `label` what tables call the network.
     """
 
     kind: str
@@ -54,6 +54,7 @@ class Result:
     epoch: str = ""
     selection: str = ""
     method: str = ""
+    label: str = ""
     details: dict[str, object] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=_versions)
     date: str = field(default_factory=_now)

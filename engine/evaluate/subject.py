@@ -40,6 +40,7 @@ def add_subject(parser: Parser, *, look_at: str, feature: str) -> None:
     group.add_argument("--size", type=int, default=0, help="pixels of a side; 0 = as trained (args.json), else 224")
     group.add_argument("--eval-view", choices=("eval", "squash"), default="eval",
                        help="squash = the public LEAD view: a square whatever the aspect")
+    group.add_argument("--label", default="", help="what tables call this network; default: its method or weights")
     toggle(group, "--centre", False, "subtract the training split's mean feature before normalising")
     group.add_argument("--num-classes", type=int, default=0, help="checked against the data set; 0 = take its number")
     group.add_argument("--cache", default="cache", metavar="DIR", help="where features are kept between runs, or none")
@@ -70,6 +71,7 @@ class Subject:
     centred: bool
     cache: Path | None
     skip_bad: bool
+    label: str = ""
 
     def images(self, split: str) -> ImageSet:
         """The images of a split; raises DataError when it is missing, or naming the images without a crop."""
@@ -111,7 +113,7 @@ class Subject:
                       arch=self.encoder.backbone.arch, feature=self.feature, input=self.view.source,
                       view=self.view.recipe, size=self.view.size,
                       centred=self.centred, seed=self.seed, precision=self.precision, images_per_second=round(speed, 2),
-                      metrics=metrics, method=str(read_args(self.folder).get("method", "")), **more)
+                      metrics=metrics, method=str(read_args(self.folder).get("method", "")), label=self.label, **more)
 
     def describe(self) -> str:
         """One line for people: what looks at what."""
@@ -158,6 +160,7 @@ def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int
         centred=args.centre,
         cache=None if args.cache == "none" else Path(args.cache),
         skip_bad=args.skip_bad,
+        label=args.label,
     )
 
 

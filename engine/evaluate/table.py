@@ -1,0 +1,93 @@
+"""Ledger rows as tables for people: one line per network and protocol, every metric, the best of a column marked."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from engine.args import ConfigError
+from engine.evaluate.ledger import read_results
+
+COLUMNS = {"rank-1": "rank1", "rank-5": "rank5", "mAP": "map", "kNN": "knn", "linear": "top1"}
+METHODS = {"lead": "LEAD++", "moco": "MoCo v2"}
+
+
+@dataclass
+class Line:
+    """One network under one protocol: shares in [0, 1] by metric name, and how fast its features came."""
+
+    name: str
+    task: str
+    protocol: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    images_per_second: float = 0.0
+
+
+def collect(rows: Iterable[dict[str, object]]) -> list[Line]:
+    """Ledger rows as table lines: a network's retrieval and probe stand in one line, a later row replaces an earlier."""
+    lines: dict[tuple[str, str, str], Line] = {}
+    for row in rows:
+        key = (str(row["task"]), name_network(row), describe_protocol(row))
+        line = lines.setdefault(key, Line(key[1], key[0], key[2]))
+        line.metrics |= {name: value for name, value in row["metrics"].items() if isinstance(value, float)}
+        line.images_per_second = row["images_per_second"] or line.images_per_second
+    return list(lines.values())
+
+
+def name_network(row: dict[str, object]) -> str:
+    """What a reader calls this network: the method that trained it, or its frozen weights."""
+    name = row.get("label") or METHODS.get(str(row["method"]), "") or f"{row['arch']}, {row['weights']}"
+    return f"{name}, centred" if row["centred"] else str(name)
+
+
+def describe_protocol(row: dict[str, object]) -> str:
+    """Feature and picture: lines with another protocol are not to be compared."""
+    return f"{row['feature']}, {row['input']} image, {row['view']} {row['size']} px, {row['split']}"
+
+
+def best_values(lines: Sequence[Line]) -> dict[str, float]:
+    """The highest value of each column."""
+    return {key: max((line.metrics[key] for line in lines if key in line.metrics), default=-1.0) for key in COLUMNS.values()}
+
+
+def cells(line: Line, best: dict[str, float], strong: str) -> list[str]:
+    """A line's numbers as text, the column's best in `strong`."""
+    texts = []
+    for key in COLUMNS.values():
+        value = line.metrics.get(key)
+        text = "–" if value is None else f"{100 * value:.1f}"
+        texts.append(strong.format(text) if value is not None and value == best[key] else text)
+    return [*texts, f"{line.images_per_second:.0f}" if line.images_per_second else "–"]
+
+
+def markdown(lines: Sequence[Line]) -> str:
+    """A Markdown table per task; percentages, the best of each column in bold."""
+    parts = []
+    for task in dict.fromkeys(line.task for line in lines):
+        chosen = [line for line in lines if line.task == task]
+        best = best_values(chosen)
+        head = ["network", *COLUMNS, "images/s", "protocol"]
+        rows = [[line.name, *cells(line, best, "**{}**"), line.protocol] for line in chosen]
+        table = [head, ["---"] * len(head), *rows]
+        parts.append(f"**{task}**\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in table))
+    return "\n\n".join(parts)
+
+
+def html_table(lines: Sequence[Line]) -> str:
+    """The table as HTML."""
+    best = best_values(lines)
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in ["network", *COLUMNS, "images/s", "protocol"])
+    rows = []
+    for line in lines:
+        numbers = "".join(f"<td class=n>{cell}</td>" for cell in cells(line, best, "<b>{}</b>"))
+        rows.append(f"<tr><td>{html.escape(line.name)}</td>{numbers}<td class=p>{html.escape(line.protocol)}</td></tr>")
+    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def read_ledgers(paths: Sequence[str]) -> list[Line]:
+    """Lines of all ledgers; raises ConfigError naming those that are missing or empty."""
+    empty = [path for path in paths if not read_results(path)]
+    if empty:
+        raise ConfigError(f"no results in {', '.join(empty)}; run_linear.sh and run_retrieval.sh write them")
+    return collect(row for path in paths for row in read_results(path))

