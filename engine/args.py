@@ -1,4 +1,4 @@
-"""Flags: every command's vocabulary, in one place; `-` and `_` are one letter, booleans are real, presets are defaults."""
+"""Flags, the vocabulary of every command: `-` and `_` are one letter, booleans are real, presets are defaults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ConfigError(ValueError):
 
 
 class StopTraining(RuntimeError):
-    """Training cannot go on (a loss term is not a number, the disk is full); the message says what was saved and where."""
+    """Training cannot go on (a loss is not a number, the disk is full); the message says what was saved and where."""
 
 
 def boolean(text: str) -> bool:
@@ -48,7 +48,9 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs: object) -> None:
         super().__init__(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **kwargs)
 
-    def parse_known_args(self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None):
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
         """argparse's own, after spelling every flag with dashes."""
         words = sys.argv[1:] if args is None else args
         return super().parse_known_args([spell(word) for word in words], namespace)
@@ -105,7 +107,7 @@ def add_device(parser: Parser) -> argparse._ArgumentGroup:
     group.add_argument("--device", default="auto", help="cpu, cuda, or auto = cuda where there is one")
     group.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto",
                        help="auto = whichever is faster for this network here, measured once and stored")
-    group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads per process, 0 = torch's choice")
+    group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads a process, 0 = torch's choice")
     group.add_argument("--seed", type=int, default=123, help="everything random is a function of it")
     return group
 
@@ -113,7 +115,7 @@ def add_device(parser: Parser) -> argparse._ArgumentGroup:
 def parse_with_presets(
     build: Callable[[], Parser], presets: dict[str, dict[str, object]], argv: Sequence[str] | None
 ) -> argparse.Namespace:
-    """Parse twice: first for `--recipe` and `--preset`, whose values then become defaults under the user's own flags."""
+    """Parse twice: first for `--recipe` and `--preset`, whose values become defaults under the user's own flags."""
     peek = Parser(add_help=False)
     peek.add_argument("--recipe", default="default")
     peek.add_argument("--preset", default="none")

@@ -31,6 +31,11 @@ from models.backbones import build_backbone
 from models.encoder import save_encoder
 from models.weights import fingerprint
 
+# Flags that LEAD's options take over under their own names.
+LEAD_FLAGS = ("alpha", "beta", "cross_weight", "cam_weight", "cosine_weight", "six_passes", "early_enqueue",
+              "log_of_softmax", "distill_sum", "cam", "attention_normalise")
+
+
 @dataclass
 class Run:
     """A trainer with what is done after it: `train` trains, exports the encoder and draws the curves."""
@@ -74,7 +79,7 @@ class Run:
 
 
 def build_run(args: argparse.Namespace, device: torch.device) -> Run:
-    """Everything that `args` asks for, checked and ready to train; raises one error that names every problem it found."""
+    """Everything that `args` asks for, checked and ready to train; raises one error that names every problem."""
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -105,7 +110,7 @@ def find_saved(args: argparse.Namespace, folder: Path) -> dict[str, object] | No
     """The resume state that `--resume` asks for; raises ConfigError when a run would be overwritten without it."""
     if args.resume is None:
         if checkpoint.exists(folder):
-            raise ConfigError(f"{folder} holds a run already; continue it with --resume, or choose another --results-dir")
+            raise ConfigError(f"{folder} holds a run already; go on with --resume, or choose another --results-dir")
         return None
     source = folder if args.resume == "auto" else Path(args.resume)
     state = checkpoint.load(source)
@@ -143,12 +148,9 @@ def build_method(args: argparse.Namespace, images: int, guide: nn.Module | None)
 def lead_options(args: argparse.Namespace, guide: nn.Module, common: dict[str, object]) -> LeadOptions:
     """LEAD's choices from the flags; raises ConfigError when the head's width is not the prototypes'."""
     if args.moco_dim not in (None, guide.dim):
-        raise ConfigError(f"--moco-dim {args.moco_dim}, but the prototypes have {guide.dim} numbers; leave --moco-dim out")
+        raise ConfigError(f"--moco-dim {args.moco_dim}: the prototypes have {guide.dim} numbers; leave --moco-dim out")
     classes = (args.num_classes or None) if args.entropy_by == "num-classes" else None
-    facts = {name: getattr(args, name) for name in ("six_passes", "early_enqueue", "log_of_softmax", "distill_sum", "cam",
-                                                     "attention_normalise", "alpha", "beta", "cross_weight",
-                                                     "cam_weight", "cosine_weight")}
-    return LeadOptions(**common, **facts, entropy_classes=classes)
+    return LeadOptions(**common, **{name: getattr(args, name) for name in LEAD_FLAGS}, entropy_classes=classes)
 
 
 def queue_size(args: argparse.Namespace, images: int) -> int:

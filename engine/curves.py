@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHARES = ("entropy", "gate", "agreement", "self_mass", "cam_entropy", "queue")
 TERMS = ("total", "loss1", "loss2", "loss3", "loss", "cam", "distill", "distill_text", "distill_image", "cosine")
 
 
@@ -21,29 +27,44 @@ def read_log(path: Path) -> list[dict[str, object]]:
 
 def draw_curves(log: Path, picture: Path) -> None:
     """Loss terms, gate and entropy, and monitors over epochs from `log` (log.jsonl) into `picture` (PNG)."""
+    epochs = [row for row in read_log(log) if row["kind"] == "epoch"]
+    shown = {title: lines for title, lines in choose_panels(epochs).items() if lines}
+    pyplot = load_pyplot()
+    figure, axes = pyplot.subplots(1, max(len(shown), 1), figsize=(4.6 * max(len(shown), 1), 3.6), squeeze=False)
+    for axis, (title, lines) in zip(axes[0], shown.items()):
+        draw_panel(axis, title, lines, epochs)
+    figure.tight_layout()
+    figure.savefig(picture, dpi=110)
+    pyplot.close(figure)
+
+
+def load_pyplot() -> ModuleType:
+    """matplotlib.pyplot drawing into files, imported late: it takes a second."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    epochs = [row for row in read_log(log) if row["kind"] == "epoch"]
+    return pyplot
+
+
+def choose_panels(epochs: list[dict[str, object]]) -> dict[str, list[str]]:
+    """Which numbers of the epochs' rows go into which panel."""
     names = sorted({name for row in epochs for name, value in row.items() if isinstance(value, (int, float))})
-    panels = {
+    return {
         "loss terms": [name for name in TERMS if name in names],
-        "teacher and queue (shares)": [n for n in names if n in ("entropy", "gate", "self_mass", "cam_entropy", "queue_filled")],
+        "teacher and queue (shares)": [name for name in SHARES if name in names],
         "kNN on the training split": [name for name in names if name.startswith("knn_")],
         "spread of features (0 = collapsed)": [name for name in names if name.startswith("spread_")],
     }
-    shown = {title: lines for title, lines in panels.items() if lines}
-    figure, axes = pyplot.subplots(1, max(len(shown), 1), figsize=(4.6 * max(len(shown), 1), 3.6), squeeze=False)
-    for axis, (title, lines) in zip(axes[0], shown.items()):
-        for name in lines:
-            points = [(row["epoch"] + 1, row[name]) for row in epochs if row.get(name) is not None]
-            axis.plot(*zip(*points), label=name, marker="o" if len(points) < 12 else None, markersize=3)
-        axis.set(title=title, xlabel="epoch")
-        axis.grid(alpha=0.25)
-        axis.legend(fontsize=8, frameon=False)
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
-    figure.savefig(picture, dpi=110)
-    pyplot.close(figure)
+
+
+def draw_panel(axis: Axes, title: str, names: list[str], epochs: list[dict[str, object]]) -> None:
+    """One panel: a line for each name over the epochs that have it."""
+    for name in names:
+        points = [(row["epoch"] + 1, row[name]) for row in epochs if row.get(name) is not None]
+        axis.plot(*zip(*points), label=name, marker="o" if len(points) < 12 else None, markersize=3)
+    axis.set(title=title, xlabel="epoch")
+    axis.grid(alpha=0.25)
+    axis.legend(fontsize=8, frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)

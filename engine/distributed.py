@@ -9,7 +9,8 @@ import os
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 def is_on() -> bool:
@@ -52,6 +53,14 @@ def stop() -> None:
         dist.destroy_process_group()
 
 
+def wrap(method: nn.Module, device: torch.device) -> nn.Module:
+    """The method as DDP calls it, or itself when it trains alone."""
+    if not is_on():
+        return method
+    devices = [device.index] if device.type == "cuda" else None
+    return DistributedDataParallel(method, device_ids=devices, broadcast_buffers=False)
+
+
 def barrier() -> None:
     """Wait until every process is here."""
     if is_on():
@@ -59,7 +68,7 @@ def barrier() -> None:
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """Rows of every process in rank order, without gradient: [B, ...] -> [world * B, ...]; B must be equal everywhere."""
+    """Rows of every process in rank order, without gradient: [B, ...] -> [world * B, ...]; B is equal everywhere."""
     if not is_on():
         return tensor.detach()
     tensor = tensor.detach().contiguous()

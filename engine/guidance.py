@@ -110,14 +110,15 @@ def ask(
                     workers=count_workers(args.num_workers), crop_bottom=args.crop_bottom,
                     cache=Path(args.cache) if args.cache != "none" else None, cache_key=key)
     if distributed.is_main():
-        print(f"teacher {args.teacher}: {len(images)} images at {teacher.size} px, {found.images_per_second:.1f} images/s"
-              + (" (remembered)" if found.cached else ""))
+        speed = f"{found.images_per_second:.1f} images/s{' (remembered)' * found.cached}"
+        print(f"teacher {args.teacher}: {len(images)} images at {teacher.size} px, {speed}")
     return found.tensors["teacher"]
 
 
 def cluster(args: argparse.Namespace, answers: Tensor) -> Prototypes:
     """k-means prototypes of unit rows [N, D] and the temperature that meets `--target-entropy`."""
-    count = default_prototype_count(len(answers)) if args.prototypes in ("auto", "both") else read_count(args.prototypes)
+    automatic = args.prototypes in ("auto", "both")
+    count = default_prototype_count(len(answers)) if automatic else read_count(args.prototypes)
     try:
         rows = kmeans_prototypes(answers, count, args.seed)
         tau = args.temperature or temperature_for_entropy(answers, rows, args.target_entropy)

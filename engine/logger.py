@@ -7,17 +7,27 @@ import json
 import math
 import os
 import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+import torch
+from torch import Tensor
 from tqdm import tqdm
+
+from datasets.loader import Batch
+
+
+BINS = 10
 
 
 class Meter:
-    """Running means of named numbers, kept in the checkpoint so that a resumed epoch logs what a whole one would."""
+    """Running means and histograms, kept in the checkpoint so that a resumed epoch logs what a whole one would."""
 
     def __init__(self) -> None:
         self.sums: dict[str, float] = {}
         self.counts: dict[str, int] = {}
+        self.bins: dict[str, list[int]] = {}
 
     def add(self, values: dict[str, float]) -> None:
         """Count one observation of each value."""
@@ -25,17 +35,28 @@ class Meter:
             self.sums[name] = self.sums.get(name, 0.0) + value
             self.counts[name] = self.counts.get(name, 0) + 1
 
+    def count(self, samples: Mapping[str, Tensor]) -> None:
+        """Sort per-sample numbers [B] in [0, 1] into ten equal bins."""
+        for name, values in samples.items():
+            found = torch.histc(values.float().cpu(), bins=BINS, min=0.0, max=1.0).long().tolist()
+            self.bins[name] = [a + b for a, b in zip(self.bins.get(name, [0] * BINS), found)]
+
+    def histograms(self) -> dict[str, list[float]]:
+        """Shares of the samples in each bin, as `<name>_histogram`."""
+        return {f"{name}_histogram": [round(some / max(sum(bins), 1), 4) for some in bins]
+                for name, bins in self.bins.items()}
+
     def means(self) -> dict[str, float]:
         """The mean of each name so far."""
         return {name: total / self.counts[name] for name, total in self.sums.items()}
 
     def state_dict(self) -> dict[str, dict]:
-        """Sums and counts."""
-        return {"sums": dict(self.sums), "counts": dict(self.counts)}
+        """All that was counted."""
+        return {"sums": dict(self.sums), "counts": dict(self.counts), "bins": dict(self.bins)}
 
     def load_state_dict(self, state: dict[str, dict]) -> None:
-        """Take sums and counts back."""
-        self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
+        """Take it back."""
+        self.sums, self.counts, self.bins = dict(state["sums"]), dict(state["counts"]), dict(state["bins"])
 
 
 class Logger:
@@ -60,7 +81,7 @@ class Logger:
         """Add one line; numbers that JSON has no word for are written as null."""
         if self.file is None:
             return
-        safe = {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+        safe = {key: value if is_sayable(value) else None for key, value in row.items()}
         self.file.write(json.dumps({"kind": kind, **safe}) + "\n")
         self.file.flush()
         numbers = {key: value for key, value in safe.items() if isinstance(value, (int, float)) and key != "step"}
@@ -82,7 +103,12 @@ class Logger:
             self.file = None
 
 
-def open_sink(sink: str, folder: Path, name: str):
+def is_sayable(value: object) -> bool:
+    """False for NaN and infinities, for which JSON has no word."""
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def open_sink(sink: str, folder: Path, name: str) -> Callable[[str, dict[str, float], int], object]:
     """A function (kind, numbers, step) that forwards to TensorBoard or W&B."""
     if importlib.util.find_spec(sink) is None:
         raise ValueError(f"--logger {sink}: the package is not installed; `pip install {sink}` or leave it out")
@@ -101,3 +127,28 @@ def progress(total: int, *, initial: int, text: str, active: bool) -> tqdm:
     """A bar over the images of an epoch: rate and time to go come with it; silent on other ranks."""
     return tqdm(total=total, initial=initial, desc=text, unit="img", disable=not active, file=sys.stderr,
                 mininterval=1.0, dynamic_ncols=True)
+
+
+class WaitTimer:
+    """Iterates a loader and knows which share of the time went into waiting for it."""
+
+    def __init__(self, loader: Iterable[Batch]) -> None:
+        self.begin = time.perf_counter()
+        self.waited = 0.0
+        self.stream = iter(loader)
+
+    def __next__(self) -> Batch:
+        start = time.perf_counter()
+        batch = next(self.stream)
+        self.waited += time.perf_counter() - start
+        return batch
+
+    def share(self) -> float:
+        """Share of the time since the start that was spent waiting, in [0, 1]."""
+        return self.waited / max(time.perf_counter() - self.begin, 1e-9)
+
+    def speed(self, images: int) -> dict[str, float]:
+        """Numbers for the log: seconds, images a second over all ranks, and the waiting share."""
+        seconds = time.perf_counter() - self.begin
+        rate = images / max(seconds, 1e-9)
+        return {"seconds": round(seconds, 3), "images_per_second": round(rate, 2), "data_wait": round(self.share(), 4)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,12 +14,10 @@ from engine.evaluate.features import extract
 from engine.evaluate.knn import knn_leave_one_out
 from methods.method import Method
 
-BINS = 10
-
 
 @dataclass(frozen=True)
 class Monitor:
-    """Called as monitor(method, epoch): features of (a part of) the training split in the evaluation view -> numbers."""
+    """monitor(method, epoch): features of (a part of) the training split in the evaluation view become numbers."""
 
     images: ImageSet
     view: View
@@ -34,7 +31,7 @@ class Monitor:
     knn_temperature: float = 0.07
 
     def __call__(self, method: Method, epoch: int) -> dict[str, object]:
-        """kNN accuracy (leave one out), spread and effective rank of every feature, entropy histogram if there is one."""
+        """kNN accuracy (leave one out), spread and effective rank of every feature."""
         method.eval()
         found = extract(method.outputs, self.images, self.view, crops=self.crops, batch_size=self.batch_size,
                         workers=self.workers, device=self.device, precision=self.number_format,
@@ -45,11 +42,11 @@ class Monitor:
             row[f"rank_{name}"] = effective_rank(features)
             if bool((found.labels >= 0).all()):
                 row[f"knn_{name}"] = knn_leave_one_out(features, found.labels, self.knn_k, self.knn_temperature)
-        return row | histograms(getattr(method, "monitor", {}))
+        return row
 
 
 def spread(features: Tensor) -> float:
-    """How far unit features [N, D] lie apart: sqrt(D) * mean standard deviation; 1 = all over the sphere, 0 = collapsed.
+    """How far unit features [N, D] lie apart: sqrt(D) * mean standard deviation; 1 = over the sphere, 0 = collapsed.
 
     The collapse measure of SimSiam (Chen & He, arXiv 2011.10566).
     """
@@ -63,15 +60,3 @@ def effective_rank(features: Tensor) -> float:
     values = torch.linalg.svdvals(centred)
     share = values / values.sum().clamp_min(1e-12)
     return float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum()))
-
-
-def histograms(samples: dict[str, Tensor]) -> dict[str, list[float]]:
-    """Shares of per-sample numbers in [0, 1] that fall into ten equal bins."""
-    rows = {}
-    for name, values in samples.items():
-        counts = torch.histc(values.float().cpu(), bins=BINS, min=0.0, max=1.0)
-        rows[f"{name}_histogram"] = [round(float(share), 4) for share in counts / counts.sum().clamp_min(1)]
-    return rows
-
-
-MonitorFunction = Callable[[Method, int], dict[str, object]]

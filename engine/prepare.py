@@ -56,7 +56,8 @@ def open_crops(args: argparse.Namespace, images: ImageSet | None) -> Crops | Non
     absent = crops.missing(images) if images is not None else []
     if absent:
         shown = ", ".join(absent[:SHOWN]) + (f" (+{len(absent) - SHOWN} more)" if len(absent) > SHOWN else "")
-        raise DataError(f"{folder}: {len(absent)} of {len(images)} images have no crop: {shown}. Go on with `{command}`")
+        missing = f"{len(absent)} of {len(images)} images have no crop: {shown}"
+        raise DataError(f"{folder}: {missing}. Go on with `{command}`")
     return crops
 
 

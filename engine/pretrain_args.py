@@ -63,7 +63,7 @@ def problems(args: argparse.Namespace) -> list[str]:
         found.append("--teacher clip needs --text-load FILE.pt, the text tensor whose rows are the prototypes; "
                      "without class names use an image teacher, e.g. --teacher tf_efficientnet_lite2")
     if args.teacher == "clip" and args.teacher_weights is None:
-        found.append("--teacher clip needs --teacher-weights FILE (CLIP's weights), or `hub` on a machine with internet")
+        found.append("--teacher clip needs --teacher-weights FILE (CLIP's weights), or `hub` where there is a network")
     return found
 
 
@@ -72,7 +72,7 @@ def make_parser() -> Parser:
     parser = Parser(prog="main_pretrain.py", description="Pre-train an encoder on unlabelled photographs.")
     parser.add_argument("--method", choices=("lead", "moco"), default="lead", help="the published system to train")
     parser.add_argument("--recipe", choices=("default", "seed"), default="default",
-                        help="seed = the public code's arithmetic, step by step; default = the same method without its slips")
+                        help="seed = the public code's arithmetic, step by step; default = the same without its slips")
     parser.add_argument("--preset", choices=("none", "bird", "car", "aircraft", "dog", "small"), default="none",
                         help="a data set's published settings; small = for some hundreds of images and one CPU")
     parser.add_argument("--results-dir", default="checkpoints/run", metavar="DIR", help="everything the run writes")
@@ -121,8 +121,9 @@ def add_guidance(parser: Parser) -> None:
     group = parser.add_argument_group("guidance")
     group.add_argument("--text-load", default=None, metavar="FILE", help="text tensor [C, D]; none = vocabulary-free")
     group.add_argument("--teacher", default="auto",
-                       help="clip, a timm name, or A+B (a committee); auto = clip with --text-load, else EfficientNet-Lite2")
-    group.add_argument("--teacher-weights", default=None, metavar="WEIGHTS", help="as --pretrained; A+B for a committee")
+                       help="clip, a timm name, or A+B (a committee); auto = clip with --text-load, else Lite2")
+    group.add_argument("--teacher-weights", default=None, metavar="WEIGHTS",
+                       help="as --pretrained; A+B for a committee")
     group.add_argument("--teacher-arch", default="ViT-B-16",
                        help="open_clip's name of the CLIP model; QuickGELU is recognised from OpenAI's files")
     group.add_argument("--teacher-size", type=int, default=0, help="pixels the image teacher sees; 0 = its own")
@@ -139,7 +140,8 @@ def add_guidance(parser: Parser) -> None:
     group.add_argument("--beta", type=float, default=20.0, help="weight of the distillation")
     group.add_argument("--cross-weight", type=float, default=0.1, help="weight of the image-to-crop contrast")
     group.add_argument("--cam-weight", type=float, default=0.001, help="weight of the CAM term of one image out of 32")
-    group.add_argument("--temperature", type=float, default=None, help="tau of teacher and student; default 0.02 with text")
+    group.add_argument("--temperature", type=float, default=None,
+                       help="tau of teacher and student; default 0.02 with text, else from --target-entropy")
     group.add_argument("--cosine-weight", type=float, default=0.0, help="weight of 1 - cos(head, teacher feature)")
     group.add_argument("--cache", default="cache", metavar="DIR", help="where teacher answers are kept between runs")
 
@@ -172,7 +174,8 @@ def add_optimisation(parser: Parser) -> None:
     toggle(group, "--cos", True, "fall along a cosine; false = fall at --schedule")
     group.add_argument("--schedule-kind", choices=("cosine", "cosine-epoch", "step", "constant"), default="cosine",
                        help="how the rate falls when --cos is true")
-    group.add_argument("--schedule", type=int, nargs="*", default=[120, 160], help="epochs at which the rate falls to a tenth")
+    group.add_argument("--schedule", type=int, nargs="*", default=[120, 160],
+                       help="epochs at which the rate falls to a tenth")
     group.add_argument("--warmup-epochs", type=float, default=0.0, help="linear rise of the rate")
     group.add_argument("--backbone-lr-scale", type=float, default=1.0, help="the backbone's share of the rate")
     group.add_argument("--head-warmup-epochs", type=int, default=0, help="epochs in which only head and branch learn")
@@ -186,7 +189,8 @@ def add_watching(parser: Parser) -> None:
     group.add_argument("--monitor-images", type=int, default=2000, help="at most so many training images are monitored")
     group.add_argument("--knn-k", type=int, default=20, help="neighbours of the kNN monitor")
     group.add_argument("--knn-t", type=float, default=0.07, help="temperature of the kNN monitor")
-    group.add_argument("--save-every", type=int, default=0, help="steps between checkpoints within an epoch; 0 = epoch ends")
+    group.add_argument("--save-every", type=int, default=0, metavar="STEPS",
+                       help="also save within an epoch; 0 = at its end only")
     group.add_argument("--logger", default="", metavar="NAMES", help="tensorboard, wandb, or both with a comma")
     toggle(group, "--centre", True, "store the training split's mean features with the encoder")
     toggle(group, "--test", False, "after training, run retrieval on the test split once")

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
 from datasets.loader import Batch, per_view_seed
 from datasets.samplers import EpochBatches
 from engine import checkpoint, distributed, precision
 from engine.args import StopTraining
-from engine.logger import Logger, Meter, progress
+from engine.logger import Logger, Meter, WaitTimer, progress
 from engine.schedule import lr_factor
 from methods.method import Clock, LossParts, Method
 
@@ -76,7 +74,7 @@ class Trainer:
         self.logger, self.monitor, self.names, self.identity = logger, monitor, names, identity
         self.scaler = precision.scaler(device, number_format)
         self.meter, self.step, self.log_position = Meter(), 0, 0
-        self.module = wrap(method, device)
+        self.module = distributed.wrap(method, device)
 
     def fit(self) -> None:
         """Train to the end of the last epoch."""
@@ -113,6 +111,7 @@ class Trainer:
         for micro in range(plan.accum_steps):
             self.seed_step(micro)
             step_meter.add(self.accumulate(next(stream), now, last=micro == plan.accum_steps - 1))
+            self.meter.count(self.method.monitor)
         moved = self.update()
         self.method.after_step(now) if moved else self.method.clear_pending()
         self.step += 1
@@ -178,7 +177,7 @@ class Trainer:
     def finish_epoch(self, epoch: int) -> None:
         """Monitors, the method's own end of epoch, the epoch's line in the log, a checkpoint."""
         plan = self.plan
-        row = self.meter.means()
+        row = self.meter.means() | self.meter.histograms()
         if plan.monitor_every and ((epoch + 1) % plan.monitor_every == 0 or epoch + 1 == plan.epochs):
             row |= self.monitor(self.method, epoch)
         self.method.after_epoch(self.clock())
@@ -221,39 +220,6 @@ class Trainer:
         self.step, self.log_position = state["step"], state["log_position"]
         generators = state["generators"]
         checkpoint.set_rng_state(generators[min(distributed.rank(), len(generators) - 1)])
-
-
-class WaitTimer:
-    """Iterates a loader and knows which share of the time went into waiting for it."""
-
-    def __init__(self, loader: Iterable[Batch]) -> None:
-        self.begin = time.perf_counter()
-        self.waited = 0.0
-        self.stream = iter(loader)
-
-    def __next__(self) -> Batch:
-        start = time.perf_counter()
-        batch = next(self.stream)
-        self.waited += time.perf_counter() - start
-        return batch
-
-    def share(self) -> float:
-        """Share of the time since the start that was spent waiting, in [0, 1]."""
-        return self.waited / max(time.perf_counter() - self.begin, 1e-9)
-
-    def speed(self, images: int) -> dict[str, float]:
-        """Numbers for the log: seconds, images a second over all ranks, and the waiting share."""
-        seconds = time.perf_counter() - self.begin
-        rate = images / max(seconds, 1e-9)
-        return {"seconds": round(seconds, 3), "images_per_second": round(rate, 2), "data_wait": round(self.share(), 4)}
-
-
-def wrap(method: Method, device: torch.device) -> torch.nn.Module:
-    """The method as DDP calls it, or itself when it trains alone."""
-    if not distributed.is_on():
-        return method
-    devices = [device.index] if device.type == "cuda" else None
-    return DistributedDataParallel(method, device_ids=devices, broadcast_buffers=False)
 
 
 def read_numbers(loss: LossParts) -> dict[str, float]:

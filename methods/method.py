@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from torch import Tensor, nn
 
@@ -30,7 +31,7 @@ class Clock:
 
 @dataclass
 class LossParts:
-    """A step's loss: `total` is minimised, `parts` are its named float32 terms, `stats` are detached numbers worth logging.
+    """A step's loss: `total` is minimised, `parts` are its named float32 terms, `stats` detached numbers worth logging.
 
     Terms and stats are scalars. A term is logged as it enters `total`'s formula before its weight.
     """
@@ -59,10 +60,12 @@ class Method(nn.Module, ABC):
 
     `couples_batch`: the loss is not a mean over samples, so accumulation would change it.
     `frozen`: names of submodules that never learn and stay out of checkpoints.
+    `monitor`: per-sample numbers [B] in [0, 1] of the last forward, by name; the engine makes histograms of them.
     """
 
     couples_batch: bool = False
     frozen: tuple[str, ...] = ()
+    monitor: Mapping[str, Tensor] = MappingProxyType({})
 
     @abstractmethod
     def views(self) -> dict[str, View]:

@@ -48,7 +48,8 @@ def parse_network(text: str) -> Network:
 def make_parser() -> Parser:
     """The flags."""
     parser = Parser(prog="python -m tools.compare", description="Several networks under one protocol.")
-    parser.add_argument("--network", type=parse_network, action="append", required=True, metavar="LABEL=SOURCE[@PIXELS]",
+    parser.add_argument("--network", type=parse_network, action="append", required=True,
+                        metavar="LABEL=SOURCE[@PIXELS]",
                         help="a folder under checkpoints/ or a weight source; once for each network")
     parser.add_argument("-t", "--task", default="custom", help="name of the data set")
     parser.add_argument("--root", required=True, metavar="DIR", help="the data set, with labels for any number")

@@ -3,6 +3,7 @@
 python -m tools.report demo/results.jsonl                        print the table
 python -m tools.report docs/results.jsonl --write README.md      put it between the markers of a Markdown file
 python -m tools.report demo/results.jsonl --html report.html --picture "Boxes=boxes.png" ...
+python -m tools.report demo/results.jsonl --figure results.png   the table's numbers as a picture
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from engine.args import ConfigError, Parser, exit_cleanly
-from engine.evaluate.table import Line, html_table, markdown, read_ledgers
+from engine.curves import load_pyplot
+from engine.evaluate.table import COLUMNS, Line, html_table, markdown, read_ledgers
 
 START, END = "<!-- results: made by tools/report.py, do not edit -->", "<!-- end of results -->"
 def insert(text: str, table: str) -> str:
@@ -37,21 +39,48 @@ def embed(picture: Path) -> str:
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c2430; max-width: 1100px; margin: 2.5rem auto; padding: 0 1.2rem }
-h1 { font-size: 1.7rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem }
-p.lead { color: #566274; margin-top: 0 } img { max-width: 100%; border: 1px solid #dde3ea; border-radius: 6px }
-table { border-collapse: collapse; font-size: .93rem } td, th { padding: .32rem .7rem; border-bottom: 1px solid #e4e9ef; text-align: left }
-th { border-bottom: 2px solid #8fa0b3 } td.n { text-align: right; font-variant-numeric: tabular-nums } td.p { color: #7a8696; font-size: .82rem }
-b { color: #0a6b3d } pre { background: #f4f6f8; padding: .8rem 1rem; border-radius: 6px; overflow-x: auto; font-size: .85rem }
+h1 { font-size: 1.7rem; margin-bottom: .2rem }
+h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem }
+p.lead { color: #566274; margin-top: 0 }
+img { max-width: 100%; border: 1px solid #dde3ea; border-radius: 6px }
+table { border-collapse: collapse; font-size: .93rem }
+td, th { padding: .32rem .7rem; border-bottom: 1px solid #e4e9ef; text-align: left }
+th { border-bottom: 2px solid #8fa0b3 }
+td.n { text-align: right; font-variant-numeric: tabular-nums }
+td.p { color: #7a8696; font-size: .82rem }
+b { color: #0a6b3d }
 """
 
 
-def page(title: str, lead: str, lines: Sequence[Line], pictures: Sequence[tuple[str, Path]], notes: str = "") -> str:
+def page(title: str, lead: str, lines: Sequence[Line], pictures: Sequence[tuple[str, Path]]) -> str:
     """One HTML page with table, notes and pictures inside it."""
     figures = "".join(f"<h2>{html.escape(name)}</h2><img src='{embed(path)}' alt='{html.escape(name)}'>"
                       for name, path in pictures if path.is_file())
     return (f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
             f"<title>{html.escape(title)}</title><style>{STYLE}</style><h1>{html.escape(title)}</h1>"
-            f"<p class=lead>{html.escape(lead)}</p><h2>Results</h2>{html_table(lines)}{notes}{figures}</html>")
+            f"<p class=lead>{html.escape(lead)}</p><h2>Results</h2>{html_table(lines)}{figures}</html>")
+
+
+def draw_figure(lines: Sequence[Line], picture: Path) -> None:
+    """Every metric of every network as a dot, one row a network, into a PNG."""
+    pyplot = load_pyplot()
+    figure, axes = pyplot.subplots(1, len(COLUMNS), figsize=(11, 0.9 + 0.36 * len(lines)), sharey=True)
+    places = range(len(lines))
+    for axis, (title, key) in zip(axes, COLUMNS.items()):
+        values = [100 * line.metrics.get(key, float("nan")) for line in lines]
+        axis.grid(axis="y", color="#e4e9ef")
+        axis.scatter(values, places, color=["#0a6b3d" if "LEAD" in line.name else "#6d7f94" for line in lines], zorder=3)
+        for place, value in zip(places, values):
+            axis.annotate(f"{value:.1f}", (value, place), (6, 0), textcoords="offset points", va="center", fontsize=8)
+        known = [value for value in values if value == value]
+        low, high = min(known, default=0), max(known, default=1)
+        axis.set(title=f"{title}, %", xlim=(low - 0.25 * (high - low) - 1, high + 0.45 * (high - low) + 1), xticks=[])
+        axis.spines[["top", "right", "bottom"]].set_visible(False)
+    axes[0].set_yticks(list(places), [line.name for line in lines])
+    axes[0].invert_yaxis()
+    figure.tight_layout()
+    figure.savefig(picture, dpi=120)
+    pyplot.close(figure)
 
 
 def make_parser() -> Parser:
@@ -60,7 +89,9 @@ def make_parser() -> Parser:
     parser.add_argument("ledgers", nargs="+", metavar="RESULTS.jsonl", help="ledgers, in the order of the table")
     parser.add_argument("--write", metavar="FILE.md", help="put the table between the markers of this file")
     parser.add_argument("--html", metavar="FILE.html", help="write one page with the table and the pictures")
+    parser.add_argument("--figure", metavar="FILE.png", help="draw the numbers")
     parser.add_argument("--picture", action="append", default=[], metavar="TITLE=FILE", help="a picture for the page")
+    parser.add_argument("--lead", default="", help="a sentence under the headline")
     parser.add_argument("--title", default="Plumage results", help="headline of the page")
     return parser
 
@@ -74,8 +105,10 @@ def main() -> None:
         path.write_text(insert(path.read_text(encoding="utf-8"), markdown(lines)), encoding="utf-8")
     if args.html:
         pictures = [(title, Path(path)) for title, _, path in (text.partition("=") for text in args.picture)]
-        Path(args.html).write_text(page(args.title, "", lines, pictures), encoding="utf-8")
-    if not args.write and not args.html:
+        Path(args.html).write_text(page(args.title, args.lead, lines, pictures), encoding="utf-8")
+    if args.figure:
+        draw_figure(lines, Path(args.figure))
+    if not (args.write or args.html or args.figure):
         print(markdown(lines))
 
 

@@ -19,6 +19,7 @@ from datasets.views import View
 from engine import distributed
 from engine.args import ConfigError
 from engine.checkpoint import write_atomically
+from engine.curves import load_pyplot
 from engine.evaluate.ledger import Result, append_result
 from engine.evaluate.linear import (
     Accuracy,
@@ -212,11 +213,7 @@ def write_confusion(path: Path, probe: Probe) -> None:
 
 def draw_curves(path: Path, outcome: Outcome) -> None:
     """Training loss and top-1 over epochs as a PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = load_pyplot()
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6))
     left.plot(range(1, len(outcome.fitted.losses) + 1), outcome.fitted.losses)
     left.set(title=f"training loss, lr {outcome.rate:g}", xlabel="epoch", yscale="log")

@@ -48,7 +48,7 @@ class Search:
 
 
 def run_search(subject: Subject, args: argparse.Namespace) -> Search:
-    """Search one split within itself, and score it where it has labels; raises DataError when no class has two images."""
+    """Search one split within itself, and score it where it has labels; raises DataError when no class has a pair."""
     images = subject.images(choose_split(subject, args.split))
     labelled = bool((images.labels >= 0).any())
     if labelled:
@@ -92,7 +92,7 @@ def score_knn(
 
 
 def write_search(search: Search, folder: Path, args: argparse.Namespace) -> None:
-    """per_query.csv, neighbours.png, with labels a row of results.jsonl here and in the run's folder; prints the scores."""
+    """per_query.csv, neighbours.png, with labels a row of results.jsonl here and in the run's folder; prints scores."""
     folder.mkdir(parents=True, exist_ok=True)
     write_per_query(folder / "per_query.csv", search)
     draw_neighbours(search, args).save(folder / "neighbours.png")
@@ -155,9 +155,12 @@ def draw_neighbours(search: Search, args: argparse.Namespace) -> Image.Image:
     near = search.neighbours[:, : args.neighbours].tolist()
     rows = [[cell(query, query), *(cell(other, query) for other in near[query])]
             for query in choose_queries(search, args.queries, args.seed)]
-    legend = "same class (green), other class (red)" if scored else "there are no labels"
-    tail = f"; mAP {search.verdict.scores.map:.1%}" if scored else ""
-    return draw_sheet(rows, lambda index: open_picture(search, index), f"query, then its nearest images: {legend}{tail}")
+    title = "query, then its nearest images: "
+    if scored:
+        title += f"same class (green), other class (red); mAP {search.verdict.scores.map:.1%}"
+    else:
+        title += "there are no labels"
+    return draw_sheet(rows, lambda index: open_picture(search, index), title)
 
 
 def choose_queries(search: Search, count: int, seed: int) -> list[int]:

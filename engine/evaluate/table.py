@@ -25,7 +25,7 @@ class Line:
 
 
 def collect(rows: Iterable[dict[str, object]]) -> list[Line]:
-    """Ledger rows as table lines: a network's retrieval and probe stand in one line, a later row replaces an earlier."""
+    """Ledger rows as table lines: retrieval and probe of a network share a line, a later row replaces an earlier."""
     lines: dict[tuple[str, str, str], Line] = {}
     for row in rows:
         key = (str(row["task"]), name_network(row), describe_protocol(row))
@@ -48,7 +48,7 @@ def describe_protocol(row: dict[str, object]) -> str:
 
 def best_values(lines: Sequence[Line]) -> dict[str, float]:
     """The highest value of each column."""
-    return {key: max((line.metrics[key] for line in lines if key in line.metrics), default=-1.0) for key in COLUMNS.values()}
+    return {key: max((line.metrics.get(key, -1.0) for line in lines), default=-1.0) for key in COLUMNS.values()}
 
 
 def cells(line: Line, best: dict[str, float], strong: str) -> list[str]:
