@@ -1,0 +1,32 @@
+"""The demo's photographs: four classes, a fixed draw, no picture in both splits."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from datasets.images import scan
+from tools.demo_data import choose, find_package, main, read_classes
+
+
+def test_draw_is_fixed_and_splits_do_not_overlap() -> None:
+    files = [Path(f"{number}.png") for number in range(20)]
+    first, again = choose(files, 8, 5, seed=0), choose(files, 8, 5, seed=0)
+    assert first == again != choose(files, 8, 5, seed=1)
+    assert len(first["train"]) == 8 and len(first["test"]) == 5 and not set(first["train"]) & set(first["test"])
+    assert len(choose(files, 0, 5, seed=0)["train"]) == 15
+
+
+def test_package_has_the_four_classes() -> None:
+    classes = read_classes(find_package())
+    assert {name: len(files) for name, files in classes.items()} == {
+        "mono-defective": 313, "mono-sound": 588, "poly-defective": 402, "poly-sound": 920}
+
+
+def test_command_makes_folders_and_leaves_the_licence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["demo_data", "--out", str(tmp_path / "elpv"), "--train", "3", "--test", "2"])
+    main()
+    assert len(scan(tmp_path / "elpv", "train")) == 12 and len(scan(tmp_path / "elpv", "test")) == 8
+    assert "NonCommercial" in (tmp_path / "elpv" / "LICENSE.txt").read_text()
