@@ -9,7 +9,7 @@ task=elpv data=demo/elpv lite0=package:efficientnet-lite0 lite2=package:efficien
 if [ "${1:-}" = --data ]; then task=own data="$(cd "$OLDPWD" && realpath "$2")"; shift 2; else $PYTHON -m tools.demo_data --out "$data"; fi
 
 rm -rf checkpoints/demo_lead checkpoints/demo_moco
-student=(--preset small --monitor-every 2 -a tf_efficientnet_lite0 --pretrained "$lite0" --size "$size" --epochs 8 --crop-root "demo/crops/${task}_crop")
+student=(--preset small --monitor-every 2 -a tf_efficientnet_lite0 --size "$size" --epochs 8 --crop-root "demo/crops/${task}_crop")
 ./run_ddt.sh "$task" "$data" "$lite0" "$device" demo/crops --size 224 --restart
 ./run_train.sh "$task" "$data" none demo_lead 0 "$device" "${student[@]}" "$@"
 ./run_train.sh "$task" "$data" none demo_moco 0 "$device" --method moco "${student[@]}" "$@"

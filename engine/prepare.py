@@ -43,22 +43,45 @@ def crop_folder(args: argparse.Namespace) -> Path | None:
     return Path(args.crop_root)
 
 
+def find_crops(folder: Path, prefer: str, task: str, root: str | Path) -> Crops:
+    """The crops in a folder; raises DataError with the command that makes them when it is not there."""
+    if not folder.exists():
+        raise DataError(f"no crops at {folder}. {crop_remedy(task, root)}")
+    return Crops.open(folder, prefer=prefer)
+
+
+def need_crops(crops: Crops, images: ImageSet, task: str, root: str | Path) -> None:
+    """Raise DataError listing the images that have no crop, with the command that makes them."""
+    absent = crops.missing(images)
+    if absent:
+        listing = "\n".join(f"  {key}" for key in absent[:SHOWN])
+        more = f"\n  (+{len(absent) - SHOWN} more)" if len(absent) > SHOWN else ""
+        raise DataError(f"{len(absent)} of {len(images)} {images.split} images have no crop in {crops.root}:\n"
+                        f"{listing}{more}\n{crop_remedy(task, root)}")
+
+
+def crop_remedy(task: str, root: str | Path) -> str:
+    """The ways out when crops are missing."""
+    return (f"Make them with `./run_ddt.sh {task} {root} WEIGHTS cpu`, name their folder with --crop-root, "
+            "or take whole images (--crop-root none in training, --input full in evaluation)")
+
+
 def open_crops(args: argparse.Namespace, images: ImageSet | None) -> Crops | None:
-    """The crops of a run; raises DataError with the command that makes them when some or all are missing."""
+    """The crops of a training run, None for whole images; raises DataError when some or all are missing."""
     folder = crop_folder(args)
     if folder is None:
         return None
-    command = f"./run_ddt.sh {args.task} {args.root} WEIGHTS {args.device}"
-    if not folder.exists():
-        raise DataError(f"no crops at {folder}. Make them with `{command}`, name another folder with --crop-root, or "
-                        "work on whole images with --crop-root none")
-    crops = Crops.open(folder, prefer=args.crop_from)
-    absent = crops.missing(images) if images is not None else []
-    if absent:
-        shown = ", ".join(absent[:SHOWN]) + (f" (+{len(absent) - SHOWN} more)" if len(absent) > SHOWN else "")
-        missing = f"{len(absent)} of {len(images)} images have no crop: {shown}"
-        raise DataError(f"{folder}: {missing}. Go on with `{command}`")
+    crops = find_crops(folder, args.crop_from, args.task, args.root)
+    if images is not None:
+        need_crops(crops, images, args.task, args.root)
     return crops
+
+
+def find_crop_bottom(wanted: int | str, task: str) -> int:
+    """Pixel rows to drop at the bottom: what was asked for, else FGVC-Aircraft's banner of 20."""
+    if wanted == "auto":
+        return 20 if task == "aircraft" else 0
+    return int(wanted)
 
 
 def check_sources(args: argparse.Namespace) -> None:

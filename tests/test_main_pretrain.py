@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = ["--device", "cpu", "-a", "test_resnet", "--size", "32", "--batch-size", "8", "--lr", "0.01", "--monitor-every", "2",
+TINY = ["--device", "cpu", "-a", "test_resnet", "--pretrained", "none", "--size", "32", "--batch-size", "8", "--lr", "0.01", "--monitor-every", "2",
         "--teacher", "test_resnet", "--teacher-weights", "none", "--teacher-size", "32", "--prototypes", "4",
         "--precision", "fp32", "--teacher-precision", "fp32", "--threads", "1", "--num-workers", "0", "--epochs", "3", "--cache", "none"]
 pytestmark = pytest.mark.filterwarnings("ignore:teacher")

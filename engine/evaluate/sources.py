@@ -9,10 +9,9 @@ from pathlib import Path
 
 import torch
 
-from datasets.images import DataError
 from datasets.multi_context import Crops
 from engine.args import ConfigError
-from engine.prepare import crop_folder
+from engine.prepare import crop_folder, find_crops
 
 CHECKPOINTS = Path("checkpoints")
 SOURCES = ("none", "hub")
@@ -73,26 +72,11 @@ def find_root(args: argparse.Namespace, folder: Path | None) -> Path:
                       f"nor a ddt.json in {crops} tells it")
 
 
-def find_crops(args: argparse.Namespace, root: Path) -> Crops:
+def choose_crops(args: argparse.Namespace, root: Path) -> Crops:
     """The crops of the data set: `--crop-root`, or the root itself where it is a crop folder that DDT made."""
     folder = crop_folder(args)
     if args.crop_root == "auto" and (root / "ddt.json").is_file():
         folder = root
     if folder is None:
         raise ConfigError("--crop-root none leaves no crops to look at; look at whole images with --input full")
-    if not folder.exists():
-        raise DataError(f"no crops at {folder}. {crop_remedy(args.task, root)}")
-    return Crops.open(folder, prefer=args.crop_from)
-
-
-def find_crop_bottom(args: argparse.Namespace) -> int:
-    """Pixel rows to drop at the bottom: FGVC-Aircraft's banner has 20."""
-    if args.crop_bottom == "auto":
-        return 20 if args.task == "aircraft" else 0
-    return args.crop_bottom
-
-
-def crop_remedy(task: str, root: Path) -> str:
-    """The ways out when crops are missing."""
-    return (f"Make them with `./run_ddt.sh {task} {root} WEIGHTS cpu`, name their folder with --crop-root, "
-            "or look at whole images with --input full")
+    return find_crops(folder, args.crop_from, args.task, root)

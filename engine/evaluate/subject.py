@@ -18,8 +18,8 @@ from engine.args import ConfigError, Parser, add_data, add_device, add_ignored, 
 from engine.evaluate.features import Features, extract
 from engine.evaluate.ledger import Result
 from engine.evaluate.similarity import normalise_rows
-from engine.evaluate.sources import crop_remedy, find_crop_bottom, find_crops, find_root, find_source, read_args
-from engine.prepare import count_workers, load_images
+from engine.evaluate.sources import choose_crops, find_root, find_source, read_args
+from engine.prepare import count_workers, find_crop_bottom, load_images, need_crops
 from models.encoder import Encoder, describe_encoder, load_encoder
 from models.weights import fingerprint
 
@@ -76,7 +76,8 @@ class Subject:
     def images(self, split: str) -> ImageSet:
         """The images of a split; raises DataError when it is missing, or naming the images without a crop."""
         images = load_images(str(self.root), split, skip_bad=True) if self.skip_bad else scan(self.root, split)
-        self._check_crops(images)
+        if self.view.source == "crop":
+            need_crops(self.crops, images, self.task, self.root)
         return images
 
     def extract(
@@ -120,16 +121,6 @@ class Subject:
         return (f"{self.source} ({self.encoder.backbone.arch}), feature {self.feature}{' centred' * self.centred}, "
                 f"{self.view.source} image at {self.view.size} px, {self.view.recipe} view")
 
-    def _check_crops(self, images: ImageSet) -> None:
-        if self.view.source != "crop":
-            return
-        absent = self.crops.missing(images)
-        if absent:
-            listed = "\n".join(f"  {key}" for key in absent[:10])
-            more = f"\n  (+{len(absent) - 10} more)" if len(absent) > 10 else ""
-            raise DataError(f"{len(absent)} of {len(images)} {images.split} images have no crop in {self.crops.root}:\n"
-                            f"{listed}{more}\n{crop_remedy(self.task, self.root)}")
-
 
 def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int) -> Subject:
     """The encoder and protocol that the flags ask for; raises ConfigError, WeightsError or DataError."""
@@ -137,7 +128,7 @@ def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int
         torch.set_num_threads(args.threads)
     source, folder = find_source(args.pretrained)
     root = find_root(args, folder)
-    crops = find_crops(args, root) if args.input == "crop" else None
+    crops = choose_crops(args, root) if args.input == "crop" else None
     torch.manual_seed(args.seed)  # `--pretrained none` is a random network: the same one every time
     encoder = load_encoder(source, arch=args.arch, device=device).to(memory_format=torch.channels_last)
     size = args.size or int(read_args(folder).get("size", 224))
@@ -155,7 +146,7 @@ def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int
         precision="fp32" if args.precision == "auto" else args.precision,
         batch_size=batch_size,
         workers=count_workers(args.num_workers),
-        crop_bottom=find_crop_bottom(args),
+        crop_bottom=find_crop_bottom(args.crop_bottom, args.task),
         seed=args.seed,
         centred=args.centre,
         cache=None if args.cache == "none" else Path(args.cache),

@@ -9,8 +9,8 @@ from engine.pretrain_args import parse
 
 
 def test_underscores_and_dashes_are_one_flag() -> None:
-    a = parse(["--root", "x", "--moco-t", "0.3", "--num-workers", "2", "--batch-size", "8"])
-    b = parse(["--root", "x", "--moco_t=0.3", "--num_workers", "2", "--batch_size", "8"])
+    a = parse(["--root", "x", "--pretrained", "none", "--moco-t", "0.3", "--num-workers", "2", "--batch-size", "8"])
+    b = parse(["--root", "x", "--pretrained", "none", "--moco_t=0.3", "--num_workers", "2", "--batch_size", "8"])
     assert vars(a) == vars(b)
 
 
@@ -20,47 +20,56 @@ def test_values_keep_their_underscores() -> None:
 
 
 def test_cos_false_is_false() -> None:
-    assert parse(["--root", "x", "--cos", "false"]).cos is False
-    assert parse(["--root", "x", "--cos"]).cos is True
+    assert parse(["--root", "x", "--pretrained", "none", "--cos", "false"]).cos is False
+    assert parse(["--root", "x", "--pretrained", "none", "--cos"]).cos is True
     with pytest.raises(Exception, match="neither true nor false"):
         boolean("maybe")
 
 
 def test_clip_is_the_seeds_name_for_its_resnet() -> None:
-    assert parse(["--root", "x", "-a", "clip"]).arch == "resnet50"
+    assert parse(["--root", "x", "--pretrained", "none", "-a", "clip"]).arch == "resnet50"
 
 
 def test_seed_flags_are_all_understood() -> None:
     words = ("-a resnet50 --lr 0.02 --epochs 100 --schedule 120 160 --cos true --seed 123 --batch-size 64 --wd 5e-4 "
              "--moco-dim 512 --moco-k 65536 --moco-m 0.999 --moco-t 0.27 --knn-k 200 --knn-t 0.1 --root bird "
              "--crop_root crops --results-dir checkpoints/x --port 10002 --world-size 2 --num_workers 16 "
-             "--num-classes 200 --alpha 0.5 --beta 20 --text-load t.pt --temperature 0.02 --teacher-weights w.pt --test")
+             "--num-classes 200 --pretrained none --alpha 0.5 --beta 20 --text-load t.pt --temperature 0.02 --teacher-weights w.pt --test")
     args = parse(words.split())
     assert (args.alpha, args.beta, args.moco_k, args.wd, args.test) == (0.5, 20, 65536, 5e-4, True)
 
 
 def test_launch_flags_are_ignored_with_one_warning(capsys: pytest.CaptureFixture[str]) -> None:
-    parse(["--root", "x", "--port", "10002", "--world_size", "2", "--dist-url", "tcp://localhost:1"])
+    parse(["--root", "x", "--pretrained", "none", "--port", "10002", "--world_size", "2", "--dist-url", "tcp://localhost:1"])
     assert capsys.readouterr().err.count("ignored") == 1
 
 
 def test_presets_lie_under_the_users_flags() -> None:
-    assert parse(["--root", "x", "--preset", "small"]).optimizer == "adamw"
-    assert parse(["--root", "x", "--preset", "small", "--optimizer", "sgd"]).optimizer == "sgd"
-    seed = parse(["--root", "x", "--recipe", "seed"])
+    assert parse(["--root", "x", "--pretrained", "none", "--preset", "small"]).optimizer == "adamw"
+    assert parse(["--root", "x", "--pretrained", "none", "--preset", "small", "--optimizer", "sgd"]).optimizer == "sgd"
+    seed = parse(["--root", "x", "--pretrained", "none", "--recipe", "seed"])
     assert (seed.moco_k, seed.six_passes, seed.queue_mask, seed.crop_bottom) == (65536, True, "none", 0)
-    assert parse(["--root", "x", "--method", "moco"]).moco_t == 0.2
+    assert parse(["--root", "x", "--pretrained", "none", "--method", "moco"]).moco_t == 0.2
 
 
 def test_aircraft_drops_the_banner_but_not_in_the_seed_recipe() -> None:
-    assert parse(["--root", "x", "--task", "aircraft"]).crop_bottom == 20
-    assert parse(["--root", "x", "--task", "aircraft", "--recipe", "seed"]).crop_bottom == 0
-    assert parse(["--root", "x", "--task", "bird"]).crop_bottom == 0
+    assert parse(["--root", "x", "--pretrained", "none", "--task", "aircraft"]).crop_bottom == 20
+    assert parse(["--root", "x", "--pretrained", "none", "--task", "aircraft", "--recipe", "seed"]).crop_bottom == 0
+    assert parse(["--root", "x", "--pretrained", "none", "--task", "bird"]).crop_bottom == 0
+
+
+def test_usual_weights_are_found_and_their_absence_is_told() -> None:
+    args = parse(["--root", "x", "-a", "tf_efficientnet_lite1"])
+    assert (args.pretrained, args.teacher_weights) == ("package:efficientnet-lite1", "package:efficientnet-lite2")
+    both = parse(["--root", "x", "-a", "tf_efficientnet_lite0", "--teacher", "tf_efficientnet_lite0+tf_efficientnet_lite2"])
+    assert both.teacher_weights == "package:efficientnet-lite0+package:efficientnet-lite2"
+    with pytest.raises(ConfigError, match="no start weights for resnet18"):
+        parse(["--root", "x", "-a", "resnet18"])
 
 
 def test_every_problem_is_in_one_message() -> None:
     with pytest.raises(ConfigError) as error:
-        parse(["--root", "x", "--epochs", "0", "--lr", "-1", "--teacher", "clip", "--device", "cuda:7"])
+        parse(["--root", "x", "--pretrained", "none", "--epochs", "0", "--lr", "-1", "--teacher", "clip", "--device", "cuda:7"])
     message = str(error.value)
     for word in ("--epochs", "--lr", "--text-load", "--teacher-weights", "CUDA"):
         assert word in message
