@@ -5,6 +5,7 @@ Used by the tests (values) and by the benchmarks (time).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,17 +24,19 @@ class PlainScores:
     first_hit: list[int | None]
 
 
-def retrieve_one_by_one(features: Tensor, labels: Tensor, *, copy_gallery: bool = False) -> PlainScores:
-    """Leave-one-out scores of features [N, D] with labels [N], a query at a time.
+def retrieve_one_by_one(
+    features: Tensor, labels: Tensor, *, copy_gallery: bool = False, queries: Sequence[int] | None = None
+) -> PlainScores:
+    """Leave-one-out scores of features [N, D] with labels [N], a query at a time; `queries` asks only those.
 
     `copy_gallery` True takes the query out of the gallery by copying all other rows, as the public LCR code does.
     """
     rank_hits = _ranks_in_copied_gallery if copy_gallery else _ranks_of_hits
-    rows = F.normalize(features.float(), dim=1)
+    rows, wanted = F.normalize(features.float(), dim=1), labels.tolist()
     precisions: list[float | None] = []
     firsts: list[int | None] = []
-    for query in range(len(rows)):
-        ranks = rank_hits(rows, labels, query)
+    for query in range(len(rows)) if queries is None else queries:
+        ranks = rank_hits(rows, wanted, query)
         precisions.append(sum((k + 1) / rank for k, rank in enumerate(ranks)) / len(ranks) if ranks else None)
         firsts.append(ranks[0] if ranks else None)
     asked = [first for first in firsts if first is not None]
@@ -46,15 +49,24 @@ def retrieve_one_by_one(features: Tensor, labels: Tensor, *, copy_gallery: bool 
     )
 
 
-def _ranks_of_hits(rows: Tensor, labels: Tensor, query: int) -> list[int]:
-    order = (rows @ rows[query]).argsort(descending=True, stable=True).tolist()
+def score_gallery(gallery: Tensor, query: Tensor) -> Tensor:
+    """Cosines [N] of one unit row [D] with unit rows [N, D]."""
+    return gallery @ query
+
+
+def rank_gallery(scores: Tensor) -> Tensor:
+    """Indices [N] from the best score to the worst, ties in order."""
+    return scores.argsort(descending=True, stable=True)
+
+
+def _ranks_of_hits(rows: Tensor, labels: list[int], query: int) -> list[int]:
+    order = rank_gallery(score_gallery(rows, rows[query])).tolist()
     order.remove(query)
-    wanted = labels.tolist()
-    return [rank for rank, index in enumerate(order, start=1) if wanted[index] == wanted[query]]
+    return [rank for rank, index in enumerate(order, start=1) if labels[index] == labels[query]]
 
 
-def _ranks_in_copied_gallery(rows: Tensor, labels: Tensor, query: int) -> list[int]:
+def _ranks_in_copied_gallery(rows: Tensor, labels: list[int], query: int) -> list[int]:
     gallery = torch.cat((rows[:query], rows[query + 1 :]))
-    wanted, own = torch.cat((labels[:query], labels[query + 1 :])), int(labels[query])
-    order = (gallery @ rows[query]).argsort(descending=True, stable=True)
-    return [rank for rank, label in enumerate(wanted[order].tolist(), start=1) if label == own]
+    others = labels[:query] + labels[query + 1 :]
+    order = rank_gallery(score_gallery(gallery, rows[query])).tolist()
+    return [rank for rank, index in enumerate(order, start=1) if others[index] == labels[query]]

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from datasets.images import DataError
-from engine.evaluate.similarity import TILE, normalise_rows, self_stripes
+from engine.evaluate.similarity import TILE, normalise_rows, run_apart, self_stripes
 
 ABSENT = torch.iinfo(torch.long).max
+SHARE = 64  # queries that one thread ranks at a time
 
 
 @dataclass(frozen=True)
@@ -99,20 +100,27 @@ def _without_self(scores: Tensor, start: int) -> Tensor:
 
 def _positive_ranks(scores: Tensor, start: int, classes: _Classes) -> Tensor:
     """1-based ranks of every query's positives in ascending order: int64 [b, P], ABSENT where there is none."""
-    count = scores.shape[1]
     scores = _without_self(scores, start)
     query = torch.arange(start, start + len(scores), device=scores.device)
     columns = classes.members[classes.of[query]]
     absent = (columns < 0) | (columns == query[:, None])
     columns = columns.clamp(min=0)
-    values = scores.gather(1, columns).masked_fill_(absent, torch.inf).contiguous()
+    parts = zip(scores.split(SHARE), columns.split(SHARE), absent.split(SHARE))
+    ranks = torch.cat(run_apart(lambda part: _rank_columns(*part), parts))
+    return ranks.masked_fill_(absent, ABSENT).sort(dim=1).values
+
+
+def _rank_columns(scores: Tensor, columns: Tensor, ignored: Tensor) -> Tensor:
+    """1-based ranks int64 [b, P] of the `columns` of each row of scores [b, N]; any number where `ignored`."""
+    count = scores.shape[1]
+    values = scores.gather(1, columns).masked_fill_(ignored, torch.inf).contiguous()
     ascending = _sort_rows(scores)
     higher = count - torch.searchsorted(ascending, values, right=True)
     tied = (count - torch.searchsorted(ascending, values) - higher > 1).any(dim=1)
     ranks = higher + 1
     if tied.any():
         ranks[tied] = _stable_ranks(scores[tied], columns[tied])
-    return ranks.masked_fill_(absent, ABSENT).sort(dim=1).values
+    return ranks
 
 
 def _sort_rows(scores: Tensor) -> Tensor:

@@ -2,17 +2,23 @@
 
 A matrix product may sum in another order when its shape changes, so that two equal images get scores that differ in the
 last bit and ties are decided by rounding. Every product here has one fixed shape (TILE x D by D x TILE, zero-padded),
-hence a score depends on its two rows alone: not on the block, the position, or the number of images.
+and is done by one thread, hence a score depends on its two rows alone: not on the block, the position, the number of
+images or the number of threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
 TILE = 256
 HELD_ROWS = 8192  # up to here the whole matrix is kept (256 MB), and symmetry saves half of the products
@@ -42,6 +48,20 @@ def pad_to_tiles(rows: Tensor) -> Tensor:
     return F.pad(rows, (0, -rows.shape[1] % 16, 0, -rows.shape[0] % TILE))
 
 
+def run_apart(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """`work` of every item, in order; as many at once as torch has threads, each of them in a single thread.
+
+    Many small pieces are done faster so than one after another by all threads, which would wait for each other in every
+    piece; and no bit depends on the number of threads.
+    """
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as workers:
+            return list(workers.map(work, items))
+    finally:
+        torch.set_num_threads(threads)  # the workers' choice would become that of every thread started later
+
+
 def self_stripes(rows: Tensor, block: int = TILE) -> Iterator[Stripe]:
     """Stripes of rows @ rows.T for [N, D] rows, `block` queries at a time (rounded up to whole tiles)."""
     padded = pad_to_tiles(rows)
@@ -66,19 +86,21 @@ def _cut(count: int, block: int, rows_of) -> Iterator[Stripe]:
 
 def _product(left: Tensor, right: Tensor) -> Tensor:
     out = left.new_empty(len(left), len(right))
-    for row in range(0, len(left), TILE):
-        for column in range(0, len(right), TILE):
-            _fill_tile(out, left, right, row, column)
+    tiles = product(range(0, len(left), TILE), range(0, len(right), TILE))
+    run_apart(lambda tile: _fill_tile(out, left, right, *tile), tiles)
     return out
 
 
 def _symmetric_product(rows: Tensor) -> Tensor:
     out = rows.new_empty(len(rows), len(rows))
-    for row in range(0, len(rows), TILE):
+
+    def fill(row: int) -> None:
         for column in range(row, len(rows), TILE):
             _fill_tile(out, rows, rows, row, column)
             if column > row:
                 out[column : column + TILE, row : row + TILE] = out[row : row + TILE, column : column + TILE].T
+
+    run_apart(fill, range(0, len(rows), TILE))
     return out
 
 

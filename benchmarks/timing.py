@@ -1,0 +1,99 @@
+"""Fair timing: both sides take turns in the same process with the same threads, and medians are compared.
+
+A machine that is busy with something else slows a round, not a side. The reference itself is watched: each of its
+passes must reach `FAIR` of the bare network (or product, or decoder) timed alone, else the benchmark fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+Work = Callable[[], object]
+FAIR = 0.9
+EXTRA_ROUNDS = 6  # a guard that fails is asked again: only a pass that is slow every time is slow
+
+
+@dataclass
+class Report:
+    """The lines of one benchmark; `slow` names passes of the reference that fell behind the bare module."""
+
+    name: str
+    rounds: int
+    slow: list[str] = field(default_factory=list)
+
+    def check_reference(self, part: str, images: int, own: Work, bare: Work) -> None:
+        """Print `REFERENCE part images/s` of a pass over `images`, compared with the bare module on the same images.
+
+        The fastest rounds are compared: what else runs on the machine slows some rounds, a slow pass all of them.
+        """
+        seconds = interleave({"own": own, "bare": bare}, self.rounds)
+        for _ in range(EXTRA_ROUNDS):
+            if min(seconds["bare"]) >= FAIR * min(seconds["own"]):
+                break
+            again = interleave({"own": own, "bare": bare}, 1, warm=False)
+            seconds = {side: seconds[side] + again[side] for side in seconds}
+        print(f"REFERENCE {part} {images / statistics.median(seconds['own']):.2f}", flush=True)
+        share = min(seconds["bare"]) / min(seconds["own"])
+        if share < FAIR:
+            self.slow.append(f"{part} at {share:.2f} of the bare module")
+
+    def add(self, word: str, value: float) -> None:
+        """Print one `WORD value` line."""
+        print(f"{word} {value:.3f}", flush=True)
+
+    def finish(self, ratio: float) -> int:
+        """Print the last line; the exit code is 1 when the reference was not fair."""
+        if self.slow:
+            print(f"the reference is too slow, the ratio means nothing: {'; '.join(self.slow)}", file=sys.stderr)
+        print(f"RATIO {self.name} {ratio:.2f}", flush=True)
+        return 1 if self.slow else 0
+
+
+def make_parser(text: str) -> argparse.ArgumentParser:
+    """The flags that every benchmark has."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="smaller samples, under a minute")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads of both sides")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each side is timed, at least 3")
+    return parser
+
+
+def start(parser: argparse.ArgumentParser, argv: Sequence[str] | None, name: str) -> tuple[argparse.Namespace, Report]:
+    """Parse, set the threads and the generator."""
+    args = parser.parse_args(argv)
+    if args.rounds < 3:
+        parser.error("--rounds must be at least 3: a median of fewer is no median")
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    return args, Report(name, args.rounds)
+
+
+def time_once(work: Work) -> float:
+    """Seconds of wall-clock time."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def interleave(works: Mapping[str, Work], rounds: int, *, warm: bool = True) -> dict[str, list[float]]:
+    """Seconds of every work in every round, all works taking turns; `warm` runs each once before, uncounted."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for counted in [False] * warm + [True] * rounds:
+        for name, work in works.items():
+            spent = time_once(work)
+            if counted:
+                seconds[name].append(spent)
+    return seconds
+
+
+def compare(reference: Work, ours: Work, rounds: int, *, warm: bool = True) -> tuple[float, float]:
+    """Median seconds of both sides."""
+    seconds = interleave({"reference": reference, "ours": ours}, rounds, warm=warm)
+    return statistics.median(seconds["reference"]), statistics.median(seconds["ours"])
