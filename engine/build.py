@@ -17,7 +17,10 @@ from datasets.views import View
 from engine import checkpoint, distributed, precision
 from engine.args import ConfigError, Problems, refuse, write_args
 from engine.curves import draw_curves
+from engine.evaluate.args import parse_search
 from engine.evaluate.features import extract
+from engine.evaluate.search import run_search, write_search
+from engine.evaluate.subject import open_subject
 from engine.guidance import build_guide, teacher_precision
 from engine.identity import describe_run, hash_flags
 from engine.logger import Logger
@@ -54,6 +57,17 @@ class Run:
             self.export(centre)
             draw_curves(self.folder / "log.jsonl", self.folder / "curves.png")
             print(self.fingerprint_line())
+        distributed.barrier()
+        if self.args.test:
+            self.search_test()
+
+    def search_test(self) -> None:
+        """What main_retrieval.py says of the exported encoder on the test split, read once."""
+        args = parse_search(["--task", self.args.task, "--root", self.args.root, "--pretrained", str(self.folder),
+                             "--device", self.args.device, "--num-workers", str(self.args.num_workers)])
+        search = run_search(open_subject(args, self.trainer.device, args.batch_size), args)
+        if distributed.is_main():
+            write_search(search, self.folder / "retrieval", args)
 
     def measure_centre(self) -> dict[str, torch.Tensor]:
         """Mean features of the training split in the evaluation view, in float32, by feature name."""

@@ -6,6 +6,7 @@ Rank and world size come from the environment that torchrun sets (RANK, WORLD_SI
 from __future__ import annotations
 
 import os
+import warnings
 
 import torch
 import torch.distributed as dist
@@ -58,7 +59,9 @@ def wrap(method: nn.Module, device: torch.device) -> nn.Module:
     if not is_on():
         return method
     devices = [device.index] if device.type == "cuda" else None
-    return DistributedDataParallel(method, device_ids=devices, broadcast_buffers=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the new name of broadcast_buffers is not in older torch
+        return DistributedDataParallel(method, device_ids=devices, broadcast_buffers=False)
 
 
 def barrier() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import os
@@ -62,7 +61,7 @@ class Meter:
 class Logger:
     """Writes `log.jsonl` always; `sinks` adds "tensorboard" or "wandb" (whose key comes from its own environment only).
 
-    A logger that is not `active` (ranks above 0) does nothing. Raises ValueError for a sink that is not installed.
+    A logger that is not `active` (ranks above 0) does nothing.
     """
 
     def __init__(self, folder: Path, *, sinks: tuple[str, ...] = (), active: bool = True, name: str = "run") -> None:
@@ -110,8 +109,6 @@ def is_sayable(value: object) -> bool:
 
 def open_sink(sink: str, folder: Path, name: str) -> Callable[[str, dict[str, float], int], object]:
     """A function (kind, numbers, step) that forwards to TensorBoard or W&B."""
-    if importlib.util.find_spec(sink) is None:
-        raise ValueError(f"--logger {sink}: the package is not installed; `pip install {sink}` or leave it out")
     if sink == "tensorboard":
         from torch.utils.tensorboard import SummaryWriter
 

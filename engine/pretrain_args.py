@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,6 +76,11 @@ def problems(args: argparse.Namespace) -> list[str]:
         value = getattr(args, name)
         if value is not None and value <= 0:
             found.append(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    for sink in filter(None, args.logger.split(",")):
+        if sink not in ("tensorboard", "wandb"):
+            found.append(f"--logger {sink} is unknown; tensorboard and wandb are known, log.jsonl is always written")
+        elif importlib.util.find_spec(sink) is None:
+            found.append(f"--logger {sink}: the package is not installed; `pip install {sink}`, or leave it out")
     if args.pretrained is None:
         found.append(f"--pretrained: no start weights for {args.arch} are at hand; give a file"
                      + (f" (or put {RESNET_FILE} here)" if args.arch == "resnet50" else "")

@@ -187,7 +187,9 @@ def test_photo_of_another_kind_is_read(server, words: list[str], photo_tree: Pat
         path = sorted(photo_tree.glob("train/*/*.jpg"))[number]
         picture = Image.open(path).convert(mode)
         picture.save(path, format="PNG" if mode == "P" else "JPEG")
-    run(server, [*words, "--epochs", "1", "--results-dir", str(tmp_path / "r")])
+    run(server, [*words, "--epochs", "1", "--test", "--results-dir", str(tmp_path / "r")])
+    row = json.loads((tmp_path / "r" / "results.jsonl").read_text())
+    assert (row["split"], row["size"], row["method"]) == ("test", 32, "lead")
 
 
 def test_flat_folder_without_any_labels(server, photo_tree: Path, tmp_path: Path) -> None:

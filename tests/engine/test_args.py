@@ -69,9 +69,10 @@ def test_usual_weights_are_found_and_their_absence_is_told() -> None:
 
 def test_every_problem_is_in_one_message() -> None:
     with pytest.raises(ConfigError) as error:
-        parse(["--root", "x", "--pretrained", "none", "--epochs", "0", "--lr", "-1", "--teacher", "clip", "--device", "cuda:7"])
+        parse(["--root", "x", "--pretrained", "none", "--epochs", "0", "--lr", "-1", "--teacher", "clip", "--device", "cuda:7",
+               "--logger", "paper"])
     message = str(error.value)
-    for word in ("--epochs", "--lr", "--text-load", "--teacher-weights", "CUDA"):
+    for word in ("--epochs", "--lr", "--text-load", "--teacher-weights", "CUDA", "paper"):
         assert word in message
 
 
