@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHARES = ("entropy", "gate", "agreement", "self_mass", "cam_entropy", "queue")
+SHARES = ("entropy", "gate", "agreement", "self_mass", "cam_entropy", "queue_filled")
 TERMS = ("total", "loss1", "loss2", "loss3", "loss", "cam", "distill", "distill_text", "distill_image", "cosine")
 
 
