@@ -1,4 +1,4 @@
-"""Photograph-like JPEGs, made here: smooth noise of several scales under a few shapes, so that they code like photos."""
+"""Photograph-like JPEGs, made here: smooth noise of several scales under a few shapes; they code like photographs."""
 
 from __future__ import annotations
 
