@@ -1,0 +1,58 @@
+"""How fast one network's pass can be on this machine: every number format in both memory layouts, tried alone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.timing import interleave, time_once
+
+HOPELESS = 1.5  # times slower than the best on one image: not worth a longer look
+
+
+@dataclass(frozen=True)
+class Format:
+    """`number` "fp32", "autocast" (bfloat16 where torch thinks it safe) or "bf16" (weights too), and the layout."""
+
+    number: str
+    channels_last: bool
+
+
+FORMATS = tuple(Format(*pair) for pair in product(("fp32", "autocast", "bf16"), (True, False)))
+
+
+def make_pass(network: nn.Module, images: Tensor, form: Format, *, backward: bool) -> Callable[[Tensor], None]:
+    """A forward pass (and a backward one) of a copy of `network` over standardised images [B, 3, H, W]."""
+    layout = torch.channels_last if form.channels_last else torch.contiguous_format
+    dtype = torch.bfloat16 if form.number == "bf16" else torch.float32
+    twin = copy.deepcopy(network).to(dtype=dtype, memory_format=layout)
+    pixels = images.to(dtype).contiguous(memory_format=layout)
+
+    def run(count: int) -> None:
+        autocast = torch.autocast("cpu", torch.bfloat16, enabled=form.number == "autocast")
+        with torch.set_grad_enabled(backward), autocast:
+            answer = twin(pixels[:count])
+        if backward:
+            answer.float().square().mean().backward()
+            twin.zero_grad(set_to_none=True)
+
+    return run
+
+
+def time_formats(network: nn.Module, images: Tensor, *, backward: bool, rounds: int) -> dict[Format, float]:
+    """Fewest seconds of a pass by format; formats that are hopeless on one image are left out."""
+    seconds: dict[Format, float] = {}
+    quickest = float("inf")
+    for form in FORMATS:
+        run = make_pass(network, images, form, backward=backward)
+        run(min(2, len(images)))
+        probe = min(time_once(lambda: run(min(2, len(images)))) for _ in range(2))
+        quickest = min(quickest, probe)
+        if probe < HOPELESS * quickest:
+            seconds[form] = min(interleave({"pass": lambda: run(len(images))}, rounds)["pass"])
+    return seconds

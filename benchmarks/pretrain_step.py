@@ -1,0 +1,154 @@
+"""A whole step of LEAD (ResNet-50, live or remembered ViT-B/16, two queues of 65,536) against its plain transcription.
+
+    python -m benchmarks.pretrain_step --quick
+    python -m benchmarks.pretrain_step --quick --teacher-view clean
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: its own folder is on the path, the root is not
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import timm
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from benchmarks.formats import Format, time_formats
+from benchmarks.reference.lead import ReferenceLead
+from benchmarks.timing import Report, compare, make_parser, start
+from datasets.loader import Batch
+from engine import precision
+from engine.trainer import read_numbers
+from methods.lead import Lead, LeadOptions
+from methods.method import Clock
+from models.backbones import build_backbone
+from models.guide import BankGuide, Guide, LiveGuide, Prototypes
+from models.prototypes import Space
+from models.teachers import build_teacher
+
+VIEWS = ("v1", "v2", "v3", "v4")
+SAVING = 0.9  # bfloat16 must save a tenth to be chosen, as in the engine's own measurement
+
+
+def make_teacher(args: argparse.Namespace) -> nn.Module:
+    """A timm network whose classifier stands for CLIP's projection; it learns nothing but keeps its graph."""
+    return timm.create_model(args.teacher, num_classes=args.dim, img_size=args.size)
+
+
+def make_trunk(args: argparse.Namespace) -> nn.Sequential:
+    """torchvision's ResNet up to its last map, as the public code uses it."""
+    return nn.Sequential(*list(torchvision.models.get_model(args.student).children())[:-2])
+
+
+def make_reference(args: argparse.Namespace, views: Sequence[Tensor]) -> tuple[ReferenceLead, Callable[[], None]]:
+    """The plain system and one optimiser step of it."""
+    trunk = make_trunk(args)
+    channels = trunk(views[0][:1]).shape[1]
+    prototypes = F.normalize(torch.randn(args.classes, args.dim), dim=1)
+    system = ReferenceLead(trunk, channels, make_teacher(args), prototypes, recipe="seed", queue_size=args.queue)
+    learning = [*system.encoder_q.parameters(), *system.conv16.parameters(), *system.bn16.parameters()]
+    optimizer = torch.optim.SGD(learning, lr=0.02, momentum=0.9, weight_decay=5e-4)
+    ids = torch.arange(args.batch)
+
+    def step() -> None:
+        system(*views, ids).total.backward()
+        optimizer.step()
+        system.zero_grad()
+        system.finish()
+
+    return system, step
+
+
+def make_guide(args: argparse.Namespace, teacher_format: str) -> Guide:
+    """Ours: asked in every step, or remembered."""
+    prototypes = {"text": Prototypes(torch.randn(args.classes, args.dim), 0.02)}
+    if args.teacher_view == "clean":
+        return BankGuide(torch.randn(args.batch, args.dim), prototypes)
+    teacher = build_teacher(args.teacher, weights="none", precision=teacher_format, size=args.size)
+    return LiveGuide(teacher, prototypes, Space(torch.zeros(teacher.dim), torch.randn(args.dim, teacher.dim)))
+
+
+def make_ours(args: argparse.Namespace, number_format: str, teacher_format: str) -> Callable[[], None]:
+    """One step as the trainer takes it."""
+    options = LeadOptions.default(queue_size=args.queue, size=args.size)
+    method = Lead(build_backbone(args.student), make_guide(args, teacher_format), options)
+    method = method.train().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(method.encoder().parameters(), lr=0.02, momentum=0.9, weight_decay=5e-4, foreach=True)
+    pixels = {name: torch.randint(0, 256, (args.batch, 3, args.size, args.size), dtype=torch.uint8) for name in VIEWS}
+    batch, clock = Batch(pixels, torch.arange(args.batch), torch.arange(args.batch)), Clock(0, 100, 0, 1)
+
+    def step() -> None:
+        with precision.autocast(torch.device("cpu"), number_format):
+            loss = method(batch, clock)
+        read_numbers(loss)
+        loss.total.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        method.after_step(clock)
+
+    return step
+
+
+def guard(report: Report, system: ReferenceLead, args: argparse.Namespace, views: Sequence[Tensor]) -> None:
+    """The reference's three kinds of passes against the bare networks."""
+    images, trunk, teacher = views[0], make_trunk(args), make_teacher(args)
+
+    def learn(network: nn.Module) -> None:
+        answer = network(images)
+        (answer[1] if isinstance(answer, tuple) else answer).square().mean().backward()
+        network.zero_grad()
+
+    look = torch.no_grad()(lambda network: network(images))
+    count = len(images)
+    report.check_reference("query", count, lambda: learn(system.encoder_q), lambda: learn(trunk))
+    report.check_reference("key", count, lambda: look(system.encoder_k), lambda: look(trunk))
+    report.check_reference("teacher", count, lambda: learn(system.teacher), lambda: learn(teacher))
+
+
+def choose(seconds: dict[Format, float], number: str, margin: float = 1.0) -> str:
+    """"bf16" where bfloat16 of that kind beats float32 by the margin in the layout we use: what `auto` would say."""
+    slow = Format("fp32", True)
+    return "bf16" if seconds.get(Format(number, True), float("inf")) < margin * seconds[slow] else "fp32"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Time the single passes in every format, then both systems in turns."""
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--teacher-view", choices=("live", "clean"), default="live", help="clean: ours remembers the teacher's answers")
+    add("--batch", type=int, help="images per step (default 16, 2 with --quick)")
+    add("--size", type=int, default=224, help="pixels of a side")
+    add("--queue", type=int, default=65536, help="keys in each queue")
+    add("--student", default="resnet50", help="a ResNet that torchvision and timm know")
+    add("--teacher", default="vit_base_patch16_clip_224", help="timm name")
+    add("--dim", type=int, default=512, help="width of head and prototypes")
+    add("--classes", type=int, default=200, help="prototypes")
+    args, report = start(parser, argv, "pretrain_step")
+    args.batch = args.batch or (2 if args.quick else 16)
+    warnings.filterwarnings("ignore", message=".*random weights.*")
+    views = [torch.randn(args.batch, 3, args.size, args.size) for _ in VIEWS]
+    system, reference = make_reference(args, views)
+    guard(report, system, args, views)
+    query = time_formats(make_trunk(args), views[0], backward=True, rounds=args.rounds)
+    key = time_formats(make_trunk(args), views[0], backward=False, rounds=args.rounds)
+    teacher = time_formats(make_teacher(args).eval(), views[0], backward=False, rounds=args.rounds)
+    theirs, own = compare(reference, make_ours(args, choose(query, "autocast"), choose(teacher, "bf16", SAVING)),
+                          args.rounds)
+    passes = 2 * min(query.values()) + 2 * min(key.values())
+    passes += min(teacher.values()) if args.teacher_view == "live" else 0
+    report.add("OURS images/s", args.batch / own)
+    report.add("BOUND", passes / own)
+    report.name += "" if args.teacher_view == "live" else "-clean"
+    return report.finish(theirs / own)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
