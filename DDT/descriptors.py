@@ -105,7 +105,7 @@ def choose_precision(word: str, device: torch.device) -> str:
     """bf16 for "auto" on a CUDA device that computes in it, else fp32; any other word stands."""
     if word != "auto":
         return word
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
 def gather_samples(splits: dict[str, ImageSet]) -> list[Sample]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -78,7 +79,7 @@ def add_ignored(parser: Parser) -> None:
 def warn_ignored(args: argparse.Namespace) -> None:
     """One warning for all launch flags that were given but have no effect here."""
     given = [flag for flag in IGNORED if getattr(args, flag[2:].replace("-", "_"), None) is not None]
-    if given:
+    if given and os.environ.get("RANK", "0") == "0":
         print(f"note: {', '.join(given)} ignored; torchrun's environment decides about processes", file=sys.stderr)
 
 

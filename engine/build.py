@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from datasets.images import ImageSet
@@ -16,80 +16,21 @@ from datasets.samplers import EpochBatches
 from datasets.views import View
 from engine import checkpoint, distributed, precision
 from engine.args import ConfigError, Problems, refuse, write_args
-from engine.curves import draw_curves
-from engine.evaluate.args import parse_search
-from engine.evaluate.features import extract
-from engine.evaluate.search import run_search, write_search
-from engine.evaluate.subject import open_subject
 from engine.guidance import build_guide, teacher_precision
-from engine.identity import describe_run, hash_flags
+from engine.identity import describe_run
 from engine.logger import Logger
 from engine.monitor import Monitor
 from engine.prepare import check_sources, count_workers, load_images, need_disk, open_crops
+from engine.run import Run
 from engine.trainer import Plan, Trainer
 from methods.lead import Lead, LeadOptions
 from methods.method import Method
 from methods.moco import ContrastOptions, Moco, MocoOptions
 from models.backbones import build_backbone
-from models.encoder import save_encoder
-from models.weights import fingerprint
 
 # Flags that LEAD's options take over under their own names.
 LEAD_FLAGS = ("alpha", "beta", "cross_weight", "cam_weight", "cosine_weight", "six_passes", "early_enqueue",
               "log_of_softmax", "distill_sum", "cam", "attention_normalise")
-
-
-@dataclass
-class Run:
-    """A trainer with what is done after it: `train` trains, exports the encoder and draws the curves."""
-
-    args: argparse.Namespace
-    trainer: Trainer
-    images: ImageSet
-    crops: Crops | None
-    folder: Path
-
-    def train(self) -> None:
-        """Train to the end and leave model_last.pth, curves.png and a fingerprint line."""
-        self.trainer.fit()
-        centre = self.measure_centre() if self.args.centre else {}
-        if distributed.is_main():
-            self.export(centre)
-            draw_curves(self.folder / "log.jsonl", self.folder / "curves.png")
-            print(self.fingerprint_line())
-        distributed.barrier()
-        if self.args.test:
-            self.search_test()
-
-    def search_test(self) -> None:
-        """What main_retrieval.py says of the exported encoder on the test split, read once."""
-        args = parse_search(["--task", self.args.task, "--root", self.args.root, "--pretrained", str(self.folder),
-                             "--device", self.args.device, "--num-workers", str(self.args.num_workers)])
-        search = run_search(open_subject(args, self.trainer.device, args.batch_size), args)
-        if distributed.is_main():
-            write_search(search, self.folder / "retrieval", args)
-
-    def measure_centre(self) -> dict[str, torch.Tensor]:
-        """Mean features of the training split in the evaluation view, in float32, by feature name."""
-        trainer, args = self.trainer, self.args
-        trainer.method.eval()
-        found = extract(trainer.method.outputs, self.images, View("full", "eval", args.size), device=trainer.device,
-                        workers=count_workers(args.num_workers), crop_bottom=args.crop_bottom)
-        return {name: rows.mean(dim=0) for name, rows in found.tensors.items()}
-
-    def export(self, centre: dict[str, torch.Tensor]) -> None:
-        """Write the encoder with all that evaluation needs to know."""
-        encoder = self.trainer.method.encoder()
-        encoder.centre = centre
-        meta = {"method": self.args.method, "recipe": self.args.recipe, "task": self.args.task, "size": self.args.size,
-                "epoch": self.args.epochs, "seed": self.args.seed}
-        checkpoint.write_atomically(self.folder / "model_last.pth", lambda path: save_encoder(encoder, path, meta))
-
-    def fingerprint_line(self) -> str:
-        """sha256 of weights, of the list of images and of the flags: two runs with equal lines are the same run."""
-        weights = fingerprint(self.trainer.method.encoder())
-        flags = hash_flags(self.trainer.identity["flags"])
-        return f"fingerprint weights={weights[:16]} data={self.images.fingerprint()[:16]} args={flags[:16]}"
 
 
 def build_run(args: argparse.Namespace, device: torch.device) -> Run:
@@ -105,19 +46,22 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     batches = problems.attempt(lambda: make_batches(args, len(images))) if images else None
     problems.attempt(lambda: check_sources(args))
     problems.refuse()
-    identity = describe_run(args, images, device, saved)
+    identity = describe_run(args, images, crops, device, saved)
     folder.mkdir(parents=True, exist_ok=True)
     guide = build_guide(args, images, crops, device, saved) if args.method == "lead" else None
     identity["teacher_precision"] = teacher_precision(guide)
     method = place(build_method(args, len(images), guide), args, device)
     refuse(need_disk(folder, checkpoint_bytes(method)) if saved is None else [])
+    if method.couples_batch and args.accum_steps > 1:
+        raise ConfigError(f"--accum-steps {args.accum_steps}: {args.method}'s loss couples the images of a batch; use 1")
     identity["precision"] = identity["precision"] or choose_precision(args, method, device)
+    method = share_statistics(method, args, device)  # last: timing a copy on one rank must not wait for the others
     trainer = make_trainer(args, method, images, crops, batches, device, folder, identity)
     if saved is not None:
         trainer.resume(saved)
     if distributed.is_main():
         write_args(folder / "args.json", args)
-    return Run(args, trainer, images, crops, folder)
+    return Run(args, trainer, images, folder)
 
 
 def find_saved(args: argparse.Namespace, folder: Path) -> dict[str, object] | None:
@@ -168,27 +112,34 @@ def lead_options(args: argparse.Namespace, guide: nn.Module, common: dict[str, o
 
 
 def queue_size(args: argparse.Namespace, images: int) -> int:
-    """`--moco-k`; auto = the largest power of two that is at most N - batch, and never less than a batch."""
+    """`--moco-k`; auto = the largest power of two that is at most N - batch (at least 2)."""
     if args.moco_k != "auto":
         return args.moco_k
-    room = max(images - args.batch_size, args.batch_size, 2)
+    room = max(images - args.batch_size, 2)
     return 2 ** (room.bit_length() - 1)
 
 
 def place(method: Method, args: argparse.Namespace, device: torch.device) -> Method:
-    """The method on its device, in its memory format, with batch statistics shared over CUDA ranks if asked."""
-    if args.sync_bn and not args.frozen_bn and distributed.world() > 1 and device.type == "cuda":
-        method = nn.SyncBatchNorm.convert_sync_batchnorm(method)
+    """The method on its device, in its memory format."""
     return method.to(device, memory_format=torch.channels_last) if args.channels_last else method.to(device)
+
+
+def share_statistics(method: Method, args: argparse.Namespace, device: torch.device) -> Method:
+    """Batch norm over all CUDA ranks if asked. timm's conversion keeps the activations that its layers carry."""
+    if args.sync_bn and not args.frozen_bn and distributed.world() > 1 and device.type == "cuda":
+        return convert_sync_batchnorm(method)
+    return method
 
 
 def choose_precision(args: argparse.Namespace, method: Method, device: torch.device) -> str:
     """The number format of the run: measured on the main process where `--precision auto`, then told to all."""
     if not distributed.is_main():
         return distributed.broadcast_object(None)
-    chosen, seconds = precision.choose(method.encoder(), args.size, device)
+    share = args.batch_size // (distributed.world() * args.accum_steps)
+    batch = min(share, 8 if device.type == "cpu" else 64)  # a GPU is not busy with 8 images, a CPU is
+    chosen, seconds = precision.choose(method.encoder(), args.size, device, batch)
     print(f"precision {chosen}: " + ", ".join(f"{name} {1000 * took:.0f} ms" for name, took in seconds.items())
-          + " for a training step of 8 images")
+          + f" for a training step of {batch} images")
     return distributed.broadcast_object(chosen)
 
 

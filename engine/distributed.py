@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -44,7 +45,8 @@ def start(device: str) -> torch.device:
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        # The main process may decode or download alone for longer than nccl's ten minutes.
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=timedelta(hours=2))
     return chosen
 
 
@@ -62,6 +64,13 @@ def wrap(method: nn.Module, device: torch.device) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # the new name of broadcast_buffers is not in older torch
         return DistributedDataParallel(method, device_ids=devices, broadcast_buffers=False)
+
+
+def share_buffers(module: nn.Module) -> None:
+    """The main process's buffers (running batch statistics) on every process: the ranks are one network again."""
+    if is_on():
+        for buffer in module.buffers():
+            dist.broadcast(buffer, src=0)
 
 
 def barrier() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -64,9 +65,13 @@ def restore_guide(
 def make_teacher(args: argparse.Namespace, device: torch.device, precision: str | None = None) -> FrozenTeacher:
     """The frozen teacher. Answers that are kept are taken in float32, so that two machines keep the same ones."""
     kept = args.teacher_view == "clean" and args.teacher != "clip"
-    return build_teacher(args.teacher, weights=args.teacher_weights, clip_arch=args.teacher_arch,
-                         norm=args.teacher_norm, size=args.teacher_size or None, device=device,
-                         precision="fp32" if kept else precision or args.teacher_precision)
+    build = partial(build_teacher, args.teacher, weights=args.teacher_weights, clip_arch=args.teacher_arch,
+                    norm=args.teacher_norm, size=args.teacher_size or None, device=device)
+    wanted = "fp32" if kept else precision or args.teacher_precision
+    if wanted == "auto" and distributed.is_on():  # ranks would time, and choose, each for itself
+        mine = build(precision="auto").precision if distributed.is_main() else None
+        wanted = distributed.broadcast_object(mine)
+    return build(precision=wanted)
 
 
 def guide_by_text(
@@ -89,7 +94,10 @@ def guide_by_images(
 ) -> Guide:
     """The vocabulary-free mode: an image teacher, centroids of its features in a space that is fitted to them."""
     features = ask(args, teacher, images, crops, device)
-    space = fit_space(features, args.moco_dim, parts=teacher.widths)
+    try:
+        space = distributed.broadcast_object(fit_space(features, args.moco_dim, parts=teacher.widths))
+    except ValueError as error:
+        raise ConfigError(f"--moco-dim: {error}") from error
     answers = space.project(features)
     prototypes = {"image": cluster(args, answers)}
     return BankGuide(answers, prototypes) if args.teacher_view == "clean" else LiveGuide(teacher, prototypes, space)
@@ -118,21 +126,14 @@ def ask(
 def cluster(args: argparse.Namespace, answers: Tensor) -> Prototypes:
     """k-means prototypes of unit rows [N, D] and the temperature that meets `--target-entropy`."""
     automatic = args.prototypes in ("auto", "both")
-    count = default_prototype_count(len(answers)) if automatic else read_count(args.prototypes)
+    count = default_prototype_count(len(answers)) if automatic else int(args.prototypes)
     try:
         rows = kmeans_prototypes(answers, count, args.seed)
         tau = args.temperature or temperature_for_entropy(answers, rows, args.target_entropy)
+        rows, tau = distributed.broadcast_object((rows, tau))
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if distributed.is_main():
         print(f"{count} prototypes of width {rows.shape[1]}, temperature {tau:.4f}, "
               f"mean normalised entropy {mean_entropy(answers, rows, tau):.3f}")
     return Prototypes(rows, tau)
-
-
-def read_count(text: str) -> int:
-    """The number in `--prototypes M`; raises ConfigError for any other word."""
-    if not text.isdigit() or int(text) < 2:
-        raise ConfigError(f"--prototypes {text} is neither a number above 1 nor auto, text or both "
-                          "(text and both need --teacher clip and --text-load)")
-    return int(text)

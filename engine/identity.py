@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import torch
 
 from datasets.images import ImageSet
+from datasets.multi_context import Crops
 from engine import distributed
 from engine.args import refuse
 
@@ -19,12 +20,14 @@ FREE = {"resume", "results_dir", "num_workers", "device", "threads", "logger", "
 
 
 def describe_run(
-    args: argparse.Namespace, images: ImageSet, device: torch.device, saved: Mapping[str, object] | None
+    args: argparse.Namespace, images: ImageSet, crops: Crops | None, device: torch.device,
+    saved: Mapping[str, object] | None,
 ) -> dict[str, object]:
     """What makes this run this run; a continuation must agree with it and takes its precision from it."""
     flags = {name: value for name, value in vars(args).items() if name not in FREE}
     asked = None if args.precision == "auto" else args.precision
-    here = {"flags": json.dumps(flags, sort_keys=True, default=str), "data": images.fingerprint(), "precision": asked,
+    here = {"flags": json.dumps(flags, sort_keys=True, default=str), "data": images.fingerprint(), "crops": hash_crops(crops, images),
+            "precision": asked,
             "threads": torch.get_num_threads(), "world": distributed.world(), "accum_steps": args.accum_steps,
             "device": device.type}
     return agree(dict(saved["identity"]), here) if saved is not None else here
@@ -35,6 +38,8 @@ def agree(before: dict[str, object], here: dict[str, object]) -> dict[str, objec
     old, new = json.loads(before["flags"]), json.loads(here["flags"])
     changed = [f"--{name.replace('_', '-')} was {old.get(name)} and is {new.get(name)} now"
                for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    if before["crops"] != here["crops"]:
+        changed.append("the crops (boxes or their source) are not those of the first part of the run")
     if before["data"] != here["data"]:
         changed.append("the training images (names or labels) are not those of the first part of the run")
     refuse([f"{line}; a continued run keeps its settings (see args.json), or choose another --results-dir"
@@ -42,7 +47,19 @@ def agree(before: dict[str, object], here: dict[str, object]) -> dict[str, objec
     for name in ("threads", "world", "accum_steps", "device"):
         if before[name] != here[name] and distributed.is_main():
             print(f"warning: {name} was {before[name]} and is {here[name]} now; the run goes on, but not bit for bit")
-    return {**before, **{name: here[name] for name in ("threads", "world", "accum_steps", "device")}}
+    kept = {**before, **{name: here[name] for name in ("threads", "world", "accum_steps", "device")}}
+    if here["precision"] not in (None, before["precision"]):
+        kept["precision"] = here["precision"]
+        print(f"warning: precision was {before['precision']} and is {here['precision']} now, as asked")
+    return kept
+
+
+def hash_crops(crops: Crops | None, images: ImageSet) -> str:
+    """What the crops are: "none", "files", or sha256 of the boxes of the training images."""
+    if crops is None or crops.boxes is None:
+        return "none" if crops is None else "files"
+    lines = "".join(f"{sample.key} {crops.boxes[sample.key]}\n" for sample in images.samples)
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def hash_flags(flags: str) -> str:

@@ -37,7 +37,7 @@ class Meter:
     def count(self, samples: Mapping[str, Tensor]) -> None:
         """Sort per-sample numbers [B] in [0, 1] into ten equal bins."""
         for name, values in samples.items():
-            found = torch.histc(values.float().cpu(), bins=BINS, min=0.0, max=1.0).long().tolist()
+            found = torch.histc(values.float().cpu().clamp(0, 1), bins=BINS, min=0.0, max=1.0).long().tolist()
             self.bins[name] = [a + b for a, b in zip(self.bins.get(name, [0] * BINS), found)]
 
     def histograms(self) -> dict[str, list[float]]:

@@ -28,7 +28,7 @@ def scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
 
 def candidates(device: torch.device) -> list[str]:
     """Formats worth timing on this device; fp16 is only taken when asked for."""
-    bf16 = device.type == "cpu" or torch.cuda.is_bf16_supported()
+    bf16 = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
     return ["fp32", "bf16"] if bf16 else ["fp32"]
 
 

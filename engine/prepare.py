@@ -39,7 +39,8 @@ def crop_folder(args: argparse.Namespace) -> Path | None:
     if args.crop_root == "none":
         return None
     if args.crop_root == "auto":
-        return Path("DDT/crop_dataset") / f"{args.task}_crop"
+        made_by_ddt = args.root is not None and (Path(args.root) / "ddt.json").is_file()
+        return Path(args.root) if made_by_ddt else Path("DDT/crop_dataset") / f"{args.task}_crop"
     return Path(args.crop_root)
 
 

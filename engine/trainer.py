@@ -23,6 +23,10 @@ from engine.schedule import lr_factor
 from methods.method import Clock, LossParts, Method
 
 
+NAN_REMEDY = ("Continue with --resume --precision fp32, or start anew with a lower --lr or a higher temperature in "
+              "another --results-dir")
+
+
 @dataclass(frozen=True)
 class Plan:
     """How long, how fast, how often. `batch_size` counts the images of one optimiser step over all ranks."""
@@ -122,7 +126,7 @@ class Trainer:
 
     def accumulate(self, batch: Batch, now: Clock, *, last: bool) -> dict[str, float]:
         """Forward and backward of one micro-batch; gradients add up, ranks meet on the last one."""
-        on_device = batch.to(self.device)
+        on_device = batch.to(self.device, non_blocking=True)
         together = nullcontext() if last or self.module is self.method else self.module.no_sync()
         with together:
             with precision.autocast(self.device, self.number_format):
@@ -133,10 +137,13 @@ class Trainer:
         return numbers
 
     def update(self) -> bool:
-        """The optimiser's step; False when fp16 overflowed and the step was skipped."""
-        if self.plan.clip_grad:
-            self.scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.plan.clip_grad)
+        """The optimiser's step; False when fp16 overflowed and the step was skipped. Raises StopTraining for NaN."""
+        self.scaler.unscale_(self.optimizer)
+        largest = self.plan.clip_grad or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), largest)
+        if not self.scaler.is_enabled() and not math.isfinite(norm):
+            raise StopTraining(f"the gradient of step {self.step} is not finite although the loss is; weights and the "
+                               f"last checkpoint are untouched. {NAN_REMEDY}")
         before = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -167,11 +174,13 @@ class Trainer:
         if not bad:
             return
         path = self.folder / "nan_batch.json"
-        images = [self.names[index] for index in batch.index.tolist()]
-        path.write_text(json.dumps({"terms": bad, "step": now.step, "epoch": now.epoch, "images": images}, indent=1))
+        shares = distributed.gather_objects([self.names[index] for index in batch.index.tolist()])
+        images = [name for share in shares for name in share]
+        if distributed.is_main():
+            path.write_text(json.dumps({"terms": bad, "step": now.step, "epoch": now.epoch, "images": images}, indent=1))
         raise StopTraining(
             f"{', '.join(bad)} not finite in epoch {now.epoch + 1}, step {now.step}; the batch's images are named in "
-            f"{path} and the last checkpoint is untouched. Try --precision fp32, a lower --lr, or a higher temperature"
+            f"{path} and the last checkpoint is untouched. {NAN_REMEDY}"
         )
 
     def finish_epoch(self, epoch: int) -> None:
@@ -179,6 +188,7 @@ class Trainer:
         plan = self.plan
         row = self.meter.means() | self.meter.histograms()
         if plan.monitor_every and ((epoch + 1) % plan.monitor_every == 0 or epoch + 1 == plan.epochs):
+            distributed.share_buffers(self.method)
             row |= self.monitor(self.method, epoch)
         self.method.after_epoch(self.clock())
         self.logger.write("epoch", {"step": self.step, "epoch": epoch, **row})
@@ -215,7 +225,8 @@ class Trainer:
         """Continue where `state` was taken."""
         checkpoint.load_trained_state(self.method, state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty unless the first part of the run was in fp16
+            self.scaler.load_state_dict(state["scaler"])
         self.meter.load_state_dict(state["meter"])
         self.step, self.log_position = state["step"], state["log_position"]
         generators = state["generators"]
@@ -223,8 +234,8 @@ class Trainer:
 
 
 def read_numbers(loss: LossParts) -> dict[str, float]:
-    """Total, terms and statistics as floats, read from the device at once."""
+    """Total, terms and statistics, mean over ranks, as floats read from the device at once."""
     named = {"total": loss.total, **loss.parts, **loss.stats}
     place = {"device": loss.total.device, "dtype": torch.float32}
     values = torch.stack([torch.as_tensor(value).detach().to(**place) for value in named.values()])
-    return dict(zip(named, values.tolist()))
+    return dict(zip(named, distributed.mean(values).tolist()))

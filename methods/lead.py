@@ -179,7 +179,8 @@ class Lead(MomentumContrast):
             target = self.options.alpha * (weights * loss).mean()
             (gradient,) = torch.autograd.grad(target, crop.pooled, retain_graph=True)
             return fit_cam_rows(activation_map(crop.map, gradient), crop.attention)
-        (gradient,) = torch.autograd.grad(loss.sum(), crop.pooled, retain_graph=True)
+        # The target does not depend on the gradient's scale; 1024 keeps it above fp16's smallest numbers.
+        (gradient,) = torch.autograd.grad(1024 * loss.sum(), crop.pooled, retain_graph=True)
         return fit_cam(activation_map(crop.map.detach(), gradient), crop.attention, self.options.cam_temperature)
 
     def follow_guide(self, student: Tensor, answer: Tensor | None) -> Guidance:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +59,7 @@ class Encoder(nn.Module):
         The pooled feature is float32 under autocast too, so that a gradient taken at it is float32.
         """
         features = self.backbone(images)
-        pooled = self.backbone.pool(features).float()
+        pooled = self.backbone.pool(features.float())
         attention = self.attention(features) if attend and self.attention is not None else None
         head = F.normalize(self.head(pooled).float(), dim=1) if self.head is not None else None
         return Encoded(features, pooled, attention, head)
@@ -82,19 +81,13 @@ class Encoder(nn.Module):
 
 def save_encoder(encoder: Encoder, path: str | Path, meta: Mapping[str, object]) -> None:
     """Write weights, centre and what rebuilds the network; `meta` adds what the caller knows (method, data, ...)."""
-    path = Path(path)
     content = {
         "format": EXPORT_FORMAT,
         "meta": json.dumps({**meta, **describe_encoder(encoder)}),
         "state_dict": {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()},
         "centre": {name: mean.detach().float().cpu() for name, mean in encoder.centre.items()},
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    torch.save(content, path)
 
 
 def describe_encoder(encoder: Encoder) -> dict[str, object]:

@@ -61,7 +61,7 @@ class ImageTeacher(FrozenTeacher):
     """A backbone's globally averaged last map; not normalised."""
 
     def _answer(self, images: Tensor) -> Tensor:
-        return self.network.pool(self.network(images))
+        return self.network.pool(self.network(images).float())
 
 
 class CommitteeTeacher(FrozenTeacher):

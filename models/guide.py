@@ -58,10 +58,11 @@ class LiveGuide(Guide):
     @torch.no_grad()
     def forward(self, images: Tensor, ids: Tensor) -> Tensor:
         """Ask the teacher, and bring its answer into the space; `ids` are not looked at."""
-        features = self.teacher.encode(images).float()
-        if self.components is None:
-            return F.normalize(features, dim=1)
-        return Space(self.mean, self.components).project(features)
+        with torch.autocast(images.device.type, enabled=False):
+            features = self.teacher.encode(images).float()
+            if self.components is None:
+                return F.normalize(features, dim=1)
+            return Space(self.mean, self.components).project(features)
 
 
 class BankGuide(Guide):

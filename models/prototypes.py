@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MAX_DIM = 512
+FLAT = 1e-10  # share of the largest variance below which a direction counts as none
 COLDEST, HOTTEST = 1e-5, 1e3  # the range in which a temperature is looked for
 
 
@@ -48,14 +49,14 @@ class Space:
 
 
 def fit_space(features: Tensor, dim: int | None = None, *, parts: Sequence[int] = ()) -> Space:
-    """Centre and PCA of features [N, F]; `dim` None means min(512, N - 1, F).
+    """Centre and PCA of features [N, F]; `dim` None means min(512, N - 1, F), less where that many do not vary.
 
     `parts` are the widths of the features of a committee's members: each part is centred and divided by its mean norm
     first, so that every member has a say whatever its scale. Signs are fixed (largest entry of a component is
     positive), so the space does not depend on the solver. Raises ValueError when `dim` directions do not exist.
     """
     count, width = features.shape
-    most = min(count - 1, width)
+    most, asked = min(count - 1, width), dim
     dim = min(MAX_DIM, most) if dim is None else dim
     if not 1 <= dim <= most:
         raise ValueError(f"{count} features of width {width} span at most {max(most, 0)} directions, {dim} were asked")
@@ -63,6 +64,9 @@ def fit_space(features: Tensor, dim: int | None = None, *, parts: Sequence[int] 
     mean = exact.mean(0)
     scale = _balance(exact - mean, parts)
     directions = _principal_directions((exact - mean) * scale, dim)
+    if len(directions) < (asked or 1):
+        raise ValueError(f"the features vary in {len(directions)} directions only, {asked or 1} were asked for; "
+                         "are most of the images duplicates?")
     peaks = directions.gather(1, directions.abs().argmax(1, keepdim=True))
     return Space(mean.float(), (directions * peaks.sign() * scale).float())
 
@@ -126,13 +130,13 @@ def _balance(centred: Tensor, parts: Sequence[int]) -> Tensor:
 
 
 def _principal_directions(centred: Tensor, dim: int) -> Tensor:
-    """Top eigenvectors [dim, F] of the covariance, through the smaller of the two Gram matrices."""
+    """Top eigenvectors [at most dim, F] of the covariance that have variance, through the smaller Gram matrix."""
     count, width = centred.shape
-    if width <= count:
-        _, vectors = torch.linalg.eigh(centred.T @ centred)
-        return vectors.flip(1)[:, :dim].T.contiguous()
-    _, vectors = torch.linalg.eigh(centred @ centred.T)
-    return F.normalize(vectors.flip(1)[:, :dim].T @ centred, dim=1)
+    values, vectors = torch.linalg.eigh(centred.T @ centred if width <= count else centred @ centred.T)
+    # Duplicate images leave directions without variance, whose vectors would be nothing but rounding.
+    real = int((values > FLAT * values[-1].clamp_min(torch.finfo(values.dtype).tiny)).sum())
+    rows = vectors.flip(1)[:, : min(dim, real)].T
+    return rows.contiguous() if width <= count else F.normalize(rows @ centred, dim=1)
 
 
 def _entropy(logits: Tensor) -> Tensor:

@@ -27,6 +27,9 @@ from engine.evaluate.subject import open_subject
 from engine.evaluate.table import markdown, read_ledgers
 
 
+MARKER = ".comparison"  # only folders that this command made are ever emptied
+
+
 @dataclass(frozen=True)
 class Network:
     """A row of the comparison: what it is called, its weights, and its own size in pixels (0 = everyone's)."""
@@ -87,22 +90,28 @@ def evaluate(args: argparse.Namespace, network: Network, centred: bool, folder: 
 
 
 def merge(folders: list[Path], out: Path) -> Path:
-    """All rows in one ledger: a classifier's last epoch stands in the table, not the best one."""
+    """All rows in one ledger."""
     ledger = out / "results.jsonl"
     ledger.touch()
     for row in (row for folder in folders for row in read_results(folder / "results.jsonl")):
-        if row["epoch"] != "best":
-            append_result(ledger, row)
+        append_result(ledger, row)
     return ledger
+
+
+def clear(out: Path) -> None:
+    """Make `out`, or remove what an earlier comparison left in it; raises ConfigError for any other folder."""
+    if out.exists() and any(out.iterdir()) and not (out / MARKER).exists():
+        raise ConfigError(f"{out} is not empty and holds no comparison; choose another --out")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    (out / MARKER).touch()
 
 
 def main() -> None:
     """The command."""
     args = make_parser().parse_args()
     out = Path(args.out)
-    if out.exists() and any(out.iterdir()) and not (out / "results.jsonl").exists():
-        raise ConfigError(f"{out} is not empty and no comparison; choose another --out")
-    shutil.rmtree(out, ignore_errors=True)
+    clear(out)
     folders = []
     for number, network in enumerate(args.network):
         for centred in args.centre:

@@ -63,8 +63,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     args = parser.parse_args()
     out = Path(args.out)
-    if out.exists():
-        shutil.rmtree(out)
+    if out.exists() and not (out / "LICENSE.txt").exists() and any(out.iterdir()):
+        raise ConfigError(f"{out} is not empty and was not made by this command; choose another --out")
+    for split in ("train", "test"):
+        shutil.rmtree(out / split, ignore_errors=True)
     for name, files in read_classes(find_package()).items():
         for split, chosen in choose(files, args.train, args.test, args.seed).items():
             folder = out / split / name

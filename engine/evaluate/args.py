@@ -40,6 +40,8 @@ def parse_probe(argv: Sequence[str] | None = None) -> argparse.Namespace:
     problems += [f"--lr must be above 0, not {rate:g}" for rate in args.lr or () if rate <= 0]
     refuse(problems)
     args.device = find_device(args.device)
+    if args.recipe == "seed":
+        args.protocol = "seed"
     if args.protocol == "seed":
         args.eval_view = "squash"
     args.results_dir = args.results_dir or f"checkpoints_linear/{name_run(args)}"
@@ -70,5 +72,7 @@ def parse_search(argv: Sequence[str] | None = None) -> argparse.Namespace:
                 for name in ("batch_size", "neighbours", "queries", "knn_k") if getattr(args, name) < 1]
     refuse(problems + [f"--knn-t must be above 0, not {args.knn_t:g}"] * (args.knn_t <= 0))
     args.device = find_device(args.device)
+    if args.recipe == "seed":
+        args.eval_view = "squash"
     args.results_dir = args.results_dir or str(CHECKPOINTS / name_run(args) / "retrieval")
     return args

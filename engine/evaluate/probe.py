@@ -33,7 +33,7 @@ from engine.evaluate.linear import (
     predict,
     score,
 )
-from engine.evaluate.subject import Subject, check_classes
+from engine.evaluate.subject import Subject, check_classes, homes
 
 RATES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 SEED_RATE = 30.0
@@ -147,7 +147,12 @@ def probe_augmented(
 
 
 def write_probe(probe: Probe, folder: Path, args: argparse.Namespace) -> None:
-    """Classifiers, confusion.csv, curves.png and two rows (last, best) of results.jsonl; prints the accuracies."""
+    """Classifiers, confusion.csv, curves.png and two rows (last, best) of results.jsonl; prints the accuracies.
+
+    Raises ConfigError for the folder of the encoder itself, whose model_last.pth a classifier would replace.
+    """
+    if probe.subject.folder is not None and folder.resolve() == probe.subject.folder.resolve():
+        raise ConfigError(f"--results-dir {folder} holds the encoder; give the probe a folder of its own")
     folder.mkdir(parents=True, exist_ok=True)
     outcome = probe.outcome
     for name, classifier in (("last", outcome.fitted.last), ("best", outcome.fitted.best)):
@@ -155,9 +160,8 @@ def write_probe(probe: Probe, folder: Path, args: argparse.Namespace) -> None:
     write_confusion(folder / "confusion.csv", probe)
     draw_curves(folder / "curves.png", outcome)
     for row in make_rows(probe, args):
-        append_result(folder / "results.jsonl", row.to_dict())
-        if probe.subject.folder is not None:
-            append_result(probe.subject.folder / "results.jsonl", row.to_dict())
+        for home in homes(folder, probe.subject):
+            append_result(home / "results.jsonl", row.to_dict())
     print(tell(probe, folder))
 
 

@@ -17,7 +17,7 @@ from engine.evaluate.knn import knn_accuracy, knn_leave_one_out
 from engine.evaluate.ledger import Result, append_result
 from engine.evaluate.retrieval import RetrievalScores, bootstrap_interval, nearest, retrieve
 from engine.evaluate.sheet import Cell, draw_sheet
-from engine.evaluate.subject import Subject, check_classes
+from engine.evaluate.subject import Subject, check_classes, homes
 
 LISTED = 5
 
@@ -96,8 +96,7 @@ def write_search(search: Search, folder: Path, args: argparse.Namespace) -> None
     folder.mkdir(parents=True, exist_ok=True)
     write_per_query(folder / "per_query.csv", search)
     draw_neighbours(search, args).save(folder / "neighbours.png")
-    homes = {folder.resolve(), *([search.subject.folder.resolve()] if search.subject.folder else [])}
-    for home in sorted(homes) if search.verdict else ():
+    for home in homes(folder, search.subject) if search.verdict else ():
         append_result(home / "results.jsonl", make_row(search, search.verdict, args).to_dict())
     print(f"retrieval with {search.subject.describe()}\n{tell(search, args)}\n  written to {folder}")
 

@@ -72,11 +72,24 @@ def find_root(args: argparse.Namespace, folder: Path | None) -> Path:
                       f"nor a ddt.json in {crops} tells it")
 
 
+def inherit(args: argparse.Namespace, folder: Path | None) -> argparse.Namespace:
+    """Automatic flags filled in from the run in `folder`: size, and on the same data set its crops and banner."""
+    trained = read_args(folder)
+    filled = argparse.Namespace(**vars(args))
+    filled.size = args.size or int(trained.get("size", 224))
+    same = args.root is None or Path(args.root).resolve() == Path(str(trained.get("root", ""))).resolve()
+    for name in ("crop_root", "crop_bottom") if same else ():
+        if getattr(args, name) == "auto" and name in trained:
+            setattr(filled, name, trained[name])
+    if filled.crop_root == "none" and args.crop_root == "auto" and args.input == "crop":
+        print("note: this network was trained without crops; it looks at whole images")
+        filled.input = "full"
+    return filled
+
+
 def choose_crops(args: argparse.Namespace, root: Path) -> Crops:
-    """The crops of the data set: `--crop-root`, or the root itself where it is a crop folder that DDT made."""
+    """The crops of the data set; raises ConfigError for `--crop-root none`, DataError when they are missing."""
     folder = crop_folder(args)
-    if args.crop_root == "auto" and (root / "ddt.json").is_file():
-        folder = root
     if folder is None:
         raise ConfigError("--crop-root none leaves no crops to look at; look at whole images with --input full")
     return find_crops(folder, args.crop_from, args.task, root)

@@ -18,11 +18,12 @@ from engine.args import ConfigError, Parser, add_data, add_device, add_ignored, 
 from engine.evaluate.features import Features, extract
 from engine.evaluate.ledger import Result
 from engine.evaluate.similarity import normalise_rows
-from engine.evaluate.sources import choose_crops, find_root, find_source, read_args
+from engine.evaluate.sources import choose_crops, find_root, find_source, inherit, read_args
 from engine.prepare import count_workers, find_crop_bottom, load_images, need_crops
 from models.encoder import Encoder, describe_encoder, load_encoder
 from models.weights import fingerprint
 
+PRESETS = ("none", "bird", "car", "aircraft", "dog", "small")
 FEATURES = {"gap": "backbone", "backbone": "backbone", "masked": "masked", "head": "head", "auto": "auto"}
 
 
@@ -42,6 +43,10 @@ def add_subject(parser: Parser, *, look_at: str, feature: str) -> None:
                        help="squash = the public LEAD view: a square whatever the aspect")
     group.add_argument("--label", default="", help="what tables call this network; default: its method or weights")
     toggle(group, "--centre", False, "subtract the training split's mean feature before normalising")
+    group.add_argument("--recipe", choices=("default", "seed"), default="default",
+                       help="seed = the public LEAD code's protocol and view")
+    group.add_argument("--preset", choices=PRESETS, default="none",
+                       help="a data set's published settings: for evaluation they are the defaults of --recipe seed")
     group.add_argument("--num-classes", type=int, default=0, help="checked against the data set; 0 = take its number")
     group.add_argument("--cache", default="cache", metavar="DIR", help="where features are kept between runs, or none")
     group.add_argument("--results-dir", default=None, metavar="DIR", help="where the outputs go")
@@ -127,11 +132,11 @@ def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int
     if args.threads:
         torch.set_num_threads(args.threads)
     source, folder = find_source(args.pretrained)
+    args = inherit(args, folder)
     root = find_root(args, folder)
     crops = choose_crops(args, root) if args.input == "crop" else None
     torch.manual_seed(args.seed)  # `--pretrained none` is a random network: the same one every time
     encoder = load_encoder(source, arch=args.arch, device=device).to(memory_format=torch.channels_last)
-    size = args.size or int(read_args(folder).get("size", 224))
     return Subject(
         encoder=encoder,
         source=args.pretrained,
@@ -140,7 +145,7 @@ def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int
         task=args.task,
         root=root,
         feature=find_feature(args.feature, encoder),
-        view=View(args.input, args.eval_view, size),
+        view=View(args.input, args.eval_view, args.size),
         crops=crops,
         device=device,
         precision="fp32" if args.precision == "auto" else args.precision,
@@ -174,3 +179,8 @@ def check_classes(images: ImageSet, wanted: int) -> None:
     if wanted and wanted != len(images.classes):
         raise ConfigError(f"--num-classes is {wanted}, but {images.root} has {len(images.classes)} classes; "
                           f"leave it out, or give {len(images.classes)} or 0 (= the data set's)")
+
+
+def homes(folder: Path, subject: Subject) -> list[Path]:
+    """Where a result's row is written: beside its files, and in the folder of the run it is about."""
+    return sorted({folder.resolve(), *([subject.folder.resolve()] if subject.folder else [])})

@@ -26,10 +26,13 @@ class Line:
 
 def collect(rows: Iterable[dict[str, object]]) -> list[Line]:
     """Ledger rows as table lines: retrieval and probe of a network share a line, a later row replaces an earlier."""
-    lines: dict[tuple[str, str, str], Line] = {}
+    lines: dict[tuple[str, ...], Line] = {}
     for row in rows:
-        key = (str(row["task"]), name_network(row), describe_protocol(row))
-        line = lines.setdefault(key, Line(key[1], key[0], key[2]))
+        if row["epoch"] == "best":  # a classifier's last epoch stands in tables: nothing has chosen it
+            continue
+        name, protocol = name_network(row), describe_protocol(row)
+        key = (str(row["task"]), name, protocol, str(row["weights_sha256"]), str(row["dataset_sha256"]))
+        line = lines.setdefault(key, Line(name, str(row["task"]), protocol))
         line.metrics |= {name: value for name, value in row["metrics"].items() if isinstance(value, float)}
         line.images_per_second = row["images_per_second"] or line.images_per_second
     return list(lines.values())

@@ -41,7 +41,7 @@ def test_automatic_values() -> None:
     assert (find_crop_bottom("auto", "aircraft"), find_crop_bottom("auto", "bird"), find_crop_bottom(7, "bird")) == (20, 0, 7)
 
 
-@pytest.mark.parametrize("images,batch,expected", [(5994, 64, 4096), (300, 32, 256), (24, 8, 16), (8, 8, 8)])
+@pytest.mark.parametrize("images,batch,expected", [(5994, 64, 4096), (300, 32, 256), (24, 8, 16), (100, 64, 32), (8, 8, 2)])
 def test_queue_is_the_largest_power_of_two_that_leaves_room(images: int, batch: int, expected: int) -> None:
     args = parse(["--root", "x", "--pretrained", "none", "--batch-size", str(batch)])
     assert queue_size(args, images) == expected

@@ -155,6 +155,23 @@ def test_nan_names_the_term_and_the_images_and_spares_the_weights(tmp_path: Path
     assert note["images"] == [f"i{i}.jpg" for i in seen["images"]] and "square" in note["terms"]
 
 
+def test_a_gradient_that_is_no_number_spares_the_weights(tmp_path: Path) -> None:
+    method = Regression()
+    trainer = make_trainer(tmp_path, method)
+    method.offset.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(StopTraining, match="gradient"):
+        trainer.fit()
+    assert weights(method) == [torch.zeros(()), torch.zeros(())]
+
+
+def test_histograms_count_every_sample_of_an_epoch(tmp_path: Path) -> None:
+    method = Regression()
+    method.monitor = {"entropy": torch.tensor([0.05, 0.55, 1.0000001, 0.95])}
+    make_trainer(tmp_path, method, epochs=1).fit()
+    (row,) = [row for row in read_log(tmp_path) if row["kind"] == "epoch"]
+    assert row["entropy_histogram"] == [0.25, 0, 0, 0, 0, 0.25, 0, 0, 0, 0.5]
+
+
 def test_a_statistic_that_is_no_number_stops_nothing_and_is_null_in_the_log(tmp_path: Path) -> None:
     make_trainer(tmp_path, Regression(), epochs=1).fit()
     steps = [row for row in read_log(tmp_path) if row["kind"] == "step"]

@@ -27,6 +27,15 @@ def test_live_answers_are_unit_rows_in_the_space() -> None:
     assert guide.dim == 2 and {"mean", "components"} <= set(guide.state_dict())
 
 
+def test_answers_are_exact_under_autocast() -> None:
+    images = torch.randint(0, 256, (9, 3, 4, 4), dtype=torch.uint8)
+    guide = LiveGuide(Eye(), {"image": Prototypes(torch.randn(5, 2), 0.1)}, fit_space(Eye().encode(images), 2))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        answer = guide(images, torch.arange(9))
+    assert answer.dtype == torch.float32
+    torch.testing.assert_close(answer, guide(images, torch.arange(9)), rtol=0, atol=0)
+
+
 def test_without_a_space_the_teachers_own_rows_count() -> None:
     images = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
     answer = LiveGuide(Eye(), {"text": Prototypes(torch.randn(5, 12), 0.1)})(images, torch.arange(2))

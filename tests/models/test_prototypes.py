@@ -113,3 +113,14 @@ def test_unreachable_target_is_an_error() -> None:
         temperature_for_entropy(same, same)
     with pytest.raises(ValueError, match="at least 2 prototypes"):
         temperature_for_entropy(same, same[:1])
+
+
+def test_duplicates_leave_only_directions_that_vary() -> None:
+    features = torch.randn(10, 64).repeat(4, 1)
+    space = fit_space(features)
+    assert space.dim == 9
+    torch.testing.assert_close(space.components @ space.components.T, torch.eye(9), atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match="9 directions"):
+        fit_space(features, 20)
+    with pytest.raises(ValueError, match="duplicates"):
+        fit_space(torch.ones(6, 8))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.args import ConfigError
 from engine.evaluate.ledger import read_results
 from tools.compare import main, parse_network
 
@@ -27,8 +28,7 @@ def test_every_network_raw_and_centred(
     rows = read_results(tmp_path / "out" / "results.jsonl")
     assert [(row["label"], row["size"], row["centred"], row["kind"]) for row in rows] == [
         (label, size, centred, kind) for label, size in (("one", 32), ("two", 48)) for centred in (False, True)
-        for kind in ("retrieval", "linear")]
-    assert all(row["epoch"] != "best" for row in rows)
+        for kind in ("retrieval", "linear", "linear")]
     table = capsys.readouterr().out
     assert "| two, centred |" in table and "48 px" in table
 
@@ -43,6 +43,15 @@ def test_unlabelled_pictures_get_a_sheet(
     run(monkeypatch, tmp_path, flat, "--network", "one=none", "--centre", "false")
     assert (tmp_path / "out" / "0" / "neighbours.png").exists()
     assert "no labels" in capsys.readouterr().out
+
+
+def test_only_its_own_folders_are_emptied(monkeypatch: pytest.MonkeyPatch, photo_tree: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "out" / "results.jsonl"
+    precious.parent.mkdir()
+    precious.write_text("{}\n")
+    with pytest.raises(ConfigError, match="choose another --out"):
+        run(monkeypatch, tmp_path, photo_tree, "--network", "one=none")
+    assert precious.read_text() == "{}\n"
 
 
 def test_network_words() -> None:

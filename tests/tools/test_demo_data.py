@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from datasets.images import scan
+from engine.args import ConfigError
 from tools.demo_data import choose, find_package, main, read_classes
 
 
@@ -23,6 +24,15 @@ def test_package_has_the_four_classes() -> None:
     classes = read_classes(find_package())
     assert {name: len(files) for name, files in classes.items()} == {
         "mono-defective": 313, "mono-sound": 588, "poly-defective": 402, "poly-sound": 920}
+
+
+def test_a_users_folder_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "mine.jpg").touch()
+    monkeypatch.setattr(sys, "argv", ["demo_data", "--out", str(tmp_path)])
+    with pytest.raises(ConfigError, match="not made by this command"):
+        main()
+    assert (tmp_path / "train" / "mine.jpg").exists()
 
 
 def test_command_makes_folders_and_leaves_the_licence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

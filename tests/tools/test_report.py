@@ -19,12 +19,13 @@ ROOT = Path(__file__).resolve().parents[2]
 def row(kind: str, metrics: dict[str, float], **changes: object) -> dict[str, object]:
     """A ledger row with the fields that tables read."""
     facts = {"kind": kind, "task": "bird", "label": "", "method": "lead", "arch": "resnet50", "weights": "w", "centred": False,
-             "feature": "backbone", "input": "full", "view": "eval", "size": 96, "split": "test", "images_per_second": 12.3}
+             "feature": "backbone", "input": "full", "view": "eval", "size": 96, "split": "test", "images_per_second": 12.3,
+             "epoch": "", "weights_sha256": "w", "dataset_sha256": "d"}
     return {**facts, "metrics": metrics, **changes}
 
 
 ROWS = [row("retrieval", {"rank1": 0.5, "rank5": 0.75, "map": 0.25, "knn": 0.5}), row("linear", {"top1": 0.625}),
-        row("retrieval", {"rank1": 0.75, "rank5": 0.7, "map": 0.2, "knn": 0.4}, method="", label="initial", centred=True)]
+        row("retrieval", {"rank1": 0.75, "rank5": 0.7, "map": 0.2, "knn": 0.4}, method="", label="initial", centred=True, weights_sha256="v")]
 
 
 def test_a_network_has_one_line_and_the_best_of_a_column_is_bold() -> None:
@@ -33,6 +34,12 @@ def test_a_network_has_one_line_and_the_best_of_a_column_is_bold() -> None:
     table = markdown(lines)
     assert "| LEAD++ | 50.0 | **75.0** | **25.0** | **50.0** | **62.5** | 12 |" in table
     assert "| initial, centred | **75.0** | 70.0 | 20.0 | 40.0 | – | 12 |" in table
+
+
+def test_runs_of_one_method_are_not_mixed_and_the_best_epoch_stays_out() -> None:
+    rows = [row("retrieval", {"map": 0.9}), row("linear", {"top1": 0.5}, weights_sha256="other", epoch="last"),
+            row("linear", {"top1": 0.7}, weights_sha256="other", epoch="best")]
+    assert [line.metrics for line in collect(rows)] == [{"map": 0.9}, {"top1": 0.5}]
 
 
 def test_another_protocol_is_another_line() -> None:

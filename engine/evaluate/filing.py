@@ -1,0 +1,85 @@
+"""Labels that an expert wrote into a table, and folders that hold every picture under its label."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from datasets.images import DataError, ImageSet
+from datasets.layouts import read_rows, show
+
+
+def read_labels(path: str | Path, images: ImageSet) -> dict[int, str]:
+    """Labels by image index; a path is a key, a file, or a name that only one image has.
+
+    Raises DataError that lists all unknown paths and all images with two labels.
+    """
+    places = find_places(images)
+    given: dict[int, str] = {}
+    problems = []
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no such file; it should have the columns path,label")
+    for line, row in read_rows(Path(path), ("path", "label")):
+        name = row["path"].replace("\\", "/")
+        index = places.get(name, places.get(os.path.realpath(name)))
+        if not row["label"]:
+            continue
+        if index is None:
+            problems.append(f"line {line}: {name or 'no path'} is not among the {len(images)} photographs")
+        elif given.setdefault(index, row["label"]) != row["label"]:
+            problems.append(f"line {line}: {name} is {row['label']!r} here and {given[index]!r} before")
+    if len(set(given.values())) < 2:
+        problems.append(f"{len(set(given.values()))} different labels are given; it takes at least 2 to tell apart")
+    if problems:
+        raise DataError(f"{path}: labels cannot be used; mend these\n  " + show(problems, "\n  "))
+    return given
+
+
+def find_places(images: ImageSet) -> dict[str, int]:
+    """Every name under which a labels file may call an image."""
+    names: dict[str, int | None] = {}
+    for index, sample in enumerate(images.samples):
+        names[sample.path.name] = None if sample.path.name in names else index
+    places = {name: index for name, index in names.items() if index is not None}
+    for index, sample in enumerate(images.samples):
+        places |= {os.path.realpath(sample.path): index, sample.key: index}
+    return places
+
+
+def file_pictures(images: ImageSet, names: Sequence[str], target: Path, how: str) -> int:
+    """Every picture into the folder `target`/name, linked or copied ("link", "copy"); returns how many. Originals stay."""
+    taken: set[str] = set()
+    for sample, name in zip(images.samples, names, strict=True):
+        place = find_free(target / safe_name(name) / sample.path.name, taken)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if how == "copy":
+            shutil.copy2(sample.path, place)
+        else:
+            link(sample.path.resolve(), place)
+    return len(taken)
+
+
+def find_free(place: Path, taken: set[str]) -> Path:
+    """The place, or with _2, _3, ... where its name is taken (in any case of letters); notes it as taken."""
+    free, number = place, 1
+    while str(free).lower() in taken:
+        number += 1
+        free = place.with_name(f"{place.stem}_{number}{place.suffix}")
+    taken.add(str(free).lower())
+    return free
+
+
+def link(source: Path, place: Path) -> None:
+    """A hard link, or a symbolic one where the disk does not allow it."""
+    try:
+        os.link(source, place)
+    except OSError:
+        place.symlink_to(source)
+
+
+def safe_name(label: str) -> str:
+    """A label as the name of a folder on any system."""
+    return re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", label).strip(" .") or "_"

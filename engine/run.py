@@ -1,0 +1,78 @@
+"""A training run from its first step to the files it leaves behind."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from datasets.images import ImageSet
+from datasets.views import View
+from engine import checkpoint, distributed
+from engine.curves import draw_curves
+from engine.evaluate.args import parse_search
+from engine.evaluate.features import extract
+from engine.evaluate.search import run_search, write_search
+from engine.evaluate.subject import open_subject
+from engine.identity import hash_flags
+from engine.prepare import count_workers
+from engine.trainer import Trainer
+from models.encoder import save_encoder
+from models.weights import fingerprint
+
+
+@dataclass
+class Run:
+    """A trainer with what is done after it: `train` trains, exports the encoder and draws the curves."""
+
+    args: argparse.Namespace
+    trainer: Trainer
+    images: ImageSet
+    folder: Path
+
+    def train(self) -> None:
+        """Train to the end and leave model_last.pth, curves.png and a fingerprint line."""
+        self.trainer.fit()
+        centre = self.measure_centre() if self.args.centre else {}
+        if distributed.is_main():
+            self.export(centre)
+            draw_curves(self.folder / "log.jsonl", self.folder / "curves.png")
+            print(self.fingerprint_line())
+        distributed.barrier()
+        if self.args.test:
+            self.search_test()
+
+    def search_test(self) -> None:
+        """What main_retrieval.py says of the exported encoder on the test split, read once."""
+        args = parse_search(["--task", self.args.task, "--root", self.args.root, "--pretrained", str(self.folder),
+                             "--device", self.args.device, "--num-workers", str(self.args.num_workers),
+                             "--seed", str(self.args.seed), "--cache", self.args.cache,
+                             "--crop-bottom", str(self.args.crop_bottom), "--skip-bad", str(self.args.skip_bad)])
+        search = run_search(open_subject(args, self.trainer.device, args.batch_size), args)
+        if distributed.is_main():
+            write_search(search, self.folder / "retrieval", args)
+
+    def measure_centre(self) -> dict[str, Tensor]:
+        """Mean features of the training split in the evaluation view, in float32, by feature name."""
+        trainer, args = self.trainer, self.args
+        trainer.method.eval()
+        distributed.share_buffers(trainer.method)
+        found = extract(trainer.method.outputs, self.images, View("full", "eval", args.size), device=trainer.device,
+                        workers=count_workers(args.num_workers), crop_bottom=args.crop_bottom)
+        return {name: rows.mean(dim=0) for name, rows in found.tensors.items()}
+
+    def export(self, centre: dict[str, Tensor]) -> None:
+        """Write the encoder with all that evaluation needs to know."""
+        encoder = self.trainer.method.encoder()
+        encoder.centre = centre
+        meta = {"method": self.args.method, "recipe": self.args.recipe, "task": self.args.task, "size": self.args.size,
+                "epoch": self.args.epochs, "seed": self.args.seed}
+        checkpoint.write_atomically(self.folder / "model_last.pth", lambda path: save_encoder(encoder, path, meta))
+
+    def fingerprint_line(self) -> str:
+        """sha256 of weights, of the list of images and of the flags: two runs with equal lines are the same run."""
+        weights = fingerprint(self.trainer.method.encoder())
+        flags = hash_flags(self.trainer.identity["flags"])
+        return f"fingerprint weights={weights[:16]} data={self.images.fingerprint()[:16]} args={flags[:16]}"

@@ -1,0 +1,46 @@
+"""Every benchmark runs both ways and prints its lines; what the numbers are is the machine's affair."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STEP = ["--student", "resnet18", "--teacher", "vit_tiny_patch16_224", "--size", "64", "--batch", "2", "--dim", "32",
+        "--classes", "10", "--queue", "64"]  # fmt: skip
+TINY = {
+    "retrieval": ["--count", "300", "--width", "64"],
+    "linear": ["--arch", "resnet18", "--size", "64", "--count", "8", "--classes", "4", "--epochs", "3"],
+    "loader": ["--count", "4"],
+    "ddt": ["--arch", "resnet18", "--size", "96", "--count", "4", "--batch", "2"],
+    "pretrain_step": STEP,
+    "pretrain_step-clean": [*STEP, "--teacher-view", "clean"],
+}
+PARTS = {
+    "retrieval": ["REFERENCE product", "REFERENCE sort"],
+    "linear": ["REFERENCE backbone"],
+    "loader": ["REFERENCE decode-500x375", "RATIO loader-1200x900"],
+    "ddt": ["REFERENCE forward", "MEMORY"],
+    "pretrain_step": ["REFERENCE query", "REFERENCE key", "REFERENCE teacher", "BOUND"],
+    "pretrain_step-clean": ["REFERENCE teacher", "BOUND"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("as_file", [False, True], ids=["module", "file"])
+@pytest.mark.parametrize("name", TINY)
+def test_lines(name: str, as_file: bool, tmp_path: Path) -> None:
+    module = name.partition("-")[0]
+    start = [str(ROOT / "benchmarks" / f"{module}.py")] if as_file else ["-m", f"benchmarks.{module}"]
+    command = [sys.executable, *start, "--quick", "--threads", "1", *TINY[name]]
+    done = subprocess.run(command, cwd=tmp_path if as_file else ROOT, capture_output=True, text=True, timeout=300)
+    lines = done.stdout.splitlines()
+    assert lines and re.fullmatch(rf"RATIO {name} \d+\.\d+", lines[-1]), done.stderr
+    for part in PARTS[name]:
+        assert any(re.fullmatch(rf"{part} \d+\.\d+", line) for line in lines), lines
+    # A busy machine may slow the reference's rounds and not the bare module's; then, and only then, it says so.
+    assert done.returncode == ("the reference is too slow" in done.stderr)

@@ -1,0 +1,66 @@
+"""The plain transcriptions give the values that ours give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.ddt import PlainMaps
+from benchmarks.photos import make_photo, save_photos
+from benchmarks.reference.ddt import crop_plain, fit_plain
+from benchmarks.reference.linear import PlainPhotos, PlainProbe
+from benchmarks.reference.loader import IMAGENET_MEAN, IMAGENET_STD, plain_recipe
+from datasets.images import scan
+from datasets.views import View, make_transform
+from DDT.descriptors import Reading, stream_maps
+from DDT.policy import Policy
+from DDT.stages import Rule, find_boxes, fit_direction
+from models.backbones import build_backbone, standardise
+
+CPU = torch.device("cpu")
+
+
+def test_plain_ddt_finds_the_same_boxes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    backbone = build_backbone("resnet18").eval()
+    save_photos(tmp_path, 6, width=200, height=150)
+    images, reading = scan(tmp_path), Reading(size=128, batch_size=4)
+    direction = fit_direction(backbone, images.samples, reading, CPU)
+    paths = [sample.path for sample in images.samples]
+    plain = fit_plain(PlainMaps(backbone.net), paths, reading.size)
+    assert float(torch.from_numpy(plain.vector) @ direction.vector) == pytest.approx(1, abs=1e-3)
+    maps = stream_maps(backbone, images.samples, reading, device=CPU)
+    rows = [row for found in find_boxes(maps, images.samples, direction, Rule(Policy("none")), reading) for row in found]
+    for path, row in zip(paths, rows, strict=True):
+        box = crop_plain(PlainMaps(backbone.net), path, reading.size, plain)
+        assert box == pytest.approx((row.cut.x1, row.cut.y1, row.cut.x2, row.cut.y2), abs=0.5)
+
+
+def test_plain_views_are_within_two_grey_levels_of_ours() -> None:
+    photo: Image.Image = make_photo(500, 375, 1)
+    plain, ours = plain_recipe(96), make_transform(View("full", "mocov2", 96))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    gaps = []
+    for seed in range(40):
+        torch.manual_seed(seed)
+        expected = plain(photo)
+        torch.manual_seed(seed)
+        found = standardise(ours(photo)[None], mean, std)[0]
+        gaps.append(float(((found - expected) * std * 255).abs().mean()))
+    assert sum(gaps) / len(gaps) < 2
+    assert max(gaps) < 6  # a view drawn otherwise would be tens of levels away
+
+
+def test_plain_probe_learns_colours(photo_tree: Path) -> None:
+    def sets(split: str, train: bool) -> PlainPhotos:
+        images = scan(photo_tree, split)
+        return PlainPhotos([sample.path for sample in images.samples], images.labels.tolist(), 32, train=train)
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    probe = PlainProbe(network, 3, 3, batch=8)
+    accuracies = [probe.run_epoch(sets("train", True), sets("test", False)) for _ in range(12)]
+    assert max(accuracies) == 1.0

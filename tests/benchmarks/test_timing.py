@@ -1,0 +1,37 @@
+"""The stopwatch: turns, guard, last line."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from benchmarks.timing import Report, interleave, make_parser, start
+
+
+def test_works_take_turns_and_the_first_turn_is_not_counted() -> None:
+    calls: list[str] = []
+    seconds = interleave({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
+    assert calls == ["a", "b"] * 4
+    assert len(seconds["a"]) == len(seconds["b"]) == 3
+
+
+def test_a_reference_that_is_held_back_fails_the_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report("thing", 3)
+    report.check_reference("pass", 10, lambda: time.sleep(0.03), lambda: time.sleep(0.01))
+    assert report.finish(12.345) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0].startswith("REFERENCE pass ") and out.splitlines()[-1] == "RATIO thing 12.35"
+    assert "pass at 0.3" in err
+
+
+def test_a_fair_reference_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report("thing", 3)
+    report.check_reference("pass", 10, lambda: time.sleep(0.02), lambda: time.sleep(0.02))
+    assert report.finish(1.0) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_fewer_than_three_rounds_are_refused() -> None:
+    with pytest.raises(SystemExit):
+        start(make_parser("text"), ["--rounds", "2"], "thing")

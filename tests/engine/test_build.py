@@ -1,0 +1,71 @@
+"""From flags to objects: recipes mean what they say, and conversions keep a network what it was."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from engine import precision
+from engine.build import build_method, build_optimizer, lead_options, share_statistics
+from engine.pretrain_args import parse
+from methods.lead import LeadOptions
+from methods.method import Method
+from methods.moco import ContrastOptions
+from models.backbones import build_backbone
+
+WORDS = ["--root", "x", "--pretrained", "none", "-a", "test_efficientnet", "--device", "cpu"]
+
+
+def options(*words: str) -> LeadOptions:
+    return lead_options(parse([*WORDS, *words]), SimpleNamespace(dim=512), {})
+
+
+def test_recipes_of_the_command_are_those_of_the_method() -> None:
+    common = {"shuffle_keys": True, "queue_mask": "none"}
+    args = parse([*WORDS, "--recipe", "seed", "--num-classes", "200"])
+    assert {name: getattr(args, name) for name in common} == common and args.sync_bn is False
+    assert lead_options(args, SimpleNamespace(dim=512), common) == LeadOptions.seed(200)
+    assert options() == LeadOptions.default()
+
+
+def test_each_fact_can_be_had_alone() -> None:
+    assert options("--six-passes") == LeadOptions.default(six_passes=True)
+    assert options("--cam", "rows") == LeadOptions.default(cam="rows")
+    assert options("--entropy-by", "num-classes", "--num-classes", "7") == LeadOptions.default(entropy_classes=7)
+
+
+def test_moco_takes_its_own_temperature_and_width() -> None:
+    args = parse([*WORDS, "--method", "moco", "--moco-k", "64"])
+    method = build_method(args, 100, None)
+    assert (method.options.temperature, method.options.dim, method.options.queue_size) == (0.2, ContrastOptions.dim, 64)
+
+
+def test_shared_statistics_keep_the_activations(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_backbone("test_efficientnet").eval()
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    before = network(images)
+    args = parse(WORDS)
+    alone = share_statistics(network, args, torch.device("cuda"))
+    assert alone is network  # one process has nothing to share
+    monkeypatch.setattr("engine.distributed.world", lambda: 2)
+    shared = share_statistics(network, args, torch.device("cuda")).eval()
+    assert any(isinstance(module, torch.nn.SyncBatchNorm) for module in shared.modules())
+    # SyncBatchNorm refuses CPU tensors only in train mode.
+    torch.testing.assert_close(shared(images), before)
+
+
+def test_precision_is_measured_on_a_copy() -> None:
+    args = parse([*WORDS, "--method", "moco", "--moco-k", "64"])
+    method: Method = build_method(args, 100, None)
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    chosen, seconds = precision.choose(method.encoder(), 32, torch.device("cpu"), batch=2)
+    assert chosen == min(seconds, key=seconds.get) and set(seconds) == {"fp32", "bf16"}
+    assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
+
+
+def test_groups_carry_rate_start_and_decay() -> None:
+    args = parse([*WORDS, "--method", "moco", "--moco-k", "64", "--preset", "small", "--wd", "0.3"])
+    groups = build_optimizer(args, build_method(args, 100, None)).param_groups
+    assert [(g["lr_scale"], g["start_epoch"], g["weight_decay"]) for g in groups] == [(0.1, 2, 0.3), (1.0, 0, 0.3)]
