@@ -56,3 +56,12 @@ def time_formats(network: nn.Module, images: Tensor, *, backward: bool, rounds: 
         if probe < HOPELESS * quickest:
             seconds[form] = min(interleave({"pass": lambda: run(len(images))}, rounds)["pass"])
     return seconds
+
+
+def choose_number(seconds: dict[Format, float], number: str, margin: float = 1.0) -> str:
+    """"bf16" where that kind of bfloat16 takes less than `margin` of float32's time in channels-last, else "fp32".
+
+    This is what `--precision auto` decides from its own measurement.
+    """
+    bf16, fp32 = (seconds.get(Format(name, True), float("inf")) for name in (number, "fp32"))
+    return "bf16" if bf16 < margin * fp32 else "fp32"

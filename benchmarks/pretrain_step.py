@@ -21,7 +21,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from benchmarks.formats import Format, time_formats
+from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.lead import ReferenceLead
 from benchmarks.timing import Report, compare, make_parser, start
 from datasets.loader import Batch
@@ -30,12 +30,12 @@ from engine.trainer import read_numbers
 from methods.lead import Lead, LeadOptions
 from methods.method import Clock
 from models.backbones import build_backbone
+from models.frozen import WORTHWHILE
 from models.guide import BankGuide, Guide, LiveGuide, Prototypes
 from models.prototypes import Space
 from models.teachers import build_teacher
 
 VIEWS = ("v1", "v2", "v3", "v4")
-SAVING = 0.9  # bfloat16 must save a tenth to be chosen, as in the engine's own measurement
 
 
 def make_teacher(args: argparse.Namespace) -> nn.Module:
@@ -113,12 +113,6 @@ def guard(report: Report, system: ReferenceLead, args: argparse.Namespace, views
     report.check_reference("teacher", count, lambda: learn(system.teacher), lambda: learn(teacher))
 
 
-def choose(seconds: dict[Format, float], number: str, margin: float = 1.0) -> str:
-    """"bf16" where bfloat16 of that kind beats float32 by the margin in the layout we use: what `auto` would say."""
-    slow = Format("fp32", True)
-    return "bf16" if seconds.get(Format(number, True), float("inf")) < margin * seconds[slow] else "fp32"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Time the single passes in every format, then both systems in turns."""
     parser = make_parser(__doc__)
@@ -140,8 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     query = time_formats(make_trunk(args), views[0], backward=True, rounds=args.rounds)
     key = time_formats(make_trunk(args), views[0], backward=False, rounds=args.rounds)
     teacher = time_formats(make_teacher(args).eval(), views[0], backward=False, rounds=args.rounds)
-    theirs, own = compare(reference, make_ours(args, choose(query, "autocast"), choose(teacher, "bf16", SAVING)),
-                          args.rounds)
+    ours = make_ours(args, choose_number(query, "autocast"), choose_number(teacher, "bf16", WORTHWHILE))
+    theirs, own = compare(reference, ours, args.rounds)
     passes = 2 * min(query.values()) + 2 * min(key.values())
     passes += min(teacher.values()) if args.teacher_view == "live" else 0
     report.add("OURS images/s", args.batch / own)

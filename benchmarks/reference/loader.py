@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -22,7 +22,7 @@ class PlainBlur:
 
     def __call__(self, picture: Image.Image) -> Image.Image:
         """Blur one picture."""
-        return picture.filter(ImageFilter.GaussianBlur(radius=random.uniform(self.low, self.high)))
+        return picture.filter(ImageFilter.GaussianBlur(radius=torch.empty(1).uniform_(self.low, self.high).item()))
 
 
 def plain_recipe(size: int) -> transforms.Compose:

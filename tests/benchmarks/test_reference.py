@@ -33,7 +33,8 @@ def test_plain_ddt_finds_the_same_boxes(tmp_path: Path) -> None:
     plain = fit_plain(PlainMaps(backbone.net), paths, reading.size)
     assert float(torch.from_numpy(plain.vector) @ direction.vector) == pytest.approx(1, abs=1e-3)
     maps = stream_maps(backbone, images.samples, reading, device=CPU)
-    rows = [row for found in find_boxes(maps, images.samples, direction, Rule(Policy("none")), reading) for row in found]
+    found = find_boxes(maps, images.samples, direction, Rule(Policy("none")), reading)
+    rows = [row for batch in found for row in batch]
     for path, row in zip(paths, rows, strict=True):
         box = crop_plain(PlainMaps(backbone.net), path, reading.size, plain)
         assert box == pytest.approx((row.cut.x1, row.cut.y1, row.cut.x2, row.cut.y2), abs=0.5)
