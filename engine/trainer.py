@@ -177,7 +177,8 @@ class Trainer:
         shares = distributed.gather_objects([self.names[index] for index in batch.index.tolist()])
         images = [name for share in shares for name in share]
         if distributed.is_main():
-            path.write_text(json.dumps({"terms": bad, "step": now.step, "epoch": now.epoch, "images": images}, indent=1))
+            note = {"terms": bad, "step": now.step, "epoch": now.epoch, "images": images}
+            path.write_text(json.dumps(note, indent=1))
         raise StopTraining(
             f"{', '.join(bad)} not finite in epoch {now.epoch + 1}, step {now.step}; the batch's images are named in "
             f"{path} and the last checkpoint is untouched. {NAN_REMEDY}"

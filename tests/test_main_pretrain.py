@@ -163,7 +163,8 @@ def test_refusals(words: list[str], photo_tree: Path, tmp_path: Path) -> None:
     refuse([*words, *out, "--accum-steps", "3"], "multiple of 3")
     refuse(["--root", str(tmp_path / "void"), *words[2:], *out], "void")
     refuse([*words, *out, "--resume"], "no checkpoint")
-    refuse([*words, *out, "--text-load", "gone.pt", "--teacher", "clip", "--teacher-weights", "none"], "gone.pt")
+    refuse([*words, *out, "--text-load", "gone.pt", "--teacher", "clip", "--teacher-weights", "none", "--prototypes", "text"],
+           "gone.pt")
     refuse([*words, *out, "--prototypes", "many", "--moco-k", "0", "--target-entropy", "3"], "many", "--moco-k", "--target-entropy")
     refuse([*words, *out, "--moco-dim", "512"], "--moco-dim", "23 directions")
     (tmp_path / "empty" / "train").mkdir(parents=True)

@@ -65,11 +65,11 @@ def draw_figure(lines: Sequence[Line], picture: Path) -> None:
     """Every metric of every network as a dot, one row a network, into a PNG."""
     pyplot = load_pyplot()
     figure, axes = pyplot.subplots(1, len(COLUMNS), figsize=(11, 0.9 + 0.36 * len(lines)), sharey=True)
-    places = range(len(lines))
+    places, colours = range(len(lines)), ["#0a6b3d" if "LEAD" in line.name else "#6d7f94" for line in lines]
     for axis, (title, key) in zip(axes, COLUMNS.items()):
         values = [100 * line.metrics.get(key, float("nan")) for line in lines]
         axis.grid(axis="y", color="#e4e9ef")
-        axis.scatter(values, places, color=["#0a6b3d" if "LEAD" in line.name else "#6d7f94" for line in lines], zorder=3)
+        axis.scatter(values, places, color=colours, zorder=3)
         for place, value in zip(places, values):
             axis.annotate(f"{value:.1f}", (value, place), (6, 0), textcoords="offset points", va="center", fontsize=8)
         known = [value for value in values if value == value]

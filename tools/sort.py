@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
@@ -27,6 +28,7 @@ from engine.evaluate import sorting_page
 from engine.evaluate.filing import file_pictures, read_labels
 from engine.evaluate.ledger import append_result
 from engine.evaluate.sheet import SIDE
+from engine.evaluate.similarity import normalise_rows
 from engine.evaluate.sorting import (
     Cloud, choose_to_name, estimate_groups, group, match_accuracy, naming_accuracy, rate_oddness, rate_typicality,
     spread_labels, survey,
@@ -95,26 +97,37 @@ def check_images(images: ImageSet, groups: int | str) -> None:
         raise ConfigError(f"{images.root} has {len(images)} photographs, and {what} needs at least {least}")
 
 
-def look(subject: Subject, images: ImageSet) -> tuple[Cloud, float]:
-    """The pictures as points around their own mean, and images per second; raises DataError when all are equal."""
+@dataclass(frozen=True)
+class Sight:
+    """What the encoder saw: the pictures as points around their own mean, how odd each is [N], images per second."""
+
+    cloud: Cloud
+    oddness: Tensor
+    speed: float
+
+
+def look(subject: Subject, images: ImageSet) -> Sight:
+    """Extract features; raises DataError when all pictures look the same."""
     features = subject.extract(images)
-    values = features.tensors[subject.feature]
+    values = features.tensors[subject.feature].cpu()
     centre = values.mean(dim=0)
     if float((values - centre).norm(dim=1).max()) <= 1e-5 * float(centre.norm()):
         raise DataError(f"{images.root}: all {len(images)} photographs look the same to {subject.source}; "
                         "give different pictures, or another network with --pretrained")
-    return survey(subject.rows(features, centre if subject.centred else None).cpu()), features.images_per_second
+    rows = normalise_rows(values - centre if subject.centred else values)
+    return Sight(survey(rows), rate_oddness(values), features.images_per_second)
 
 
-def sort_cloud(cloud: Cloud, images: ImageSet, given: dict[int, str], args: argparse.Namespace) -> Sorting:
+def sort_images(sight: Sight, images: ImageSet, given: dict[int, str], args: argparse.Namespace) -> Sorting:
     """Groups, odd pictures, which to name next, and labels where some are given."""
+    cloud = sight.cloud
     estimate = estimate_groups(cloud.reduced, show=True) if args.groups == "auto" else None
     groups = group(cloud.smooth, estimate.count if estimate else args.groups)
     names = tuple(sorted(set(given.values())))
     labels = torch.full((len(images),), -1)
     for index, name in given.items():
         labels[index] = names.index(name)
-    return Sorting(images, groups, rate_typicality(cloud.rows, groups), rate_oddness(cloud.cosine),
+    return Sorting(images, groups, rate_typicality(cloud.rows, groups), sight.oddness,
                    choose_to_name(cloud.reduced, args.name_first, sorted(given)), names,
                    spread_labels(cloud.smooth, labels) if given else None, estimate)
 
@@ -146,12 +159,12 @@ def draw(count: int, budget: int, seed: int) -> list[int]:
     return np.random.default_rng(seed).permutation(count)[:budget].tolist()
 
 
-def record(subject: Subject, sorting: Sorting, cloud: Cloud, speed: float, out: Path) -> None:
+def record(subject: Subject, sorting: Sorting, sight: Sight, out: Path) -> None:
     """Measure, print, and add a row to OUT/results.jsonl."""
-    metrics = measure(sorting, cloud)
+    metrics = measure(sorting, sight.cloud)
     details = {"groups": sorting.count(), "classes": len(sorting.images.labels.unique()), "draws": DRAWS,
                "groups_chosen_by": "silhouette" if sorting.estimate else "given", "centre": "of these images"}
-    row = subject.result("sort", sorting.images, speed, metrics, details=details)
+    row = subject.result("sort", sorting.images, sight.speed, metrics, details=details)
     append_result(out / "results.jsonl", row.to_dict())
     print("  " + "   ".join(f"{name} {value:.1%}" for name, value in metrics.items()))
 
@@ -191,15 +204,15 @@ def main() -> None:
     given = problems.attempt(lambda: read_labels(args.labels, images) if args.labels else {})
     problems.attempt(lambda: check_classes(images, args.num_classes) if args.score else None)
     problems.refuse()
-    cloud, speed = look(subject, images)
-    sorting = sort_cloud(cloud, images, given, args)
+    sight = look(subject, images)
+    sorting = sort_images(sight, images, given, args)
     write(sorting, subject, args.out)
     print(tell(sorting, args.out))
     if args.apply != "none":
         filed = file_pictures(images, sorting.folders(), args.out / "sorted", args.apply)
         print(f"  {filed} photographs in {args.out / 'sorted'}")
     if args.score:
-        record(subject, sorting, cloud, speed, args.out)
+        record(subject, sorting, sight, args.out)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.images import DataError, ImageSet
@@ -50,7 +50,7 @@ def find_places(images: ImageSet) -> dict[str, int]:
 
 
 def file_pictures(images: ImageSet, names: Sequence[str], target: Path, how: str) -> int:
-    """Every picture into the folder `target`/name, linked or copied ("link", "copy"); returns how many. Originals stay."""
+    """Link ("link") or copy ("copy") every picture into the folder `target`/name; returns how many. Originals stay."""
     taken: set[str] = set()
     for sample, name in zip(images.samples, names, strict=True):
         place = find_free(target / safe_name(name) / sample.path.name, taken)

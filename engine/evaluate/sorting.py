@@ -20,7 +20,7 @@ from sklearn.metrics import silhouette_score
 from torch import Tensor
 from tqdm import tqdm
 
-from engine.evaluate.similarity import HELD_ROWS, self_stripes
+from engine.evaluate.similarity import HELD_ROWS, normalise_rows, self_stripes
 from models.prototypes import fit_space
 
 DIRECTIONS = 64  # principal directions in which pictures are compared
@@ -29,21 +29,18 @@ JUDGED = 4096  # images on which numbers of groups are compared
 JUDGED_DIRECTIONS = 16
 CANDIDATES = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 34, 40, 48, 56, 64)
 TOLERANCE = 0.02  # the fewest groups within this share of the best silhouette are proposed
-ODD = 3.0  # standard deviations
+ODD = 2.5  # robust standard deviations
 
 
 @dataclass(frozen=True)
 class Cloud:
     """N pictures as points. `rows` [N, D] centred unit features, `reduced` [N, d] their principal directions.
 
-    `near` int64 [N, k] the nearest others, best first, `cosine` [N, k] how near; `smooth` [N, d] is `reduced` averaged
-    over the graph of neighbours. `reduced` and `smooth` are unit rows.
+    `smooth` [N, d] is `reduced` averaged over the graph of nearest neighbours. All are unit rows.
     """
 
     rows: Tensor
     reduced: Tensor
-    near: Tensor
-    cosine: Tensor
     smooth: Tensor
 
 
@@ -66,18 +63,14 @@ class Spread:
 def survey(rows: Tensor) -> Cloud:
     """What all steps look at, from centred unit rows [N, D], N at least 3, on the CPU."""
     reduced = reduce(rows, DIRECTIONS)
-    near, cosine = find_neighbours(rows, NEIGHBOURS)
-    return Cloud(rows, reduced, near, cosine, smooth_rows(reduced, near, cosine))
+    return Cloud(rows, reduced, smooth_rows(reduced, *find_neighbours(rows, NEIGHBOURS)))
 
 
 def reduce(rows: Tensor, directions: int, *, whiten: bool = False) -> Tensor:
-    """Unit rows [N, d] of the first principal coordinates, with equal variance if `whiten`; d is at most N - 1 or D."""
-    space = fit_space(rows, max(1, min(directions, len(rows) - 1, rows.shape[1])))
-    coordinates = (rows - space.mean) @ space.components.T
-    spread = coordinates.std(dim=0)
-    real = spread > 1e-4 * spread.max()
-    coordinates = coordinates[:, real] / (spread[real] if whiten else 1)
-    return F.normalize(coordinates, dim=1)
+    """Unit rows [N, d] of the first principal coordinates, with equal variance if `whiten`; d is what exists at most."""
+    space = fit_space(rows)
+    coordinates = (rows - space.mean) @ space.components[:directions].T
+    return F.normalize(coordinates / coordinates.std(dim=0) if whiten else coordinates, dim=1)
 
 
 def find_neighbours(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -153,12 +146,16 @@ def rate_typicality(rows: Tensor, groups: Tensor) -> Tensor:
     return (rows * F.normalize(sums, dim=1)[groups]).sum(dim=1)
 
 
-def rate_oddness(cosine: Tensor, nearest: int = 5) -> Tensor:
-    """How far a picture's nearest others are, in robust standard deviations above the median: [N, k] -> [N]."""
-    distance = 1 - cosine[:, :nearest].mean(dim=1)
+def rate_oddness(features: Tensor, nearest: int = 5) -> Tensor:
+    """How far a picture's nearest others are, in robust standard deviations above the median: [N, D] -> [N].
+
+    `features` are not centred: a centred one that is like nothing else lies near the origin, where its direction, and
+    with it its neighbours, are left to chance.
+    """
+    distance = 1 - find_neighbours(normalise_rows(features), nearest)[1].mean(dim=1)
     middle = distance.median()
     deviation = 1.4826 * (distance - middle).abs().median()
-    return (distance - middle) / deviation.clamp_min(0.02)  # equal pictures leave no deviation to measure by
+    return (distance - middle) / deviation.clamp_min(1e-3)  # equal pictures leave no deviation to measure by
 
 
 def choose_to_name(rows: Tensor, count: int, named: Sequence[int] = ()) -> list[int]:
