@@ -25,7 +25,7 @@ from torch import Tensor
 from datasets.images import DataError, ImageSet, decode
 from engine.args import ConfigError, Parser, Problems, exit_cleanly, integer_or_auto, refuse, toggle, warn_ignored
 from engine.evaluate import sorting_page
-from engine.evaluate.filing import file_pictures, read_labels
+from engine.evaluate.filing import file_pictures, has_labels, read_labels
 from engine.evaluate.ledger import append_result
 from engine.evaluate.sheet import SIDE
 from engine.evaluate.similarity import normalise_rows
@@ -86,6 +86,10 @@ def check_out(args: argparse.Namespace) -> list[str]:
     target = out / "sorted"
     if args.apply != "none" and target.exists() and (not target.is_dir() or any(target.iterdir())):
         return [f"{target} is not empty; move it away, or give --out another place"]
+    form = out / "name_these.csv"
+    in_use = args.labels is not None and Path(args.labels).resolve() == form.resolve()
+    if form.is_file() and not in_use and has_labels(form):
+        return [f"{form} holds labels that would be lost; give it with --labels, or move it away"]
     return []
 
 
@@ -127,7 +131,7 @@ def sort_images(sight: Sight, images: ImageSet, given: dict[int, str], args: arg
     labels = torch.full((len(images),), -1)
     for index, name in given.items():
         labels[index] = names.index(name)
-    return Sorting(images, groups, rate_typicality(cloud.rows, groups), sight.oddness,
+    return Sorting(images, groups, rate_typicality(cloud.rows, groups), sight.oddness, given,
                    choose_to_name(cloud.reduced, args.name_first, sorted(given)), names,
                    spread_labels(cloud.smooth, labels) if given else None, estimate)
 

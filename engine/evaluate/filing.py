@@ -38,6 +38,11 @@ def read_labels(path: str | Path, images: ImageSet) -> dict[int, str]:
     return given
 
 
+def has_labels(path: Path) -> bool:
+    """Whether anybody has written a label into the table."""
+    return any(row["label"] for _, row in read_rows(path, ("path", "label")))
+
+
 def find_places(images: ImageSet) -> dict[str, int]:
     """Every name under which a labels file may call an image."""
     names: dict[str, int | None] = {}

@@ -67,7 +67,7 @@ def survey(rows: Tensor) -> Cloud:
 
 
 def reduce(rows: Tensor, directions: int, *, whiten: bool = False) -> Tensor:
-    """Unit rows [N, d] of the first principal coordinates, with equal variance if `whiten`; d is what exists at most."""
+    """Unit rows [N, d] of the first principal coordinates, of equal variance if `whiten`; d is at most what exists."""
     space = fit_space(rows)
     coordinates = (rows - space.mean) @ space.components[:directions].T
     return F.normalize(coordinates / coordinates.std(dim=0) if whiten else coordinates, dim=1)

@@ -30,14 +30,15 @@ class Sorting:
     """A finished sorting of N images, in their order.
 
     `groups` int64 [N] from 0, the largest; `typicality` [N] the cosine with the group's mean; `oddness` [N] in robust
-    deviations; `name_first` indices, best first; `spread` labels over `names`, None without labels; `estimate` None
-    where the number of groups was given.
+    deviations; `given` the expert's labels by index; `name_first` indices to name next, best first; `spread` labels
+    over `names`, None without labels; `estimate` None where the number of groups was given.
     """
 
     images: ImageSet
     groups: Tensor
     typicality: Tensor
     oddness: Tensor
+    given: dict[int, str]
     name_first: list[int]
     names: tuple[str, ...]
     spread: Spread | None
@@ -90,9 +91,11 @@ def write_table(path: Path, sorting: Sorting) -> None:
 
 
 def write_form(path: Path, sorting: Sorting) -> None:
-    """name_these.csv: the pictures to name first, with room for their labels; it is what `--labels` reads."""
+    """name_these.csv, which is what `--labels` reads: all labels given so far, then what to name next, left blank."""
+    done = [(sorting.key(index), label) for index, label in sorting.given.items()]
+    blank = [(sorting.key(index), "") for index in sorting.name_first]
     with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "label"), *((sorting.key(index), "") for index in sorting.name_first)])
+        csv.writer(file).writerows([("path", "label"), *done, *blank])
 
 
 def write_sheets(folder: Path, sorting: Sorting, open_image: OpenImage) -> None:
@@ -109,7 +112,7 @@ def write_sheets(folder: Path, sorting: Sorting, open_image: OpenImage) -> None:
 def list_sheets(sorting: Sorting) -> Iterator[tuple[str, str, list[int]]]:
     """File name, title and images of every sheet; nothing of a large group but evenly spaced ranks."""
     if sorting.name_first:
-        yield "name_first", "name these first, in this order", sorting.name_first
+        yield "name_first", "name these, in this order", sorting.name_first
     for group in range(sorting.count()):
         members = sorting.members(group)
         shown = space_evenly(members, SHOWN)
@@ -178,9 +181,10 @@ def show_first(sorting: Sorting, open_image: OpenImage) -> str:
         picture = embed(ImageOps.fit(open_image(index), (SIDE, SIDE)))
         caption = f"{place}. {html.escape(sorting.key(index))}"
         items.append(f"<li><figure><img src='{picture}' alt=''><figcaption>{caption}</figcaption></figure></li>")
-    how = ("<p>They stand for most others. Write what they show into <code>name_these.csv</code> and run the command "
-           "again with <code>--labels name_these.csv</code>: all other pictures get a label and a confidence.</p>")
-    return f"<h2>Name these {len(items)} first</h2>{how}<ol class=first>{''.join(items)}</ol>"
+    how = ("<p>They stand for most of the others. Write what they show into <code>name_these.csv</code> and run the "
+           "command again with <code>--labels name_these.csv</code>: all other pictures get a label and a confidence.</p>")
+    when = "next" if sorting.given else "first"
+    return f"<h2>Name these {len(items)} {when}</h2>{how}<ol class=first>{''.join(items)}</ol>"
 
 
 def show_groups(sorting: Sorting) -> str:

@@ -89,6 +89,18 @@ def test_labels_spread_and_the_second_run_replaces_the_first(monkeypatch: pytest
     assert "F_A-18" in filed.values() and len(list(flat.iterdir())) == 24
 
 
+def test_filled_in_labels_are_kept_and_never_written_over(monkeypatch: pytest.MonkeyPatch, flat: Path) -> None:
+    form = run(monkeypatch, flat, "--groups", "2", "--name-first", "4") / "name_these.csv"
+    asked = [row["path"] for row in read(form)]
+    write(form, f"{asked[0]},crow", f"{asked[1]},owl", f"{asked[2]},")
+    with pytest.raises(ConfigError, match="would be lost"):
+        run(monkeypatch, flat, "--groups", "2")
+    run(monkeypatch, flat, "--groups", "2", "--name-first", "4", "--labels", form)
+    rows = read(form)
+    assert [(row["path"], row["label"]) for row in rows[:2]] == [(asked[0], "crow"), (asked[1], "owl")]
+    assert [row["label"] for row in rows[2:]] == [""] * 4 and not {row["path"] for row in rows[2:]} & set(asked[:2])
+
+
 @pytest.mark.parametrize("how", ["link", "copy"])
 def test_equal_names_are_kept_apart_and_originals_untouched(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, photo_tree: Path, how: str
