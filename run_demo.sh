@@ -17,6 +17,7 @@ $PYTHON -m tools.compare --task "$task" --root "$data" --size "$size" --out demo
   --network "initial network=$lite0" --network "teacher, EfficientNet-Lite2=$lite2@260" \
   --network "MoCo v2, same budget=demo_moco" --network "LEAD++ (ours)=demo_lead"
 $PYTHON -m tools.report demo/results/results.jsonl --html demo/report.html --title "Plumage on $task" \
+  --lead "Networks trained without labels on $size px views; labels were only used to score them." \
   --picture "Where is the object? (DDT)=demo/crops/${task}_crop/boxes.png" --picture "Training=checkpoints/demo_lead/curves.png" \
   --picture "Nearest neighbours before=demo/results/0_centred/neighbours.png" \
   --picture "Nearest neighbours after=demo/results/3_centred/neighbours.png"
