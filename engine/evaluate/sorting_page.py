@@ -182,7 +182,7 @@ def show_first(sorting: Sorting, open_image: OpenImage) -> str:
         caption = f"{place}. {html.escape(sorting.key(index))}"
         items.append(f"<li><figure><img src='{picture}' alt=''><figcaption>{caption}</figcaption></figure></li>")
     how = ("<p>They stand for most of the others. Write what they show into <code>name_these.csv</code> and run the "
-           "command again with <code>--labels name_these.csv</code>: all other pictures get a label and a confidence.</p>")
+           "command again with <code>--labels name_these.csv</code>: all others get a label and a confidence.</p>")
     when = "next" if sorting.given else "first"
     return f"<h2>Name these {len(items)} {when}</h2>{how}<ol class=first>{''.join(items)}</ol>"
 
