@@ -166,7 +166,7 @@ def draw(count: int, budget: int, seed: int) -> list[int]:
 def record(subject: Subject, sorting: Sorting, sight: Sight, out: Path) -> None:
     """Measure, print, and add a row to OUT/results.jsonl."""
     metrics = measure(sorting, sight.cloud)
-    details = {"groups": sorting.count(), "classes": len(sorting.images.labels.unique()), "draws": DRAWS,
+    details = {"groups": sorting.count(), "classes": len(sorting.images.classes), "draws": DRAWS,
                "groups_chosen_by": "silhouette" if sorting.estimate else "given", "centre": "of these images"}
     row = subject.result("sort", sorting.images, sight.speed, metrics, details=details)
     append_result(out / "results.jsonl", row.to_dict())
