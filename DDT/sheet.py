@@ -61,9 +61,10 @@ def draw_box(draw: ImageDraw.ImageDraw, box: Box, pen: Pen, scale: float, limit:
     left, top = (max(round(value * scale), 0) for value in (box.x1, box.y1))
     right = min(max(round(box.x2 * scale) - 1, left + pen.width), limit[0])
     bottom = min(max(round(box.y2 * scale) - 1, top + pen.width), limit[1])
-    corners = (left, top, max(right, left), max(bottom, top))
-    draw.rectangle(corners, outline="#000000", width=pen.width + 2)
-    draw.rectangle(tuple(c + s for c, s in zip(corners, (1, 1, -1, -1))), outline=pen.colour, width=pen.width)
+    right, bottom = max(right, left), max(bottom, top)
+    draw.rectangle((left, top, right, bottom), outline="#000000", width=pen.width + 2)
+    if right - left > 2 and bottom - top > 2:  # else nothing fits inside of the rim
+        draw.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline=pen.colour, width=pen.width)
 
 
 def dim_outside(photo: Image.Image, crop: Box, scale: float) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -13,6 +14,9 @@ from typing import TypeVar
 from datasets.images import DataError
 from models.weights import WeightsError
 
+# What a file system says when it refuses; any other OSError is a bug and keeps its traceback.
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT,
+            errno.ENOTDIR, errno.EISDIR}
 Result = TypeVar("Result")
 IGNORED = ("--world-size", "--port", "--dist-url", "--dist-backend", "--rank", "--gpu", "--multiprocessing-distributed")
 
@@ -167,6 +171,12 @@ def exit_cleanly(main: Callable[[], None]) -> None:
         main()
     except (ConfigError, DataError, WeightsError, StopTraining) as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        print(f"error: {error}. Make room there or mend the path or its rights, and run the same command again; "
+              "finished files are kept", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; the last checkpoint stands", file=sys.stderr)

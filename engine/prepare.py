@@ -24,7 +24,7 @@ def load_images(root: str, split: str, *, skip_bad: bool, workers: int = 0) -> I
     bad = distributed.broadcast_object(find_undecodable(images, workers) if distributed.is_main() else None)
     if not bad:
         return images
-    listing = "\n".join(f"  {key}: {reason}" for key, reason in sorted(bad.items())[:SHOWN])
+    listing = "\n".join(f"  {reason}" for _, reason in sorted(bad.items())[:SHOWN])  # a reason names its file
     more = f"\n  (+{len(bad) - SHOWN} more)" if len(bad) > SHOWN else ""
     if not skip_bad:
         raise DataError(f"{len(bad)} of {len(images)} images do not decode:\n{listing}{more}\n"

@@ -179,9 +179,13 @@ def _read_cache(path: Path, images: ImageSet) -> Features:
 
 
 def _write_cache(path: Path, features: Features) -> None:
-    """Written beside its place and moved there, so that nobody reads half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Written beside its place and moved there, so that nobody reads half a file; a full disk costs the cache only."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     contiguous = {name: value.contiguous() for name, value in features.tensors.items()}
-    save_file(contiguous, draft, metadata={"images_per_second": repr(features.images_per_second)})
-    os.replace(draft, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(contiguous, draft, metadata={"images_per_second": repr(features.images_per_second)})
+        os.replace(draft, path)
+    except (OSError, SafetensorError) as error:
+        draft.unlink(missing_ok=True)
+        print(f"note: features are not kept for next time: {error}", file=sys.stderr)

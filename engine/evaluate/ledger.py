@@ -12,6 +12,8 @@ from pathlib import Path
 import timm
 import torch
 
+from engine.args import ConfigError
+
 PLUMAGE = "1.0.0"
 
 
@@ -77,7 +79,7 @@ def append_result(path: str | Path, row: dict[str, object]) -> None:
 
 
 def read_results(path: str | Path) -> list[dict[str, object]]:
-    """All rows of a results.jsonl, oldest first; [] for no such file. Raises ValueError naming a broken line."""
+    """All rows of a results.jsonl, oldest first; [] for no such file. Raises ConfigError naming a broken line."""
     path = Path(path)
     if not path.is_file():
         return []
@@ -86,5 +88,5 @@ def read_results(path: str | Path) -> list[dict[str, object]]:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number}: not JSON ({error}); delete the line") from error
+            raise ConfigError(f"{path}, line {number}: not JSON ({error}); delete the line") from error
     return rows

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image, ImageColor
+import pytest
+from PIL import Image, ImageColor, ImageDraw
 
 from datasets.images import Sample
 from datasets.multi_context import Box
 from DDT.boxes import Row
 from DDT.localize import Frame
-from DDT.sheet import PENS, TRUTH, choose_evenly, draw_sheet, font, shorten
+from DDT.sheet import PENS, TRUTH, choose_evenly, draw_box, draw_sheet, font, shorten
 
 
 def colours(image: Image.Image) -> set[tuple[int, ...]]:
@@ -32,6 +33,13 @@ def test_draws_every_box_and_the_truth_where_known(tmp_path: Path) -> None:
     wanted = {ImageColor.getrgb(pen.colour) for pen in PENS}
     assert wanted <= colours(plain) and ImageColor.getrgb(TRUTH.colour) not in colours(plain)
     assert wanted | {ImageColor.getrgb(TRUTH.colour)} <= colours(scored)
+
+
+@pytest.mark.parametrize("box", [Box(0, 0, 1, 1), Box(39, 0, 40, 2), Box(0, 1.2, 40, 2), Box(20, 1, 21, 2)])
+def test_boxes_of_a_pixel_and_photos_of_a_few_rows_are_drawn(box: Box) -> None:
+    photo = Image.new("RGB", (40, 2))
+    draw_box(ImageDraw.Draw(photo), box, PENS[0], 1.0, (39, 1))
+    assert photo.size == (40, 2)
 
 
 def test_shortens_to_a_width() -> None:

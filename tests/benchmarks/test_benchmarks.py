@@ -21,7 +21,7 @@ TINY = {
     "pretrain_step-clean": [*STEP, "--teacher-view", "clean"],
 }
 PARTS = {
-    "retrieval": ["REFERENCE product", "REFERENCE sort"],
+    "retrieval": ["REFERENCE product", "REFERENCE sort", "RATIO retrieval-copied-gallery"],
     "linear": ["REFERENCE backbone"],
     "loader": ["REFERENCE decode-500x375", "RATIO loader-1200x900"],
     "ddt": ["REFERENCE forward", "MEMORY"],

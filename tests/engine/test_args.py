@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from engine.args import ConfigError, Problems, boolean, refuse, spell
+from engine.args import ConfigError, Problems, boolean, exit_cleanly, refuse, spell
 from engine.pretrain_args import parse
 
 
@@ -74,6 +76,20 @@ def test_every_problem_is_in_one_message() -> None:
     message = str(error.value)
     for word in ("--epochs", "--lr", "--text-load", "--teacher-weights", "CUDA", "paper"):
         assert word in message
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_refusing_file_system_is_a_message_and_a_bug_a_traceback(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(code: int) -> None:
+        raise OSError(code, "said no", "results.jsonl")
+
+    with pytest.raises(SystemExit) as end:
+        exit_cleanly(lambda: fail(number))
+    assert end.value.code == 2 and "results.jsonl" in capsys.readouterr().err
+    with pytest.raises(OSError):
+        exit_cleanly(lambda: fail(errno.EPIPE))
 
 
 def test_problems_collects_and_refuse_is_silent_without_any() -> None:
