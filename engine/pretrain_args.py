@@ -111,7 +111,7 @@ def problems(args: argparse.Namespace) -> list[str]:
         found.append("--teacher clip needs --text-load FILE.pt, the text tensor whose rows are the prototypes; "
                      "without class names use an image teacher, e.g. --teacher tf_efficientnet_lite2")
     if args.teacher == "clip" and args.teacher_weights is None:
-        found.append("--teacher clip needs --teacher-weights: CLIP's file (ViT-B-16.pt in this folder is found by itself),"
+        found.append("--teacher clip needs --teacher-weights: CLIP's file (ViT-B-16.pt here is found by itself),"
                      " or hub. It also makes a missing text tensor: "
                      "python -m tools.encode_text text_description/TASK.csv --weights FILE")
     return found

@@ -28,7 +28,8 @@ def collect(rows: Iterable[dict[str, object]]) -> list[Line]:
     """Ledger rows as table lines: retrieval and probe of a network share a line, a later row replaces an earlier."""
     lines: dict[tuple[str, ...], Line] = {}
     for row in rows:
-        if row["epoch"] == "best":  # a classifier's last epoch stands in tables: nothing has chosen it
+        # A classifier's last epoch stands in tables: nothing has chosen it. A sorting has numbers of its own.
+        if row["epoch"] == "best" or row["kind"] == "sort":
             continue
         name, protocol = name_network(row), describe_protocol(row)
         key = (str(row["task"]), name, protocol, str(row["weights_sha256"]), str(row["dataset_sha256"]))
