@@ -14,6 +14,9 @@ from datasets.files import DataError
 from datasets.samplers import Draw
 
 
+STALLED = 900  # seconds without a batch after which workers count as hung
+
+
 @dataclass(frozen=True)
 class Item:
     """One image's views by name, uint8 [3, H, W] each, with its index and label (-1 for none)."""
@@ -99,6 +102,7 @@ class Loader:
             collate_fn=_collate_guarded,
             pin_memory=pin,
             persistent_workers=workers > 0,
+            timeout=STALLED if workers else 0,
             generator=torch.Generator(),  # its own, so that iterating draws nothing from the global one
         )
 
@@ -108,10 +112,21 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches; raises DataError naming the files of a batch that cannot be read."""
-        for batch in self._loader:
+        batches = iter(self._loader)
+        while (batch := self._next(batches)) is not None:
             if isinstance(batch, _Failure):
                 raise DataError(batch.message)
             yield batch
+
+    def _next(self, batches: Iterator[Batch | _Failure]) -> Batch | _Failure | None:
+        """The next batch, None at the end; raises DataError when the workers hang, as they do without shared memory."""
+        try:
+            return next(batches, None)
+        except RuntimeError as error:
+            if "timed out" not in str(error):
+                raise
+            raise DataError(f"the loader's workers sent nothing for {STALLED} s. If shared memory is short (a "
+                            "container's /dev/shm), use --num-workers 0 or enlarge it; or the disk hangs") from error
 
 
 def make_loader(dataset: Dataset, batches: Iterable[list[Draw]], *, workers: int = 0, pin: bool = False) -> Loader:

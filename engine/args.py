@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import errno
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from datasets.images import DataError
 from models.weights import WeightsError
@@ -52,6 +53,14 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """One line in place of the whole usage, with the flags that look like an unknown one."""
+        known = [flag for action in self._actions for flag in action.option_strings]
+        words = [word for word in message.split() if word.startswith("--")]
+        close = [match for word in words for match in difflib.get_close_matches(word, known, 2) if match not in words]
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        self.exit(2, f"{self.prog}: error: {message}.{hint} --help lists all flags\n")
 
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None

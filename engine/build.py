@@ -26,7 +26,7 @@ from engine.trainer import Plan, Trainer
 from methods.lead import Lead, LeadOptions
 from methods.method import Method
 from methods.moco import ContrastOptions, Moco, MocoOptions
-from models.backbones import build_backbone
+from models.backbones import Backbone, build_backbone
 
 # Flags that LEAD's options take over under their own names.
 LEAD_FLAGS = ("alpha", "beta", "cross_weight", "cam_weight", "cosine_weight", "six_passes", "early_enqueue",
@@ -45,12 +45,13 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     crops = problems.attempt(lambda: open_crops(args, images))
     batches = problems.attempt(lambda: make_batches(args, len(images))) if images else None
     problems.attempt(lambda: check_sources(args))
+    backbone = problems.attempt(lambda: build_backbone(args.arch, args.pretrained))
     problems.refuse()
     identity = describe_run(args, images, crops, device, saved)
     folder.mkdir(parents=True, exist_ok=True)
     guide = build_guide(args, images, crops, device, saved) if args.method == "lead" else None
     identity["teacher_precision"] = teacher_precision(guide)
-    method = place(build_method(args, len(images), guide), args, device)
+    method = place(build_method(args, len(images), backbone, guide), args, device)
     refuse(need_disk(folder, checkpoint_bytes(method)) if saved is None else [])
     if method.couples_batch and args.accum_steps > 1:
         raise ConfigError(f"--accum-steps {args.accum_steps}: {args.method}'s loss couples a batch's images; use 1")
@@ -90,9 +91,8 @@ def make_batches(args: argparse.Namespace, count: int) -> EpochBatches:
                         world=distributed.world())
 
 
-def build_method(args: argparse.Namespace, images: int, guide: nn.Module | None) -> Method:
+def build_method(args: argparse.Namespace, images: int, backbone: Backbone, guide: nn.Module | None) -> Method:
     """The method on its backbone."""
-    backbone = build_backbone(args.arch, args.pretrained)
     common = {"size": args.size, "queue_size": queue_size(args, images), "momentum": args.moco_m,
               "temperature": args.moco_t, "queue_mask": args.queue_mask, "shuffle_keys": args.shuffle_keys,
               "backbone_lr_scale": args.backbone_lr_scale, "head_warmup_epochs": args.head_warmup_epochs,

@@ -23,6 +23,8 @@ def write_atomically(path: Path, write: Callable[[Path], None], keep: Path | Non
 
     Raises StopTraining when the disk refuses; what was there before stays whole.
     """
+    for stale in path.parent.glob(f".{path.name}.*"):  # what a killed process was writing
+        stale.unlink()
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write(temporary)
@@ -33,8 +35,9 @@ def write_atomically(path: Path, write: Callable[[Path], None], keep: Path | Non
         flush(path.parent)
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
-        remedy = "make room on that disk (or fix its rights) and start again with --resume"
-        raise StopTraining(f"could not write {path}: {error}. Files written before are untouched; {remedy}") from error
+        remedy = "make room on that disk (or fix its rights) and run again, with --resume where there is a checkpoint"
+        raise StopTraining(f"could not write {path}, is there room? ({error}). What was there before is untouched; "
+                           f"{remedy}") from error
 
 
 def flush(path: Path) -> None:
@@ -70,7 +73,7 @@ def load(source: Path) -> dict[str, object]:
             print(f"WARNING: {'; '.join(broken)}; going on from {file}", file=sys.stderr)
         return state
     found = "; ".join(broken) if broken else f"no checkpoint in {source}"
-    raise ConfigError(f"cannot resume: {found}. Leave --resume out to start anew, or give another folder or file")
+    raise ConfigError(f"cannot resume: {found}. Start anew in another --results-dir, or give --resume another folder")
 
 
 def exists(folder: Path) -> bool:

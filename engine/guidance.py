@@ -130,7 +130,7 @@ def ask(
                     cache=Path(args.cache) if args.cache != "none" else None, cache_key=key)
     if distributed.is_main():
         speed = f"{found.images_per_second:.1f} images/s{' (remembered)' * found.cached}"
-        print(f"teacher {args.teacher}: {len(images)} images at {teacher.size} px, {speed}")
+        print(f"teacher {args.teacher}: {len(images)} images at {teacher.size} px in {teacher.precision}, {speed}")
     return found.tensors["teacher"]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from datasets.images import DataError, ImageSet, find_undecodable, scan, without
 from datasets.multi_context import Crops
 from engine import distributed
+from models.backbones import resolve_arch
 from models.weights import WeightsError, find_weights
 
 SHOWN = 10
@@ -103,15 +104,21 @@ def missing_text(args: argparse.Namespace) -> list[str]:
 
 
 def check_sources(args: argparse.Namespace) -> None:
-    """Raise WeightsError for files of weights or text that are not there, before anything is computed."""
+    """Raise WeightsError for a teacher or a text that is not there, before anything is computed."""
     teacher = [] if args.method != "lead" or args.teacher_weights is None else args.teacher_weights.split("+")
     absent = missing_text(args) if args.method == "lead" and args.teacher == "clip" else []
-    for source in (args.pretrained, *teacher):
+    for source in teacher:
         try:
             if source not in ("none", "hub"):
                 find_weights(source)
         except WeightsError as error:
             absent.append(str(error))
+    if args.method == "lead" and args.teacher != "clip":
+        for name in args.teacher.split("+"):
+            try:
+                resolve_arch(name)
+            except WeightsError as error:
+                absent.append(f"--teacher: {error}")
     if absent:
         raise WeightsError("; ".join(dict.fromkeys(absent)))
 

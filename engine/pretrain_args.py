@@ -105,6 +105,8 @@ def problems(args: argparse.Namespace) -> list[str]:
         return found
     if args.teacher == "clip" and args.prototypes.isdigit():
         found.append(f"--prototypes {args.prototypes}: with --teacher clip they are text, or both")
+    if args.teacher != "clip" and args.text_load not in (None, "none"):
+        found.append(f"--text-load {args.text_load} needs --teacher clip; with --teacher {args.teacher} give none")
     if args.teacher != "clip" and args.prototypes in ("text", "both"):
         found.append(f"--prototypes {args.prototypes} needs --teacher clip and --text-load")
     if args.teacher == "clip" and args.text_load in (None, "none"):

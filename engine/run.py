@@ -39,7 +39,7 @@ class Run:
         if distributed.is_main():
             self.export(centre)
             draw_curves(self.folder / "log.jsonl", self.folder / "curves.png")
-            print(self.fingerprint_line())
+            print(f"encoder, curves and log are in {self.folder}\n{self.fingerprint_line()}")
         distributed.barrier()
         if self.args.test:
             self.search_test()

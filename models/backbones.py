@@ -57,6 +57,8 @@ class Backbone(nn.Module):
     def intermediate(self, images: Tensor, layer: int = -1) -> Tensor:
         """The map of timm's `forward_intermediates()[layer]`, before a classifier's 1x1 expansion: [B, C, h, w]."""
         maps = self.net.forward_intermediates(self.normalise(images), intermediates_only=True)
+        if not -len(maps) <= layer < len(maps):
+            raise WeightsError(f"{self.arch} has {len(maps)} stages, there is no layer {layer}; the last one is -1")
         return maps[layer]
 
     def load(self, state: dict[str, Tensor], *, source: str = "the weights") -> None:
@@ -98,7 +100,8 @@ def resolve_arch(name: str) -> str:
     if timm.is_model(name):
         return name
     close = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
-    raise WeightsError(f"unknown architecture '{name}'. Did you mean: {', '.join(close) or 'see timm.list_models()'}?")
+    hint = f"Did you mean {', '.join(close)}?" if close else "timm.list_models() names all that are known"
+    raise WeightsError(f"unknown architecture '{name}'. {hint}")
 
 
 def standardise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -146,5 +146,8 @@ def _rebuild_attention(parts: EncoderState) -> RationaleBranch | None:
     width, channels = parts.attention["conv.weight"].shape[:2]
     normalise = (parts.meta.get("attention") or {}).get("normalise", "image")
     branch = RationaleBranch(channels, width, normalise)
-    branch.load_state_dict(parts.attention)
+    try:
+        branch.load_state_dict(parts.attention)
+    except RuntimeError as error:
+        raise WeightsError(f"the rationale branch of these weights is of another kind: {error}") from error
     return branch

@@ -62,7 +62,7 @@ def test_scores_table_picture_and_ledger(run: Command, photo_tree: Path, tmp_pat
     done = run("--pretrained", "none", "--root", photo_tree, "--centre", "--knn", "--queries", 4)
     assert done.returncode == 0, done.stderr
     assert "12 test images query all others (0 skipped" in done.stdout and "train to test" in done.stdout
-    folder = tmp_path / "checkpoints" / "none" / "retrieval"
+    folder = tmp_path / "checkpoints" / "none" / "retrieval-custom"
     row = read_row(folder / "results.jsonl")
     assert (row["input"], row["feature"], row["split"], row["centred"]) == ("full", "backbone", "test", True)
     low, score, high = (row["metrics"][name] for name in ("map_low", "map", "map_high"))

@@ -18,7 +18,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from engine.args import ConfigError, Parser, exit_cleanly
+from engine.args import ConfigError, Parser, exit_cleanly, refuse
 from engine.curves import load_pyplot
 from engine.evaluate.table import COLUMNS, Line, html_table, markdown, read_ledgers
 
@@ -105,6 +105,7 @@ def main() -> None:
         path.write_text(insert(path.read_text(encoding="utf-8"), markdown(lines)), encoding="utf-8")
     if args.html:
         pictures = [(title, Path(path)) for title, _, path in (text.partition("=") for text in args.picture)]
+        refuse([f"--picture {title}: there is no {path}" for title, path in pictures if not path.is_file()])
         Path(args.html).write_text(page(args.title, args.lead, lines, pictures), encoding="utf-8")
     if args.figure:
         draw_figure(lines, Path(args.figure))

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from engine.args import Parser, refuse, toggle, warn_ignored
-from engine.evaluate.sources import CHECKPOINTS, find_device, name_run
+from engine.evaluate.sources import CHECKPOINTS, find_device, find_source, name_run
 from engine.evaluate.subject import add_subject
 
 
@@ -74,5 +74,6 @@ def parse_search(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args.device = find_device(args.device)
     if args.recipe == "seed":
         args.eval_view = "squash"
-    args.results_dir = args.results_dir or str(CHECKPOINTS / name_run(args) / "retrieval")
+    own = "retrieval" if find_source(args.pretrained)[1] else f"retrieval-{args.task}"
+    args.results_dir = args.results_dir or str(CHECKPOINTS / name_run(args) / own)
     return args

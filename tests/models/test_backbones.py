@@ -110,7 +110,7 @@ def test_frozen_statistics_survive_train_and_a_copy() -> None:
 
 def test_names() -> None:
     assert resolve_arch("clip") == "resnet50" == resolve_arch("resnet50")
-    with pytest.raises(WeightsError, match="unknown architecture 'resnet5O'. Did you mean: .*resnet50"):
+    with pytest.raises(WeightsError, match="unknown architecture 'resnet5O'. Did you mean .*resnet50"):
         build_backbone("resnet5O")
 
 
