@@ -49,6 +49,36 @@ def mocov2_steps(size: int) -> list[v2.Transform]:
     ]
 
 
+def mocov1_steps(size: int) -> list[v2.Transform]:
+    """MoCo v1's augmentation (He et al., arXiv 1911.05722)."""
+    return [
+        v2.RandomResizedCrop(size, scale=(0.2, 1.0), interpolation=BILINEAR),
+        v2.RandomGrayscale(p=0.2),
+        FastColorJitter(0.4, 0.4, 0.4, 0.4),
+        v2.RandomHorizontalFlip(p=0.5),
+    ]
+
+
+def byol1_steps(size: int) -> list[v2.Transform]:
+    """BYOL's first view (Grill et al., arXiv 2006.07733), with LCR's strengths: always blurred."""
+    return [*_byol_shared_steps(size), GaussianBlur((0.1, 2.0))]
+
+
+def byol2_steps(size: int) -> list[v2.Transform]:
+    """BYOL's second view, with LCR's strengths: seldom blurred, sometimes solarised."""
+    blurred = v2.RandomApply([GaussianBlur((0.1, 2.0))], p=0.1)
+    return [*_byol_shared_steps(size), blurred, v2.RandomSolarize(threshold=128, p=0.2)]
+
+
+def _byol_shared_steps(size: int) -> list[v2.Transform]:
+    return [
+        v2.RandomResizedCrop(size, scale=(0.08, 1.0), interpolation=BICUBIC),
+        v2.RandomHorizontalFlip(p=0.5),
+        v2.RandomApply([FastColorJitter(0.4, 0.4, 0.2, 0.1)], p=0.8),
+        v2.RandomGrayscale(p=0.2),
+    ]
+
+
 def probe_steps(size: int) -> list[v2.Transform]:
     """The usual training view of a linear probe: random crop (0.08 to 1 of the area) and flip."""
     return [v2.RandomResizedCrop(size, interpolation=BILINEAR), v2.RandomHorizontalFlip(p=0.5)]
@@ -82,6 +112,9 @@ def small_steps(size: int) -> list[v2.Transform]:
 
 RECIPES: dict[str, Callable[[int], list[v2.Transform]]] = {
     "mocov2": mocov2_steps,
+    "mocov1": mocov1_steps,
+    "byol1": byol1_steps,
+    "byol2": byol2_steps,
     "probe": probe_steps,
     "eval": eval_steps,
     "squash": squash_steps,

@@ -24,22 +24,43 @@ def lr_factor(
     kind: str,
     warmup_epochs: float = 0.0,
     milestones: Sequence[int] = (),
+    start: float = 0.0,
+    floor: float = 0.0,
 ) -> float:
     """Share of the peak learning rate at optimiser step `step` (from 0).
 
     `kind`: "cosine" falls with every step, after a linear warm-up; "cosine-epoch" is constant within an epoch and
-    reaches 0 in the last one (the public LEAD code); "step" falls at milestones; "constant" does not fall.
+    reaches 0 in the last one (the public LEAD code); "cosine-moco" is constant within an epoch and begins at the peak
+    (MoCo); "cosine-late" is LCR's BYOL, which asks for the rate of a step only after the step: the first is taken at
+    the peak, the second at the warm-up's start; "step" falls at milestones; "constant" does not fall.
+    `start` and `floor` are the shares at which the warm-up begins and a cosine ends. `epochs` may exceed those trained.
     """
+    if kind == "cosine-late":
+        return late_factor(step, steps_per_epoch, epochs, warmup_epochs, start, floor)
     epoch = step // steps_per_epoch
     warmup = int(warmup_epochs * steps_per_epoch)
     if step < warmup:
-        return (step + 1) / (warmup + 1)
+        return start + (1 - start) * (step + 1) / (warmup + 1)
     if kind == "cosine":
-        return cosine((step - warmup) / max(epochs * steps_per_epoch - warmup, 1))
+        return floor + (1 - floor) * cosine((step - warmup) / max(epochs * steps_per_epoch - warmup, 1))
     if kind == "cosine-epoch":
-        return cosine((epoch + 1) / epochs)
+        return floor + (1 - floor) * cosine((epoch + 1) / epochs)
+    if kind == "cosine-moco":
+        return floor + (1 - floor) * cosine(epoch / epochs)
     if kind == "step":
         return steps_down(epoch, milestones)
     if kind == "constant":
         return 1.0
     raise ValueError(f"unknown schedule {kind!r}")
+
+
+def late_factor(
+    step: int, steps_per_epoch: int, epochs: int, warmup_epochs: float, start: float, floor: float
+) -> float:
+    """"cosine-late": a table of a warm-up (its last entry is the peak) and a cosine, read one step late."""
+    if step == 0:
+        return 1.0
+    place, warmup = step - 1, int(warmup_epochs * steps_per_epoch)
+    if place < warmup:
+        return start + (1 - start) * place / max(warmup - 1, 1)
+    return floor + (1 - floor) * cosine((place - warmup) / max(epochs * steps_per_epoch - warmup, 1))

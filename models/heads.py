@@ -19,6 +19,18 @@ class ProjectionHead(nn.Sequential):
         return [self[0].in_features, self[0].out_features, self[2].out_features]
 
 
+class BatchNormHead(nn.Sequential):
+    """BYOL's projector and predictor, Linear - BN - ReLU - Linear (arXiv 2006.07733): [B, in] -> [B, out]."""
+
+    def __init__(self, in_features: int, hidden_features: int, out_features: int) -> None:
+        super().__init__(
+            nn.Linear(in_features, hidden_features),
+            nn.BatchNorm1d(hidden_features),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden_features, out_features),
+        )
+
+
 class LinearHead(nn.Linear):
     """MoCo v1's head, one linear layer: [B, in] -> [B, out]."""
 

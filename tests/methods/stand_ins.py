@@ -19,6 +19,7 @@ class TinyBackbone(nn.Module):
     arch = "tiny"
     num_features = WIDTH
     input_size = 16
+    skips_max_pool = False
 
     def __init__(self, *, norm: bool = True) -> None:
         super().__init__()
