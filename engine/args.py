@@ -137,7 +137,7 @@ def parse_with_presets(
     chosen, _ = peek.parse_known_args(argv)
     parser = build()
     for name in (chosen.method, chosen.preset, chosen.recipe):
-        parser.set_defaults(**presets.get(name, {}))
+        parser.set_defaults(**presets.get(f"{name}:{chosen.method}", presets.get(name, {})))
     args = parser.parse_args(argv)
     warn_ignored(args)
     return args

@@ -1,4 +1,4 @@
-"""From flags to a run: the only place that knows every class."""
+"""From flags to a run: what stands before the first step, checked and put together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from timm.layers import convert_sync_batchnorm
-from torch import nn
 
 from datasets.images import ImageSet
 from datasets.loader import make_loader
@@ -16,21 +15,16 @@ from datasets.samplers import EpochBatches
 from datasets.views import View
 from engine import checkpoint, distributed, precision
 from engine.args import ConfigError, Problems, refuse, write_args
+from engine.construct import build_method, build_optimizer, build_student, peak_lr
 from engine.guidance import build_guide, teacher_precision
 from engine.identity import describe_run
 from engine.logger import Logger
 from engine.monitor import Monitor
-from engine.prepare import check_sources, count_workers, load_images, need_disk, open_crops
+from engine.prepare import check_sources, count_workers, load_images, load_validation, need_disk, open_crops
 from engine.run import Run
-from engine.trainer import Plan, Trainer
-from methods.lead import Lead, LeadOptions
+from engine.schedule import Plan
+from engine.trainer import Trainer
 from methods.method import Method
-from methods.moco import ContrastOptions, Moco, MocoOptions
-from models.backbones import Backbone, build_backbone
-
-# Flags that LEAD's options take over under their own names.
-LEAD_FLAGS = ("alpha", "beta", "cross_weight", "cam_weight", "cosine_weight", "six_passes", "early_enqueue",
-              "log_of_softmax", "distill_sum", "cam", "attention_normalise")
 
 
 def build_run(args: argparse.Namespace, device: torch.device) -> Run:
@@ -45,7 +39,8 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     crops = problems.attempt(lambda: open_crops(args, images))
     batches = problems.attempt(lambda: make_batches(args, len(images))) if images else None
     problems.attempt(lambda: check_sources(args))
-    backbone = problems.attempt(lambda: build_backbone(args.arch, args.pretrained))
+    backbone = problems.attempt(lambda: build_student(args))
+    validation = problems.attempt(lambda: load_validation(args)) if args.monitor_retrieval else None
     problems.refuse()
     identity = describe_run(args, images, crops, device, saved)
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,10 +49,11 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     method = place(build_method(args, len(images), backbone, guide), args, device)
     refuse(need_disk(folder, checkpoint_bytes(method)) if saved is None else [])
     if method.couples_batch and args.accum_steps > 1:
-        raise ConfigError(f"--accum-steps {args.accum_steps}: {args.method}'s loss couples a batch's images; use 1")
+        raise ConfigError(f"--accum-steps {args.accum_steps}: with these flags {args.method}'s loss is no mean over a "
+                          "batch's images, so a cut batch would change it; use 1")
     identity["precision"] = identity["precision"] or choose_precision(args, method, device)
     method = share_statistics(method, args, device)  # last: timing a copy on one rank must not wait for the others
-    trainer = make_trainer(args, method, images, crops, batches, device, folder, identity)
+    trainer = make_trainer(args, method, images, crops, batches, device, folder, identity, validation)
     if saved is not None:
         trainer.resume(saved)
     if distributed.is_main():
@@ -91,34 +87,6 @@ def make_batches(args: argparse.Namespace, count: int) -> EpochBatches:
                         world=distributed.world())
 
 
-def build_method(args: argparse.Namespace, images: int, backbone: Backbone, guide: nn.Module | None) -> Method:
-    """The method on its backbone."""
-    common = {"size": args.size, "queue_size": queue_size(args, images), "momentum": args.moco_m,
-              "temperature": args.moco_t, "queue_mask": args.queue_mask, "shuffle_keys": args.shuffle_keys,
-              "backbone_lr_scale": args.backbone_lr_scale, "head_warmup_epochs": args.head_warmup_epochs,
-              "frozen_bn": args.frozen_bn}
-    if args.method == "moco":
-        options = MocoOptions(**common, dim=args.moco_dim or ContrastOptions.dim, source=args.moco_source)
-        return Moco(backbone, options, seed=args.seed)
-    return Lead(backbone, guide, lead_options(args, guide, common), seed=args.seed)
-
-
-def lead_options(args: argparse.Namespace, guide: nn.Module, common: dict[str, object]) -> LeadOptions:
-    """LEAD's choices from the flags; raises ConfigError when the head's width is not the prototypes'."""
-    if args.moco_dim not in (None, guide.dim):
-        raise ConfigError(f"--moco-dim {args.moco_dim}: the prototypes have {guide.dim} numbers; leave --moco-dim out")
-    classes = (args.num_classes or None) if args.entropy_by == "num-classes" else None
-    return LeadOptions(**common, **{name: getattr(args, name) for name in LEAD_FLAGS}, entropy_classes=classes)
-
-
-def queue_size(args: argparse.Namespace, images: int) -> int:
-    """`--moco-k`; auto = the largest power of two that is at most N - batch (at least 2)."""
-    if args.moco_k != "auto":
-        return args.moco_k
-    room = max(images - args.batch_size, 2)
-    return 2 ** (room.bit_length() - 1)
-
-
 def place(method: Method, args: argparse.Namespace, device: torch.device) -> Method:
     """The method on its device, in its memory format."""
     return method.to(device, memory_format=torch.channels_last) if args.channels_last else method.to(device)
@@ -145,7 +113,7 @@ def choose_precision(args: argparse.Namespace, method: Method, device: torch.dev
 
 def make_trainer(
     args: argparse.Namespace, method: Method, images: ImageSet, crops: Crops | None, batches: EpochBatches,
-    device: torch.device, folder: Path, identity: dict[str, object],
+    device: torch.device, folder: Path, identity: dict[str, object], validation: ImageSet | None = None,
 ) -> Trainer:
     """Data, optimiser, log and monitors around a method."""
     views = stand_in(method.views(), crops)
@@ -153,7 +121,7 @@ def make_trainer(
     loader = make_loader(dataset, batches, workers=count_workers(args.num_workers), pin=device.type == "cuda")
     monitor = Monitor(sample_images(images, args.monitor_images), View("full", "eval", args.size), device,
                       identity["precision"], crop_bottom=args.crop_bottom, workers=count_workers(args.num_workers),
-                      knn_k=args.knn_k, knn_temperature=args.knn_t)
+                      knn_k=args.knn_k, knn_temperature=args.knn_t, validation=validation)
     sinks = tuple(name for name in args.logger.split(",") if name)
     logger = Logger(folder, sinks=sinks, active=distributed.is_main(), name=folder.name)
     return Trainer(method, optimizer=build_optimizer(args, method), batches=batches, loader=loader,
@@ -180,18 +148,9 @@ def sample_images(images: ImageSet, most: int) -> ImageSet:
 def make_plan(args: argparse.Namespace, steps_per_epoch: int) -> Plan:
     """The trainer's share of the flags."""
     kind = args.schedule_kind if args.cos else "step"
-    return Plan(args.epochs, args.batch_size, args.accum_steps, steps_per_epoch, args.lr, kind, args.warmup_epochs,
-                tuple(args.schedule), args.clip_grad, args.save_every, args.monitor_every, args.seed)
-
-
-def build_optimizer(args: argparse.Namespace, method: Method) -> torch.optim.Optimizer:
-    """SGD with momentum 0.9 or AdamW over the method's groups; the trainer sets their rates."""
-    groups = [{"params": group.params, "lr_scale": group.lr_scale, "start_epoch": group.start_epoch,
-               "weight_decay": args.wd if group.weight_decay is None else group.weight_decay}
-              for group in method.param_groups()]
-    if args.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=args.lr, foreach=True)
-    return torch.optim.SGD(groups, lr=args.lr, momentum=0.9, foreach=True)
+    return Plan(args.epochs, args.batch_size, args.accum_steps, steps_per_epoch, peak_lr(args), kind,
+                args.warmup_epochs, tuple(args.schedule), args.clip_grad, args.save_every, args.monitor_every,
+                args.seed, args.schedule_epochs or args.epochs, args.warmup_lr / args.lr, args.final_lr / args.lr)
 
 
 def checkpoint_bytes(method: Method) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHARES = ("entropy", "gate", "agreement", "self_mass", "cam_entropy", "queue_filled")
+SHARES = ("entropy", "gate", "agreement", "self_mass", "queue_filled")
 TERMS = ("total", "loss1", "loss2", "loss3", "loss", "cam", "distill", "distill_text", "distill_image", "cosine")
 
 
@@ -54,6 +54,8 @@ def choose_panels(epochs: list[dict[str, object]]) -> dict[str, list[str]]:
     return {
         "loss terms": [name for name in TERMS if name in names],
         "teacher and queue (shares)": [name for name in SHARES if name in names],
+        "entropy of CAM targets (1 = uniform)": [name for name in names if name.startswith("cam_entropy")],
+        "retrieval on the val split": [name for name in names if name.startswith("val_")],
         "kNN on the training split": [name for name in names if name.startswith("knn_")],
         "spread of features (0 = collapsed)": [name for name in names if name.startswith("spread_")],
     }

@@ -1,4 +1,7 @@
-"""Is it learning? Numbers read from the training split every few epochs; labels, if any, are only looked at here."""
+"""Is it learning? Numbers read from the training split every few epochs; labels, if any, are only looked at here.
+
+Retrieval is for a validation split only: test is read once, after training.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from torch import Tensor
 from datasets.images import ImageSet
 from datasets.multi_context import Crops
 from datasets.views import View
-from engine.evaluate.features import extract
+from engine.evaluate.features import Features, extract
 from engine.evaluate.knn import knn_leave_one_out
+from engine.evaluate.retrieval import retrieve
 from methods.method import Method
 
 
@@ -29,20 +33,32 @@ class Monitor:
     crop_bottom: int = 0
     knn_k: int = 20
     knn_temperature: float = 0.07
+    validation: ImageSet | None = None
 
     def __call__(self, method: Method, epoch: int) -> dict[str, object]:
-        """kNN accuracy (leave one out), spread and effective rank of every feature."""
+        """kNN accuracy (leave one out), spread and effective rank of every feature; retrieval on `validation`."""
         method.eval()
-        found = extract(method.outputs, self.images, self.view, crops=self.crops, batch_size=self.batch_size,
-                        workers=self.workers, device=self.device, precision=self.number_format,
-                        crop_bottom=self.crop_bottom)
-        row: dict[str, object] = {}
+        found = self.look(method, self.images)
+        row: dict[str, object] = self.search(method) if self.validation is not None else {}
         for name, features in found.tensors.items():
             row[f"spread_{name}"] = spread(features)
             row[f"rank_{name}"] = effective_rank(features)
             if bool((found.labels >= 0).all()):
                 row[f"knn_{name}"] = knn_leave_one_out(features, found.labels, self.knn_k, self.knn_temperature)
         return row
+
+    def look(self, method: Method, images: ImageSet) -> Features:
+        """All features of the images in the evaluation view."""
+        return extract(method.outputs, images, self.view, crops=self.crops, batch_size=self.batch_size,
+                       workers=self.workers, device=self.device, precision=self.number_format,
+                       crop_bottom=self.crop_bottom)
+
+    def search(self, method: Method) -> dict[str, object]:
+        """Rank-1 and mAP of every feature among the validation images."""
+        found = self.look(method, self.validation)
+        scores = {name: retrieve(features, found.labels) for name, features in found.tensors.items()}
+        return {f"val_{number}_{name}": value for name, score in scores.items()
+                for number, value in (("rank1", score.rank1), ("map", score.map))}
 
 
 def spread(features: Tensor) -> float:

@@ -35,6 +35,14 @@ def load_images(root: str, split: str, *, skip_bad: bool, workers: int = 0) -> I
     return without(images, bad.keys())
 
 
+def load_validation(args: argparse.Namespace) -> ImageSet:
+    """The labelled images of the `val` split; raises DataError when there is none: test is never monitored."""
+    images = load_images(args.root, "val", skip_bad=args.skip_bad)
+    if bool((images.labels < 0).all()) or len(images.labels.unique()) == len(images):
+        raise DataError(f"{args.root}: --monitor-retrieval needs a val split with two images or more of some class")
+    return images
+
+
 def crop_folder(args: argparse.Namespace) -> Path | None:
     """The folder that `--crop-root` means; None when whole images stand in for crops."""
     if args.crop_root == "none":

@@ -2,18 +2,50 @@
 
 from __future__ import annotations
 
-PUBLISHED = {"arch": "resnet50", "size": 224, "epochs": 100, "batch_size": 64, "optimizer": "sgd", "lr": 0.02,
-             "wd": 5e-4, "moco_t": 0.27, "alpha": 0.5, "beta": 20.0, "seed": 123}
+Settings = dict[str, object]
 
-# Laid under the user's flags in the order method, preset, recipe.
-PRESETS: dict[str, dict[str, object]] = {
+# LEAD on its four data sets.
+PUBLISHED: Settings = {
+    "arch": "resnet50", "size": 224, "epochs": 100, "batch_size": 64, "optimizer": "sgd", "lr": 0.02,
+    "wd": 5e-4, "moco_t": 0.27, "alpha": 0.5, "beta": 20.0, "seed": 123}
+
+# LCR on CUB, Cars and Aircraft: MoCo v2 and BYOL, each also the baseline without the rationale branch.
+MOCO_OF_LCR: Settings = {
+    "arch": "resnet50", "size": 224, "epochs": 100, "batch_size": 128, "optimizer": "sgd", "lr": 0.03, "momentum": 0.9,
+    "wd": 1e-4, "moco_t": 0.2, "moco_m": 0.999, "moco_dim": 256}
+BYOL: Settings = {
+    "arch": "resnet50", "size": 224, "epochs": 100, "batch_size": 128, "optimizer": "lars", "lr": 0.3, "scale_lr": True,
+    "momentum": 0.9, "wd": 1.5e-6, "warmup_epochs": 10, "warmup_lr": 0.0, "final_lr": 0.0, "moco_dim": 256,
+    "moco_m": 0.996, "tau_schedule": "constant", "knn_k": 200, "knn_t": 0.1, "crop_root": "none"}
+LCR: Settings = {"cam_weight": 0.01, "crop_root": "none"}
+
+# What every public code computes in its own way, whichever the method.
+EXACT: Settings = {"precision": "fp32", "sync_bn": False, "crop_bottom": 0}
+MOCO_SEED: Settings = {**EXACT, "moco_k": 65536, "queue_mask": "none", "shuffle_keys": True,
+                       "schedule_kind": "cosine-moco"}
+BYOL_SEED: Settings = {**EXACT, "momentum": 0.0, "schedule_kind": "cosine-late", "max_pool": False}
+
+# Laid under the user's flags in the order method, preset, recipe; "name:method" takes the place of "name".
+PRESETS: dict[str, Settings] = {
     "moco": {"moco_t": 0.2, "moco_dim": 128},
-    "seed": {"moco_k": 65536, "schedule_kind": "cosine-epoch", "queue_mask": "none", "teacher_norm": "student",
-             "teacher_view": "augmented", "crop_bottom": 0, "precision": "fp32", "teacher_precision": "fp32",
-             "six_passes": True, "early_enqueue": True, "log_of_softmax": True, "entropy_by": "num-classes",
-             "distill_sum": True, "sync_bn": False, "cam": "rows", "attention_normalise": "batch",
-             "shuffle_keys": True},
-    "bird": PUBLISHED, "car": PUBLISHED, "dog": PUBLISHED, "aircraft": {**PUBLISHED, "crop_bottom": 20},
+    "byol": BYOL, "lcr-moco": {**MOCO_OF_LCR, **LCR}, "lcr-byol": {**BYOL, **LCR},
+    "bird": PUBLISHED, "car": PUBLISHED, "dog": PUBLISHED, "cub": PUBLISHED, "cars": PUBLISHED,
+    "aircraft": {**PUBLISHED, "crop_bottom": 20},
     "small": {"optimizer": "adamw", "lr": 1e-3, "wd": 0.05, "backbone_lr_scale": 0.1, "frozen_bn": True,
-              "head_warmup_epochs": 2, "teacher_view": "clean", "cosine_weight": 1.0, "epochs": 20},
+              "head_warmup_epochs": 2, "teacher_view": "clean", "cosine_weight": 1.0, "epochs": 20, "batch_size": 64,
+              "scale_lr": False, "warmup_epochs": 0.0},
+    "seed": {**EXACT, "moco_k": 65536, "schedule_kind": "cosine-epoch", "queue_mask": "none", "teacher_norm": "student",
+             "teacher_view": "augmented", "teacher_precision": "fp32", "six_passes": True, "early_enqueue": True,
+             "log_of_softmax": True, "entropy_by": "num-classes", "distill_sum": True, "cam": "rows",
+             "attention_normalise": "batch", "shuffle_keys": True},
+    "seed:moco": MOCO_SEED, "seed:lcr-moco": {**MOCO_SEED, "cam": "rows", "attention_normalise": "batch"},
+    "seed:byol": BYOL_SEED, "seed:lcr-byol": {**BYOL_SEED, "cam": "positions", "attention_normalise": "batch"},
 }
+PRESETS |= {f"{data}:{method}": {**MOCO_OF_LCR, "crop_root": "none"}
+            for data in ("cub", "cars", "aircraft") for method in ("moco", "lcr-moco")}
+# The yaml of CUB spreads the cosine over 800 epochs, stops after 100, and asks for the kNN monitor in every one.
+PRESETS |= {f"cub:{method}": {"schedule_epochs": 800, "monitor_every": 1} for method in ("byol", "lcr-byol")}
+PRESETS |= {f"{data}:{method}": {"monitor_every": 0}
+            for data in ("cars", "aircraft") for method in ("byol", "lcr-byol")}
+PRESETS |= {f"{other}:{method}": PRESETS[f"{name}:{method}"] for other, name in (("bird", "cub"), ("car", "cars"))
+            for method in ("lcr-moco", "byol", "lcr-byol")}

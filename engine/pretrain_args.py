@@ -44,10 +44,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def make_parser() -> Parser:
     """The parser of main_pretrain.py, for parsing and for --help."""
     parser = Parser(prog="main_pretrain.py", description="Pre-train an encoder on unlabelled photographs.")
-    parser.add_argument("--method", choices=("lead", "moco"), default="lead", help="the published system to train")
+    parser.add_argument("--method", choices=("lead", "moco", "byol", "lcr-moco", "lcr-byol"), default="lead",
+                        help="the published system to train; it brings its own defaults")
     parser.add_argument("--recipe", choices=("default", "seed"), default="default",
                         help="seed = the public code's arithmetic, step by step; default = the same without its slips")
-    parser.add_argument("--preset", choices=("none", "bird", "car", "aircraft", "dog", "small"), default="none",
+    parser.add_argument("--preset", default="none",
+                        choices=("none", "bird", "car", "aircraft", "dog", "cub", "cars", "small"),
                         help="a data set's published settings; small = for some hundreds of images and one CPU")
     parser.add_argument("--results-dir", default="checkpoints/run", metavar="DIR", help="everything the run writes")
     parser.add_argument("--resume", nargs="?", const="auto", default=None, metavar="PATH",
@@ -56,6 +58,7 @@ def make_parser() -> Parser:
     add_student(parser)
     add_contrast(parser)
     add_guidance(parser)
+    add_rationale(parser)
     add_facts(parser)
     add_optimisation(parser)
     add_watching(parser)
@@ -73,20 +76,28 @@ def add_student(parser: Parser) -> None:
                             f"of an EfficientNet-Lite, {RESNET_FILE} in this folder for resnet50")
     group.add_argument("--size", type=int, default=224, help="pixels of a training view's side")
     group.add_argument("--num-classes", type=int, default=0, help="rows that the text tensor must have; 0 = any")
+    toggle(group, "--max-pool", True, "false = leave a ResNet's max-pool out: a map of twice the side at 4 x the cost")
     toggle(group, "--frozen-bn", False, "keep the batch statistics of the start weights")
     toggle(group, "--sync-bn", True, "batch statistics over all ranks, where there are several on CUDA")
     toggle(group, "--channels-last", True, "memory format of images and weights")
 
 
 def add_contrast(parser: Parser) -> None:
-    """Queues and keys."""
+    """The slow copy of the network, and what is compared with it."""
     group = parser.add_argument_group("contrast")
-    group.add_argument("--moco-dim", type=int, default=None, help="width of the head; LEAD takes the prototypes'")
+    group.add_argument("--moco-dim", type=int, default=None, help="width of the head; LEAD takes the prototypes', "
+                       "else MoCo's is 128, LCR's and BYOL's 256")
     group.add_argument("--moco-k", type=integer_or_auto, default="auto",
                        help="queue length; auto = largest power of two that leaves room for a batch of other images")
-    group.add_argument("--moco-m", type=float, default=0.999, help="momentum of the key encoder")
+    group.add_argument("--moco-m", "--tau", type=float, default=0.999, help="momentum of the slow copy; BYOL 0.996")
+    group.add_argument("--tau-schedule", choices=("constant", "cosine"), default="constant",
+                       help="cosine = BYOL's momentum rises to 1")
+    group.add_argument("--projector-hidden", type=int, default=4096, help="hidden width of BYOL's two heads")
+    toggle(group, "--mlp", True, "false = MoCo v1's linear head (moco, lcr-moco)")
+    toggle(group, "--aug-plus", True, "false = MoCo v1's augmentation (moco, lcr-moco)")
     group.add_argument("--moco-t", type=float, default=0.27, help="temperature of the contrast")
-    group.add_argument("--moco-source", choices=("full", "crop"), default="full", help="which picture plain MoCo sees")
+    group.add_argument("--moco-source", choices=("full", "crop"), default="full",
+                       help="which picture every method but LEAD sees")
     group.add_argument("--queue-mask", choices=("self", "none"), default="self",
                        help="self = an image's own old keys are not its negatives")
 
@@ -114,11 +125,26 @@ def add_guidance(parser: Parser) -> None:
     group.add_argument("--alpha", type=float, default=0.5, help="weight of the contrast")
     group.add_argument("--beta", type=float, default=20.0, help="weight of the distillation")
     group.add_argument("--cross-weight", type=float, default=0.1, help="weight of the image-to-crop contrast")
-    group.add_argument("--cam-weight", type=float, default=0.001, help="weight of the CAM term of one image out of 32")
     group.add_argument("--temperature", type=float, default=None,
                        help="tau of teacher and student; default 0.02 with text, else from --target-entropy")
     group.add_argument("--cosine-weight", type=float, default=0.0, help="weight of 1 - cos(head, teacher feature)")
     group.add_argument("--cache", default="cache", metavar="DIR", help="where teacher answers are kept between runs")
+
+
+def add_rationale(parser: Parser) -> None:
+    """The branch that learns where the loss looks."""
+    group = parser.add_argument_group("rationale (lead, lcr-moco, lcr-byol)")
+    group.add_argument("--cam-weight", "--nu", type=float, default=0.001,
+                       help="weight of the CAM term of one image out of LEAD's 32 or LCR's 128; LCR 0.01")
+    group.add_argument("--cam", choices=("peak", "rows", "positions"), default="peak",
+                       help="peak = target scaled to its peak and detached, over all positions; rows, positions = "
+                            "the public MoCo and BYOL code: attached, unscaled, softmax within rows or over positions")
+    group.add_argument("--cam-temperature", type=float, default=0.1, help="of both softmaxes with --cam peak")
+    group.add_argument("--cam-sign", choices=("loss", "similarity"), default="loss",
+                       help="look where activation raises the loss (as published) or lowers it (lcr-*)")
+    group.add_argument("--branch-width", type=int, default=32, help="patterns that compete at each position")
+    group.add_argument("--attention-normalise", choices=("image", "batch"), default="image",
+                       help="whose minimum and maximum bring attention to [0, 1]")
 
 
 def add_facts(parser: Parser) -> None:
@@ -131,10 +157,6 @@ def add_facts(parser: Parser) -> None:
     toggle(group, "--shuffle-keys", False, "keys take batch statistics from other ranks' images (ShuffleBN)")
     group.add_argument("--entropy-by", choices=("prototypes", "num-classes"), default="prototypes",
                        help="the number whose logarithm divides the teacher's entropy")
-    group.add_argument("--cam", choices=("peak", "rows"), default="peak",
-                       help="peak = target scaled to its peak and detached; rows = softmax within rows, attached")
-    group.add_argument("--attention-normalise", choices=("image", "batch"), default="image",
-                       help="whose minimum and maximum bring attention to [0, 1]")
 
 
 def add_optimisation(parser: Parser) -> None:
@@ -143,15 +165,22 @@ def add_optimisation(parser: Parser) -> None:
     group.add_argument("--epochs", type=int, default=100, help="passes over the training images")
     group.add_argument("-b", "--batch-size", type=int, default=64, help="images of one step, over all ranks")
     group.add_argument("--accum-steps", type=int, default=1, help="micro-batches a step is cut into")
-    group.add_argument("--optimizer", choices=("sgd", "adamw"), default="sgd", help="sgd has momentum 0.9")
+    group.add_argument("--optimizer", choices=("sgd", "adamw", "lars"), default="sgd",
+                       help="lars leaves biases and norms to plain SGD")
+    group.add_argument("--momentum", type=float, default=0.9, help="of sgd and lars")
     group.add_argument("--lr", "--learning-rate", type=float, default=0.02, help="peak learning rate")
+    toggle(group, "--scale-lr", False, "the rates are for 256 images: times batch size / 256")
     group.add_argument("--wd", "--weight-decay", type=float, default=5e-4, help="weight decay")
     toggle(group, "--cos", True, "fall along a cosine; false = fall at --schedule")
-    group.add_argument("--schedule-kind", choices=("cosine", "cosine-epoch", "step", "constant"), default="cosine",
-                       help="how the rate falls when --cos is true")
+    group.add_argument("--schedule-kind", default="cosine",
+                       choices=("cosine", "cosine-epoch", "cosine-moco", "cosine-late", "step", "constant"),
+                       help="how the rate falls when --cos is true: every step, or as in LEAD's, MoCo's or LCR's code")
+    group.add_argument("--schedule-epochs", type=int, default=0, help="epochs the cosine is made for; 0 = --epochs")
+    group.add_argument("--final-lr", type=float, default=0.0, help="where a cosine ends")
     group.add_argument("--schedule", type=int, nargs="*", default=[120, 160],
                        help="epochs at which the rate falls to a tenth")
     group.add_argument("--warmup-epochs", type=float, default=0.0, help="linear rise of the rate")
+    group.add_argument("--warmup-lr", type=float, default=0.0, help="where it begins")
     group.add_argument("--backbone-lr-scale", type=float, default=1.0, help="the backbone's share of the rate")
     group.add_argument("--head-warmup-epochs", type=int, default=0, help="epochs in which only head and branch learn")
     group.add_argument("--clip-grad", type=float, default=0.0, help="largest gradient norm; 0 = any")
@@ -164,6 +193,7 @@ def add_watching(parser: Parser) -> None:
     group.add_argument("--monitor-images", type=int, default=2000, help="at most so many training images are monitored")
     group.add_argument("--knn-k", type=int, default=20, help="neighbours of the kNN monitor")
     group.add_argument("--knn-t", type=float, default=0.07, help="temperature of the kNN monitor")
+    toggle(group, "--monitor-retrieval", False, "rank-1 and mAP of the val split among the monitors; test never is")
     group.add_argument("--save-every", type=int, default=0, metavar="STEPS",
                        help="also save within an epoch; 0 = at its end only")
     group.add_argument("--logger", default="", metavar="NAMES", help="tensorboard, wandb, or both with a comma")

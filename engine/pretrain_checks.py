@@ -15,11 +15,15 @@ USUAL_FILES = {"resnet50": (RESNET_FILE,), "ViT-B-16": ("ViT-B-16.pt", "~/.cache
 # What a flag's value must be, in words and as a test; automatic and absent values are fine.
 RANGES: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
     *((name, "at least 1", lambda value: value == "auto" or value >= 1)
-      for name in ("epochs", "batch_size", "accum_steps", "size", "moco_k", "monitor_images", "knn_k")),
-    *((name, "above 0", lambda value: value is None or value > 0) for name in ("lr", "moco_t", "temperature", "knn_t")),
+      for name in ("epochs", "batch_size", "accum_steps", "size", "moco_k", "monitor_images", "knn_k", "branch_width",
+                   "projector_hidden")),
+    *((name, "above 0", lambda value: value is None or value > 0)
+      for name in ("lr", "moco_t", "temperature", "knn_t", "cam_temperature")),
     *((name, "at least 0", lambda value: value == "auto" or value >= 0)
       for name in ("num_workers", "monitor_every", "save_every", "head_warmup_epochs", "alpha", "beta", "cosine_weight",
-                   "clip_grad", "wd", "backbone_lr_scale", "teacher_size", "crop_bottom", "threads")),
+                   "clip_grad", "wd", "backbone_lr_scale", "teacher_size", "crop_bottom", "threads",
+                   "schedule_epochs", "warmup_epochs", "warmup_lr", "final_lr", "cam_weight")),
+    ("momentum", "at least 0 and below 1", lambda value: 0 <= value < 1),
     ("moco_m", "within 0..1", lambda value: 0 <= value <= 1),
     ("target_entropy", "between 0 and 1", lambda value: 0 < value < 1),
     ("prototypes", "auto, text, both, or a number above 1", lambda value: value in ("auto", "text", "both")
@@ -51,6 +55,8 @@ def problems(args: argparse.Namespace) -> list[str]:
         found.append(f"--pretrained: no start weights for {args.arch} are at hand; give a file"
                      + (f" (or put {RESNET_FILE} here)" if args.arch == "resnet50" else "")
                      + ", hub, or none for a random start")
+    if args.method == "lead" and args.cam == "positions":
+        found.append("--cam positions is LCR's; LEAD's public code has --cam rows")
     if args.method == "lead" and args.teacher != "clip" and args.teacher_weights is None:
         found.append(f"--teacher {args.teacher} needs --teacher-weights: a file each, joined by +, or hub")
     if args.method != "lead":

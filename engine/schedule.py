@@ -1,9 +1,45 @@
-"""Learning rates as pure functions of where training stands."""
+"""Learning rates as pure functions of where training stands, and the plan of a run that they follow."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, how fast, how often. `batch_size` counts the images of one optimiser step over all ranks.
+
+    `schedule_epochs` those that the rate's fall is made for (0 = `epochs`); `warmup_start`, `floor` shares of `lr`.
+    """
+
+    epochs: int
+    batch_size: int
+    accum_steps: int
+    steps_per_epoch: int
+    lr: float
+    schedule: str
+    warmup_epochs: float
+    milestones: tuple[int, ...]
+    clip_grad: float
+    save_every: int
+    monitor_every: int
+    seed: int
+    schedule_epochs: int = 0
+    warmup_start: float = 0.0
+    floor: float = 0.0
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+    def lr_factor(self, step: int) -> float:
+        """Share of the peak learning rate at optimiser step `step` (from 0)."""
+        return lr_factor(step=step, steps_per_epoch=self.steps_per_epoch, epochs=self.schedule_epochs or self.epochs,
+                         kind=self.schedule, warmup_epochs=self.warmup_epochs, milestones=self.milestones,
+                         start=self.warmup_start, floor=self.floor)
 
 
 def cosine(progress: float) -> float:

@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,35 +18,12 @@ from datasets.samplers import EpochBatches
 from engine import checkpoint, distributed, precision
 from engine.args import StopTraining
 from engine.logger import Logger, Meter, WaitTimer, progress
-from engine.schedule import lr_factor
+from engine.schedule import Plan
 from methods.method import Clock, LossParts, Method
 
 
 NAN_REMEDY = ("Continue with --resume --precision fp32, or start anew with a lower --lr or a higher temperature in "
               "another --results-dir")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long, how fast, how often. `batch_size` counts the images of one optimiser step over all ranks."""
-
-    epochs: int
-    batch_size: int
-    accum_steps: int
-    steps_per_epoch: int
-    lr: float
-    schedule: str
-    warmup_epochs: float
-    milestones: tuple[int, ...]
-    clip_grad: float
-    save_every: int
-    monitor_every: int
-    seed: int
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps of the whole run."""
-        return self.epochs * self.steps_per_epoch
 
 
 class Trainer:
@@ -153,8 +129,7 @@ class Trainer:
     def set_learning_rate(self, now: Clock) -> float:
         """Give every group its rate at this step; a group that has not started has 0. Returns the run's own rate."""
         plan = self.plan
-        factor = lr_factor(step=now.step, steps_per_epoch=plan.steps_per_epoch, epochs=plan.epochs,
-                           kind=plan.schedule, warmup_epochs=plan.warmup_epochs, milestones=plan.milestones)
+        factor = plan.lr_factor(now.step)
         for group in self.optimizer.param_groups:
             started = now.epoch >= group["start_epoch"]
             group["lr"] = plan.lr * factor * group["lr_scale"] * started

@@ -23,7 +23,7 @@ from engine.prepare import count_workers, find_crop_bottom, load_images, need_cr
 from models.encoder import Encoder, describe_encoder, load_encoder
 from models.weights import fingerprint
 
-PRESETS = ("none", "bird", "car", "aircraft", "dog", "small")
+PRESETS = ("none", "bird", "car", "aircraft", "dog", "cub", "cars", "small")
 FEATURES = {"gap": "backbone", "backbone": "backbone", "masked": "masked", "head": "head", "auto": "auto"}
 
 

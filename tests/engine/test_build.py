@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from engine import precision
-from engine.build import build_method, build_optimizer, lead_options, share_statistics
+from engine.build import share_statistics
+from engine.construct import build_method, build_optimizer, lead_options
 from engine.pretrain_args import parse
 from methods.lead import LeadOptions
 from methods.method import Method

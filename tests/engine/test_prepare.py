@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from datasets.images import DataError, scan
-from engine.build import queue_size, sample_images
+from engine.build import sample_images
+from engine.construct import queue_size
 from engine.prepare import count_workers, find_crop_bottom, find_crops, load_images, need_crops, need_disk
 from engine.pretrain_args import parse
 

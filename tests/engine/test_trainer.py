@@ -14,7 +14,8 @@ from datasets.samplers import EpochBatches
 from datasets.views import View
 from engine.args import StopTraining
 from engine.logger import Logger
-from engine.trainer import Plan, Trainer
+from engine.schedule import Plan
+from engine.trainer import Trainer
 from methods.method import Clock, LossParts, Method, ParamGroup
 
 IMAGES = 12
