@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 
 from benchmarks.timing import interleave, time_once
 
-HOPELESS = 1.5  # times slower than the best on one image: not worth a longer look
+HOPELESS = 1.15  # times slower than the best on a few images: not worth a longer look
+FEW = 8  # a batch has this many times more images than a first look
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,19 @@ def make_pass(network: nn.Module, images: Tensor, form: Format, *, backward: boo
 
 
 def time_formats(network: nn.Module, images: Tensor, *, backward: bool, rounds: int) -> dict[Format, float]:
-    """Fewest seconds of a pass by format; formats that are hopeless on one image are left out."""
-    seconds: dict[Format, float] = {}
-    quickest = float("inf")
-    for form in FORMATS:
-        run = make_pass(network, images, form, backward=backward)
-        run(min(2, len(images)))
-        probe = min(time_once(lambda: run(min(2, len(images)))) for _ in range(2))
-        quickest = min(quickest, probe)
-        if probe < HOPELESS * quickest:
-            seconds[form] = min(interleave({"pass": lambda: run(len(images))}, rounds)["pass"])
-    return seconds
+    """Fewest seconds of a pass by format; formats that are hopeless on a few of the images are left out."""
+    few = max(1, len(images) // FEW)
+    looks = {form: look(make_pass(network, images, form, backward=backward), few) for form in FORMATS}
+    passes = {form: make_pass(network, images, form, backward=backward)
+              for form, spent in looks.items() if spent < HOPELESS * min(looks.values())}
+    works = {str(form): partial(run, len(images)) for form, run in passes.items()}
+    seconds = interleave(works, rounds, warm=False)
+    return {form: min(seconds[str(form)]) for form in passes}
+
+
+def look(run: Callable[[int], None], images: int) -> float:
+    """Seconds of the faster of two passes: the first one may only warm up."""
+    return min(time_once(lambda: run(images)) for _ in range(2))
 
 
 def choose_number(seconds: dict[Format, float], number: str, margin: float = 1.0) -> str:

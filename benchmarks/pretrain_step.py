@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -97,9 +98,8 @@ def make_ours(args: argparse.Namespace, number_format: str, teacher_format: str)
     return step
 
 
-def guard(report: Report, system: ReferenceLead, args: argparse.Namespace, views: Sequence[Tensor]) -> None:
+def guard(report: Report, system: ReferenceLead, trunk: nn.Module, teacher: nn.Module, images: Tensor) -> None:
     """The reference's three kinds of passes against the bare networks."""
-    images, trunk, teacher = views[0], make_trunk(args), make_teacher(args)
 
     def learn(network: nn.Module) -> None:
         answer = network(images)
@@ -130,12 +130,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", message=".*random weights.*")
     views = [torch.randn(args.batch, 3, args.size, args.size) for _ in VIEWS]
     system, reference = make_reference(args, views)
-    guard(report, system, args, views)
-    query = time_formats(make_trunk(args), views[0], backward=True, rounds=args.rounds)
-    key = time_formats(make_trunk(args), views[0], backward=False, rounds=args.rounds)
-    teacher = time_formats(make_teacher(args).eval(), views[0], backward=False, rounds=args.rounds)
+    trunk, bare = copy.deepcopy(system.encoder_q.trunk), copy.deepcopy(system.teacher)
+    guard(report, system, trunk, bare, views[0][:1] if args.quick else views[0])
+    query = time_formats(trunk, views[0], backward=True, rounds=args.rounds)
+    key = time_formats(trunk, views[0], backward=False, rounds=args.rounds)
+    teacher = time_formats(bare.eval(), views[0], backward=False, rounds=args.rounds)
     ours = make_ours(args, choose_number(query, "autocast"), choose_number(teacher, "bf16", WORTHWHILE))
-    theirs, own = compare(reference, ours, args.rounds)
+    theirs, own = compare(reference, ours, args.rounds, warm=not args.quick)
     passes = 2 * min(query.values()) + 2 * min(key.values())
     passes += min(teacher.values()) if args.teacher_view == "live" else 0
     report.add("OURS images/s", args.batch / own)

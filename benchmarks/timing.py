@@ -31,9 +31,10 @@ class Report:
     def check_reference(self, part: str, images: int, own: Work, bare: Work) -> None:
         """Print `REFERENCE part images/s` of a pass over `images`, compared with the bare module on the same images.
 
-        The fastest rounds are compared: what else runs on the machine slows some rounds, a slow pass all of them.
+        The fastest rounds are compared: what else runs on the machine slows some rounds, a slow pass all of them. The
+        first round may warm up: it is no fastest one.
         """
-        seconds = interleave({"own": own, "bare": bare}, self.rounds)
+        seconds = interleave({"own": own, "bare": bare}, self.rounds, warm=False)
         for _ in range(EXTRA_ROUNDS):
             if min(seconds["bare"]) >= FAIR * min(seconds["own"]):
                 break
