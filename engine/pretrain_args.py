@@ -106,6 +106,8 @@ def add_guidance(parser: Parser) -> None:
     """Teacher, prototypes and the weights of the terms."""
     group = parser.add_argument_group("guidance")
     group.add_argument("--text-load", default=None, metavar="FILE", help="text tensor [C, D]; none = vocabulary-free")
+    group.add_argument("--text-rows", choices=("classes", "any"), default="classes",
+                       help="classes = rows with names must be those of the class folders; any = whatever they name")
     group.add_argument("--teacher", default="auto",
                        help="clip, a timm name, or A+B (a committee); auto = clip with --text-load, else Lite2")
     group.add_argument("--teacher-weights", default=None, metavar="WEIGHTS",
@@ -128,6 +130,9 @@ def add_guidance(parser: Parser) -> None:
     group.add_argument("--temperature", type=float, default=None,
                        help="tau of teacher and student; default 0.02 with text, else from --target-entropy")
     group.add_argument("--cosine-weight", type=float, default=0.0, help="weight of 1 - cos(head, teacher feature)")
+    group.add_argument("--neighbours", type=int, default=0, metavar="K",
+                       help="draw each remembered answer towards those of its K nearest images; 0 = leave it")
+    group.add_argument("--neighbour-steps", type=int, default=2, help="how often --neighbours is done")
     group.add_argument("--cache", default="cache", metavar="DIR", help="where teacher answers are kept between runs")
 
 

@@ -16,13 +16,14 @@ USUAL_FILES = {"resnet50": (RESNET_FILE,), "ViT-B-16": ("ViT-B-16.pt", "~/.cache
 RANGES: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
     *((name, "at least 1", lambda value: value == "auto" or value >= 1)
       for name in ("epochs", "batch_size", "accum_steps", "size", "moco_k", "monitor_images", "knn_k", "branch_width",
-                   "projector_hidden")),
+                   "projector_hidden", "neighbour_steps")),
     *((name, "above 0", lambda value: value is None or value > 0)
       for name in ("lr", "moco_t", "temperature", "knn_t", "cam_temperature")),
     *((name, "at least 0", lambda value: value == "auto" or value >= 0)
       for name in ("num_workers", "monitor_every", "save_every", "head_warmup_epochs", "alpha", "beta", "cosine_weight",
                    "clip_grad", "wd", "backbone_lr_scale", "teacher_size", "crop_bottom", "threads",
-                   "schedule_epochs", "warmup_epochs", "warmup_lr", "final_lr", "cam_weight")),
+                   "schedule_epochs", "warmup_epochs", "warmup_lr", "final_lr", "cam_weight",
+                   "neighbours")),
     ("momentum", "at least 0 and below 1", lambda value: 0 <= value < 1),
     ("moco_m", "within 0..1", lambda value: 0 <= value <= 1),
     ("target_entropy", "between 0 and 1", lambda value: 0 < value < 1),
@@ -61,6 +62,8 @@ def problems(args: argparse.Namespace) -> list[str]:
         found.append(f"--teacher {args.teacher} needs --teacher-weights: a file each, joined by +, or hub")
     if args.method != "lead":
         return found
+    if args.neighbours and args.teacher_view != "clean":
+        found.append(f"--neighbours {args.neighbours} needs --teacher-view clean: only remembered answers have neighbours")
     if args.teacher == "clip" and args.prototypes.isdigit():
         found.append(f"--prototypes {args.prototypes}: with --teacher clip they are text, or both")
     if args.teacher != "clip" and args.text_load not in (None, "none"):

@@ -1,0 +1,34 @@
+"""Features that agree with their neighbours: what a teacher says of one image, steadied by what it says of the nearest.
+
+Images of one kind lie on a connected piece of the teacher's space more often than in one round cloud; averaging over
+nearest neighbours, again and again, draws each piece together (diffusion on the k-nearest-neighbour graph, as in Iscen
+et al., CVPR 2017, but of the features themselves, so that a student can learn where new images belong).
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, cat
+
+SHARPNESS = 3  # power of the cosine that weighs a neighbour, as in alpha query expansion (Radenovic et al., 2018)
+BLOCK = 2048  # rows compared with all others at once
+
+
+def diffuse(rows: Tensor, neighbours: int, steps: int = 1) -> Tensor:
+    """Unit rows [N, D], each `steps` times the weighted mean of itself and its nearest `neighbours`, as unit rows.
+
+    A neighbour weighs max(cosine, 0)^3. Memory is BLOCK x N. Raises ValueError when there are no such neighbours.
+    """
+    if not 1 <= neighbours < len(rows):
+        raise ValueError(f"{neighbours} neighbours asked of {len(rows)} images; give 1 to {len(rows) - 1}")
+    rows = F.normalize(rows.float(), dim=1)
+    for _ in range(steps):
+        rows = cat([_average(block, rows, neighbours) for block in rows.split(BLOCK)])
+    return rows
+
+
+def _average(block: Tensor, rows: Tensor, neighbours: int) -> Tensor:
+    """One step for the unit rows `block` [b, D], which are among `rows` [N, D]."""
+    cosines, nearest = (block @ rows.T).topk(neighbours + 1, dim=1)  # the row itself is its own nearest
+    weights = cosines.clamp_min(0) ** SHARPNESS
+    return F.normalize((weights[:, :, None] * rows[nearest]).sum(1), dim=1)
