@@ -84,7 +84,7 @@ def run_and_kill(server, words: list[str], folder: Path, at_step: int) -> None:
 
 
 @pytest.mark.parametrize("method", [["--method", "lead", "--teacher-view", "clean", "--cosine-weight", "0.5"], ["--method", "moco"],
-                                    ["--recipe", "seed", "--moco-k", "64"]])
+                                    ["--recipe", "seed", "--moco-k", "64"], ["--method", "lcr-byol", "--size", "64"]])
 def test_trains_and_leaves_its_files(server, words: list[str], tmp_path: Path, method: list[str]) -> None:
     out = tmp_path / "run"
     run(server, [*words, *method, "--results-dir", str(out)])
@@ -93,13 +93,16 @@ def test_trains_and_leaves_its_files(server, words: list[str], tmp_path: Path, m
     steps = [row for row in rows if row["kind"] == "step"]
     assert [row["step"] for row in steps] == list(range(1, 10))
     assert any("knn_backbone" in row for row in rows)
-    if "moco" not in method:
+    if "lcr-byol" in method:
+        assert {"loss1", "loss2", "cam", "total", "cam_entropy", "cam_entropy_seed"} <= steps[0].keys()
+    elif "moco" not in method:
         assert {"loss1", "loss2", "loss3", "cam", "distill", "total", "entropy", "gate", "self_mass"} <= steps[0].keys()
     centre = torch.load(out / "model_last.pth")["centre"]
     assert centre["backbone"].shape == (96,)
 
 
-@pytest.mark.parametrize("recipe", [["--teacher-view", "augmented"], ["--recipe", "seed", "--moco-k", "64"]])
+@pytest.mark.parametrize("recipe", [["--teacher-view", "augmented"], ["--recipe", "seed", "--moco-k", "64"],
+                                    ["--method", "lcr-byol", "--size", "64"], ["--method", "lcr-moco", "--size", "64"]])
 def test_killed_runs_continue_bit_for_bit(server, words: list[str], tmp_path: Path, recipe: list[str]) -> None:
     words = [*words, *recipe]
     whole = tmp_path / "whole"

@@ -46,3 +46,28 @@ def test_steps_down_at_milestones() -> None:
 def test_unknown_schedule_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown schedule"):
         lr_factor(step=0, kind="sine", **RUN)
+
+
+def test_published_byol_rates_come_one_step_late() -> None:
+    """46 steps an epoch, 10 epochs of warm-up, a cosine of 800 epochs that ends after 100 (LCR on CUB)."""
+    def rate(step: int, epochs: int = 800) -> float:
+        return lr_factor(step=step, steps_per_epoch=46, epochs=epochs, kind="cosine-late", warmup_epochs=10)
+
+    assert (rate(0), rate(1), rate(460), rate(461)) == pytest.approx((1, 0, 1, 1))
+    assert rate(231) == pytest.approx(230 / 459)
+    assert rate(4599) == pytest.approx(0.97, abs=0.005)  # 97 % of the peak at the end
+    assert rate(4599, epochs=100) < 1e-5
+
+
+def test_corrected_byol_rates_at_warm_up_end_and_end() -> None:
+    def rate(step: int) -> float:
+        return lr_factor(step=step, steps_per_epoch=46, epochs=100, kind="cosine", warmup_epochs=10, start=0.1,
+                         floor=0.2)
+
+    assert rate(0) == pytest.approx(0.1 + 0.9 / 461) and rate(460) == 1
+    assert rate(459) < 1 and rate(4599) == pytest.approx(0.2, abs=1e-5)
+
+
+def test_moco_rate_is_constant_within_an_epoch_and_starts_at_the_peak() -> None:
+    rates = [lr_factor(step=step, kind="cosine-moco", **RUN) for step in range(0, 200, 10)]
+    assert rates[0] == 1 and rates[10] == pytest.approx(0.5) and rates[-1] == pytest.approx(cosine(19 / 20))

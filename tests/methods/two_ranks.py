@@ -14,20 +14,46 @@ from torch.nn.parallel import DistributedDataParallel
 
 from datasets.loader import Batch
 from engine import distributed
+from methods.byol import ByolOptions
+from methods.lcr import LcrByol, LcrMoco
 from methods.lead import Lead, LeadOptions
+from methods.method import Method
+from methods.moco import MocoOptions
+from methods.rationale import RationaleOptions
 from models.backbones import freeze_batch_norm
 
 GLOBAL_BATCH, STEPS, MICRO = 8, 2, 2
 
 
-def build(*, norm: bool, recipe: str) -> Lead:
+def build(*, norm: bool, recipe: str) -> Method:
     """The same method on every rank; batch statistics are frozen where there are any."""
     torch.manual_seed(3)
+    if recipe.startswith("lcr"):
+        return build_lcr(recipe)
     choose = LeadOptions.seed if recipe == "seed" else LeadOptions.default
     options = choose(queue_size=24, momentum=0.9, attention_normalise="image", cam="peak", distill_sum=False)
     lead = Lead(TinyBackbone(norm=norm), make_guide(), options, seed=5)
     freeze_batch_norm(lead)
     return lead
+
+
+def build_lcr(recipe: str) -> LcrMoco | LcrByol:
+    """LCR on either path, with statistics frozen."""
+    rationale = RationaleOptions()
+    if recipe == "lcr-moco":
+        options = MocoOptions(queue_size=24, momentum=0.9, dim=6)
+        method = LcrMoco(TinyBackbone(norm=False), options, rationale, seed=5)
+    else:
+        method = LcrByol(TinyBackbone(norm=False), ByolOptions(dim=6, hidden=12, momentum=0.9), rationale)
+    freeze_batch_norm(method)
+    return method
+
+
+def copy_state(method: Method) -> dict[str, Tensor]:
+    """The buffers of queues and the parameters of slow copies."""
+    queues = {name: value for name, value in method.state_dict().items() if name.startswith("queue")}
+    slow = {name: value for name, value in method.named_parameters() if name.startswith(("key", "target"))}
+    return {name: value.detach().clone() for name, value in (queues | slow).items()}
 
 
 def share(batch: Batch) -> Batch:
@@ -55,9 +81,7 @@ def train(*, norm: bool, recipe: str) -> dict[str, Tensor]:
         optimizer.step()
         optimizer.zero_grad()
         lead.after_step(clock(step))
-        for queue in ("queue1", "queue2"):
-            seen[f"{queue}/keys/{step}"] = getattr(lead, queue).keys.clone()
-            seen[f"{queue}/ids/{step}"] = getattr(lead, queue).ids.clone()
+        seen |= {f"{name}/{step}": value for name, value in copy_state(lead).items()}
     return seen
 
 
@@ -67,6 +91,8 @@ def train_all() -> dict[str, dict[str, Tensor]]:
         "no norm, default": train(norm=False, recipe="default"),
         "frozen norm, default": train(norm=True, recipe="default"),
         "frozen norm, seed": train(norm=True, recipe="seed"),
+        "lcr-moco": train(norm=False, recipe="lcr-moco"),
+        "lcr-byol": train(norm=False, recipe="lcr-byol"),
     }
 
 
