@@ -20,9 +20,10 @@ from datasets.views import View
 from engine import distributed
 from engine.args import ConfigError
 from engine.evaluate.features import extract
-from engine.prepare import count_workers, name_text_files
-from engine.text import write_text_tensor
+from engine.prepare import count_workers
+from engine.text_tensor import ensure_text_tensor, load_text, order_rows
 from models.guide import BankGuide, Guide, LiveGuide, Prototypes
+from models.neighbours import diffuse
 from models.prototypes import (
     Space,
     default_prototype_count,
@@ -31,7 +32,7 @@ from models.prototypes import (
     mean_entropy,
     temperature_for_entropy,
 )
-from models.teachers import FrozenTeacher, build_teacher, read_text_tensor
+from models.teachers import FrozenTeacher, build_teacher
 
 TEXT_TEMPERATURE = 0.02
 
@@ -79,25 +80,17 @@ def guide_by_text(
     args: argparse.Namespace, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
 ) -> Guide:
     """CLIP and class descriptions; with `--prototypes both` also centroids of CLIP's own image features."""
-    rows = read_text_tensor(find_text_tensor(args, teacher), rows=args.num_classes or None, width=teacher.dim)
+    path = ensure_text_tensor(args.text_load, teacher, args.teacher_arch)
+    text = load_text(path, teacher=teacher, rows=args.num_classes or None)
+    rows = order_rows(text, images) if args.text_rows == "classes" else text.rows
     prototypes = {"text": Prototypes(rows, args.temperature or TEXT_TEMPERATURE)}
     clean, both = args.teacher_view == "clean", args.prototypes == "both"
     if not (clean or both):
         return LiveGuide(teacher, prototypes)
-    answers = F.normalize(ask(args, teacher, images, crops, device), dim=1)
+    answers = steady(args, F.normalize(ask(args, teacher, images, crops, device), dim=1))
     if both:
         prototypes["image"] = cluster(args, answers)
     return BankGuide(answers, prototypes) if clean else LiveGuide(teacher, prototypes)
-
-
-def find_text_tensor(args: argparse.Namespace, teacher: FrozenTeacher) -> Path:
-    """The text tensor; descriptions (the CSV given, or the one of the tensor's name) are encoded on first use."""
-    tensor, source = name_text_files(args.text_load)
-    if not tensor.is_file() and distributed.is_main():
-        print(f"encoding {source} into {tensor}")
-        write_text_tensor(source, tensor, teacher, model=args.teacher_arch)
-    distributed.barrier()
-    return tensor
 
 
 def guide_by_images(
@@ -109,9 +102,19 @@ def guide_by_images(
         space = distributed.broadcast_object(fit_space(features, args.moco_dim, parts=teacher.widths))
     except ValueError as error:
         raise ConfigError(f"--moco-dim: {error}") from error
-    answers = space.project(features)
+    answers = steady(args, space.project(features))
     prototypes = {"image": cluster(args, answers)}
     return BankGuide(answers, prototypes) if args.teacher_view == "clean" else LiveGuide(teacher, prototypes, space)
+
+
+def steady(args: argparse.Namespace, answers: Tensor) -> Tensor:
+    """The teacher's unit rows [N, D], each drawn towards its neighbours' where `--neighbours` asks for it."""
+    if not args.neighbours:
+        return answers
+    try:
+        return distributed.broadcast_object(diffuse(answers, args.neighbours, args.neighbour_steps))
+    except ValueError as error:
+        raise ConfigError(f"--neighbours: {error}") from error
 
 
 def teacher_precision(guide: Guide | None) -> str:

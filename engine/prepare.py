@@ -117,7 +117,7 @@ def check_sources(args: argparse.Namespace) -> None:
     absent = missing_text(args) if args.method == "lead" and args.teacher == "clip" else []
     for source in teacher:
         try:
-            if source not in ("none", "hub"):
+            if source.partition(":")[0] not in ("none", "hub"):
                 find_weights(source)
         except WeightsError as error:
             absent.append(str(error))

@@ -1,11 +1,11 @@
-"""Class descriptions become a text tensor: CSV in, unit rows out, with a manifest that says what they were made of."""
+"""Class descriptions: read from a CSV, filled into a template, encoded by CLIP's text tower."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,11 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datasets.images import DataError
-from engine.checkpoint import write_atomically
+from engine.args import ConfigError
+from engine.class_names import name_key
 from models.teachers import ClipTeacher
 
 COLUMNS = ["class name", "description"]
-CONTEXT = 77  # tokens that CLIP reads, start and end included
+AGGREGATES = ("whole", "sentences")
+PLAIN = "{description}"  # the template that adds nothing
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^a-z])")
 
 
 @dataclass(frozen=True)
@@ -28,75 +31,101 @@ class Description:
     text: str
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What a text tensor was made of: model and its weights, template, aggregation, shape, hashes of both files."""
-
-    model: str
-    weights_sha256: str
-    template: str
-    aggregate: str
-    shape: list[int]
-    classes: list[str]
-    csv_sha256: str
-    tensor_sha256: str
-
-
 def read_descriptions(path: Path) -> list[Description]:
-    """The rows of a `class name,description` file, blank lines skipped; raises DataError naming every bad line."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file of descriptions")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        lines = list(csv.reader(file))
-    if not lines or [cell.strip().lower() for cell in lines[0]] != COLUMNS:
+    """The rows of a `class name,description` file in UTF-8, in its order.
+
+    A byte-order mark and blank lines are passed over (`describe_oddities` tells of them). Raises DataError naming every
+    bad line.
+    """
+    lines = _read_lines(path)
+    if not lines or [cell.strip().lower() for cell in lines[0][1]] != COLUMNS:
         raise DataError(f"{path}: the first line must be `{','.join(COLUMNS)}`")
-    rows = [(number, line) for number, line in enumerate(lines[1:], start=2) if any(cell.strip() for cell in line)]
-    names = [line[0].strip().casefold() for _, line in rows]
-    bad = [f"line {number} has {len(line)} cells" for number, line in rows if len(line) != 2]
-    bad += [f"line {number} has an empty cell" for number, line in rows if not all(cell.strip() for cell in line)]
-    bad += [f"line {number} repeats {line[0]!r}" for at, (number, line) in enumerate(rows) if names[at] in names[:at]]
+    rows = [(number, cells) for number, cells in lines[1:] if any(cell.strip() for cell in cells)]
+    keys = [name_key(cells[0]) for _, cells in rows]
+    bad = [f"line {number} has {len(cells)} cells, not 2 (a text with a comma needs quotes)"
+           for number, cells in rows if len(cells) != 2]
+    bad += [f"line {number} has an empty cell" for number, cells in rows if not all(cell.strip() for cell in cells)]
+    bad += [f"line {number} repeats {cells[0]!r}" for at, (number, cells) in enumerate(rows) if keys[at] in keys[:at]]
     if bad or not rows:
         raise DataError(f"{path}: {'; '.join(bad) or 'no rows'}")
-    return [Description(line[0].strip(), line[1].strip()) for _, line in rows]
+    return [Description(_squeeze(name), _squeeze(text)) for _, (name, text) in rows]
+
+
+def describe_oddities(path: Path) -> list[str]:
+    """What `read_descriptions` passes over in a file that it accepts, for a note to the user."""
+    blank = [str(number) for number, cells in _read_lines(path) if not any(cell.strip() for cell in cells)]
+    notes = ["its byte-order mark"] * path.read_bytes().startswith(b"\xef\xbb\xbf")
+    return notes + [f"blank lines {', '.join(blank)}"] * bool(blank)
+
+
+def fill_template(template: str, name: str, text: str) -> str:
+    """`template` with {name} and {description} filled in; raises ConfigError for any other field."""
+    try:
+        return template.format(name=name, description=text)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise ConfigError(f"--template {template!r}: only {{name}} and {{description}} can stand in braces") from error
 
 
 def encode_descriptions(
-    teacher: ClipTeacher, rows: list[Description], template: str = "{description}", aggregate: str = "whole"
+    teacher: ClipTeacher, rows: list[Description], template: str = PLAIN, aggregate: str = "whole"
 ) -> Tensor:
-    """Unit rows float32 [C, D]. `template` may hold {name} and {description}.
+    """Unit rows float32 [C, D]. "whole" encodes each filled template, cut where CLIP stops reading.
 
-    "sentences" encodes each sentence apart, averages and normalises again, so that nothing is cut at 77 tokens.
+    "sentences" fills the template with each sentence apart, averages their unit rows and normalises again; a sentence
+    that is still too long is halved, so that nothing is cut.
     """
-    texts = [template.format(name=row.name, description=row.text) for row in rows]
     if aggregate == "whole":
-        return teacher.encode_text(texts)
-    parts = [[part.strip() for part in text.split(". ") if part.strip()] for text in texts]
-    rows = teacher.encode_text([part for some in parts for part in some])
-    return torch.stack([F.normalize(some.mean(dim=0), dim=0) for some in rows.split([len(some) for some in parts])])
+        return teacher.encode_text([fill_template(template, row.name, row.text) for row in rows])
+    parts = [split_sentences(row, template, teacher) for row in rows]
+    encoded = teacher.encode_text([part for some in parts for part in some])
+    return torch.stack([F.normalize(some.mean(dim=0), dim=0) for some in encoded.split([len(some) for some in parts])])
 
 
-def write_text_tensor(
-    source: Path, out: Path, teacher: ClipTeacher, *, model: str, template: str = "{description}",
-    aggregate: str = "whole",
-) -> Tensor:
-    """Encode a CSV into `out` (float16 [C, D]) with `out`.json beside it; returns the unit rows."""
-    descriptions = read_descriptions(source)
-    rows = encode_descriptions(teacher, descriptions, template, aggregate)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, lambda path: torch.save(rows.half(), path))
-    manifest = Manifest(model, teacher.fingerprint(), template, aggregate, list(rows.shape),
-                        [row.name for row in descriptions], hash_file(source), hash_file(out))
-    text = json.dumps(asdict(manifest), indent=1) + "\n"
-    write_atomically(out.with_suffix(".json"), lambda path: path.write_text(text))
-    return rows
+def split_sentences(row: Description, template: str, teacher: ClipTeacher) -> list[str]:
+    """A class's filled templates, one a sentence, each within the teacher's context; one where no text is filled in."""
+    def fill(part: str) -> str:
+        return fill_template(template, row.name, part)
+
+    def fits(part: str) -> bool:
+        return teacher.count_tokens([fill(part)])[0] <= teacher.context
+
+    sentences = [part for sentence in SENTENCE_END.split(row.text) for part in _halve(sentence, fits)]
+    return list(dict.fromkeys(map(fill, sentences)))
 
 
-def count_cut(teacher: ClipTeacher, texts: list[str]) -> int:
-    """How many texts are longer than CLIP's context, so that their end is not read."""
-    # The tokenizer cuts at the context: a text that fills it was, or may just have been, cut.
-    return int((teacher.tokenizer(texts) != 0).sum(dim=1).eq(CONTEXT).sum())
+def read_so_far(text: str, teacher: ClipTeacher) -> str:
+    """The leading words of a text that the teacher reads before its context is full."""
+    words = text.split()
+    low, high = 0, len(words)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = teacher.count_tokens([" ".join(words[:middle])])[0] <= teacher.context
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return " ".join(words[:low])
 
 
-def hash_file(path: Path) -> str:
-    """sha256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Line numbers (where the record ends) and cells; raises DataError when the file is no CSV in UTF-8."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file of descriptions")
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            return [(reader.line_num, cells) for cells in reader]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 (byte {error.start}); save it again as CSV UTF-8") from error
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: a quote is not closed, or stands within an unquoted end "
+                        f"({error}); write a quote within a text twice") from error
+
+
+def _squeeze(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _halve(text: str, fits: Callable[[str], bool]) -> list[str]:
+    words = text.split()
+    if len(words) < 2 or fits(text):
+        return [text]
+    middle = len(words) // 2
+    return [*_halve(" ".join(words[:middle]), fits), *_halve(" ".join(words[middle:]), fits)]

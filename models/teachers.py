@@ -4,64 +4,26 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone, build_backbone, standardise
+from models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone, build_backbone
+from models.clip import ClipNetwork, ClipTeacher, has_quick_gelu, read_text_tensor
 from models.frozen import PRECISIONS, CommitteeTeacher, FrozenTeacher, ImageTeacher, settle_precision
-from models.weights import WeightsError, find_weights, match_state, read_checkpoint, read_object, unwrap
+from models.weights import WeightsError, find_weights, match_state, read_checkpoint, unwrap
 
-__all__ = ["ClipTeacher", "CommitteeTeacher", "FrozenTeacher", "ImageTeacher", "build_teacher", "read_text_tensor"]
+__all__ = ["ClipTeacher", "CommitteeTeacher", "FrozenTeacher", "ImageTeacher", "build_teacher", "has_quick_gelu",
+           "read_text_tensor"]
 
 CLIP_ARCH = "ViT-B-16"
 OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 QUICK_GELU_NAMES = ("openai", "quickgelu", "metaclip", "dfn")  # published weights that were trained with QuickGELU
 NORMS = ("own", "student")
-
-
-class ClipTeacher(FrozenTeacher):
-    """CLIP's image encoder, unit rows; `encode_text` gives the rows that its answers are compared with."""
-
-    def __init__(self, network: nn.Module, *, tokenizer: Callable, **kwargs) -> None:
-        super().__init__(network, **kwargs)
-        self.tokenizer = tokenizer
-
-    def fingerprint(self) -> str:
-        """sha256 of the weights, and the activation, which the weights do not show."""
-        return super().fingerprint() + ("-quickgelu" if has_quick_gelu(self.network) else "")
-
-    def encode_text(self, texts: list[str]) -> Tensor:
-        """Sentences, cut to the model's context (77 tokens) -> unit rows [C, dim], float32."""
-        tokens = self.tokenizer(texts).to(self.network.mean.device)
-        with torch.no_grad(), torch.autocast(tokens.device.type, enabled=False):
-            return F.normalize(self.network.net.encode_text(tokens).float(), dim=-1)
-
-    def _answer(self, images: Tensor) -> Tensor:
-        return F.normalize(self.network(images).float(), dim=-1)
-
-
-class ClipNetwork(nn.Module):
-    """An open_clip model with the normalisation of its images: [B, 3, H, W] -> [B, D]."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, net: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.net = net
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """uint8 or float 0..1 [B, 3, H, W] -> image embeddings [B, D], not normalised."""
-        images = standardise(images, self.mean, self.std)
-        return self.net.encode_image(images.to(next(self.net.parameters()).dtype))
 
 
 @dataclass(frozen=True)
@@ -100,21 +62,6 @@ def build_teacher(
     members = [_build_one(name, source, clip_arch, replace(options, precision=each))
                for (name, source), each in zip(pairs, formats, strict=True)]
     return CommitteeTeacher(members)
-
-
-def read_text_tensor(path: str | Path, *, rows: int | None = None, width: int | None = None) -> Tensor:
-    """Text prototypes of a file as unit rows [C, D], float32. Raises WeightsError when it is not [rows, width]."""
-    tensor = read_object(path)
-    if not isinstance(tensor, Tensor) or tensor.dim() != 2 or not tensor.is_floating_point():
-        found = f"{list(tensor.shape)} of {tensor.dtype}" if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise WeightsError(f"{path} holds {found}; a text tensor is one float matrix [classes, width]")
-    for what, wanted, found in (("rows (classes)", rows, tensor.shape[0]), ("columns (width)", width, tensor.shape[1])):
-        if wanted is not None and wanted != found:
-            raise WeightsError(f"{path} has {found} {what}, {wanted} are needed; encode the descriptions again")
-    norms = tensor.float().norm(dim=1)
-    if not torch.isfinite(norms).all() or (norms == 0).any():
-        raise WeightsError(f"{path} has rows that are zero or not finite; encode the descriptions again")
-    return tensor.float() / norms[:, None]
 
 
 def _build_one(spec: str, weights: str | Path, clip_arch: str, options: Options) -> FrozenTeacher:
@@ -170,8 +117,9 @@ def _create_clip(name: str, weights: str | Path, size: int | None) -> nn.Module:
 
     if open_clip.get_model_config(name) is None:
         raise WeightsError(f"open_clip knows no model '{name}'. Names look like ViT-B-16, ViT-L-14-quickgelu, RN50")
-    if str(weights) == "hub":
-        return _download_clip(name, size)
+    place, _, tag = str(weights).partition(":")
+    if place == "hub":
+        return _download_clip(name, tag, size)
     state = {} if str(weights) == "none" else read_checkpoint(weights)
     quick = bool(state) and _uses_quick_gelu(state, find_weights(weights).name)
     if quick and not name.endswith("-quickgelu"):
@@ -184,11 +132,6 @@ def _create_clip(name: str, weights: str | Path, size: int | None) -> nn.Module:
     if state:
         _fill_clip(model, state, str(weights))
     return model
-
-
-def has_quick_gelu(network: nn.Module) -> bool:
-    """True for a CLIP that was built with OpenAI's activation."""
-    return any(type(part).__name__ == "QuickGELU" for part in network.modules())
 
 
 def _uses_quick_gelu(state: Mapping, file_name: str) -> bool:
@@ -216,16 +159,21 @@ def _fill_clip(model: nn.Module, checkpoint: Mapping, source: str) -> None:
     model.load_state_dict(match_state(state, model, source=source))
 
 
-def _download_clip(name: str, size: int | None) -> nn.Module:
+def _download_clip(name: str, tag: str, size: int | None) -> nn.Module:
+    """The model with published weights: OpenAI's, or those that open_clip knows by `tag`."""
     import open_clip
 
-    plain = name.removesuffix("-quickgelu")
+    plain, tag = name.removesuffix("-quickgelu"), tag or "openai"
+    known = open_clip.list_pretrained_tags_by_model(plain)
+    if tag not in known:
+        raise WeightsError(f"open_clip knows no weights '{tag}' of {plain}, only {', '.join(known) or 'no one'}")
+    quick = bool(open_clip.get_pretrained_cfg(plain, tag).get("quick_gelu"))
     try:
         with _quiet_open_clip():
-            return open_clip.create_model(plain, "openai", force_quick_gelu=True, force_image_size=size)
+            return open_clip.create_model(plain, tag, force_quick_gelu=quick, force_image_size=size)
     except Exception as error:  # every hub client raises its own kind
         raise WeightsError(
-            f"open_clip could not get OpenAI's weights of {plain} ({type(error).__name__}). Without network, download "
+            f"open_clip could not get the weights {tag} of {plain} ({type(error).__name__}). Without network, download "
             f"{plain}.pt or open_clip_model.safetensors elsewhere and give its path as the teacher's weights"
         ) from error
 

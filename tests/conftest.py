@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sys
@@ -46,3 +47,18 @@ def photo_tree(tmp_path: Path) -> Path:
                 pixels[12:36, 16:48, label] += 150
                 Image.fromarray(pixels).save(folder / f"{name}_{number:02d}.jpg", quality=92)
     return tmp_path / "photos"
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of a small CLIP, as open_clip saves them; open_clip knows the model as `tiny-text`."""
+    import open_clip
+
+    folder = tmp_path_factory.mktemp("clip")
+    config = {"embed_dim": 16, "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
+              "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1}}
+    (folder / "tiny-text.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder / "tiny-text.json")
+    torch.manual_seed(0)
+    torch.save(open_clip.create_model("tiny-text", load_weights=False).state_dict(), folder / "clip.pt")
+    return folder / "clip.pt"

@@ -1,48 +1,65 @@
 """Class descriptions (CSV) into the text tensor that guides pre-training.
 
 python -m tools.encode_text text_description/bird.csv --weights ViT-B-16.pt
+python -m tools.encode_text text_description/bird.csv --weights ViT-B-16.pt --template "a photo of a {name}. {description}"
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from engine.args import Parser, exit_cleanly
-from engine.text import count_cut, read_descriptions, write_text_tensor
-from models.teachers import build_teacher
+from engine.prepare import name_text_files
+from engine.text import describe_oddities, fill_template, read_descriptions
+from engine.text_args import add_clip, add_encoding, open_clip_teacher
+from engine.text_tensor import write_text_tensor
+from models.teachers import ClipTeacher
 
 
 def make_parser() -> Parser:
     """The flags."""
     parser = Parser(prog="python -m tools.encode_text", description="Descriptions (CSV) into a text tensor.")
     parser.add_argument("csv", metavar="FILE.csv", help="columns `class name,description`")
-    parser.add_argument("--weights", required=True, help="CLIP's weights: a file (OpenAI's or open_clip's), or hub")
-    parser.add_argument("--arch", default="ViT-B-16", help="open_clip's name of the model")
     parser.add_argument("--out", metavar="FILE.pt", default=None,
                         help="default text_description_tensor/<csv's name>_text_tensor.pt")
-    parser.add_argument("--template", default="{description}", help="text of a class, with {name} and {description}")
-    parser.add_argument("--aggregate", choices=("whole", "sentences"), default="whole",
-                        help="sentences = encode each apart and average: nothing is cut at 77 tokens")
+    add_clip(parser)
+    add_encoding(parser)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     return parser
 
 
-def main() -> None:
+def find_cut(args: argparse.Namespace, source: Path, teacher: ClipTeacher) -> list[str]:
+    """The names of classes whose text CLIP does not read to its end."""
+    if args.aggregate != "whole":
+        return []
+    rows = read_descriptions(source)
+    lengths = teacher.count_tokens([fill_template(args.template, row.name, row.text) for row in rows])
+    return [row.name for row, length in zip(rows, lengths) if length > teacher.context]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    args = make_parser().parse_args()
+    args = make_parser().parse_args(argv)
     source = Path(args.csv)
-    descriptions = read_descriptions(source)
-    out = Path(args.out or f"text_description_tensor/{source.stem}_text_tensor.pt")
-    teacher = build_teacher(f"clip:{args.arch}", weights=args.weights, precision="fp32", device=args.device)
-    rows = write_text_tensor(source, out, teacher, model=args.arch, template=args.template, aggregate=args.aggregate)
-    cut = count_cut(teacher, [args.template.format(name=row.name, description=row.text) for row in descriptions])
+    read_descriptions(source)  # a mistake in it is told before a model is built
+    fill_template(args.template, "", "")
+    out = Path(args.out) if args.out else name_text_files(f"{source.with_suffix('.csv')}")[0]
+    teacher = open_clip_teacher(args, args.device, command=f"python -m tools.encode_text {source}")
+    rows = write_text_tensor(source, out, teacher, model=args.teacher_arch, template=args.template,
+                             aggregate=args.aggregate)
     print(f"{rows.shape[0]} rows of width {rows.shape[1]} in {out}, manifest in {out.with_suffix('.json')}")
-    if cut and args.aggregate == "whole":
-        print(f"note: {cut} texts fill CLIP's 77 tokens or were cut there; shorten them, or take --aggregate sentences")
+    oddities, cut = describe_oddities(source), find_cut(args, source, teacher)
+    if oddities:
+        print(f"note: passed over in {source}: {'; '.join(oddities)}")
+    if cut:
+        print(f"note: CLIP stops reading {len(cut)} texts after {teacher.context} tokens ({', '.join(cut[:5])}"
+              f"{', ...' * (len(cut) > 5)}); shorten them, or take --aggregate sentences")
 
 
 if __name__ == "__main__":

@@ -1,93 +1,82 @@
-"""From descriptions to a text tensor, and from there into training, with a CLIP small enough for a test."""
+"""From a CSV to unit rows, with a CLIP small enough for a test."""
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from datasets.images import DataError
-from engine.text import count_cut, encode_descriptions, read_descriptions, write_text_tensor
-from models.teachers import ClipTeacher, build_teacher, read_text_tensor
+from engine.args import ConfigError
+from engine.text import Description, describe_oddities, encode_descriptions, read_descriptions, read_so_far, split_sentences
+from models.teachers import ClipTeacher, build_teacher
 
-CONFIG = {"embed_dim": 16, "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
-          "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1}}
 CSV = 'class name,description\nRed bird,"Red all over, black bill. Long tail."\n\nGreen bird,Green back; white wing bars\nBlue bird,Blue\n'
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
-def clip_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights of the model `tiny-text`, saved as open_clip saves them."""
-    import open_clip
-
-    folder = tmp_path_factory.mktemp("clip")
-    (folder / "tiny-text.json").write_text(json.dumps(CONFIG))
-    open_clip.add_model_config(folder / "tiny-text.json")
-    torch.manual_seed(0)
-    torch.save(open_clip.create_model("tiny-text", load_weights=False).state_dict(), folder / "clip.pt")
-    return folder / "clip.pt"
+def teacher(tiny_clip: Path) -> ClipTeacher:
+    return build_teacher("clip:tiny-text", weights=tiny_clip, precision="fp32")
 
 
-@pytest.fixture
-def teacher(clip_weights: Path) -> ClipTeacher:
-    return build_teacher("clip:tiny-text", weights=clip_weights, precision="fp32")
-
-
-def test_quotes_blank_lines_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+def test_quotes_blank_lines_and_a_byte_order_mark_are_read_and_told(tmp_path: Path) -> None:
     path = tmp_path / "bird.csv"
-    path.write_text("\ufeff" + CSV, encoding="utf-8")
+    path.write_text("\ufeff" + CSV.replace("white", '""white""').replace("Green back", '"Green back').replace("bars", 'bars"'), encoding="utf-8")
     rows = read_descriptions(path)
     assert [row.name for row in rows] == ["Red bird", "Green bird", "Blue bird"]
-    assert rows[0].text == "Red all over, black bill. Long tail."
+    assert rows[0].text == "Red all over, black bill. Long tail." and rows[1].text == 'Green back; "white" wing bars'
+    assert describe_oddities(path) == ["its byte-order mark", "blank lines 3"]
+    path.write_text(CSV.replace("\n\n", "\n"))
+    assert describe_oddities(path) == []
 
 
-@pytest.mark.parametrize("text,words", [("name,text\na,b\n", ["first line"]), ("class name,description\n", ["no rows"]),
-                                        ("class name,description\na,b\nA,c\nd,\ne\n", ["line 3", "line 4", "line 5"])])
+@pytest.mark.parametrize("text,words", [
+    ("name,text\na,b\n", ["first line"]), ("class name,description\n", ["no rows"]),
+    ("class name,description\na,b\nA,c\nd,\ne\n", ["line 3", "line 4", "line 5"]),
+    ("class name,description\na,b, c\n", ["line 2 has 3 cells", "needs quotes"]),
+    ('class name,description\na,"b\nc,d\n', ["line 3", "quote is not closed"]),
+])
 def test_every_bad_line_is_named(tmp_path: Path, text: str, words: list[str]) -> None:
     path = tmp_path / "bird.csv"
     path.write_text(text)
     with pytest.raises(DataError) as error:
         read_descriptions(path)
-    assert all(word in str(error.value) for word in words)
+    assert all(word in str(error.value) for word in ["bird.csv", *words])
 
 
-def test_tensor_and_manifest(tmp_path: Path, teacher: ClipTeacher) -> None:
-    source, out = tmp_path / "bird.csv", tmp_path / "t" / "bird_text_tensor.pt"
-    source.write_text(CSV)
-    rows = write_text_tensor(source, out, teacher, model="tiny-text")
-    saved = torch.load(out)
-    assert saved.dtype == torch.float16 and saved.shape == (3, 16)
-    torch.testing.assert_close(read_text_tensor(out, rows=3, width=16), rows, atol=1e-3, rtol=0)
-    manifest = json.loads(out.with_suffix(".json").read_text())
-    assert manifest["shape"] == [3, 16] and manifest["classes"][2] == "Blue bird" and len(manifest["csv_sha256"]) == 64
+def test_other_encodings_and_missing_files_are_told(tmp_path: Path) -> None:
+    (tmp_path / "bird.csv").write_bytes("class name,description\nAra,caf\xe9\n".encode("latin-1"))
+    with pytest.raises(DataError, match="not UTF-8"):
+        read_descriptions(tmp_path / "bird.csv")
+    with pytest.raises(DataError, match="no such file"):
+        read_descriptions(tmp_path / "fish.csv")
 
 
-def test_sentences_are_averaged_and_long_texts_counted(tmp_path: Path, teacher: ClipTeacher) -> None:
-    path = tmp_path / "bird.csv"
-    path.write_text(CSV)
-    rows = read_descriptions(path)
-    parts = teacher.encode_text(["Red all over, black bill", "Long tail."])
+def test_templates_are_filled(teacher: ClipTeacher) -> None:
+    rows = [Description("Red bird", "Red.")]
+    assert torch.equal(encode_descriptions(teacher, rows, "a {name}: {description}"), teacher.encode_text(["a Red bird: Red."]))
+    with pytest.raises(ConfigError, match="only {name} and {description}"):
+        encode_descriptions(teacher, rows, "a {colour} {name}")
+
+
+def test_sentences_are_encoded_apart_and_averaged(teacher: ClipTeacher) -> None:
+    row = Description("Red bird", "Red all over, black bill. Long tail, 2.5 times the wing.")
+    parts = teacher.encode_text(["Red all over, black bill.", "Long tail, 2.5 times the wing."])
     expected = torch.nn.functional.normalize(parts.mean(dim=0), dim=0)
-    torch.testing.assert_close(encode_descriptions(teacher, rows, aggregate="sentences")[0], expected)
-    assert count_cut(teacher, ["short", "very long text " * 40]) == 1
+    torch.testing.assert_close(encode_descriptions(teacher, [row], aggregate="sentences")[0], expected)
 
 
-def test_descriptions_guide_a_run(
-    photo_tree: Path, tmp_path: Path, clip_weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import main_pretrain
+def test_by_sentences_no_word_is_lost_and_nothing_is_cut(teacher: ClipTeacher) -> None:
+    long = " ".join(f"mark{number}" for number in range(150))
+    parts = split_sentences(Description("x", f"{long}. Short end."), "{description}", teacher)
+    assert " ".join(parts) == f"{long}. Short end." and max(teacher.count_tokens(parts)) <= 77 < teacher.count_tokens([long])[0]
+    assert split_sentences(Description("x", "One. Two."), "a {name}", teacher) == ["a x"]
 
-    monkeypatch.chdir(tmp_path)
-    Path("bird.csv").write_text(CSV)
-    words = ("--crop-root none -a test_resnet --pretrained none --size 32 --batch-size 8 --epochs 1 --device cpu --num-workers 0 "
-             "--precision fp32 --threads 1 --monitor-every 0 --num-classes 3 --text-load bird.csv --teacher-arch tiny-text")
-    monkeypatch.setattr(sys, "argv", ["main_pretrain.py", "--root", str(photo_tree), *words.split(),
-                                      "--teacher-weights", str(clip_weights), "--results-dir", "run"])
-    main_pretrain.main()
-    assert (tmp_path / "text_description_tensor" / "bird_text_tensor.pt").is_file()
-    state = torch.load("run/checkpoint.pt")["method"]
-    assert state["guide.prototypes.text.rows"].shape == (3, 16) and not any("teacher" in name for name in state)
+
+def test_tokens_are_counted_uncut(teacher: ClipTeacher) -> None:
+    assert teacher.count_tokens(["bird", "a red bird!"]) == [3, 6] and teacher.context == 77
+    long = "wing " * 100
+    assert teacher.count_tokens([long]) == [102] and read_so_far(long, teacher) == " ".join(["wing"] * 75)
+    assert read_so_far("a red bird", teacher) == "a red bird"

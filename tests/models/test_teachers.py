@@ -239,7 +239,7 @@ def test_clip_at_another_size_keeps_its_weights(clip_model: nn.Module, clip_name
     _save_plain(clip_model, tmp_path / "openai.pt")
     teacher = build_teacher("clip", weights=tmp_path / "openai.pt", clip_arch=clip_name, precision="fp32", size=64)
     assert teacher.size == 64
-    assert torch.equal(teacher.network.net.visual.proj, clip_model.visual.proj)
+    assert torch.equal(teacher.network.net.proj, clip_model.visual.proj)
     assert teacher.encode(torch.zeros(1, 3, 64, 64)).shape == (1, 16)
 
 
