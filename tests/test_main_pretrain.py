@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--device", "cpu", "-a", "test_resnet", "--pretrained", "none", "--size", "32", "--batch-size", "8", "--lr", "0.01", "--monitor-every", "2",
         "--teacher", "test_resnet", "--teacher-weights", "none", "--teacher-size", "32", "--prototypes", "4",
         "--precision", "fp32", "--teacher-precision", "fp32", "--threads", "1", "--num-workers", "0", "--epochs", "3", "--cache", "none"]
+BYOL = ["--method", "lcr-byol", "--size", "64", "--projector-hidden", "32"]
 pytestmark = pytest.mark.filterwarnings("ignore:teacher")
 
 
@@ -84,7 +85,7 @@ def run_and_kill(server, words: list[str], folder: Path, at_step: int) -> None:
 
 
 @pytest.mark.parametrize("method", [["--method", "lead", "--teacher-view", "clean", "--cosine-weight", "0.5"], ["--method", "moco"],
-                                    ["--recipe", "seed", "--moco-k", "64"], ["--method", "lcr-byol", "--size", "64"]])
+                                    ["--recipe", "seed", "--moco-k", "64"], [*BYOL, "--recipe", "seed", "--max-pool", "true"]])
 def test_trains_and_leaves_its_files(server, words: list[str], tmp_path: Path, method: list[str]) -> None:
     out = tmp_path / "run"
     run(server, [*words, *method, "--results-dir", str(out)])
@@ -102,7 +103,7 @@ def test_trains_and_leaves_its_files(server, words: list[str], tmp_path: Path, m
 
 
 @pytest.mark.parametrize("recipe", [["--teacher-view", "augmented"], ["--recipe", "seed", "--moco-k", "64"],
-                                    ["--method", "lcr-byol", "--size", "64"], ["--method", "lcr-moco", "--size", "64"]])
+                                    BYOL])
 def test_killed_runs_continue_bit_for_bit(server, words: list[str], tmp_path: Path, recipe: list[str]) -> None:
     words = [*words, *recipe]
     whole = tmp_path / "whole"
