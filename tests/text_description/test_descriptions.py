@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.class_names import name_key
+
 FOLDER = Path(__file__).resolve().parents[2] / "text_description"
 ROWS = {"bird": 200, "car": 196, "aircraft": 100, "dog": 120}
 FILES = [name for task in ROWS for name in (task, f"{task}_random")]
@@ -54,11 +56,6 @@ def read_table(name: str) -> Table:
 def split_words(text: str) -> list[str]:
     """Lower-cased words; punctuation and case never make two descriptions different."""
     return re.findall(r"[^\W_]+", text.lower())
-
-
-def normalise(label: str) -> str:
-    """The letters and digits of a class name, as class folders are matched."""
-    return "".join(split_words(label))
 
 
 def word_overlap(texts: tuple[str, ...]) -> np.ndarray:
@@ -116,7 +113,7 @@ def test_descriptions_fit_the_context_of_clip(name: str, count_tokens: Callable[
 @every_file
 def test_no_class_and_no_description_twice(name: str) -> None:
     table = read_table(name)
-    assert find_repeats([normalise(label) for label in table.classes]) == []
+    assert find_repeats([name_key(label) for label in table.classes]) == []
     assert find_repeats([" ".join(split_words(text)) for text in table.texts]) == []
 
 
@@ -142,10 +139,17 @@ def test_no_filler(name: str) -> None:
     assert {label: words for label, words in found.items() if words} == {}
 
 
+@every_file
+def test_no_word_twice_in_a_row(name: str) -> None:
+    table = read_table(name)
+    found = {label: re.findall(r"\b(\w+) \1\b", text) for label, text in zip(table.classes, table.texts, strict=True)}
+    assert {label: words for label, words in found.items() if words} == {}
+
+
 @every_task
 def test_control_vocabulary_holds_no_real_class(task: str) -> None:
-    real = {normalise(label) for label in read_table(task).classes}
-    assert [label for label in read_table(f"{task}_random").classes if normalise(label) in real] == []
+    real = {name_key(label) for label in read_table(task).classes}
+    assert [label for label in read_table(f"{task}_random").classes if name_key(label) in real] == []
 
 
 @pytest.mark.shared
