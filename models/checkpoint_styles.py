@@ -1,8 +1,8 @@
 """The layouts in which published checkpoints keep a network, brought to plain backbone, head and attention tensors.
 
 Known: a plain state dict; wrappers `state_dict`, `model`, `net`, `model_ema`, `state_dict_ema`, `teacher`; the prefixes
-of DataParallel and torch.compile; MoCo v1/v2 (`encoder_q`), MoCo v3 (`base_encoder`), LEAD (`encoder_q`, `conv16`,
-`bn16`), DINO (`backbone.`) and this project's exports.
+of DataParallel and torch.compile; MoCo v1/v2 (`encoder_q`), MoCo v3 (`base_encoder`), LEAD and LCR (`encoder_q`,
+`conv16`, `bn16` or `conv`, `bn`), BYOL and LCR's BYOL (`online_*`), DINO (`backbone.`) and this project's exports.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ WRAPPERS = ("state_dict", "model", "net", "model_ema", "state_dict_ema", "teache
 PREFIXES = ("module.", "_orig_mod.")
 CLASSIFIERS = ("fc.", "classifier.", "head.", "head.fc.", "head_dist.", "_fc.", "last_linear.")
 QUERY_ENCODERS = ("encoder_q.", "base_encoder.")
+# BYOL's online network; the projector lies beside the backbone, or behind it in a Sequential.
+ONLINE_ENCODERS = ("online_encoder.0.", "online_backbone.", "online_encoder.", "online_network.")
+ONLINE_ONLY = ("online_", "target_", "projector.", "predictor.", "backbone.")
 # What a contrastive checkpoint holds besides its query encoder and rationale branch; never needed again.
 TRAINING_ONLY = ("encoder_k.", "momentum_encoder.", "predictor.", "queue", "clip_model.", "clip.", "teacher.")
-BRANCH = {"conv16.": "conv.", "bn16.": "bn."}
+BRANCH = {"conv16.": "conv.", "bn16.": "bn.", "conv.": "conv.", "bn.": "bn."}
 State = dict[str, Tensor]
 
 
@@ -51,6 +54,8 @@ def split_encoder_state(checkpoint: Mapping) -> EncoderState:
     for query in QUERY_ENCODERS:
         if any(name.startswith(query) for name in state):
             return _split_contrastive(state, query)
+    if any(name.startswith("online_") for name in state):
+        return _split_online(state)
     if any(name.startswith("backbone.") for name in state):
         kept = {name: value for name, value in state.items() if not name.startswith("head.")}
         return EncoderState({name.removeprefix("backbone."): value for name, value in kept.items()})
@@ -106,12 +111,31 @@ def _split_export(checkpoint: Mapping, state: State) -> EncoderState:
 def _split_contrastive(state: State, query: str) -> EncoderState:
     encoder = _under(state, query) or {}
     head = _under(encoder, "fc.")
-    backbone = {name: value for name, value in encoder.items() if not name.startswith("fc.")}
-    branch = {new + name: value for old, new in BRANCH.items() for name, value in (_under(state, old) or {}).items()}
+    branch = _find_branch(state) or _find_branch(encoder)
+    backbone = {name: value for name, value in encoder.items() if not name.startswith(("fc.", *BRANCH))}
     known = (query, *TRAINING_ONLY, *BRANCH)
-    # A name nobody documented stays with the backbone, so that strict matching reports it.
+    # A name nobody documented stays with the backbone, so that strict matching reports it. Only beside a branch may
+    # matrices and biases be nameless: LCR's second, masked contrast has heads and a queue that no loss ever read.
+    unknown = {name: value for name, value in state.items() if not name.startswith(known)}
+    backbone.update({name: value for name, value in unknown.items() if branch is None or value.ndim > 2})
+    return EncoderState(backbone, head, branch)
+
+
+def _split_online(state: State) -> EncoderState:
+    """BYOL. Heads are left behind; LCR's BYOL, which alone has a branch, trains without the ResNet's max-pool."""
+    online = next((prefix for prefix in ONLINE_ENCODERS if any(name.startswith(prefix) for name in state)), "backbone.")
+    inside = _under(state, online) or {}
+    branch = _find_branch(state) or _find_branch(inside)
+    backbone = {name: value for name, value in inside.items() if not name.startswith((*CLASSIFIERS, *BRANCH))}
+    known = (*ONLINE_ONLY, *BRANCH)
     backbone.update({name: value for name, value in state.items() if not name.startswith(known)})
-    return EncoderState(backbone, head, branch or None)
+    return EncoderState(backbone, None, branch, {"skips_max_pool": True} if branch else {})
+
+
+def _find_branch(state: State) -> State | None:
+    """The rationale branch under its public names, renamed."""
+    found = {new + name: value for old, new in BRANCH.items() for name, value in (_under(state, old) or {}).items()}
+    return found or None
 
 
 def _under(state: State, prefix: str) -> State | None:

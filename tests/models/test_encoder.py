@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,44 @@ def test_lead_and_moco_checkpoints_load(encoder: Encoder, images: Tensor, tmp_pa
     state |= {"module.queue1": torch.zeros(2, 2), "module.encoder_k.conv1.weight": torch.zeros(1)}
     torch.save({"state_dict": state, "epoch": 3}, tmp_path / "seed.pth.tar")
     assert_same_outputs(encoder, load_encoder(tmp_path / "seed.pth.tar"), images)
+
+
+@pytest.mark.parametrize("place", ["module.", "module.encoder_q."])
+def test_lcr_moco_checkpoints_load(encoder: Encoder, images: Tensor, tmp_path: Path, place: str) -> None:
+    """Branch beside or inside of the query encoder; the second, masked contrast is of no use."""
+    state = {f"module.encoder_q.{name}": value for name, value in encoder.backbone.net.state_dict().items()}
+    state |= {f"module.encoder_q.fc.{name}": value for name, value in encoder.head.state_dict().items()}
+    state |= {f"{place}conv.weight": encoder.attention.conv.weight.detach()}
+    state |= {f"{place}bn.{name}": value for name, value in encoder.attention.bn.state_dict().items()}
+    state |= {"module.masked_q.0.weight": torch.zeros(3, 3), "module.queue_ptr": torch.zeros(1)}
+    torch.save({"state_dict": state, "arch": "resnet50"}, tmp_path / "checkpoint_0099.pth.tar")
+    assert_same_outputs(encoder, load_encoder(tmp_path / "checkpoint_0099.pth.tar"), images)
+
+
+@pytest.mark.parametrize("online", ["online_encoder.0.", "online_backbone."])
+def test_lcr_byol_checkpoints_load_without_max_pool(encoder: Encoder, images: Tensor, tmp_path: Path, online: str) -> None:
+    body = {name: value for name, value in encoder.backbone.net.state_dict().items()}
+    state = {f"{online}{name}": value for name, value in body.items()}
+    state |= {f"target_encoder.0.{name}": torch.zeros_like(value) for name, value in body.items()}
+    state |= {f"backbone.{name}": value for name, value in body.items()}  # one module under two names
+    state |= {"online_encoder.1.l1.weight": torch.zeros(3, 3), "online_predictor.l1.weight": torch.zeros(3, 3)}
+    branch = {"conv16.weight": encoder.attention.conv.weight.detach()}
+    branch |= {f"bn16.{name}": value for name, value in encoder.attention.bn.state_dict().items()}
+    torch.save({"state_dict": state | branch}, tmp_path / "byol.pth")
+    loaded = load_encoder(tmp_path / "byol.pth")
+    bare = Encoder(copy.deepcopy(encoder.backbone), None, encoder.attention)
+    bare.backbone.skip_max_pool()
+    assert_same_outputs(bare, loaded, images)
+    save_encoder(loaded, tmp_path / "again.pth", {})
+    assert_same_outputs(bare, load_encoder(tmp_path / "again.pth"), images)
+
+
+def test_a_checkpoint_that_lacks_a_layer_is_refused(encoder: Encoder, tmp_path: Path) -> None:
+    state = {f"module.encoder_q.{name}": value for name, value in encoder.backbone.net.state_dict().items()}
+    gone = state.pop("module.encoder_q.layer3.0.conv1.weight")
+    torch.save({"state_dict": state | {"module.conv16.weight": gone[:2, :, :1, :1]}}, tmp_path / "cut.pth.tar")
+    with pytest.raises(WeightsError, match="layer3.0.conv1.weight"):
+        load_encoder(tmp_path / "cut.pth.tar")
 
 
 def test_plain_weights_give_an_encoder_without_a_head(encoder: Encoder, images: Tensor, tmp_path: Path) -> None:
