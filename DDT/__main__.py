@@ -16,6 +16,7 @@ from datasets.multi_context import read_boxes
 from DDT.descriptors import Reading, choose_precision
 from DDT.job import Job, run
 from DDT.policy import find_task, parse_policy
+from DDT.scratch import GIGABYTE
 from DDT.stages import Rule
 from engine.args import Parser, StopTraining, architecture, exit_cleanly, integer_or_auto, refuse, toggle
 from models.backbones import build_backbone
@@ -67,6 +68,7 @@ def add_output(group: argparse._ArgumentGroup) -> None:
     add("--out", default="DDT/crop_dataset", metavar="DIR", help="results go to DIR/<task>_crop")
     add("--gt", metavar="FILE", help="true boxes (path,x1,y1,x2,y2), only to be scored against")
     toggle(group, "--no-crops", False, "write boxes.csv without crop files")
+    add("--scratch", type=float, default=10, metavar="GB", help="disk for maps during a run; 0 = compute them twice")
     toggle(group, "--restart", False, "redo a folder; an unchanged fit is used again")
 
 
@@ -97,6 +99,7 @@ def prepare(args: argparse.Namespace) -> Job:
         write_crops=not args.no_crops,
         skip_bad=args.skip_bad,
         restart=args.restart,
+        scratch=args.scratch * GIGABYTE,
     )
 
 
@@ -114,6 +117,8 @@ def list_problems(args: argparse.Namespace) -> list[str]:
         problems.append(f"--cut-rate {args.cut_rate}: give search or a number above 0, such as 0.85")
     if not 0 <= args.over_num < 1:
         problems.append(f"--over-num {args.over_num}: the map is rescaled to 0..1, give a number in [0, 1)")
+    if not args.scratch >= 0:
+        problems.append(f"--scratch {args.scratch:g}: give gigabytes of disk, 0 for none")
     for name in ("size", "batch_size"):
         if getattr(args, name) < 1:
             problems.append(f"--{name.replace('_', '-')} {getattr(args, name)}: give at least 1")

@@ -1,18 +1,20 @@
-"""Images in, feature maps out: batched, one forward pass per image, nothing kept."""
+"""Images in, feature maps out: batch by batch, nothing kept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from datasets.images import DataError, ImageSet, Sample, decode
+from datasets.images import DataError, Sample, decode
 from datasets.views import View, make_transform
 from DDT.localize import Frame
 from models.backbones import Backbone
+
+Samples = tuple[Sample, ...]
 
 
 @dataclass(frozen=True)
@@ -42,27 +44,24 @@ class Picture:
 
 @dataclass(frozen=True)
 class MapBatch:
-    """Feature maps float32 [B, C, h, w] of the samples `start`, `start + 1`, ... and the sizes of their images."""
+    """Feature maps float32 [B, C, h, w], with the keys and sizes of their images."""
 
-    start: int
+    keys: tuple[str, ...]
     maps: Tensor
     frames: list[Frame]
 
 
 class Pictures(Dataset):
-    """Squashed images by position in a list of samples."""
+    """Squashed images of samples."""
 
-    def __init__(self, samples: Sequence[Sample], size: int, crop_bottom: int) -> None:
-        self.samples, self.crop_bottom = samples, crop_bottom
+    def __init__(self, size: int, crop_bottom: int) -> None:
+        self.crop_bottom = crop_bottom
         self.squash = make_transform(View("full", "squash-exact", size))
 
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, sample: Sample) -> Picture:
         """Decode and squash; a problem travels as a message, so that workers need not raise."""
         try:
-            image = decode(self.samples[index].path, crop_bottom=self.crop_bottom)
+            image = decode(sample.path, crop_bottom=self.crop_bottom)
         except (DataError, OSError) as error:
             return Picture(problem=str(error))
         return Picture(self.squash(image), Frame(*image.size))
@@ -76,22 +75,30 @@ def stack(pictures: list[Picture]) -> tuple[Tensor, list[Frame]]:
     return torch.stack([picture.pixels for picture in pictures]), [picture.frame for picture in pictures]
 
 
-def slice_batches(count: int, batch_size: int, first: int = 0) -> list[range]:
-    """Consecutive slices of range(count) from the one that holds `first` on; slices never depend on `first`."""
-    starts = range(first // batch_size * batch_size, count, batch_size)
-    return [range(start, min(start + batch_size, count)) for start in starts]
+def slice_batches(splits: Iterable[Iterable[Sample]], batch_size: int) -> list[Samples]:
+    """Consecutive slices of the splits' samples, each key once; no batch holds images of two splits.
+
+    So the training images form the same batches whether or not others follow.
+    """
+    batches: list[Samples] = []
+    seen: set[str] = set()
+    for split in splits:
+        fresh = tuple({sample.key: sample for sample in split if sample.key not in seen}.values())
+        seen.update(sample.key for sample in fresh)
+        batches += [fresh[start : start + batch_size] for start in range(0, len(fresh), batch_size)]
+    return batches
 
 
 def stream_maps(
-    backbone: Backbone, samples: Sequence[Sample], reading: Reading, *, device: torch.device, first: int = 0
+    backbone: Backbone, reading: Reading, device: torch.device, batches: Sequence[Samples]
 ) -> Iterator[MapBatch]:
-    """Maps of samples in order, from the batch that holds `first` on, so that a continued run repeats whole batches."""
-    batches = slice_batches(len(samples), reading.batch_size, first)
-    pictures = Pictures(samples, reading.size, reading.crop_bottom)
+    """Maps of batches of samples, in order; raises DataError with every problem of a batch."""
+    pictures = Pictures(reading.size, reading.crop_bottom)
     loader = DataLoader(pictures, batch_sampler=batches, num_workers=reading.workers, collate_fn=list)
     for batch, loaded in zip(batches, loader, strict=True):
         pixels, frames = stack(loaded)
-        yield MapBatch(batch.start, read_maps(backbone, pixels.to(device, non_blocking=True), reading), frames)
+        keys = tuple(sample.key for sample in batch)
+        yield MapBatch(keys, read_maps(backbone, pixels.to(device, non_blocking=True), reading), frames)
 
 
 @torch.no_grad()
@@ -106,8 +113,3 @@ def choose_precision(word: str, device: torch.device) -> str:
     if word != "auto":
         return word
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-
-
-def gather_samples(splits: dict[str, ImageSet]) -> list[Sample]:
-    """The samples of all splits in order, each key once."""
-    return list({sample.key: sample for images in splits.values() for sample in images.samples}.values())

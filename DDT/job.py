@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -16,13 +18,16 @@ from datasets.multi_context import Box
 from DDT.boxes import Row, RowLog, format_lines, write_whole
 from DDT.corloc import Score, format_table, score_splits
 from DDT.crops import CropWriter
-from DDT.descriptors import Reading, gather_samples, stream_maps
+from DDT.descriptors import MapBatch, Reading, Samples, slice_batches, stream_maps
 from DDT.principal import Direction
+from DDT.scratch import Scratch
 from DDT.sheet import save_sheet
 from DDT.stages import Rule, find_boxes, fit_direction, localise, restore_crops
-from DDT.state import Fit, Setting, load_fit, open_folder, save_fit, write_note
+from DDT.state import Fit, Setting, Settings, load_fit, open_folder, save_fit, write_note
 from models.backbones import Backbone
 from models.weights import fingerprint
+
+ReadMaps = Callable[[Sequence[Samples]], Iterator[MapBatch]]  # batches of samples -> their maps, in order
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Job:
     """A run's parts: images by split, how they are read, what becomes of their maps, where results go.
 
     truth: boxes by key, only to be scored against. skip_bad: leave undecodable images out instead of refusing.
+    scratch: bytes of disk that the maps of the fit may take until the boxes are found.
     """
 
     task: str
@@ -42,6 +48,7 @@ class Job:
     write_crops: bool = True
     skip_bad: bool = False
     restart: bool = False
+    scratch: float = 0
 
     @property
     def root(self) -> Path:
@@ -67,29 +74,32 @@ class Note:
 def run(job: Job, backbone: Backbone) -> None:
     """Do or continue a job; raises DataError for bad images, changed settings, or paths that cannot be mirrored."""
     begun = time.perf_counter()
-    settings = list_settings(job, backbone)
+    network = list_network_settings(job.reading, backbone)
+    settings = network | list_settings(job)
     note = open_folder(job.folder, settings, restart=job.restart)
     bad = note["undecodable"] if "undecodable" in note else find_bad(job)
     job = leave_out(job, bad)
     report = Note(str(job.root.resolve()), job.task, False, settings, bad)
     write_note(job.folder, asdict(report))
-    direction = fit_once(job, backbone)
-    samples = gather_samples(job.splits)
-    log = RowLog(job.folder)
-    done = log.recover([sample.key for sample in samples])
-    rows = localise_rest(job, backbone, direction, samples, done, log)
+    batches = slice_batches((images.samples for images in job.splits.values()), job.reading.batch_size)
+    samples, log = list(chain.from_iterable(batches)), RowLog(job.folder)
+    compute = partial(stream_maps, backbone, job.reading, job.device)
+    with Scratch(job.folder, job.scratch) as scratch:
+        direction = fit_once(job, network, lambda train: scratch.record(compute(train)))
+        done = log.recover([sample.key for sample in samples])
+        rows = localise_rest(job, direction, lambda rest: scratch.recall(rest, compute), batches, done, log)
     summarise(job, report, direction, samples, rows)
     seconds = time.perf_counter() - begun
     fresh = len(rows) - len(done)
     print(f"{fresh} images localised ({len(done)} were done) in {seconds:.0f} s, {fresh / seconds:.1f} images/s")
 
 
-def list_settings(job: Job, backbone: Backbone) -> dict[str, Setting]:
-    """All that the boxes depend on, so that a folder is never continued with something else."""
+def list_settings(job: Job) -> dict[str, Setting]:
+    """All that the boxes depend on besides the network, so that a folder is never continued with something else."""
     images = {f"{split}_images": found.fingerprint() for split, found in job.splits.items()}
     rule = {"policy": str(job.rule.policy), "cut_rate": job.rule.rate or "search"}
     rule |= {"over_num": job.rule.over_num, "recipe": "seed" if job.rule.seed else "default"}
-    return list_network_settings(job.reading, backbone) | images | rule
+    return images | rule
 
 
 def list_network_settings(reading: Reading, backbone: Backbone) -> dict[str, Setting]:
@@ -119,29 +129,34 @@ def leave_out(job: Job, bad: dict[str, str]) -> Job:
     return replace(job, splits={split: without(images, bad) for split, images in job.splits.items()})
 
 
-def fit_once(job: Job, backbone: Backbone) -> Direction:
+def fit_once(job: Job, network: Settings, read: ReadMaps) -> Direction:
     """The direction in fit.npz when it was made with the same settings, else a new one."""
     train = job.splits["train"]
-    settings = list_network_settings(job.reading, backbone) | {"fitted_images": train.fingerprint()}
+    settings = network | {"fitted_images": train.fingerprint()}
     saved = load_fit(job.folder / "fit.npz")
     if saved and saved.settings == settings:
         return saved.direction
-    direction = fit_direction(backbone, train.samples, job.reading, job.device)
+    batches = slice_batches([train.samples], job.reading.batch_size)
+    direction = fit_direction(read(batches), sum(map(len, batches)))
     save_fit(job.folder / "fit.npz", Fit(direction, settings))
     return direction
 
 
 def localise_rest(
-    job: Job, backbone: Backbone, direction: Direction, samples: Sequence[Sample], done: list[Row], log: RowLog
+    job: Job, direction: Direction, read: ReadMaps, batches: Sequence[Samples], done: list[Row], log: RowLog
 ) -> list[Row]:
-    """Rows of all images: the finished ones, whose lost crops are written again, and the rest, computed now."""
-    reading = job.reading
-    maps = stream_maps(backbone, samples, reading, device=job.device, first=len(done))
-    batches = find_boxes(maps, samples, direction, job.rule, reading)
+    """Rows of all images: the finished ones, whose lost crops are written again, and the rest, found now.
+
+    Batches that are not finished are repeated whole, so that their maps come out the same.
+    """
+    reading, finished = job.reading, {row.path for row in done}
+    rest = [batch for batch in batches if any(sample.key not in finished for sample in batch)]
+    found = find_boxes(read(rest), direction, job.rule, reading)
+    samples = list(chain.from_iterable(batches))
     options = {"crop_bottom": reading.crop_bottom, "threads": reading.workers, "enabled": job.write_crops}
     with CropWriter(job.folder, **options) as writer:
         restore_crops(done, samples, writer)
-        return localise(batches, samples, done, log, writer) if len(done) < len(samples) else done
+        return localise(found, samples, done, log, writer) if rest else done
 
 
 def summarise(job: Job, report: Note, direction: Direction, samples: Sequence[Sample], rows: Sequence[Row]) -> None:

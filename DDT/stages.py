@@ -1,4 +1,4 @@
-"""The two passes: fit the direction on the training split, then find, cut and record the object of every image."""
+"""The two stages: fit the direction to maps, then find, cut and record the object of every image."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from datasets.images import Sample
 from DDT.boxes import Row, RowLog
 from DDT.crops import CropWriter
-from DDT.descriptors import MapBatch, Reading, stream_maps
+from DDT.descriptors import MapBatch, Reading
 from DDT.localize import Cut, Frame, Region, cut_at, find_region, search_cut, snap, whole
 from DDT.policy import Policy, apply_policy
 from DDT.principal import Direction, Moments, project
-from models.backbones import Backbone
 
 SEED_FALLBACK = 0.85
 
@@ -44,13 +42,13 @@ class Unfinished:
     crops: list[Future[None]]
 
 
-def fit_direction(backbone: Backbone, samples: Sequence[Sample], reading: Reading, device: torch.device) -> Direction:
-    """The first principal direction of all descriptors of these images; raises DataError when there is none."""
+def fit_direction(batches: Iterable[MapBatch], images: int) -> Direction:
+    """The first principal direction of all descriptors of some images; raises DataError when there is none."""
     moments = Moments()
-    with tqdm(total=len(samples), unit="img", desc="fit") as bar:
-        for batch in stream_maps(backbone, samples, reading, device=device):
+    with tqdm(total=images, unit="img", desc="fit") as bar:
+        for batch in batches:
             moments.update(batch.maps)
-            bar.update(len(batch.frames))
+            bar.update(len(batch.keys))
     return moments.direction()
 
 
@@ -73,13 +71,12 @@ def choose_cut(region: Region | None, frame: Frame, rule: Rule) -> Cut:
 
 
 def find_boxes(
-    batches: Iterable[MapBatch], samples: Sequence[Sample], direction: Direction, rule: Rule, reading: Reading
+    batches: Iterable[MapBatch], direction: Direction, rule: Rule, reading: Reading
 ) -> Iterator[list[Row]]:
     """Rows of each batch of maps."""
     for batch in batches:
         indicators = project(batch.maps, direction).cpu().numpy()
-        keys = [sample.key for sample in samples[batch.start : batch.start + len(batch.frames)]]
-        described = zip(indicators, keys, batch.frames, strict=True)
+        described = zip(indicators, batch.keys, batch.frames, strict=True)
         yield [describe(indicator, key, frame, rule, reading) for indicator, key, frame in described]
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from datasets.images import DataError, scan
-from DDT.descriptors import MapBatch, Reading, choose_precision, gather_samples, slice_batches, stream_maps
+from DDT.descriptors import MapBatch, Reading, choose_precision, slice_batches, stream_maps
 from DDT.localize import Frame
 from models.backbones import Backbone, build_backbone
 
@@ -23,19 +23,22 @@ def backbone(tiny_weights: Path) -> Backbone:
 
 
 def read(backbone: Backbone, photos: Path, reading: Reading, first: int = 0) -> list[MapBatch]:
-    return list(stream_maps(backbone, scan(photos).samples, reading, device=CPU, first=first))
+    batches = slice_batches([scan(photos).samples], reading.batch_size)
+    return list(stream_maps(backbone, reading, CPU, batches[first:]))
 
 
-def test_slices_do_not_depend_on_where_a_run_continues() -> None:
-    assert slice_batches(7, 3) == [range(0, 3), range(3, 6), range(6, 7)]
-    assert slice_batches(7, 3, first=4) == [range(3, 6), range(6, 7)]
-    assert slice_batches(7, 3, first=6) == [range(6, 7)]
-    assert slice_batches(0, 3) == []
+def test_batches_hold_every_key_once_and_one_split(photo_tree: Path) -> None:
+    train, test = scan(photo_tree, "train").samples, scan(photo_tree, "test").samples
+    batches = slice_batches([train, test, train], 5)
+    assert [len(batch) for batch in batches] == [5, 5, 5, 5, 4, 5, 5, 2]
+    assert [sample for batch in batches for sample in batch] == [*train, *test]
+    assert batches[:5] == slice_batches([train], 5) == slice_batches([train + train[:3]], 5)
+    assert slice_batches([(), ()], 3) == []
 
 
 def test_every_image_once_in_order(backbone: Backbone, photo_tree: Path) -> None:
     batches = read(backbone, photo_tree, READING)
-    assert [batch.start for batch in batches] == [0, 5, 10, 15, 20]
+    assert [key for batch in batches for key in batch.keys] == [sample.key for sample in scan(photo_tree).samples]
     maps = torch.cat([batch.maps for batch in batches])
     assert maps.shape == (24, 512, 2, 2) and maps.dtype == torch.float32
     assert {frame for batch in batches for frame in batch.frames} == {Frame(64, 48)}
@@ -45,10 +48,9 @@ def test_every_image_once_in_order(backbone: Backbone, photo_tree: Path) -> None
 
 def test_workers_and_continuing_change_nothing(backbone: Backbone, photo_tree: Path) -> None:
     here = read(backbone, photo_tree, READING)
-    there = read(backbone, photo_tree, replace(READING, workers=2), first=12)
-    assert [batch.start for batch in there] == [10, 15, 20]
+    there = read(backbone, photo_tree, replace(READING, workers=2), first=2)
     for one, other in zip(here[2:], there, strict=True):
-        assert torch.equal(one.maps, other.maps)
+        assert one.keys == other.keys and torch.equal(one.maps, other.maps)
 
 
 def test_one_forward_pass_per_image(backbone: Backbone, photo_tree: Path) -> None:
@@ -72,12 +74,6 @@ def test_all_problems_of_a_batch_in_one_message(backbone: Backbone, photo_tree: 
         (folder / f"001.Red_bird_0{number}.jpg").write_bytes(b"not an image")
     with pytest.raises(DataError, match="bird_01.jpg(.|\n)*bird_02.jpg(.|\n)*--skip-bad"):
         read(backbone, photo_tree, READING)
-
-
-def test_samples_of_all_splits_once(photo_tree: Path) -> None:
-    train, test = scan(photo_tree, "train"), scan(photo_tree, "test")
-    keys = [sample.key for sample in gather_samples({"train": train, "test": test, "again": test})]
-    assert len(keys) == len(set(keys)) == 36 and keys[0].startswith("train/") and keys[-1].startswith("test/")
 
 
 def test_precision() -> None:

@@ -15,7 +15,7 @@ from benchmarks.reference.linear import PlainPhotos, PlainProbe
 from benchmarks.reference.loader import IMAGENET_MEAN, IMAGENET_STD, plain_recipe
 from datasets.images import scan
 from datasets.views import View, make_transform
-from DDT.descriptors import Reading, stream_maps
+from DDT.descriptors import Reading, slice_batches, stream_maps
 from DDT.policy import Policy
 from DDT.stages import Rule, find_boxes, fit_direction
 from models.backbones import build_backbone, standardise
@@ -28,12 +28,13 @@ def test_plain_ddt_finds_the_same_boxes(tmp_path: Path) -> None:
     backbone = build_backbone("resnet18").eval()
     save_photos(tmp_path, 6, width=200, height=150)
     images, reading = scan(tmp_path), Reading(size=128, batch_size=4)
-    direction = fit_direction(backbone, images.samples, reading, CPU)
+    batches = slice_batches([images.samples], reading.batch_size)
+    maps = list(stream_maps(backbone, reading, CPU, batches))
+    direction = fit_direction(maps, len(images))
     paths = [sample.path for sample in images.samples]
     plain = fit_plain(PlainMaps(backbone.net), paths, reading.size)
     assert float(torch.from_numpy(plain.vector) @ direction.vector) == pytest.approx(1, abs=1e-3)
-    maps = stream_maps(backbone, images.samples, reading, device=CPU)
-    found = find_boxes(maps, images.samples, direction, Rule(Policy("none")), reading)
+    found = find_boxes(maps, direction, Rule(Policy("none")), reading)
     rows = [row for batch in found for row in batch]
     for path, row in zip(paths, rows, strict=True):
         box = crop_plain(PlainMaps(backbone.net), path, reading.size, plain)
