@@ -18,7 +18,7 @@ from datasets.multi_context import Box
 from DDT.boxes import Row, RowLog, format_lines, write_whole
 from DDT.corloc import Score, format_table, score_splits
 from DDT.crops import CropWriter
-from DDT.descriptors import MapBatch, Reading, Samples, slice_batches, stream_maps
+from DDT.descriptors import MapBatch, Reading, Samples, prepare, slice_batches, stream_maps
 from DDT.principal import Direction
 from DDT.scratch import Scratch
 from DDT.sheet import save_sheet
@@ -83,7 +83,7 @@ def run(job: Job, backbone: Backbone) -> None:
     write_note(job.folder, asdict(report))
     batches = slice_batches((images.samples for images in job.splits.values()), job.reading.batch_size)
     samples, log = list(chain.from_iterable(batches)), RowLog(job.folder)
-    compute = partial(stream_maps, backbone, job.reading, job.device)
+    compute = partial(stream_maps, prepare(backbone), job.reading, job.device)
     with Scratch(job.folder, job.scratch) as scratch:
         direction = fit_once(job, network, lambda train: scratch.record(compute(train)))
         done = log.recover([sample.key for sample in samples])

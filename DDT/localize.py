@@ -66,26 +66,31 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     return labels == 1 + sizes.argmax()
 
 
-def enlarge(mask: np.ndarray, size: int) -> np.ndarray:
-    """Nearest-neighbour copy of a mask [h, w] at [size, size]."""
-    rows, columns = (np.arange(size) * side // size for side in mask.shape)
-    return mask[np.ix_(rows, columns)]
+def measure(mask: np.ndarray, frame: Frame, size: int) -> Region | None:
+    """Bounding box and centre of mass of a mask [h, w], enlarged to size x size pixels that cover the whole image.
 
-
-def measure(mask: np.ndarray, frame: Frame) -> Region | None:
-    """Bounding box and centre of mass of a mask [s, s] that covers the whole image; None when it is empty."""
-    if not mask.any():
+    Nearest neighbours make the enlarged mask's rows and columns copies: to count their pixels is enough. None when the
+    mask is empty.
+    """
+    rows, columns = (np.arange(size) * side // size for side in mask.shape)  # the mask's position under each pixel
+    tall, wide = (np.bincount(axis, minlength=side) for axis, side in zip((rows, columns), mask.shape))
+    down, across = (mask @ wide)[rows], (tall @ mask)[columns]  # object pixels of every row and column of pixels
+    if not down.any():
         return None
-    (rows, columns), (height, width) = ndimage.find_objects(mask.astype(np.int8))[0], mask.shape
-    across, down = frame.width / width, frame.height / height
-    y, x = ndimage.center_of_mass(mask)
-    box = Box(columns.start * across, rows.start * down, columns.stop * across, rows.stop * down)
-    return Region(box, (x + 0.5) * across, (y + 0.5) * down)
+    x, y = frame.width / size, frame.height / size
+    (left, right), (top, bottom) = (np.flatnonzero(counts)[[0, -1]] for counts in (across, down))
+    box = Box(left * x, top * y, (right + 1) * x, (bottom + 1) * y)
+    return Region(box, (find_centre(across) + 0.5) * x, (find_centre(down) + 0.5) * y)
+
+
+def find_centre(counts: np.ndarray) -> float:
+    """The mean position of weights [n]."""
+    return np.arange(len(counts)) @ counts / counts.sum()
 
 
 def find_region(indicator: np.ndarray, frame: Frame, *, size: int, over_num: float = 0.0) -> Region | None:
     """The object of one indicator map [h, w], which came from an image squashed to size x size; None without a mask."""
-    return measure(enlarge(largest_component(threshold(indicator, over_num)), size), frame)
+    return measure(largest_component(threshold(indicator, over_num)), frame, size)
 
 
 def place(x: float, y: float, width: float, height: float, frame: Frame) -> Box:

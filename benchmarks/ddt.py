@@ -30,7 +30,7 @@ from benchmarks.timing import Report, compare, make_parser, start
 from datasets.images import ImageSet, scan
 from DDT.boxes import RowLog
 from DDT.crops import CropWriter
-from DDT.descriptors import Reading, slice_batches, stream_maps
+from DDT.descriptors import Reading, prepare, slice_batches, stream_maps
 from DDT.policy import Policy
 from DDT.scratch import GIGABYTE, Scratch
 from DDT.stages import Rule, find_boxes, fit_direction, localise
@@ -53,9 +53,9 @@ class PlainMaps(nn.Module):
 
 
 def make_backbone(args: argparse.Namespace) -> Backbone:
-    """The network as `python -m DDT` prepares it; random weights, the same for both sides."""
+    """The network with random weights, the same for both sides."""
     torch.manual_seed(0)
-    return build_backbone(args.arch).eval().to(memory_format=torch.channels_last)
+    return build_backbone(args.arch).eval()
 
 
 def make_reading(args: argparse.Namespace) -> Reading:
@@ -103,7 +103,7 @@ def tell_peak(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as name:
         photos = Path(name, "photos")
         save_photos(photos, args.peak_of)
-        run_ours(make_backbone(args), scan(photos), make_reading(args), Path(name, "out"))
+        run_ours(prepare(make_backbone(args)), scan(photos), make_reading(args), Path(name, "out"))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     return 0
 
@@ -122,9 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.peak_of:
         return tell_peak(args)
     count = args.count or (4 if args.quick else 64)
-    backbone = make_backbone(args)
-    network = PlainMaps(make_backbone(args).net).to(memory_format=torch.contiguous_format)
-    bare = build_backbone(args.arch).eval()
+    backbone, network, bare = prepare(make_backbone(args)), PlainMaps(make_backbone(args).net), make_backbone(args)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths, images = save_photos(folder / "photos", count), scan(folder / "photos")

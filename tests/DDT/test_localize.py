@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from datasets.multi_context import Box
 from DDT.localize import (
@@ -14,9 +15,9 @@ from DDT.localize import (
     area_ratio,
     count_borders,
     cut_at,
-    enlarge,
     find_region,
     largest_component,
+    measure,
     place,
     score,
     search_cut,
@@ -60,12 +61,21 @@ def test_first_of_equal_components() -> None:
     assert largest_component(mask).tolist() == [[False, False, True], [False, False, False]]
 
 
-@pytest.mark.parametrize("size", [4, 6, 7])
-def test_enlarge_is_nearest_neighbour(size: int) -> None:
-    mask = np.array([[True, False], [False, True]])
-    enlarged = enlarge(mask, size)
-    expected = [[mask[y * 2 // size, x * 2 // size] for x in range(size)] for y in range(size)]
-    assert enlarged.tolist() == expected
+@pytest.mark.parametrize("size", [2, 5, 6, 7, 448])
+def test_measures_the_nearest_neighbour_enlargement(size: int) -> None:
+    rng = np.random.default_rng(size)
+    for _ in range(20):
+        mask = np.zeros((5, 3), dtype=bool)
+        mask[tuple(rng.integers(0, side, 4) for side in mask.shape)] = True
+        large = np.array([[mask[y * 5 // size, x * 3 // size] for x in range(size)] for y in range(size)])
+        region = measure(mask, Frame(size, 2 * size), size)
+        if not large.any():
+            assert region is None
+            continue
+        rows, columns = ndimage.find_objects(large.astype(int))[0]
+        y, x = ndimage.center_of_mass(large)
+        assert region.box == Box(columns.start, 2 * rows.start, columns.stop, 2 * rows.stop)
+        assert (region.x, region.y) == (x + 0.5, 2 * (y + 0.5))
 
 
 def test_finds_a_known_component() -> None:
