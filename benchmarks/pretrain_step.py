@@ -2,6 +2,7 @@
 
     python -m benchmarks.pretrain_step --quick
     python -m benchmarks.pretrain_step --quick --teacher-view clean
+    python -m benchmarks.pretrain_step --quick --method lcr-moco        # also lcr-byol, byol
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from benchmarks import lcr_step
 from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.lead import ReferenceLead
 from benchmarks.timing import Report, compare, make_parser, start
@@ -113,10 +115,21 @@ def guard(report: Report, system: ReferenceLead, trunk: nn.Module, teacher: nn.M
     report.check_reference("teacher", count, lambda: learn(system.teacher), lambda: learn(teacher))
 
 
+def is_of_lcr(words: Sequence[str]) -> bool:
+    """Whether another method than LEAD is asked for."""
+    peek = argparse.ArgumentParser(add_help=False)
+    peek.add_argument("--method", default="lead")
+    return peek.parse_known_args(words)[0].method in lcr_step.METHODS
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Time the single passes in every format, then both systems in turns."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if is_of_lcr(words):
+        return lcr_step.main(words)
     parser = make_parser(__doc__)
     add = parser.add_argument
+    add("--method", choices=("lead", *lcr_step.METHODS), default="lead", help="lcr-* and byol have flags of their own")
     add("--teacher-view", choices=("live", "clean"), default="live", help="clean: ours remembers the teacher's answers")
     add("--batch", type=int, help="images per step (default 16, 2 with --quick)")
     add("--size", type=int, default=224, help="pixels of a side")

@@ -184,3 +184,24 @@ def make_mlp(channels: int, dim: int) -> nn.Sequential:
 def make_norm_mlp(width: int, hidden: int, dim: int) -> nn.Sequential:
     """BYOL's projector or predictor."""
     return nn.Sequential(nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, dim))
+
+
+class PlainLars:
+    """The public code's LARS: no velocity is ever stored, and every parameter asks the device for its norms."""
+
+    def __init__(self, module: nn.Module, *, lr: float = 0.15, decay: float = 1.5e-6) -> None:
+        self.parameters, self.lr, self.decay = [p for p in module.parameters() if p.requires_grad], lr, decay
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move every parameter that has a gradient."""
+        for weight in self.parameters:
+            if weight.grad is None:
+                continue
+            if weight.ndim < 2:
+                weight.data = weight.data - self.lr * weight.grad
+                continue
+            change = weight.grad + self.decay * weight.data
+            size, slope = torch.norm(weight.data), torch.norm(change)
+            trust = 1e-3 * size / slope if size > 0 and slope > 0 else 1.0
+            weight.data = weight.data - self.lr * trust * change

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 STEP = ["--student", "resnet18", "--teacher", "vit_tiny_patch16_224", "--size", "64", "--batch", "2", "--dim", "32",
         "--classes", "10", "--queue", "64"]  # fmt: skip
+LCR = ["--student", "resnet18", "--size", "64", "--batch", "2"]
 TINY = {
     "retrieval": ["--count", "300", "--width", "64"],
     "linear": ["--arch", "resnet18", "--size", "64", "--count", "8", "--classes", "4", "--epochs", "3"],
@@ -19,6 +20,9 @@ TINY = {
     "ddt": ["--arch", "resnet18", "--size", "96", "--count", "4", "--batch", "2"],
     "pretrain_step": STEP,
     "pretrain_step-clean": [*STEP, "--teacher-view", "clean"],
+    "pretrain_step-lcr-moco": ["--method", "lcr-moco", *LCR, "--queue", "64"],
+    "pretrain_step-byol": ["--method", "byol", *LCR],
+    "pretrain_step-lcr-byol-no-max-pool": ["--method", "lcr-byol", *LCR, "--max-pool", "false"],
 }
 PARTS = {
     "retrieval": ["REFERENCE product", "REFERENCE sort", "RATIO retrieval-copied-gallery"],
@@ -27,6 +31,9 @@ PARTS = {
     "ddt": ["REFERENCE forward", "MEMORY"],
     "pretrain_step": ["REFERENCE query", "REFERENCE key", "REFERENCE teacher", "BOUND"],
     "pretrain_step-clean": ["REFERENCE teacher", "BOUND"],
+    "pretrain_step-lcr-moco": ["REFERENCE query", "REFERENCE key", "BOUND"],
+    "pretrain_step-byol": ["REFERENCE query", "REFERENCE key", "BOUND"],
+    "pretrain_step-lcr-byol-no-max-pool": ["REFERENCE query", "REFERENCE key", "BOUND"],
 }
 
 
