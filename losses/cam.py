@@ -58,18 +58,12 @@ def fit_cam(activation: Tensor, attention: Tensor, temperature: float) -> CamFit
     return CamFit(loss * valid, normalised_entropy(log_target).mean(dim=1), valid)
 
 
-def fit_cam_rows(activation: Tensor, attention: Tensor) -> CamFit:
-    """The public LEAD and LCR (MoCo) arithmetic: a softmax over the columns of each row at temperature 1, rows summed.
-
-    The target is neither rescaled nor detached: with a batch-mean gradient it is within 1e-6 of uniform.
-    """
-    return fit_cam_attached(activation, attention, rows=True)
-
-
 def fit_cam_attached(activation: Tensor, attention: Tensor, temperature: float = 1.0, *, rows: bool = False) -> CamFit:
     """KL(P || Q) of the maps as they are: softmax of both at `temperature`, the target neither rescaled nor detached.
 
-    `rows` is `fit_cam_rows`; without it, at temperature 0.4, it is the public LCR (BYOL) arithmetic.
+    With a softmax over the columns of each row (`rows`, summed) at temperature 1 it is the public code of LEAD and of
+    LCR's MoCo path, over all positions at 0.4 that of its BYOL path. With the gradient of a batch mean the target is
+    within about 1e-6 of uniform.
     """
     log_target = map_log_softmax(activation, temperature, rows=rows)
     loss = kl_divergence(log_target, map_log_softmax(attention, temperature, rows=rows)).sum(dim=1)

@@ -15,11 +15,11 @@ from torch import Tensor
 from datasets.loader import Batch
 from datasets.views import View
 from engine.distributed import gather
-from losses.cam import CamFit, activation_map, fit_cam, fit_cam_rows
 from losses.distillation import cosine_distance, kl_divergence, prototype_log_probabilities
 from losses.entropy import adaptive_gate, normalised_entropy
 from methods.method import Clock, LossParts
 from methods.moco import Contrast, ContrastOptions, MomentumContrast, PendingKeys
+from methods.rationale import Rationale, RationaleOptions, fit_rationale
 from models.attention import RationaleBranch
 from models.backbones import Backbone
 from models.encoder import Encoded, Encoder
@@ -162,26 +162,22 @@ class Lead(MomentumContrast):
         guidance = self.follow_guide(crop.head, answer)
         self.monitor = {"entropy": guidance.entropy} if answer is not None else {}
         loss1, loss2, loss3 = ((guidance.contrast * term.loss).mean() for term in terms)
-        fit = self.fit_attention(crop, terms[2].loss, guidance.contrast)
-        cam = fit.loss.sum() if options.cam == "rows" else fit.loss.mean()
-        cam_weight = options.cam_weight * (1 if options.cam == "rows" else options.reference_batch)
-        parts = {"loss1": loss1, "loss2": loss2, "loss3": loss3, "cam": cam, "distill": guidance.distill}
+        rationale = self.fit_attention(crop, terms[2].loss, guidance.contrast)
+        parts = {"loss1": loss1, "loss2": loss2, "loss3": loss3, "cam": rationale.term, "distill": guidance.distill}
         contrast = loss1 + options.cross_weight * loss2 + loss3
-        total = options.alpha * (contrast + cam_weight * cam) + guidance.distill
+        total = options.alpha * (contrast + rationale.weight * rationale.term) + guidance.distill
         if options.cosine_weight and answer is not None:
             parts["cosine"] = cosine_distance(crop.head, answer).mean()
             total = total + options.cosine_weight * parts["cosine"]
-        return LossParts(total, parts, guidance.stats | self.describe(terms, fit))
+        return LossParts(total, parts, guidance.stats | rationale.stats | self.describe(terms))
 
-    def fit_attention(self, crop: Encoded, loss: Tensor, weights: Tensor) -> CamFit:
-        """Attention against the activation map of the third term, from its gradient at the pooled feature."""
-        if self.options.cam == "rows":
-            target = self.options.alpha * (weights * loss).mean()
-            (gradient,) = torch.autograd.grad(target, crop.pooled, retain_graph=True)
-            return fit_cam_rows(activation_map(crop.map, gradient), crop.attention)
-        # The target does not depend on the gradient's scale; 1024 keeps it above fp16's smallest numbers.
-        (gradient,) = torch.autograd.grad(1024 * loss.sum(), crop.pooled, retain_graph=True)
-        return fit_cam(activation_map(crop.map.detach(), gradient), crop.attention, self.options.cam_temperature)
+    def fit_attention(self, crop: Encoded, loss: Tensor, weights: Tensor) -> Rationale:
+        """Attention against the activation map of the third term [B]; the public code's is of the gated, scaled one."""
+        options = self.options
+        rationale = RationaleOptions(
+            weight=options.cam_weight, reference_batch=options.reference_batch, cam=options.cam,
+            temperature=options.cam_temperature)
+        return fit_rationale(crop, options.alpha * weights * loss if rationale.sums_up else loss, rationale, "rows")
 
     def follow_guide(self, student: Tensor, answer: Tensor | None) -> Guidance:
         """Gate and distillation over every set of prototypes; contrast follows the mean of their entropies."""
@@ -213,13 +209,11 @@ class Lead(MomentumContrast):
         stats = {"entropy": entropy.mean(), "gate": gate.distill.mean(), "teacher_top1": top1, "agreement": agree}
         return Guidance(gate.contrast, options.beta / len(rows) * summed, entropy, stats)
 
-    def describe(self, terms: list[Contrast], fit: CamFit) -> dict[str, Tensor]:
-        """Numbers worth logging: InfoNCE before the gate, positives, own-image mass, entropy of the CAM target."""
+    def describe(self, terms: list[Contrast]) -> dict[str, Tensor]:
+        """Numbers worth logging: InfoNCE before the gate, positives, own-image mass."""
         stats = {f"nce{n}": term.loss.detach().mean() for n, term in enumerate(terms, 1)}
         stats["positive"] = torch.stack([term.positive for term in terms]).mean()
         stats["self_mass"] = torch.stack([term.self_mass for term in terms]).mean()
-        stats["cam_entropy"] = (fit.target_entropy * fit.valid).sum() / fit.valid.sum().clamp_min(1)
-        stats["cam_valid"] = fit.valid.float().mean()
         stats["queue_filled"] = self.queue1.filled()
         return stats
 

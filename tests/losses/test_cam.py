@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from losses.cam import activation_map, fit_cam, fit_cam_rows, map_log_softmax, scale_to_peak
+from losses.cam import activation_map, fit_cam, fit_cam_attached, map_log_softmax, scale_to_peak
 
 
 def make_map(count: int = 3) -> Tensor:
@@ -76,7 +76,7 @@ def test_a_silent_map_drops_out() -> None:
 
 def test_rows_are_summed_and_the_target_is_attached() -> None:
     activation, attention = torch.rand(2, 3, 4, requires_grad=True), torch.rand(2, 3, 4)
-    fit = fit_cam_rows(activation, attention)
+    fit = fit_cam_attached(activation, attention, rows=True)
     p, q = activation.softmax(dim=2), attention.softmax(dim=2)
     torch.testing.assert_close(fit.loss, (p * (p / q).log()).sum(dim=(1, 2)), atol=1e-6, rtol=1e-5)
     fit.loss.sum().backward()
@@ -85,5 +85,14 @@ def test_rows_are_summed_and_the_target_is_attached() -> None:
 
 def test_published_target_is_uniform_and_ours_is_not() -> None:
     tiny = torch.rand(2, 7, 7) * 1e-4
-    assert fit_cam_rows(tiny, torch.rand(2, 7, 7)).target_entropy.min() > 1 - 1e-6
+    assert fit_cam_attached(tiny, torch.rand(2, 7, 7), rows=True).target_entropy.min() > 1 - 1e-6
     assert fit_cam(tiny, torch.rand(2, 7, 7), 0.1).target_entropy.max() < 0.95
+
+
+def test_positions_of_the_published_byol_path() -> None:
+    activation, attention = torch.rand(2, 3, 4, requires_grad=True), torch.rand(2, 3, 4)
+    fit = fit_cam_attached(activation, attention, 0.4)
+    p, q = ((scores.flatten(1) / 0.4).softmax(dim=1) for scores in (activation, attention))
+    torch.testing.assert_close(fit.loss, (p * (p / q).log()).sum(dim=1), atol=1e-6, rtol=1e-5)
+    fit.loss.sum().backward()
+    assert activation.grad.abs().max() > 0
