@@ -33,6 +33,7 @@ class PlainBranch(nn.Module):
         self.bn = nn.BatchNorm2d(32)
 
     def forward(self, features: Tensor) -> Tensor:
+        """M of a map."""
         scores = F.relu(self.bn(self.conv(features))).max(dim=1).values
         scores = scores - scores.min()
         return scores / (1e-7 + scores.max())
