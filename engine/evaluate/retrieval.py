@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from datasets.images import DataError
-from engine.evaluate.similarity import TILE, normalise_rows, run_apart, self_stripes
+from engine.evaluate.similarity import HELD_ROWS, TILE, normalise_rows, run_apart, self_stripes
 
 ABSENT = torch.iinfo(torch.long).max
 SHARE = 64  # queries that one thread ranks at a time
@@ -46,12 +46,14 @@ class _Classes:
     members: Tensor
 
 
-def retrieve(features: Tensor, labels: Tensor, *, block: int = TILE) -> RetrievalScores:
+def retrieve(features: Tensor, labels: Tensor, *, block: int | None = None) -> RetrievalScores:
     """Leave-one-out scores of features [N, D] (normalised here) with labels [N]; -1 = unlabelled, in the gallery only.
 
-    `block` bounds the memory (queries ranked at once) and changes no number. Raises DataError when no class has a pair.
+    `block` bounds the memory (queries ranked at once; None: 256 MB of scores) and changes no number. Raises DataError
+    when no class has a pair.
     """
     rows = normalise_rows(features)
+    block = block or max(HELD_ROWS * HELD_ROWS // len(rows), 1)
     classes = _group(labels.to(rows.device))
     precision = torch.full((len(rows),), torch.nan, dtype=torch.float64, device=rows.device)
     first = torch.zeros(len(rows), dtype=torch.long, device=rows.device)

@@ -8,7 +8,7 @@ images or the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -43,9 +43,15 @@ def normalise_rows(features: Tensor) -> Tensor:
     return features.float() / lengths.clamp(min=1e-12)
 
 
-def pad_to_tiles(rows: Tensor) -> Tensor:
-    """Zero rows appended up to a multiple of TILE, zero columns up to a multiple of 16: [N, D] -> [N', D']."""
-    return F.pad(rows, (0, -rows.shape[1] % 16, 0, -rows.shape[0] % TILE))
+def cut_tiles(rows: Tensor) -> list[Tensor]:
+    """Pieces [TILE, D'] of rows [N, D]: zero columns fill D up to a multiple of 16, zero rows the last piece.
+
+    Only what is filled up is copied.
+    """
+    missing = -rows.shape[1] % 16
+    tiles = list((F.pad(rows, (0, missing)) if missing else rows.contiguous()).split(TILE))
+    tiles[-1] = F.pad(tiles[-1], (0, 0, 0, TILE - len(tiles[-1])))
+    return tiles
 
 
 def run_apart(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
@@ -64,46 +70,52 @@ def run_apart(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Res
 
 def self_stripes(rows: Tensor, block: int = TILE) -> Iterator[Stripe]:
     """Stripes of rows @ rows.T for [N, D] rows, `block` queries at a time (rounded up to whole tiles)."""
-    padded = pad_to_tiles(rows)
+    tiles = cut_tiles(rows)
     if len(rows) <= HELD_ROWS:
-        whole = _symmetric_product(padded)
-        yield from _cut(len(rows), block, lambda start, stop: whole[start:stop, : len(rows)])
+        whole = _symmetric_product(tiles)
+        yield from _cut(rows, rows, block, lambda part: whole[part.start * TILE : part.stop * TILE])
     else:
-        yield from _cut(len(rows), block, lambda start, stop: _product(padded[start:stop], padded)[:, : len(rows)])
+        yield from _cut(rows, rows, block, lambda part: _product(tiles[part], tiles))
 
 
 def cross_stripes(queries: Tensor, gallery: Tensor, block: int = TILE) -> Iterator[Stripe]:
     """Stripes of queries @ gallery.T for [N, D] and [M, D] rows, `block` queries at a time (whole tiles)."""
-    left, right = pad_to_tiles(queries), pad_to_tiles(gallery)
-    yield from _cut(len(queries), block, lambda start, stop: _product(left[start:stop], right)[:, : len(gallery)])
+    left, right = cut_tiles(queries), cut_tiles(gallery)
+    yield from _cut(queries, gallery, block, lambda part: _product(left[part], right))
 
 
-def _cut(count: int, block: int, rows_of) -> Iterator[Stripe]:
-    step = TILE * -(-block // TILE)
-    for start in range(0, count, step):
-        yield Stripe(start, rows_of(start, start + step)[: count - start])
+def _cut(queries: Tensor, gallery: Tensor, block: int, score: Callable[[slice], Tensor]) -> Iterator[Stripe]:
+    """Stripes from the scores of slices of tiles, without the rows and columns that fill them up."""
+    step = -(-block // TILE)
+    for first in range(0, -(-len(queries) // TILE), step):
+        start = first * TILE
+        yield Stripe(start, score(slice(first, first + step))[: len(queries) - start, : len(gallery)])
 
 
-def _product(left: Tensor, right: Tensor) -> Tensor:
-    out = left.new_empty(len(left), len(right))
-    tiles = product(range(0, len(left), TILE), range(0, len(right), TILE))
-    run_apart(lambda tile: _fill_tile(out, left, right, *tile), tiles)
+def _product(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+    """Every tile with every tile: [len(left) * TILE, len(right) * TILE]."""
+    out = left[0].new_empty(len(left) * TILE, len(right) * TILE)
+    run_apart(lambda place: _fill_tile(out, left, right, *place), product(range(len(left)), range(len(right))))
     return out
 
 
-def _symmetric_product(rows: Tensor) -> Tensor:
-    out = rows.new_empty(len(rows), len(rows))
+def _symmetric_product(tiles: Sequence[Tensor]) -> Tensor:
+    """The same of tiles with themselves; what lies below the diagonal is copied from above."""
+    out = tiles[0].new_empty(len(tiles) * TILE, len(tiles) * TILE)
 
     def fill(row: int) -> None:
-        for column in range(row, len(rows), TILE):
-            _fill_tile(out, rows, rows, row, column)
+        for column in range(row, len(tiles)):
+            tile = _fill_tile(out, tiles, tiles, row, column)
             if column > row:
-                out[column : column + TILE, row : row + TILE] = out[row : row + TILE, column : column + TILE].T
+                _find_tile(out, column, row).copy_(tile.T)
 
-    run_apart(fill, range(0, len(rows), TILE))
+    run_apart(fill, range(len(tiles)))
     return out
 
 
-def _fill_tile(out: Tensor, left: Tensor, right: Tensor, row: int, column: int) -> None:
-    tile = out[row : row + TILE, column : column + TILE]
-    torch.mm(left[row : row + TILE], right[column : column + TILE].T, out=tile)
+def _fill_tile(out: Tensor, left: Sequence[Tensor], right: Sequence[Tensor], row: int, column: int) -> Tensor:
+    return torch.mm(left[row], right[column].T, out=_find_tile(out, row, column))
+
+
+def _find_tile(out: Tensor, row: int, column: int) -> Tensor:
+    return out[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE]
