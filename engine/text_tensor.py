@@ -46,17 +46,18 @@ class TextRows:
     rows: Tensor
     names: tuple[str, ...] = ()
 
-    def order_by(self, classes: Sequence[str], data: str) -> Tensor:
-        """The rows in the order of `classes` [len(classes), D]; as they are when they bear no names.
+    def order_by(self, classes: Sequence[str], data: str) -> TextRows:
+        """The rows in the order of `classes`, which lend their names to rows without any.
 
         Raises DataError when names and classes differ, or nameless rows are not as many as classes.
         """
         if self.names:
-            return self.rows[match_rows(self.names, classes, text=str(self.path), data=data)]
+            order = match_rows(self.names, classes, text=str(self.path), data=data)
+            return TextRows(self.path, self.rows[order], tuple(self.names[index] for index in order))
         if len(self.rows) != len(classes):
             raise DataError(f"{self.path} has {len(self.rows)} rows without names, {data} has {len(classes)} classes; "
                             f"{AGAIN}, so that rows meet classes by name")
-        return self.rows
+        return TextRows(self.path, self.rows, tuple(classes))
 
 
 def write_text_tensor(
@@ -97,7 +98,7 @@ def order_rows(text: TextRows, images: ImageSet) -> Tensor:
     if not (text.names and images.classes):
         return text.rows
     try:
-        return text.order_by(images.classes, str(images.root))
+        return text.order_by(images.classes, str(images.root)).rows
     except DataError as error:
         raise DataError(f"{error}, or train with rows that are not the folders' classes: --text-rows any") from error
 

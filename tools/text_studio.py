@@ -1,0 +1,93 @@
+"""Is this text worth a training run? An audit of descriptions, or a text tensor, against images and teacher.
+
+python -m tools.text_studio text_description/bird.csv --root bird/ --weights ViT-B-16.pt
+python -m tools.text_studio text_description_tensor/bird_text_tensor.pt --root bird/ --crop-root none --tau 0.01
+
+Writes studio.html (one page, verdict at the top) and studio.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: the root is not on the path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+
+from engine.args import Parser, add_data, add_device, exit_cleanly, refuse
+from engine.evaluate.sources import find_device
+from engine.evaluate.text_audit import Audit, audit
+from engine.evaluate.text_page import render_page
+from engine.evaluate.text_verdict import judge, to_json
+from engine.guidance import TEXT_TEMPERATURE, ask
+from engine.prepare import find_crop_bottom, load_images, open_crops
+from engine.text_args import add_asking, add_clip, add_encoding, open_clip_teacher
+from engine.text_source import open_text, read_texts
+
+
+def make_parser() -> Parser:
+    """The flags."""
+    parser = Parser(prog="python -m tools.text_studio", description="Audit class text before it costs a training run.")
+    parser.add_argument("text", metavar="FILE", help="descriptions (.csv) or a text tensor (.pt)")
+    add_data(parser)
+    add_asking(add_clip(parser))
+    add_encoding(parser)
+    group = parser.add_argument_group("studio")
+    group.add_argument("--split", choices=("train", "val", "test"), default="train", help="which images")
+    group.add_argument("--tau", "--temperature", type=float, default=TEXT_TEMPERATURE, help="temperature of p_t")
+    group.add_argument("--target-entropy", type=float, default=0.5, help="mean entropy to find a temperature for")
+    group.add_argument("--out", default=None, metavar="DIR", help="default studio/<the text's name>")
+    add_device(parser)
+    return parser
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Flags with automatic values resolved; raises ConfigError with every problem."""
+    args = make_parser().parse_args(argv)
+    refuse([f"--tau must be above 0, not {args.tau:g}"] * (args.tau <= 0)
+           + [f"--target-entropy lies between 0 and 1, not {args.target_entropy:g}"] * (not 0 < args.target_entropy < 1))
+    args.device = find_device(args.device)
+    args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
+    args.out = Path(args.out or Path("studio") / Path(args.text).stem)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    return args
+
+
+def study(args: argparse.Namespace) -> tuple[Audit, str]:
+    """The audit that the flags ask for, and a line that says of what."""
+    images = load_images(args.root, args.split, skip_bad=args.skip_bad)
+    crops = open_crops(args, images)
+    teacher = open_clip_teacher(args, args.device, command=f"python -m tools.text_studio {args.text} --root {args.root}")
+    text = open_text(Path(args.text), teacher, args)
+    labelled = bool(images.classes) and bool((images.labels >= 0).any())
+    text = text.order_by(images.classes, str(images.root)) if labelled else text
+    readings = read_texts(Path(args.text), teacher, args, text.names)
+    answers = ask(args, teacher, images, crops, torch.device(args.device))
+    found = audit(text.rows, answers, temperature=args.tau, target=args.target_entropy, names=text.names, readings=readings,
+                  labels=images.labels if labelled else None, context=teacher.context)
+    view = "crops" if crops is not None else "whole images"
+    return found, (f"{len(text.rows)} rows of {args.text}, read by {args.teacher_arch}; {len(images)} {view} of "
+                   f"{args.root}, {args.split} split")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    args = parse(argv)
+    found, lead = study(args)
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "studio.json").write_text(json.dumps(to_json(found), indent=1) + "\n", encoding="utf-8")
+    title = f"Text studio: {Path(args.text).stem}"
+    (args.out / "studio.html").write_text(render_page(found, title, lead), encoding="utf-8")
+    marks = {True: " ok", False: "  !", None: "   "}
+    print(lead, *(f"{marks[finding.good]} {finding.text}" for finding in judge(found)), sep="\n")
+    print(f"written to {args.out / 'studio.html'} and studio.json")
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)
