@@ -62,7 +62,7 @@ def fit_space(features: Tensor, dim: int | None = None, *, parts: Sequence[int] 
         raise ValueError(f"{count} features of width {width} span at most {max(most, 0)} directions, {dim} were asked")
     exact = features.double()
     mean = exact.mean(0)
-    scale = _balance(exact - mean, parts)
+    scale = balance(exact - mean, parts)
     directions = _principal_directions((exact - mean) * scale, dim)
     if len(directions) < (asked or 1):
         raise ValueError(f"the features vary in {len(directions)} directions only, {asked or 1} were asked for; "
@@ -119,8 +119,11 @@ def temperature_for_entropy(
     return math.exp(middle)
 
 
-def _balance(centred: Tensor, parts: Sequence[int]) -> Tensor:
-    """A factor per column [F] that gives every part a mean norm of 1; ones when there are fewer than two parts."""
+def balance(centred: Tensor, parts: Sequence[int]) -> Tensor:
+    """For centred features [N, F]: a factor per column [F] that gives every part a mean norm of 1.
+
+    Ones when there are fewer than two parts.
+    """
     if len(parts) < 2:
         return torch.ones_like(centred[0])
     if sum(parts) != centred.shape[1]:

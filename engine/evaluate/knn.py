@@ -17,13 +17,21 @@ def knn_accuracy(
 
     Unlabelled train rows (-1) do not vote, unlabelled test rows are not asked. Raises ValueError when nobody is left.
     """
-    voters, asked = train_labels >= 0, test_labels >= 0
-    _check(int(voters.sum()), int(asked.sum()))
-    gallery = normalise_rows(train[voters])
-    queries = normalise_rows(test[asked]).to(gallery.device)
+    asked = test_labels >= 0
+    _check(int((train_labels >= 0).sum()), int(asked.sum()))
+    predicted = predict_neighbours(train, train_labels, test[asked.to(test.device)], k, temperature)
+    return float((predicted == test_labels[asked].cpu()).double().mean())
+
+
+def predict_neighbours(
+    train: Tensor, train_labels: Tensor, test: Tensor, k: int = 20, temperature: float = 0.07
+) -> Tensor:
+    """The class that the k nearest labelled train rows [N, D] vote for, for every test row [M, D]: int64 [M]."""
+    voters = train_labels >= 0
+    gallery = normalise_rows(train[voters.to(train.device)])
+    queries = normalise_rows(test).to(gallery.device)
     votes = train_labels[voters].to(gallery.device)
-    predicted = _vote(cross_stripes(queries, gallery), votes, min(k, len(gallery)), temperature)
-    return float((predicted.cpu() == test_labels[asked].cpu()).double().mean())
+    return _vote(cross_stripes(queries, gallery), votes, min(k, len(gallery)), temperature).cpu()
 
 
 def knn_leave_one_out(features: Tensor, labels: Tensor, k: int = 20, temperature: float = 0.07) -> float:

@@ -10,6 +10,7 @@ from engine.args import ConfigError
 from engine.evaluate.ledger import read_results
 
 COLUMNS = {"rank-1": "rank1", "rank-5": "rank5", "mAP": "map", "kNN": "knn", "linear": "top1"}
+OPTIONAL = {"zero-shot": "zeroshot"}  # columns of tables where some line has the number
 METHODS = {"lead": "LEAD++", "moco": "MoCo v2"}
 
 
@@ -28,8 +29,8 @@ def collect(rows: Iterable[dict[str, object]]) -> list[Line]:
     """Ledger rows as table lines: retrieval and probe of a network share a line, a later row replaces an earlier."""
     lines: dict[tuple[str, ...], Line] = {}
     for row in rows:
-        # A classifier's last epoch stands in tables: nothing has chosen it. A sorting has numbers of its own.
-        if row["epoch"] == "best" or row["kind"] == "sort":
+        # A classifier's last epoch stands in tables: nothing has chosen it. Sortings and studies have tables of their own.
+        if row["epoch"] == "best" or row["kind"] in ("sort", "study"):
             continue
         name, protocol = name_network(row), describe_protocol(row)
         key = (str(row["task"]), name, protocol, str(row["weights_sha256"]), str(row["dataset_sha256"]))
@@ -50,15 +51,22 @@ def describe_protocol(row: dict[str, object]) -> str:
     return f"{row['feature']}, {row['input']} image, {row['view']} {row['size']} px, {row['split']}"
 
 
+def choose_columns(lines: Sequence[Line]) -> dict[str, str]:
+    """Headings and metrics of a table: the usual ones, and the rarer ones that occur."""
+    rare = {title: key for title, key in OPTIONAL.items() if any(key in line.metrics for line in lines)}
+    return {**COLUMNS, **rare}
+
+
 def best_values(lines: Sequence[Line]) -> dict[str, float]:
-    """The highest value of each column."""
-    return {key: max((line.metrics.get(key, -1.0) for line in lines), default=-1.0) for key in COLUMNS.values()}
+    """The highest value of each column that these lines need."""
+    columns = choose_columns(lines).values()
+    return {key: max((line.metrics.get(key, -1.0) for line in lines), default=-1.0) for key in columns}
 
 
 def cells(line: Line, best: dict[str, float], strong: str) -> list[str]:
     """A line's numbers as text, the column's best in `strong`."""
     texts = []
-    for key in COLUMNS.values():
+    for key in best:
         value = line.metrics.get(key)
         text = "–" if value is None else f"{100 * value:.1f}"
         texts.append(strong.format(text) if value is not None and value == best[key] else text)
@@ -71,7 +79,7 @@ def markdown(lines: Sequence[Line]) -> str:
     for task in dict.fromkeys(line.task for line in lines):
         chosen = [line for line in lines if line.task == task]
         best = best_values(chosen)
-        head = ["network", *COLUMNS, "images/s", "protocol"]
+        head = ["network", *choose_columns(chosen), "images/s", "protocol"]
         rows = [[line.name, *cells(line, best, "**{}**"), line.protocol] for line in chosen]
         table = [head, ["---"] * len(head), *rows]
         parts.append(f"**{task}**\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in table))
@@ -81,7 +89,7 @@ def markdown(lines: Sequence[Line]) -> str:
 def html_table(lines: Sequence[Line]) -> str:
     """The table as HTML."""
     best = best_values(lines)
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in ["network", *COLUMNS, "images/s", "protocol"])
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in ["network", *choose_columns(lines), "images/s", "protocol"])
     rows = []
     for line in lines:
         numbers = "".join(f"<td class=n>{cell}</td>" for cell in cells(line, best, "<b>{}</b>"))
