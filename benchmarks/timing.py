@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from engine.allocator import keep_freed_memory
+
 Work = Callable[[], object]
 FAIR = 0.9
 EXTRA_ROUNDS = 6  # a guard that fails is asked again: only a pass that is slow every time is slow
@@ -67,7 +69,8 @@ def make_parser(text: str) -> argparse.ArgumentParser:
 
 
 def start(parser: argparse.ArgumentParser, argv: Sequence[str] | None, name: str) -> tuple[argparse.Namespace, Report]:
-    """Parse, set the threads and the generator."""
+    """Parse, set the threads, the generator, and the allocator as every command has it: for both sides."""
+    keep_freed_memory()
     args = parser.parse_args(argv)
     if args.rounds < 3:
         parser.error("--rounds must be at least 3: a median of fewer is no median")

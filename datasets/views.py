@@ -59,6 +59,11 @@ def mocov1_steps(size: int) -> list[v2.Transform]:
     ]
 
 
+def mild_steps(size: int) -> list[v2.Transform]:
+    """A crop of 0.4 to 1 of the area and a flip; colours stay, for guides whose answer depends on them."""
+    return [v2.RandomResizedCrop(size, scale=(0.4, 1.0), interpolation=BILINEAR), v2.RandomHorizontalFlip(p=0.5)]
+
+
 def byol1_steps(size: int) -> list[v2.Transform]:
     """BYOL's first view (Grill et al., arXiv 2006.07733), with LCR's strengths: always blurred."""
     return [*_byol_shared_steps(size), GaussianBlur((0.1, 2.0))]
@@ -113,6 +118,7 @@ def small_steps(size: int) -> list[v2.Transform]:
 RECIPES: dict[str, Callable[[int], list[v2.Transform]]] = {
     "mocov2": mocov2_steps,
     "mocov1": mocov1_steps,
+    "mild": mild_steps,
     "byol1": byol1_steps,
     "byol2": byol2_steps,
     "probe": probe_steps,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from datasets.images import DataError
+from engine.allocator import keep_freed_memory
 from models.weights import WeightsError
 
 # What a file system says when it refuses; any other OSError is a bug and keeps its traceback.
@@ -176,6 +177,7 @@ class Problems:
 
 def exit_cleanly(main: Callable[[], None]) -> None:
     """Run a command: what the user can mend is printed as a message (exit 2), a bug keeps its traceback."""
+    keep_freed_memory()
     try:
         main()
     except (ConfigError, DataError, WeightsError, StopTraining) as error:

@@ -17,6 +17,7 @@ from engine import checkpoint, distributed, precision
 from engine.args import ConfigError, Problems, refuse, write_args
 from engine.construct import build_method, build_optimizer, build_student, peak_lr
 from engine.guidance import build_guide, teacher_precision
+from engine.head_start import start_head
 from engine.identity import describe_run
 from engine.logger import Logger
 from engine.monitor import Monitor
@@ -51,6 +52,8 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     if method.couples_batch and args.accum_steps > 1:
         raise ConfigError(f"--accum-steps {args.accum_steps}: with these flags {args.method}'s loss is no mean over a "
                           "batch's images, so a cut batch would change it; use 1")
+    if args.method == "lead" and args.head_start == "least-squares" and saved is None:
+        start_head(method, args, images, crops, device)
     identity["precision"] = identity["precision"] or choose_precision(args, method, device)
     method = share_statistics(method, args, device)  # last: timing a copy on one rank must not wait for the others
     trainer = make_trainer(args, method, images, crops, batches, device, folder, identity, validation)

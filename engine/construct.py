@@ -40,11 +40,11 @@ def build_method(args: argparse.Namespace, images: int, backbone: Backbone, guid
                               source=args.moco_source, momentum_schedule=args.tau_schedule)
         return Byol(backbone, options) if args.method == "byol" else LcrByol(backbone, options, rationale_options(args))
     contrast = {**shared, "queue_size": queue_size(args, images), "temperature": args.moco_t,
-                "queue_mask": args.queue_mask, "shuffle_keys": args.shuffle_keys}
+                "queue_mask": args.queue_mask, "shuffle_keys": args.shuffle_keys, "view_recipe": args.view_recipe}
     if args.method == "lead":
         return Lead(backbone, guide, lead_options(args, guide, contrast), seed=args.seed)
-    options = MocoOptions(**contrast, dim=args.moco_dim or ContrastOptions.dim, source=args.moco_source, mlp=args.mlp,
-                          view_recipe="mocov2" if args.aug_plus else "mocov1")
+    contrast |= {} if args.aug_plus else {"view_recipe": "mocov1"}
+    options = MocoOptions(**contrast, dim=args.moco_dim or ContrastOptions.dim, source=args.moco_source, mlp=args.mlp)
     if args.method == "moco":
         return Moco(backbone, options, seed=args.seed)
     return LcrMoco(backbone, options, rationale_options(args), seed=args.seed)

@@ -95,6 +95,8 @@ def add_contrast(parser: Parser) -> None:
     group.add_argument("--projector-hidden", type=int, default=4096, help="hidden width of BYOL's two heads")
     toggle(group, "--mlp", True, "false = MoCo v1's linear head (moco, lcr-moco)")
     toggle(group, "--aug-plus", True, "false = MoCo v1's augmentation (moco, lcr-moco)")
+    group.add_argument("--view-recipe", choices=("mocov2", "mild", "small"), default="mocov2",
+                       help="of lead, moco, lcr-moco: mild = crop and flip only; small = for photos of a few dozen pixels")
     group.add_argument("--moco-t", type=float, default=0.27, help="temperature of the contrast")
     group.add_argument("--moco-source", choices=("full", "crop"), default="full",
                        help="which picture every method but LEAD sees")
@@ -133,6 +135,8 @@ def add_guidance(parser: Parser) -> None:
     group.add_argument("--neighbours", type=int, default=0, metavar="K",
                        help="draw each remembered answer towards those of its K nearest images; 0 = leave it")
     group.add_argument("--neighbour-steps", type=int, default=2, help="how often --neighbours is done")
+    group.add_argument("--head-start", choices=("random", "least-squares"), default="random",
+                       help="least-squares = fit the head in closed form to the remembered answers before the first step")
     group.add_argument("--cache", default="cache", metavar="DIR", help="where teacher answers are kept between runs")
 
 

@@ -62,8 +62,10 @@ def problems(args: argparse.Namespace) -> list[str]:
         found.append(f"--teacher {args.teacher} needs --teacher-weights: a file each, joined by +, or hub")
     if args.method != "lead":
         return found
-    if args.neighbours and args.teacher_view != "clean":
-        found.append(f"--neighbours {args.neighbours} needs --teacher-view clean: only remembered answers have neighbours")
+    if args.teacher_view != "clean":
+        asked = [f"--neighbours {args.neighbours}"] * bool(args.neighbours)
+        asked += [f"--head-start {args.head_start}"] * (args.head_start != "random")
+        found += [f"{flag} needs --teacher-view clean: it works on remembered answers" for flag in asked]
     if args.teacher == "clip" and args.prototypes.isdigit():
         found.append(f"--prototypes {args.prototypes}: with --teacher clip they are text, or both")
     if args.teacher != "clip" and args.text_load not in (None, "none"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 class ProjectionHead(nn.Sequential):
@@ -17,6 +18,29 @@ class ProjectionHead(nn.Sequential):
     def widths(self) -> list[int]:
         """[in, hidden, out]: what rebuilds this head."""
         return [self[0].in_features, self[0].out_features, self[2].out_features]
+
+    @torch.no_grad()
+    def fit(self, features: Tensor, targets: Tensor, *, ridge: float, seed: int = 0) -> None:
+        """Set the weights in closed form, so that the head maps features [N, in] to targets [N, out] at once.
+
+        The first layer becomes an orthogonal map of the centred features, scaled to a mean length of 1; the second one
+        the ridge regression from what passes the ReLU (an extreme learning machine: Huang et al., 2006). `ridge` is the
+        penalty in units of one row's squared length.
+        """
+        mean = features.double().mean(0)
+        scale = (features.double() - mean).norm(dim=1).mean().clamp_min(1e-12)
+        generator = torch.Generator().manual_seed(seed)
+        spread = nn.init.orthogonal_(torch.empty(self[0].weight.shape), generator=generator).double()
+        first = 2**0.5 * spread.to(mean.device) / scale
+        self[0].weight.copy_(first)
+        self[0].bias.copy_(-first @ mean)
+        hidden = self[1](self[0](features.float())).double()
+        centre, goal = hidden.mean(0), targets.double().mean(0)
+        gram = (hidden - centre).T @ (hidden - centre)
+        gram.diagonal().add_(ridge)
+        solved = torch.linalg.solve(gram, (hidden - centre).T @ (targets.double() - goal)).T
+        self[2].weight.copy_(solved)
+        self[2].bias.copy_(goal - solved @ centre)
 
 
 class BatchNormHead(nn.Sequential):

@@ -84,7 +84,10 @@ def run_and_kill(server, words: list[str], folder: Path, at_step: int) -> None:
     assert process.exitcode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("method", [["--method", "lead", "--teacher-view", "clean", "--cosine-weight", "0.5"], ["--method", "moco"],
+STEADY = ["--teacher-view", "clean", "--neighbours", "2", "--head-start", "least-squares", "--view-recipe", "mild"]
+
+
+@pytest.mark.parametrize("method", [[*STEADY, "--cosine-weight", "0.5"], ["--method", "moco"],
                                     ["--recipe", "seed", "--moco-k", "64"], [*BYOL, "--recipe", "seed", "--max-pool", "true"]])
 def test_trains_and_leaves_its_files(server, words: list[str], tmp_path: Path, method: list[str]) -> None:
     out = tmp_path / "run"
@@ -220,3 +223,14 @@ def test_two_ranks_learn_what_one_does(words: list[str], tmp_path: Path) -> None
     for name in one:
         if not name.startswith("attention"):  # its batch norm sees the local batch only
             torch.testing.assert_close(one[name], two[name], rtol=1e-3, atol=1e-4)
+
+
+def test_what_works_on_remembered_answers_needs_them(words: list[str], tmp_path: Path) -> None:
+    done = command([*words, *STEADY, "--teacher-view", "augmented", "--results-dir", str(tmp_path / "r")])
+    assert done.returncode == 2 and "--neighbours 2 needs --teacher-view clean" in done.stderr
+    assert "--head-start least-squares needs --teacher-view clean" in done.stderr
+
+
+def test_more_neighbours_than_images_is_one_message(words: list[str], tmp_path: Path) -> None:
+    done = command([*words, *STEADY, "--neighbours", "999", "--results-dir", str(tmp_path / "r")])
+    assert done.returncode == 2 and "--neighbours: 999 neighbours asked" in done.stderr
