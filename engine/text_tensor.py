@@ -112,8 +112,8 @@ def read_manifest(tensor: Path) -> Manifest | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         return Manifest(**{field.name: content[field.name] for field in fields(Manifest)})
     except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path} is no manifest of a text tensor ({type(error).__name__}: {error}); {AGAIN}, or move "
-                           "it away to take the tensor as it is") from error
+        raise WeightsError(f"{path} is no manifest of a text tensor ({type(error).__name__}: {error}); {AGAIN}, or "
+                           "move it away to take the tensor as it is") from error
 
 
 def find_faults(manifest: Manifest, path: Path, teacher: ClipTeacher | None) -> list[str]:

@@ -33,7 +33,7 @@ class ClipTeacher(FrozenTeacher):
         return super().fingerprint() + self._activation()
 
     def text_fingerprint(self) -> str:
-        """The same of the text tower alone: whatever the images' size and number format, equal for equal texts' rows."""
+        """The same of the text tower alone, which does not change with the images' size or number format."""
         state = self.network.clip.state_dict()
         return fingerprint({name: state[name] for name in state if not name.startswith("visual.")}) + self._activation()
 

@@ -6,12 +6,15 @@ import json
 import os
 import random
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -62,3 +65,33 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     torch.save(open_clip.create_model("tiny-text", load_weights=False).state_dict(), folder / "clip.pt")
     return folder / "clip.pt"
+
+
+def write_openai_archive(model: nn.Module, path: Path) -> None:
+    """A TorchScript archive with OpenAI's three extra numbers, half-precision matrices and full layer norms."""
+
+    class Archive(nn.Module):
+        def forward(self) -> int:
+            return 0
+
+    archive = Archive()
+    for name, value in model.state_dict().items():
+        *folders, leaf = name.split(".")
+        place = archive
+        for folder in folders:
+            if folder not in dict(place.named_children()):
+                place.add_module(folder, nn.Module())
+            place = dict(place.named_children())[folder]
+        half = value.half() if value.dim() > 1 else value
+        place.register_buffer(leaf, half.clone())
+    for extra in ("input_resolution", "context_length", "vocab_size"):
+        archive.register_buffer(extra, torch.tensor(32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(archive).save(str(path))
+
+
+@pytest.fixture(scope="session")
+def save_openai_archive() -> Callable[[nn.Module, Path], None]:
+    """save(model, path) as OpenAI's CLIP files are."""
+    return write_openai_archive

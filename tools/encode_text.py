@@ -1,7 +1,7 @@
 """Class descriptions (CSV) into the text tensor that guides pre-training.
 
 python -m tools.encode_text text_description/bird.csv --weights ViT-B-16.pt
-python -m tools.encode_text text_description/bird.csv --weights ViT-B-16.pt --template "a photo of a {name}. {description}"
+python -m tools.encode_text text_description/bird.csv --weights hub --template "a photo of a {name}. {description}"
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ python -m tools.report demo/results.jsonl                        print the table
 python -m tools.report docs/results.jsonl --write README.md      put it between the markers of a Markdown file
 python -m tools.report demo/results.jsonl --html report.html --picture "Boxes=boxes.png" ...
 python -m tools.report demo/results.jsonl --figure results.png   the table's numbers as a picture
+python -m tools.report docs/study.jsonl --write docs/results.md  a study's means and differences, with intervals
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from engine.args import ConfigError, Parser, exit_cleanly, refuse
 from engine.curves import load_pyplot
-from engine.evaluate.table import COLUMNS, Line, html_table, markdown, read_ledgers
+from engine.evaluate.table import Line, choose_columns, html_table, markdown, read_ledgers
 
 START, END = "<!-- results: made by tools/report.py, do not edit -->", "<!-- end of results -->"
 def insert(text: str, table: str) -> str:
@@ -52,21 +53,25 @@ b { color: #0a6b3d }
 """
 
 
-def page(title: str, lead: str, lines: Sequence[Line], pictures: Sequence[tuple[str, Path]]) -> str:
-    """One HTML page with table, notes and pictures inside it."""
+def page(
+    title: str, lead: str, lines: Sequence[Line], pictures: Sequence[tuple[str, Path]], grids: Sequence[Grid] = ()
+) -> str:
+    """One HTML page with tables, notes and pictures inside it."""
+    tables = html_table(lines) * bool(lines) + "".join(map(html_grid, grids))
     figures = "".join(f"<h2>{html.escape(name)}</h2><img src='{embed(path)}' alt='{html.escape(name)}'>"
                       for name, path in pictures if path.is_file())
     return (f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
             f"<title>{html.escape(title)}</title><style>{STYLE}</style><h1>{html.escape(title)}</h1>"
-            f"<p class=lead>{html.escape(lead)}</p><h2>Results</h2>{html_table(lines)}{figures}</html>")
+            f"<p class=lead>{html.escape(lead)}</p><h2>Results</h2>{tables}{figures}</html>")
 
 
 def draw_figure(lines: Sequence[Line], picture: Path) -> None:
     """Every metric of every network as a dot, one row a network, into a PNG."""
     pyplot = load_pyplot()
-    figure, axes = pyplot.subplots(1, len(COLUMNS), figsize=(11, 0.9 + 0.36 * len(lines)), sharey=True)
+    columns = choose_columns(lines)
+    figure, axes = pyplot.subplots(1, len(columns), figsize=(11, 0.9 + 0.36 * len(lines)), sharey=True)
     places, colours = range(len(lines)), ["#0a6b3d" if "LEAD" in line.name else "#6d7f94" for line in lines]
-    for axis, (title, key) in zip(axes, COLUMNS.items()):
+    for axis, (title, key) in zip(axes, columns.items()):
         values = [100 * line.metrics.get(key, float("nan")) for line in lines]
         axis.grid(axis="y", color="#e4e9ef")
         axis.scatter(values, places, color=colours, zorder=3)
@@ -83,13 +88,22 @@ def draw_figure(lines: Sequence[Line], picture: Path) -> None:
     pyplot.close(figure)
 
 
+def draw(lines: Sequence[Line], ledgers: Sequence[str], picture: Path) -> None:
+    """The studies of the ledgers, mAP with intervals, where there are any; else every metric of single measurements."""
+    studies = take_studies(row for path in ledgers for row in read_results(path))
+    if studies:
+        draw_study(studies, picture)
+    else:
+        draw_figure(lines, picture)
+
+
 def make_parser() -> Parser:
     """The flags."""
     parser = Parser(prog="python -m tools.report", description="Tables from results.jsonl files.")
     parser.add_argument("ledgers", nargs="+", metavar="RESULTS.jsonl", help="ledgers, in the order of the table")
     parser.add_argument("--write", metavar="FILE.md", help="put the table between the markers of this file")
     parser.add_argument("--html", metavar="FILE.html", help="write one page with the table and the pictures")
-    parser.add_argument("--figure", metavar="FILE.png", help="draw the numbers")
+    parser.add_argument("--figure", metavar="FILE.png", help="draw the numbers; of studies mAP with intervals")
     parser.add_argument("--picture", action="append", default=[], metavar="TITLE=FILE", help="a picture for the page")
     parser.add_argument("--lead", default="", help="a sentence under the headline")
     parser.add_argument("--title", default="Plumage results", help="headline of the page")
@@ -99,18 +113,18 @@ def make_parser() -> Parser:
 def main() -> None:
     """The command."""
     args: argparse.Namespace = make_parser().parse_args()
-    lines = read_ledgers(args.ledgers)
+    lines, grids = read_ledgers(args.ledgers), read_grids(args.ledgers)
     if args.write:
         path = Path(args.write)
-        path.write_text(insert(path.read_text(encoding="utf-8"), markdown(lines)), encoding="utf-8")
+        path.write_text(insert(path.read_text(encoding="utf-8"), write_tables(args.ledgers)), encoding="utf-8")
     if args.html:
         pictures = [(title, Path(path)) for title, _, path in (text.partition("=") for text in args.picture)]
         refuse([f"--picture {title}: there is no {path}" for title, path in pictures if not path.is_file()])
-        Path(args.html).write_text(page(args.title, args.lead, lines, pictures), encoding="utf-8")
+        Path(args.html).write_text(page(args.title, args.lead, lines, pictures, grids), encoding="utf-8")
     if args.figure:
-        draw_figure(lines, Path(args.figure))
+        draw(lines, args.ledgers, Path(args.figure))
     if not (args.write or args.html or args.figure):
-        print(markdown(lines))
+        print(write_tables(args.ledgers))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from PIL import Image
 from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
-from datasets.images import DataError, ImageSet, decode
+from datasets.images import DataError, ImageSet
 from engine.args import ConfigError, Parser, Problems, exit_cleanly, integer_or_auto, refuse, toggle, warn_ignored
 from engine.evaluate import sorting_page
 from engine.evaluate.filing import file_pictures, has_labels, read_labels
@@ -136,15 +136,6 @@ def sort_images(sight: Sight, images: ImageSet, given: dict[int, str], args: arg
                    spread_labels(cloud.smooth, labels) if given else None, estimate)
 
 
-def open_image(subject: Subject, images: ImageSet, index: int) -> Image.Image:
-    """What the encoder looked at, small where the file allows it."""
-    sample = images.samples[index]
-    if subject.view.source == "full":
-        return decode(sample.path, subject.crop_bottom, size_hint=2 * SIDE)
-    by_file = subject.crops.boxes is None
-    return subject.crops.crop(sample, None if by_file else decode(sample.path, subject.crop_bottom))
-
-
 def measure(sorting: Sorting, cloud: Cloud) -> dict[str, float]:
     """Groups against the hidden labels, and accuracy on the rest after naming some: our choice and random ones."""
     known = sorting.images.labels >= 0
@@ -176,7 +167,7 @@ def record(subject: Subject, sorting: Sorting, sight: Sight, out: Path) -> None:
 def write(sorting: Sorting, subject: Subject, out: Path) -> None:
     """Tables, sheets and page."""
     def show_image(index: int) -> Image.Image:
-        return open_image(subject, sorting.images, index)
+        return subject.picture(sorting.images.samples[index], 2 * SIDE)
 
     out.mkdir(parents=True, exist_ok=True)
     sorting_page.write_table(out / "sort.csv", sorting)

@@ -50,7 +50,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
     args = make_parser().parse_args(argv)
     refuse([f"--tau must be above 0, not {args.tau:g}"] * (args.tau <= 0)
-           + [f"--target-entropy lies between 0 and 1, not {args.target_entropy:g}"] * (not 0 < args.target_entropy < 1))
+           + [f"--target-entropy is between 0 and 1, not {args.target_entropy:g}"] * (not 0 < args.target_entropy < 1))
     args.device = find_device(args.device)
     args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
     args.out = Path(args.out or Path("studio") / Path(args.text).stem)
@@ -63,14 +63,15 @@ def study(args: argparse.Namespace) -> tuple[Audit, str]:
     """The audit that the flags ask for, and a line that says of what."""
     images = load_images(args.root, args.split, skip_bad=args.skip_bad)
     crops = open_crops(args, images)
-    teacher = open_clip_teacher(args, args.device, command=f"python -m tools.text_studio {args.text} --root {args.root}")
+    command = f"python -m tools.text_studio {args.text} --root {args.root}"
+    teacher = open_clip_teacher(args, args.device, command=command)
     text = open_text(Path(args.text), teacher, args)
     labelled = bool(images.classes) and bool((images.labels >= 0).any())
     text = text.order_by(images.classes, str(images.root)) if labelled else text
     readings = read_texts(Path(args.text), teacher, args, text.names)
     answers = ask(args, teacher, images, crops, torch.device(args.device))
-    found = audit(text.rows, answers, temperature=args.tau, target=args.target_entropy, names=text.names, readings=readings,
-                  labels=images.labels if labelled else None, context=teacher.context)
+    found = audit(text.rows, answers, temperature=args.tau, target=args.target_entropy, names=text.names,
+                  readings=readings, labels=images.labels if labelled else None, context=teacher.context)
     view = "crops" if crops is not None else "whole images"
     return found, (f"{len(text.rows)} rows of {args.text}, read by {args.teacher_arch}; {len(images)} {view} of "
                    f"{args.root}, {args.split} split")

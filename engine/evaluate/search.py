@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datasets.images import ImageSet, decode, has_split
+from datasets.images import ImageSet, has_split
 from engine.evaluate.knn import knn_accuracy, knn_leave_one_out
 from engine.evaluate.ledger import Result, append_result
 from engine.evaluate.retrieval import RetrievalScores, bootstrap_interval, nearest, retrieve
@@ -159,7 +159,7 @@ def draw_neighbours(search: Search, args: argparse.Namespace) -> Image.Image:
         title += f"same class (green), other class (red); mAP {search.verdict.scores.map:.1%}"
     else:
         title += "there are no labels"
-    return draw_sheet(rows, lambda index: open_picture(search, index), title)
+    return draw_sheet(rows, lambda index: search.subject.picture(search.images.samples[index]), title)
 
 
 def choose_queries(search: Search, count: int, seed: int) -> list[int]:
@@ -172,12 +172,3 @@ def choose_queries(search: Search, count: int, seed: int) -> list[int]:
     others = [index for index in asked.tolist() if index not in set(worst)]
     drawn = np.random.RandomState(seed).permutation(len(others))[: count - len(worst)]
     return sorted(others[place] for place in drawn) + worst
-
-
-def open_picture(search: Search, index: int) -> Image.Image:
-    """What the encoder looked at, before resizing: the whole image or its crop."""
-    sample, subject = search.images.samples[index], search.subject
-    if subject.view.source == "full":
-        return decode(sample.path, subject.crop_bottom)
-    by_file = subject.crops.boxes is None
-    return subject.crops.crop(sample, None if by_file else decode(sample.path, subject.crop_bottom))

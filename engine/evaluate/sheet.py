@@ -8,24 +8,29 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 SIDE, FRAME, GAP, CAPTION = 132, 5, 8, 30
-QUERY, HIT, MISS = (60, 90, 160), (40, 150, 70), (200, 50, 50)
+QUERY, HIT, MISS, FOUND = (60, 90, 160), (40, 150, 70), (200, 50, 50), (120, 132, 148)
 INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture of the sheet: which image, the text under it, and whether it is right (None: it is the query)."""
+    """One picture of the sheet: which image, the text under it, and whether it is right (None: it is the query).
+
+    `judged` False frames a finding of which nobody says whether it is right.
+    """
 
     index: int
     caption: str
     right: bool | None
+    judged: bool = True
 
 
 def draw_sheet(rows: Sequence[Sequence[Cell]], open_image: Callable[[int], Image.Image], title: str) -> Image.Image:
     """Rows of cells as one RGB picture; `open_image` gives the image of an index."""
     width = GAP + max(len(row) for row in rows) * (SIDE + GAP)
     sheet = Image.new("RGB", (width, GAP + CAPTION + len(rows) * (SIDE + CAPTION + GAP)), PAPER)
-    ImageDraw.Draw(sheet).text((GAP, GAP), title, fill=INK, font=ImageFont.load_default(14))
+    font = ImageFont.load_default(14)
+    ImageDraw.Draw(sheet).text((GAP, GAP), _shorten(title, font, width - 2 * GAP), fill=INK, font=font)
     for number, row in enumerate(rows):
         top = GAP + CAPTION + number * (SIDE + CAPTION + GAP)
         for place, cell in enumerate(row):
@@ -34,17 +39,17 @@ def draw_sheet(rows: Sequence[Sequence[Cell]], open_image: Callable[[int], Image
 
 
 def _draw_cell(sheet: Image.Image, cell: Cell, image: Image.Image, left: int, top: int) -> None:
-    colour = QUERY if cell.right is None else HIT if cell.right else MISS
+    colour = FOUND if not cell.judged else QUERY if cell.right is None else HIT if cell.right else MISS
     framed = ImageOps.expand(ImageOps.fit(image, (SIDE - 2 * FRAME,) * 2), FRAME, colour)
     sheet.paste(framed, (left, top))
     font = ImageFont.load_default(11)
-    ImageDraw.Draw(sheet).text((left, top + SIDE + 2), _shorten(cell.caption, font), fill=colour, font=font)
+    ImageDraw.Draw(sheet).text((left, top + SIDE + 2), _shorten(cell.caption, font, SIDE), fill=colour, font=font)
 
 
-def _shorten(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The text cut to a cell's width."""
-    if font.getlength(text) <= SIDE:
+def _shorten(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """The text cut to a width in pixels."""
+    if font.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "...") > SIDE:
+    while text and font.getlength(text + "...") > width:
         text = text[:-1]
     return text + "..."

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from datasets.images import DataError, ImageSet, scan
+from datasets.images import DataError, ImageSet, Sample, decode, scan
 from datasets.multi_context import Crops
 from datasets.views import View
 from engine.args import ConfigError, Parser, add_data, add_device, add_ignored, architecture, toggle
@@ -94,6 +95,13 @@ class Subject:
         return extract(self.encoder.outputs, images, view or self.view, crops=self.crops, batch_size=self.batch_size,
                        workers=self.workers, device=self.device, precision=self.precision, seed=self.seed, epoch=epoch,
                        crop_bottom=self.crop_bottom, cache=cache, cache_key=key, bar=bar)
+
+    def picture(self, sample: Sample, size_hint: int | None = None) -> Image.Image:
+        """What the encoder looks at, before resizing: the whole image or its crop; whole ones small if that suffices."""
+        if self.view.source == "full":
+            return decode(sample.path, self.crop_bottom, size_hint=size_hint)
+        by_file = self.crops.boxes is None
+        return self.crops.crop(sample, None if by_file else decode(sample.path, self.crop_bottom))
 
     def rows(self, features: Features, centre: Tensor | None) -> Tensor:
         """The chosen feature as unit rows [N, D] on the device, minus `centre` [D] where there is one."""

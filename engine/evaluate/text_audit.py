@@ -102,10 +102,11 @@ def audit(
     names = tuple(names) or tuple(f"row {index}" for index in range(len(rows)))
     uses = nearest_rows(features, rows).flatten().bincount(minlength=len(rows))
     taus = torch.logspace(-3, 0, 31).tolist()
-    return Audit(names, tuple(readings), context, find_twins(rows), nearest_others(rows), effective_rank(rows),
-                 len(features), uses, gate_at(features, rows, temperature), target, match_entropy(features, rows, target),
-                 [gate_at(features, rows, tau) for tau in taus],
-                 None if labels is None else zero_shot(features, rows, labels))
+    return Audit(
+        names, tuple(readings), context, find_twins(rows), nearest_others(rows), effective_rank(rows), len(features),
+        uses, gate_at(features, rows, temperature), target, match_entropy(features, rows, target),
+        [gate_at(features, rows, tau) for tau in taus],
+        None if labels is None else zero_shot(features, rows, labels))
 
 
 def find_twins(rows: Tensor, threshold: float = TWINS) -> list[Pair]:
@@ -121,7 +122,8 @@ def nearest_others(rows: Tensor) -> list[Pair]:
     if len(rows) < 2:
         return []
     best = _cosines(rows).fill_diagonal_(-2).max(dim=1)
-    return [Pair(index, int(other), float(value)) for index, (value, other) in enumerate(zip(best.values, best.indices))]
+    found = zip(best.indices.tolist(), best.values.tolist())
+    return [Pair(index, other, value) for index, (other, value) in enumerate(found)]
 
 
 def gate_at(features: Tensor, rows: Tensor, temperature: float) -> Gating:

@@ -56,8 +56,8 @@ def show_verdict(findings: Sequence[Finding]) -> str:
 
 def show_gate(audit: Audit) -> str:
     """Entropies and temperatures."""
-    note = ("Distillation counts with weight 1 - h², contrast with h²: an image far right is left to contrast. A very low "
-            "tau makes the teacher sure of everything, a high one of nothing.")
+    note = ("Distillation counts with weight 1 - h², contrast with h²: an image far right is left to contrast. A very "
+            "low tau makes the teacher sure of everything, a high one of nothing.")
     return (f"<h2>How sure the teacher is</h2><p class=note>{note}</p><div class=pair>"
             + figure(draw_entropy(audit), "Entropy of the teacher's answer p_t, image by image.")
             + figure(draw_sweep(audit), "What another tau would do to the same images.") + "</div>")
@@ -121,8 +121,7 @@ def section(title: str, head: Sequence[str], lines: Sequence[Sequence[str]]) -> 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """HTML of a table; a `#` before a heading aligns its column right; cells that are `<td` already stay."""
-    top = "".join(f"<th class=n>{html.escape(name[1:])}</th>" if name.startswith("#") else f"<th>{html.escape(name)}</th>"
-                  for name in head)
+    top = "".join(f"<th{' class=n' * name.startswith('#')}>{html.escape(name.removeprefix('#'))}</th>" for name in head)
     rows = ("".join(cell if cell.startswith("<td") else f"<td>{html.escape(cell)}</td>" for cell in line)
             for line in lines)
     return f"<table><tr>{top}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
@@ -136,5 +135,6 @@ def number(value: object) -> str:
 def figure(png: bytes, caption: str) -> str:
     """A picture within the page."""
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    text, width = html.escape(caption), round(SHRINK * int.from_bytes(png[16:20], "big"))  # a PNG's head tells its width
+    text, pixels = html.escape(caption), int.from_bytes(png[16:20], "big")  # a PNG's head tells its width
+    width = round(SHRINK * pixels)
     return f"<figure><img src='{source}' width={width} alt='{text}'><figcaption>{text}</figcaption></figure>"

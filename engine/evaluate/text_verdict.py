@@ -57,8 +57,8 @@ def _judge_texts(audit: Audit) -> list[Finding]:
         return [Finding("the texts behind the rows are not known, so their length was not checked", None)]
     cut = len(audit.truncated)
     if cut:
-        return [Finding(f"{count(cut, 'row is', 'rows are')} truncated: CLIP stops reading after {audit.context} tokens",
-                        False)]
+        told = f"{count(cut, 'row is', 'rows are')} truncated: CLIP stops reading after {audit.context} tokens"
+        return [Finding(told, False)]
     longest = max(reading.tokens for reading in audit.readings)
     return [Finding(f"no row is truncated (longest text: {longest} of {audit.context} tokens)", True)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -165,35 +165,12 @@ def _save_training_run(model: nn.Module, path: Path) -> None:
     torch.save({"epoch": 3, "name": "run", "state_dict": state}, path)
 
 
-def _save_openai_archive(model: nn.Module, path: Path) -> None:
-    """A TorchScript archive with OpenAI's three extra numbers, half-precision matrices and full layer norms."""
-
-    class Archive(nn.Module):
-        def forward(self) -> int:
-            return 0
-
-    archive = Archive()
-    for name, value in model.state_dict().items():
-        *folders, leaf = name.split(".")
-        place = archive
-        for folder in folders:
-            if folder not in dict(place.named_children()):
-                place.add_module(folder, nn.Module())
-            place = dict(place.named_children())[folder]
-        half = value.half() if value.dim() > 1 else value
-        place.register_buffer(leaf, half.clone())
-    for extra in ("input_resolution", "context_length", "vocab_size"):
-        archive.register_buffer(extra, torch.tensor(32))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.script(archive).save(str(path))
-
-
-@pytest.mark.parametrize("save", [_save_plain, _save_training_run, _save_openai_archive])
+@pytest.mark.parametrize("style", ["plain", "training run", "OpenAI's archive"])
 def test_clip_files_of_every_style_load(
-    save, clip_model: nn.Module, clip_name: str, images: torch.Tensor, tmp_path: Path
+    style: str, clip_model: nn.Module, clip_name: str, images: torch.Tensor, tmp_path: Path, save_openai_archive: Callable
 ) -> None:
     path = tmp_path / "openai-clip.pt"
+    save = {"plain": _save_plain, "training run": _save_training_run, "OpenAI's archive": save_openai_archive}[style]
     save(clip_model, path)
     teacher = build_teacher("clip", weights=path, clip_arch=clip_name, precision="fp32")
     assert (teacher.size, teacher.dim) == (32, 16) and has_quick_gelu(teacher.network)
@@ -204,11 +181,13 @@ def test_clip_files_of_every_style_load(
     assert teacher.encode(images).allclose(expected, atol=2e-3)
 
 
-def test_quick_gelu_follows_the_file(clip_model: nn.Module, clip_name: str, tmp_path: Path) -> None:
+def test_quick_gelu_follows_the_file(
+    clip_model: nn.Module, clip_name: str, tmp_path: Path, save_openai_archive: Callable
+) -> None:
     _save_plain(clip_model, tmp_path / "laion.pt")
     plain = build_teacher("clip", weights=tmp_path / "laion.pt", clip_arch=clip_name, precision="fp32")
     assert not has_quick_gelu(plain.network)
-    _save_openai_archive(clip_model, tmp_path / "downloaded.pt")
+    save_openai_archive(clip_model, tmp_path / "downloaded.pt")
     with pytest.warns(UserWarning, match="QuickGELU"):
         theirs = build_teacher("clip", weights=tmp_path / "downloaded.pt", clip_arch=clip_name, precision="fp32")
     assert has_quick_gelu(theirs.network)

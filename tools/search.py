@@ -1,0 +1,187 @@
+"""Search a folder of photographs by words or by a picture, with a student that was trained with text.
+
+python -m tools.search photos --pretrained my_birds --text "red crown, white wing bars"   needs CLIP's text tower
+python -m tools.search photos --pretrained my_birds --text "Blue Jay" --text-tensor bird.pt   rows by name: no CLIP
+python -m tools.search photos --pretrained my_birds --image query.jpg                     like a picture; any network
+python -m tools.search photos --pretrained my_birds --zero-shot text_description/bird.csv   accuracy by the class rows
+
+Images are seen by the student alone. Writes query_01.png, ... and search.csv; --zero-shot adds a row to results.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: the root is not on the path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+from torch import Tensor
+
+from datasets.images import ImageSet, has_split
+from engine.args import ConfigError, Parser, exit_cleanly, refuse, warn_ignored
+from engine.class_names import name_key
+from engine.evaluate.features import Features
+from engine.evaluate.ledger import append_result
+from engine.evaluate.query import Query, draw_ranking, rank, read_pictures, write_table
+from engine.evaluate.sources import find_device, read_args
+from engine.evaluate.subject import Subject, add_subject, check_classes, homes, open_subject
+from engine.evaluate.zero_shot import zero_shot
+from engine.text_args import add_clip, add_encoding, open_clip_teacher
+from engine.text_source import open_text
+from engine.text_tensor import TextRows, load_text
+from models.teachers import CLIP_ARCH
+
+
+def make_parser() -> Parser:
+    """The flags."""
+    parser = Parser(prog="python -m tools.search", description="Search photographs by words or by a picture.")
+    parser.add_argument("folder", metavar="IMAGES", help="the photographs: any layout that --root takes elsewhere")
+    group = parser.add_argument_group("queries")
+    group.add_argument("--text", action="append", default=[], metavar="WORDS", help="what to look for; may be repeated")
+    group.add_argument("--image", action="append", default=[], metavar="FILE", help="a picture to find the like of")
+    group.add_argument("--zero-shot", default=None, metavar="FILE", help="class rows (.csv or .pt) to measure by")
+    group.add_argument("--text-tensor", default=None, metavar="FILE.pt",
+                       help="look --text up among these rows by class name, instead of asking CLIP")
+    group.add_argument("--split", choices=("auto", "train", "val", "test"), default="auto",
+                       help="which part of the photographs; auto = test where there is one")
+    group.add_argument("--top", type=int, default=24, help="pictures on a sheet; the table has all")
+    add_subject(parser, look_at="full", feature="gap")
+    add_clip(parser, short=False)
+    add_encoding(parser)
+    parser.set_defaults(teacher_arch=None)
+    parser.add_argument("-b", "--batch-size", type=int, default=64, help="images at a time through the student")
+    return parser
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Flags with automatic values resolved; raises ConfigError with every problem."""
+    args = make_parser().parse_args(argv)
+    warn_ignored(args)
+    asked = bool(args.text or args.image or args.zero_shot)
+    refuse(["nothing to look for: give --text WORDS, --image FILE, or --zero-shot FILE"] * (not asked)
+           + [f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}"
+              for name in ("top", "batch_size") if getattr(args, name) < 1]
+           + ["--text-tensor serves --text, which is not given"] * bool(args.text_tensor and not args.text))
+    args.root, args.device = args.folder, find_device(args.device)
+    return args
+
+
+def inherit_clip(args: argparse.Namespace, subject: Subject) -> argparse.Namespace:
+    """The CLIP that the student was trained with, where nobody names another."""
+    trained = read_args(subject.folder)
+    before = trained.get("teacher_weights") if trained.get("teacher") == "clip" else None
+    known = str(before) if before and (before == "hub" or Path(str(before)).is_file()) else None
+    arch = args.teacher_arch or str(trained.get("teacher_arch") or CLIP_ARCH)
+    return argparse.Namespace(**{**vars(args), "teacher_weights": args.teacher_weights or known, "teacher_arch": arch})
+
+
+def speak(subject: Subject) -> Subject:
+    """The student by its head, which lives in the space of text; raises ConfigError when it has none that does."""
+    trained = read_args(subject.folder)
+    if subject.encoder.head is None:
+        raise ConfigError(f"--text: {subject.source} has no head, so it knows no words; train one with --text-load")
+    if trained and trained.get("teacher") != "clip":
+        raise ConfigError(f"--text: {subject.source} was trained without text (teacher {trained.get('teacher')}), its "
+                          "head knows no words; train one with --text-load, or search with --image")
+    return replace(subject, feature="head", centred=False)
+
+
+def head_width(subject: Subject) -> int:
+    """The number of coordinates of the student's head."""
+    return subject.encoder.head.widths[-1]
+
+
+def read_words(args: argparse.Namespace, subject: Subject) -> list[Query]:
+    """Queries of `--text`, by CLIP's text tower or from the rows of a tensor."""
+    if args.text_tensor:
+        return look_up(args.text, load_text(Path(args.text_tensor), width=head_width(subject)))
+    command = f'python -m tools.search {args.folder} --pretrained {args.pretrained} --text "..."'
+    teacher = open_clip_teacher(args, subject.device, command=command)
+    vectors = teacher.encode_text(args.text)
+    check_width(vectors, subject, args.teacher_arch)
+    return [Query(text, vector, "head") for text, vector in zip(args.text, vectors)]
+
+
+def look_up(texts: Sequence[str], rows: TextRows) -> list[Query]:
+    """Queries of class names; raises ConfigError naming those that are no row."""
+    places = {name_key(name): index for index, name in enumerate(rows.names)}
+    unknown = [text for text in texts if name_key(text) not in places]
+    if unknown:
+        what = "has no manifest that names its rows" if not rows.names else f"has no row named {', '.join(unknown)}"
+        raise ConfigError(f"{rows.path} {what}; free words need CLIP: --teacher-weights")
+    return [Query(text, rows.rows[places[name_key(text)]], "head") for text in texts]
+
+
+def check_width(vectors: Tensor, subject: Subject, arch: str) -> None:
+    """Raise ConfigError when the text's width is not the head's."""
+    if vectors.shape[1] != head_width(subject):
+        raise ConfigError(f"{arch}'s texts have {vectors.shape[1]} numbers, the head of {subject.source} "
+                          f"{head_width(subject)}: it was trained with another CLIP; name it with --teacher-arch")
+
+
+def measure(
+    args: argparse.Namespace, subject: Subject, images: ImageSet, features: Features, folder: Path
+) -> None:
+    """Zero-shot accuracy of the student, printed and added to results.jsonl here and in the run's folder."""
+    check_classes(images, args.num_classes)
+    path, command = Path(args.zero_shot), f"python -m tools.search {args.folder} --zero-shot {args.zero_shot}"
+    if path.suffix == ".csv":
+        text = open_text(path, open_clip_teacher(args, subject.device, command=command), args)
+        check_width(text.rows, subject, args.teacher_arch)
+    else:
+        text = load_text(path, width=head_width(subject))
+    found = zero_shot(subject.rows(features, None), text.order_by(images.classes, str(images.root)).rows, images.labels)
+    details = {"text": path.name, "rows": len(text.rows), "chance": 1 / len(text.rows)}
+    if path.suffix == ".csv":
+        details |= {"template": args.template, "aggregate": args.aggregate}
+    row = subject.result("zero-shot", images, features.images_per_second,
+                         {"zeroshot": found.top1, "zeroshot5": found.top5}, details=details)
+    for home in homes(folder, subject):
+        append_result(home / "results.jsonl", row.to_dict())
+    print(f"zero-shot with {subject.describe()}\n  {len(images)} {images.split} images, {len(text.rows)} classes: "
+          f"top-1 {found.top1:.1%}, top-5 {found.top5:.1%}, chance {1 / len(text.rows):.1%}")
+
+
+def search(
+    queries: Sequence[Query], subject: Subject, images: ImageSet, features: Features, folder: Path, top: int
+) -> None:
+    """Rank the images by every query; write a sheet each and one table."""
+    rankings = []
+    for feature in dict.fromkeys(query.feature for query in queries):
+        seeing = replace(subject, feature=feature, centred=subject.centred and feature != "head")
+        rows = seeing.rows(features, seeing.centre())
+        rankings += [rank(query, rows, images) for query in queries if query.feature == feature]
+    write_table(folder / "search.csv", rankings, images)
+    for number, ranking in enumerate(rankings, start=1):
+        draw_ranking(ranking, images, subject, top).save(folder / f"query_{number:02d}.png")
+        best = ", ".join(images.samples[index].key for index in ranking.order[:3].tolist())
+        print(f"{ranking.query.title!r}, first of {len(images)} images: {best}")
+    print(f"written to {folder}: search.csv and a sheet for each query")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    args = parse(argv)
+    subject = open_subject(args, torch.device(args.device), args.batch_size)
+    args = inherit_clip(args, subject)
+    split = args.split if args.split != "auto" else "test" if has_split(subject.root, "test") else "train"
+    images = subject.images(split)
+    folder = Path(args.results_dir) if args.results_dir else (subject.folder or Path("checkpoints")) / "search"
+    folder.mkdir(parents=True, exist_ok=True)
+    queries = read_words(args, speak(subject)) if args.text else []
+    queries += read_pictures(subject, args.image, subject.centre() if args.image else None)
+    student = speak(subject) if args.zero_shot else None
+    features = subject.extract(images)
+    if queries:
+        search(queries, subject, images, features, folder, args.top)
+    if student is not None:
+        measure(args, student, images, features, folder)
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)
