@@ -7,7 +7,6 @@ python -m tools.compare --task bird --root bird --out compare --network "initial
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,14 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 import torch
 
 from datasets.images import has_split, scan
-from engine.args import ConfigError, Parser, boolean, exit_cleanly
+from engine.args import Parser, boolean, exit_cleanly
 from engine.evaluate.args import parse_probe, parse_search
 from engine.evaluate.ledger import append_result, read_results
 from engine.evaluate.probe import run_probe, write_probe
 from engine.evaluate.search import run_search, write_search
 from engine.evaluate.subject import open_subject
 from engine.evaluate.table import markdown, read_ledgers
+from engine.folders import claim_folder
 
 
 MARKER = ".comparison"  # only folders that this command made are ever emptied
@@ -98,20 +98,11 @@ def merge(folders: list[Path], out: Path) -> Path:
     return ledger
 
 
-def clear(out: Path) -> None:
-    """Make `out`, or remove what an earlier comparison left in it; raises ConfigError for any other folder."""
-    if out.exists() and any(out.iterdir()) and not (out / MARKER).exists():
-        raise ConfigError(f"{out} is not empty and holds no comparison; choose another --out")
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    (out / MARKER).touch()
-
-
 def main() -> None:
     """The command."""
     args = make_parser().parse_args()
     out = Path(args.out)
-    clear(out)
+    claim_folder(out, MARKER)
     folders = []
     for number, network in enumerate(args.network):
         for centred in args.centre:

@@ -21,9 +21,25 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from engine.args import ConfigError, Parser, exit_cleanly, refuse
 from engine.curves import load_pyplot
+from engine.evaluate.ledger import read_results
+from engine.evaluate.study_figure import draw_study
+from engine.evaluate.study_table import Grid, html_grid, list_grids, markdown_grid, take_studies
 from engine.evaluate.table import Line, choose_columns, html_table, markdown, read_ledgers
 
 START, END = "<!-- results: made by tools/report.py, do not edit -->", "<!-- end of results -->"
+
+
+def write_tables(ledgers: Sequence[str]) -> str:
+    """All tables of the ledgers in Markdown: single measurements first, then studies."""
+    lines = read_ledgers(ledgers)
+    return "\n\n".join([markdown(lines)] * bool(lines) + [markdown_grid(grid) for grid in read_grids(ledgers)])
+
+
+def read_grids(ledgers: Sequence[str]) -> list[Grid]:
+    """The studies' tables."""
+    return list_grids(row for path in ledgers for row in read_results(path))
+
+
 def insert(text: str, table: str) -> str:
     """The text with everything between the markers replaced; raises ConfigError when it has no markers."""
     if START not in text or END not in text:

@@ -1,0 +1,71 @@
+"""Folds of the training split: five disjoint fifths, links to the same files, keys that crops know."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from datasets.images import scan
+from engine.args import ConfigError
+from tools.folds import FOLDS, link_fold, main
+
+
+def held_out(root: Path) -> list[str]:
+    return [sample.key.replace("test/", "train/", 1) for sample in scan(root, "test").samples]
+
+
+def test_five_folds_share_out_every_class_and_leave_test_alone(photo_tree: Path, tmp_path: Path) -> None:
+    everything = [sample.key for sample in scan(photo_tree, "train").samples]
+    folds = [tmp_path / f"fold{fold}" for fold in range(FOLDS)]
+    for fold, out in enumerate(folds):
+        link_fold(photo_tree, fold, out)
+        kept = [sample.key for sample in scan(out, "train").samples]
+        assert sorted(kept + held_out(out)) == everything
+        assert scan(out, "test").classes == scan(photo_tree, "train").classes
+    assert sorted(key for out in folds for key in held_out(out)) == everything
+
+
+def test_a_fold_is_every_fifth_of_a_class_in_order(photo_tree: Path, tmp_path: Path) -> None:
+    link_fold(photo_tree, 1, tmp_path / "fold")
+    numbers = [key.rsplit("_", 1)[1] for key in held_out(tmp_path / "fold")]
+    assert numbers == ["01.jpg", "06.jpg"] * 3
+    linked = scan(tmp_path / "fold", "test").samples[0].path
+    assert linked.is_symlink() and linked.resolve() == (photo_tree / "train" / "001.Red_bird" / "001.Red_bird_01.jpg").resolve()
+
+
+def test_unlabelled_folders_are_cut_in_order(photo_tree: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in photo_tree.glob("train/*/*.jpg"):
+        shutil.copy(path, flat)
+    link_fold(flat, 0, tmp_path / "fold")
+    names = sorted(path.name for path in flat.iterdir())
+    assert [sample.path.name for sample in scan(tmp_path / "fold", "test").samples] == names[::5]
+    assert scan(tmp_path / "fold", "train").classes == ()
+
+
+def test_only_its_own_folder_is_made_anew(photo_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "fold"
+    link_fold(photo_tree, 0, out)
+    monkeypatch.setattr(sys, "argv", ["folds", "--root", str(photo_tree), "--fold", "2", "--out", str(out)])
+    main()
+    assert {key.rsplit("_", 1)[1] for key in held_out(out)} == {"02.jpg", "07.jpg"}
+    precious = tmp_path / "mine" / "notes.txt"
+    precious.parent.mkdir()
+    precious.write_text("mine")
+    with pytest.raises(ConfigError, match="not made by this command"):
+        link_fold(photo_tree, 0, precious.parent)
+    with pytest.raises(ConfigError, match="beside it"):
+        link_fold(photo_tree, 0, photo_tree / "fold")
+    assert precious.read_text() == "mine" and len(scan(photo_tree, "train")) == 24
+
+
+def test_a_fold_without_images_is_refused(photo_tree: Path, tmp_path: Path) -> None:
+    for path in photo_tree.glob("train/*/*_0[3-9].jpg"):
+        path.unlink()
+    with pytest.raises(ConfigError, match="empty"):
+        link_fold(photo_tree, 4, tmp_path / "fold")
+    assert not (tmp_path / "fold").exists()
