@@ -1,4 +1,4 @@
-"""One query, whether words or a picture: a vector in a feature's space, all images ranked by it, a table and a sheet."""
+"""One query, words or a picture: a vector in a feature's space, all images ranked by it, a table and a sheet."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def write_table(path: Path, rankings: Sequence[Ranking], images: ImageSet) -> No
 
 
 def draw_ranking(ranking: Ranking, images: ImageSet, subject: Subject, most: int) -> Image.Image:
-    """A sheet of `most` pictures: the first images for the query; a query's picture stands first in a frame of its own colour."""
+    """A sheet of `most` pictures, the best first; a query's own picture stands before them in its own colour."""
     picture = ranking.query.picture
     cells = [] if picture is None else [Cell(-1, "query", None)]
     most -= len(cells)

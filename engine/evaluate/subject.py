@@ -97,7 +97,7 @@ class Subject:
                        crop_bottom=self.crop_bottom, cache=cache, cache_key=key, bar=bar)
 
     def picture(self, sample: Sample, size_hint: int | None = None) -> Image.Image:
-        """What the encoder looks at, before resizing: the whole image or its crop; whole ones small if that suffices."""
+        """What the encoder looks at, before resizing: the image or its crop; whole ones small where that suffices."""
         if self.view.source == "full":
             return decode(sample.path, self.crop_bottom, size_hint=size_hint)
         by_file = self.crops.boxes is None

@@ -10,6 +10,7 @@ from engine.args import ConfigError
 from engine.evaluate.ledger import read_results
 
 COLUMNS = {"rank-1": "rank1", "rank-5": "rank5", "mAP": "map", "kNN": "knn", "linear": "top1"}
+OWN_TABLES = ("sort", "study", "text")  # kinds whose numbers are not a network's under a protocol
 OPTIONAL = {"zero-shot": "zeroshot"}  # columns of tables where some line has the number
 METHODS = {"lead": "LEAD++", "moco": "MoCo v2"}
 
@@ -29,8 +30,8 @@ def collect(rows: Iterable[dict[str, object]]) -> list[Line]:
     """Ledger rows as table lines: retrieval and probe of a network share a line, a later row replaces an earlier."""
     lines: dict[tuple[str, ...], Line] = {}
     for row in rows:
-        # A classifier's last epoch stands in tables: nothing has chosen it. Sortings and studies have tables of their own.
-        if row["epoch"] == "best" or row["kind"] in ("sort", "study"):
+        # A classifier's last epoch stands in tables: nothing has chosen it.
+        if row["epoch"] == "best" or row["kind"] in OWN_TABLES:
             continue
         name, protocol = name_network(row), describe_protocol(row)
         key = (str(row["task"]), name, protocol, str(row["weights_sha256"]), str(row["dataset_sha256"]))
@@ -89,7 +90,8 @@ def markdown(lines: Sequence[Line]) -> str:
 def html_table(lines: Sequence[Line]) -> str:
     """The table as HTML."""
     best = best_values(lines)
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in ["network", *choose_columns(lines), "images/s", "protocol"])
+    titles = ["network", *choose_columns(lines), "images/s", "protocol"]
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in titles)
     rows = []
     for line in lines:
         numbers = "".join(f"<td class=n>{cell}</td>" for cell in cells(line, best, "<b>{}</b>"))
