@@ -112,16 +112,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Time both over the same photographs, then measure the fit's memory at one and at four times the images."""
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add("--count", type=int, help="photographs (default 64, 4 with --quick)")
-    add("--batch", type=int, help="images of a forward pass of ours (default 16, 4 with --quick)")
+    add("--count", type=int, help="photographs (default 64, 3 with --quick)")
+    add("--batch", type=int, help="images of a forward pass of ours (default 16, 3 with --quick)")
     add("--size", type=int, default=448, help="pixels of a side")
     add("--arch", default="resnet50", help="timm name")
     add("--peak-of", type=int, help=argparse.SUPPRESS)
     args, report = start(parser, argv, "ddt")
-    args.batch = args.batch or (4 if args.quick else 16)
+    args.batch = args.batch or (3 if args.quick else 16)
     if args.peak_of:
         return tell_peak(args)
-    count = args.count or (4 if args.quick else 64)
+    count = args.count or (3 if args.quick else 64)
     backbone, network, bare = prepare(make_backbone(args)), PlainMaps(make_backbone(args).net), make_backbone(args)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.timing import interleave, time_once
 
-HOPELESS = 1.15  # times slower than the best on a few images: not worth a longer look
-FEW = 8  # a batch has this many times more images than a first look
+HOPELESS = 1.15  # times slower than the best on a sample: not worth a longer look
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,12 @@ def make_pass(network: nn.Module, images: Tensor, form: Format, *, backward: boo
     return run
 
 
-def time_formats(network: nn.Module, images: Tensor, *, backward: bool, rounds: int) -> dict[Format, float]:
-    """Fewest seconds of a pass by format; formats that are hopeless on a few of the images are left out."""
-    few = max(1, len(images) // FEW)
-    looks = {form: look(make_pass(network, images, form, backward=backward), few) for form in FORMATS}
+def time_formats(
+    network: nn.Module, images: Tensor, *, backward: bool, rounds: int, sample: Tensor | None = None
+) -> dict[Format, float]:
+    """Fewest seconds of a pass over `images` by format; those that are hopeless on a smaller `sample` are left out."""
+    sample = images[: max(1, len(images) // 8)] if sample is None else sample
+    looks = {form: look(make_pass(network, sample, form, backward=backward), len(sample)) for form in FORMATS}
     passes = {form: make_pass(network, images, form, backward=backward)
               for form, spent in looks.items() if spent < HOPELESS * min(looks.values())}
     works = {str(form): partial(run, len(images)) for form, run in passes.items()}

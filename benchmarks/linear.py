@@ -34,6 +34,8 @@ from engine.evaluate.probe import RATES
 from models.backbones import build_backbone
 from models.encoder import Encoder
 
+GUARDED = 8  # images of the reference's pass that is watched
+
 
 def make_sets(folder: Path, count: int, classes: int) -> tuple[ImageSet, ImageSet]:
     """As many training as test photographs, at least two a class."""
@@ -59,7 +61,8 @@ def probe(encoder: Encoder, train: ImageSet, test: ImageSet, args: argparse.Name
 
 def guard(report: Report, plain: PlainProbe, args: argparse.Namespace) -> None:
     """The reference's look at a batch against the bare network."""
-    images, bare = torch.randn(min(args.batch, args.count), 3, args.size, args.size), make_network(args)
+    count = min(args.batch, args.count, GUARDED)
+    images, bare = torch.randn(count, 3, args.size, args.size), make_network(args)
     report.check_reference("backbone", len(images), lambda: plain.look(images),
                            torch.no_grad()(lambda: bare(images)))
 
@@ -73,14 +76,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Time both over the same photographs."""
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add("--count", type=int, help="photographs of each split (default 256, 24 with --quick)")
+    add("--count", type=int, help="photographs of each split (default 256, 16 with --quick)")
     add("--batch", type=int, default=64, help="images of a forward pass")
     add("--size", type=int, default=224, help="pixels of a side")
     add("--arch", default="resnet50", help="timm name")
     add("--classes", type=int, default=200, help="width of the classifiers")
     add("--epochs", type=int, default=100, help="epochs of the probe")
     args, report = start(parser, argv, "linear")
-    args.count = args.count or (24 if args.quick else 256)
+    args.count = args.count or (16 if args.quick else 256)
     encoder = Encoder(build_backbone(args.arch)).eval().to(memory_format=torch.channels_last)
     plain = PlainProbe(make_network(args), encoder.backbone.num_features, args.classes, args.batch)
     guard(report, plain, args)
