@@ -35,9 +35,9 @@ pca=D: centred and reduced to D directions of the training split"""
 
 def make_parser() -> Parser:
     """The flags."""
-    example = (__doc__ or "").replace("%", "%%").split("\n\n", 1)[1]
+    example = (__doc__ or "").split("\n\n", 1)[1].partition("python -m tools.report")[0].replace("\\\n", "")
     parser = Parser(prog="python -m tools.study", description="Networks and seeds in one table with intervals.",
-                    epilog="example: " + " ".join(example.replace("\\\n", "").split("python -m tools.report")[0].split()))
+                    epilog=f"example: {' '.join(example.split())}")
     parser.add_argument("--row", type=parse_row, action="append", required=True, help=ROW_HELP,
                         metavar="LABEL=SOURCE@SIZE[:FEATURE][,centred][,pca=D]")
     parser.add_argument("--against", nargs="+", default=[], metavar="LABEL",
@@ -77,9 +77,9 @@ def read_pair(root: str) -> Pair:
     return pair
 
 
-def judge_seeds(row: Row, seeds: tuple[int, ...], pair: Pair, args: argparse.Namespace, name: str) -> tuple[Answer, ...]:
+def judge_seeds(row: Row, pair: Pair, args: argparse.Namespace, name: str) -> tuple[Answer, ...]:
     """A row's answer for each seed; a frozen network is asked once."""
-    answers = []
+    answers, seeds = [], tuple(args.seeds)
     for seed in row.seeds(seeds):
         print(f"{name}: {row.label}, {row.describe()}{f', seed {seed}' * ('{seed}' in row.source)}", file=sys.stderr)
         answers.append(judge_row(row, seed, pair, args))
@@ -92,14 +92,15 @@ def main() -> None:
     check_flags(args)
     pair, seeds, out = read_pair(args.root), tuple(args.seeds), Path(args.out)
     check_rows(args.row, seeds, pair, args)
-    answers = tuple(judge_seeds(row, seeds, pair, args, f"row {number} of {len(args.row)}")
+    answers = tuple(judge_seeds(row, pair, args, f"row {number} of {len(args.row)}")
                     for number, row in enumerate(args.row, start=1))
     study = Study(task=args.task, pair=pair, rows=tuple(args.row), answers=answers, seeds=seeds,
                   against=tuple(args.against), draws=args.draws, seed=args.seed)
     write_study(study, out)
     added = read_results(out / "results.jsonl")[-len(args.row):]
     print("\n\n".join(map(markdown_grid, list_grids(added))))
-    print(f"\nwritten to {out}: {args.task}.csv, {args.task}_pairs.csv, {args.task}.npz, results.jsonl", file=sys.stderr)
+    files = f"{args.task}.csv, {args.task}_pairs.csv, {args.task}.npz, results.jsonl"
+    print(f"\nwritten to {out}: {files}", file=sys.stderr)
 
 
 if __name__ == "__main__":

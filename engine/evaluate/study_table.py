@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from engine.evaluate.table import COLUMNS
 
-CAPTION = "Percent, mean over {seeds} and {images} test images, with the 95 % interval [low, high] of a bootstrap over both."
+CAPTION = "Percent: mean over {images} test images{seeds}, with the 95 % interval [low, high] of a bootstrap over them."
 DIFFERENCE = ("Points more than {reference}, paired by image and seed, with the 95 % interval; "
               "bold where it excludes 0.")
 
@@ -69,9 +69,9 @@ def tabulate_differences(task: str, rows: Sequence[dict[str, object]], reference
 
 
 def name_seeds(rows: Sequence[dict[str, object]]) -> str:
-    """The seeds in words; rows of frozen networks have none."""
+    """The seeds in words; a table of frozen networks alone has none."""
     counts = {len(row["details"]["seeds"]) for row in rows if row["details"]["trained_with_seed"]}
-    return f"{'/'.join(map(str, sorted(counts)))} seeds" if counts else "one seed (frozen networks)"
+    return f" and {'/'.join(map(str, sorted(counts)))} seeds (frozen networks have none)" if counts else ""
 
 
 def markdown_grid(grid: Grid) -> str:
