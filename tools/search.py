@@ -88,7 +88,7 @@ def speak(subject: Subject) -> Subject:
     if trained and trained.get("teacher") != "clip":
         raise ConfigError(f"--text: {subject.source} was trained without text (teacher {trained.get('teacher')}), its "
                           "head knows no words; train one with --text-load, or search with --image")
-    return replace(subject, feature="head", centred=False)
+    return subject.by_head()
 
 
 def head_width(subject: Subject) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -107,6 +107,10 @@ class Subject:
         """The chosen feature as unit rows [N, D] on the device, minus `centre` [D] where there is one."""
         values = features.tensors[self.feature].to(self.device)
         return normalise_rows(values if centre is None else values - centre)
+
+    def by_head(self) -> Subject:
+        """The same encoder seen through its head, never centred: where text lives, the mean has a meaning."""
+        return replace(self, feature="head", centred=False)
 
     def centre(self) -> Tensor | None:
         """The training split's mean of the feature [D], None when not asked for.

@@ -1,0 +1,223 @@
+"""Does it matter what the text says? The same classes in other words, side by side in one table.
+
+python -m tools.text_ablation text_description/bird.csv --root bird/ --weights ViT-B-16.pt
+python -m tools.text_ablation text_description/bird.csv --root bird/ --weights ViT-B-16.pt --train 20 --preset small
+
+Without --train: what the teacher makes of each text. With it: a pre-training run each, further flags go to it, then
+retrieval and zero-shot accuracy of the student. Writes ablation.csv, ablation.html and rows of results.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: the root is not on the path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+from torch import Tensor
+
+from datasets.images import ImageSet
+from datasets.multi_context import Crops
+from engine.args import Parser, add_data, add_device, exit_cleanly, refuse
+from engine.class_names import match_rows
+from engine.evaluate.ledger import Result, append_result
+from engine.evaluate.sources import find_device
+from engine.evaluate.student import StudentPlan, train_student
+from engine.evaluate.text_ablation import Line, render_page, render_text, summarise, write_csv
+from engine.evaluate.text_audit import Reading, audit, match_entropy
+from engine.guidance import TEXT_TEMPERATURE, ask
+from engine.prepare import find_crop_bottom, load_images, open_crops
+from engine.text import Description, encode_descriptions, fill_template, read_descriptions
+from engine.text_args import add_asking, add_clip, open_clip_teacher
+from engine.text_variants import FREE, Variant, make_variants
+from models.prototypes import kmeans_prototypes
+from models.teachers import ClipTeacher
+
+TEMPLATE = "a photo of a {name}."
+FREE_ENTROPY = 0.5  # what sets the temperature of centroids, whose cosines are not those of text
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What all variants meet: the teacher, the images, and its unit answers [N, D] to them."""
+
+    teacher: ClipTeacher
+    images: ImageSet
+    crops: Crops | None
+    answers: Tensor
+
+    @property
+    def labelled(self) -> bool:
+        """Whether accuracy can be measured."""
+        return bool(self.images.classes) and bool((self.images.labels >= 0).any())
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A variant's rows [M, D]; `classes` are the same in label order, None where rows are no classes or labels lack."""
+
+    key: str
+    title: str
+    rows: Tensor
+    classes: Tensor | None
+    readings: tuple[Reading, ...] = ()
+    same_training: str = ""
+
+
+def make_parser() -> Parser:
+    """The flags."""
+    parser = Parser(prog="python -m tools.text_ablation", description="The same classes in other words, in one table.",
+                    epilog="With --train, flags that are not listed here go to main_pretrain.py.")
+    parser.add_argument("csv", metavar="FILE.csv", help="descriptions, columns `class name,description`")
+    add_data(parser)
+    add_asking(add_clip(parser))
+    group = parser.add_argument_group("ablation")
+    group.add_argument("--random-labels", default=None, metavar="FILE.csv",
+                       help="descriptions of classes that are not there; default FILE_random.csv where it exists")
+    group.add_argument("--template", default=TEMPLATE, help="of the names, with {name}")
+    group.add_argument("--variants", default="all", metavar="A,B", help="only these lines of the table, by their keys")
+    group.add_argument("--tau", "--temperature", type=float, default=TEXT_TEMPERATURE, help="temperature of every line")
+    group.add_argument("--match-entropy", type=float, default=None, metavar="H",
+                       help="in place of --tau: each line the temperature at which the mean entropy is H")
+    group.add_argument("--prototypes", type=int, default=0, help="centroids without text; 0 = as many as classes")
+    group.add_argument("--train", type=int, default=0, metavar="EPOCHS", help="also pre-train a student for each line")
+    group.add_argument("--out", default=None, metavar="DIR", help="default ablation/<the CSV's name>")
+    add_device(parser)
+    return parser
+
+
+def parse(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
+    """Flags with automatic values resolved, and those for main_pretrain.py; raises ConfigError with every problem."""
+    args, further = make_parser().parse_known_args(argv)
+    problems = [f"{' '.join(further)}: unknown here; without --train nothing goes to main_pretrain.py"] * bool(
+        further and not args.train)
+    problems += [f"--tau must be above 0, not {args.tau:g}"] * (args.tau <= 0)
+    if args.match_entropy is not None and not 0 < args.match_entropy < 1:
+        problems.append(f"--match-entropy is between 0 and 1, not {args.match_entropy:g}")
+    refuse(problems)
+    args.device = find_device(args.device)
+    args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
+    args.out = Path(args.out or Path("ablation") / Path(args.csv).stem)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    return args, further
+
+
+def choose_variants(args: argparse.Namespace, rows: list[Description]) -> list[Variant]:
+    """The variants that are wanted and possible; raises ConfigError for unknown keys or a run that is there already."""
+    fill_template(args.template, "", "")
+    beside = Path(args.csv).with_name(f"{Path(args.csv).stem}_random.csv")
+    others = Path(args.random_labels) if args.random_labels else beside if beside.is_file() else None
+    found = make_variants(rows, read_descriptions(others) if others else [], template=args.template, seed=args.seed)
+    keys = [*(variant.key for variant in found), FREE]
+    wanted = keys if args.variants == "all" else args.variants.split(",")
+    refuse([f"--variants {key} is unknown; known are {', '.join(keys)}" for key in wanted if key not in keys]
+           + [f"{args.out / 'runs'} holds students already; give --out another place"]
+           * bool(args.train and (args.out / "runs").exists()))
+    args.free = FREE in wanted
+    return [variant for variant in found if variant.key in wanted]
+
+
+def encode(variant: Variant, scene: Scene) -> Encoded:
+    """A variant's rows by CLIP's text tower."""
+    rows = encode_descriptions(scene.teacher, list(variant.rows), variant.template)
+    texts = [fill_template(variant.template, row.name, row.text) for row in variant.rows]
+    readings = tuple(Reading(row.name, text, tokens, "")
+                     for row, text, tokens in zip(variant.rows, texts, scene.teacher.count_tokens(texts)))
+    names = [row.name for row in variant.rows]
+    scored = variant.of_classes and scene.labelled
+    order = match_rows(names, scene.images.classes, text="the CSV", data=str(scene.images.root)) if scored else None
+    return Encoded(variant.key, variant.title, rows, None if order is None else rows[order], readings,
+                   variant.same_training)
+
+
+def make_centroids(args: argparse.Namespace, scene: Scene, classes: int) -> Encoded:
+    """The variant without text: k-means centroids of the teacher's own answers."""
+    count = min(args.prototypes or classes, len(scene.answers))
+    rows = kmeans_prototypes(scene.answers, count, args.seed)
+    return Encoded(FREE, f"no text: {count} k-means centroids of the images", rows, None)
+
+
+def measure(args: argparse.Namespace, scene: Scene, encoded: Encoded) -> dict[str, float]:
+    """A variant's numbers without training, at its temperature."""
+    target = args.match_entropy or (FREE_ENTROPY if encoded.key == FREE else None)
+    matched = match_entropy(scene.answers, encoded.rows, target) if target else None
+    rows, labels = (encoded.rows, None) if encoded.classes is None else (encoded.classes, scene.images.labels)
+    return summarise(audit(rows, scene.answers, temperature=matched.temperature if matched else args.tau,
+                           labels=labels, readings=encoded.readings, context=scene.teacher.context))
+
+
+def plan_students(args: argparse.Namespace, further: Sequence[str]) -> StudentPlan:
+    """The flags that all students share."""
+    data = ["--root", args.root, "--task", args.task, "--crop-bottom", str(args.crop_bottom), "--num-workers",
+            str(args.num_workers), "--skip-bad", str(args.skip_bad), "--device", args.device, "--seed", str(args.seed),
+            "--cache", args.cache, "--threads", str(args.threads)]
+    flags = [*data, "--crop-root", args.crop_root, "--crop-from", args.crop_from, "--precision", args.precision,
+             "--teacher", "clip", "--teacher-arch", args.teacher_arch, "--teacher-norm", args.teacher_norm,
+             "--teacher-size", str(args.teacher_size), "--epochs", str(args.train), *further]
+    if args.teacher_weights:
+        flags += ["--teacher-weights", args.teacher_weights]
+    return StudentPlan(args.out, tuple(flags), tuple(data), torch.device(args.device))
+
+
+def record(args: argparse.Namespace, scene: Scene, line: Line) -> None:
+    """The line's numbers without training as a row of results.jsonl."""
+    details = {"text": Path(args.csv).name, "variant": line.key}
+    row = Result(kind="text", task=args.task, dataset_sha256=scene.images.fingerprint(), split=scene.images.split,
+                 images=len(scene.images), weights=str(args.teacher_weights), feature="teacher", view="eval",
+                 weights_sha256=scene.teacher.fingerprint(), arch=args.teacher_arch, size=scene.teacher.size,
+                 input="full" if scene.crops is None else "crop", centred=False, seed=args.seed, label=line.title,
+                 precision=scene.teacher.precision, images_per_second=0.0, metrics=line.teacher, details=details)
+    append_result(args.out / "results.jsonl", row.to_dict())
+
+
+def compare(args: argparse.Namespace, further: Sequence[str], scene: Scene, variants: Sequence[Encoded]) -> list[Line]:
+    """A line for each variant; the files are brought up to date after every student."""
+    lines: dict[str, Line] = {}
+    for encoded in variants:
+        teacher, student, note = measure(args, scene, encoded), {}, ""
+        if args.train and encoded.same_training in lines:
+            note = f"trains the same student as {encoded.same_training}"
+        elif args.train:
+            student = train_student(plan_students(args, further), encoded.key, encoded.title, encoded.rows,
+                                    teacher["tau"], encoded.classes)
+        lines[encoded.key] = Line(encoded.key, encoded.title, teacher, student, note)
+        record(args, scene, lines[encoded.key])
+        write(args, scene, list(lines.values()))
+    return list(lines.values())
+
+
+def write(args: argparse.Namespace, scene: Scene, lines: Sequence[Line]) -> None:
+    """ablation.csv and ablation.html."""
+    write_csv(args.out / "ablation.csv", lines)
+    trained = f"students of {args.train} epochs" if args.train else "no student was trained"
+    lead = (f"{args.csv}, read by {args.teacher_arch}; {len(scene.images)} "
+            f"{'crops' if scene.crops is not None else 'whole images'} of {args.root}; {trained}")
+    (args.out / "ablation.html").write_text(render_page(lines, lead), encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    args, further = parse(argv)
+    rows = read_descriptions(Path(args.csv))
+    variants = choose_variants(args, rows)
+    images = load_images(args.root, "train", skip_bad=args.skip_bad)
+    crops = open_crops(args, images)
+    command = f"python -m tools.text_ablation {args.csv} --root {args.root}"
+    teacher = open_clip_teacher(args, args.device, command=command)
+    answers = ask(args, teacher, images, crops, torch.device(args.device))
+    scene = Scene(teacher, images, crops, answers)
+    encoded = [encode(variant, scene) for variant in variants]
+    encoded += [make_centroids(args, scene, len(rows))] if args.free else []
+    args.out.mkdir(parents=True, exist_ok=True)
+    lines = compare(args, further, scene, encoded)
+    print(f"{render_text(lines)}\nwritten to {args.out}: ablation.csv, ablation.html, results.jsonl")
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)
