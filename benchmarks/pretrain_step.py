@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     trunk, bare = copy.deepcopy(system.encoder_q.trunk), copy.deepcopy(system.teacher)
     live, few = args.teacher_view == "live", views[0][: max(1, args.batch // 8)]
     guard(report, system, trunk, bare, few if args.quick else views[0])
-    small = F.avg_pool2d(few, 2)  # convolutions take any size
+    small = F.avg_pool2d(views[0][: max(2, len(few))], 2)  # convolutions take any size, batch norms two images
     query = time_formats(trunk, views[0], backward=True, rounds=args.rounds, sample=small)
     key = time_formats(trunk, views[0], backward=False, rounds=args.rounds, sample=small)
     teacher = time_formats(bare.eval(), views[0], backward=False, rounds=args.rounds) if live else {}
