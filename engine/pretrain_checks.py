@@ -18,7 +18,7 @@ RANGES: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
       for name in ("epochs", "batch_size", "accum_steps", "size", "moco_k", "monitor_images", "knn_k", "branch_width",
                    "projector_hidden", "neighbour_steps")),
     *((name, "above 0", lambda value: value is None or value > 0)
-      for name in ("lr", "moco_t", "temperature", "knn_t", "cam_temperature")),
+      for name in ("teacher_dim", "lr", "moco_t", "temperature", "knn_t", "cam_temperature")),
     *((name, "at least 0", lambda value: value == "auto" or value >= 0)
       for name in ("num_workers", "monitor_every", "save_every", "head_warmup_epochs", "alpha", "beta", "cosine_weight",
                    "clip_grad", "wd", "backbone_lr_scale", "teacher_size", "crop_bottom", "threads",

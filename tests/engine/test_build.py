@@ -68,6 +68,7 @@ def test_precision_is_measured_on_a_copy() -> None:
 
 
 def test_groups_carry_rate_start_and_decay() -> None:
-    args = parse([*WORDS, "--method", "moco", "--moco-k", "64", "--preset", "small", "--wd", "0.3"])
+    args = parse([*WORDS, "--method", "moco", "--moco-k", "64", "--preset", "small", "--wd", "0.3",
+                  "--head-warmup-epochs", "2"])
     groups = build_optimizer(args, build_method(args, 100, build_backbone("test_efficientnet"), None)).param_groups
-    assert [(g["lr_scale"], g["start_epoch"], g["weight_decay"]) for g in groups] == [(0.1, 2, 0.3), (1.0, 0, 0.3)]
+    assert [(g["lr_scale"], g["start_epoch"], g["weight_decay"]) for g in groups] == [(0.02, 2, 0.3), (1.0, 0, 0.3)]
