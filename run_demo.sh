@@ -9,16 +9,16 @@ task=elpv data=demo/elpv lite0=package:efficientnet-lite0 lite2=package:efficien
 if [ "${1:-}" = --data ]; then task=own data="$(cd "$OLDPWD" && realpath "$2")"; shift 2; else $PYTHON -m tools.demo_data --out "$data"; fi
 
 rm -rf checkpoints/demo_lead checkpoints/demo_moco
-student=(--preset small --monitor-every 2 -a tf_efficientnet_lite0 --size "$size" --epochs 8 --crop-root "demo/crops/${task}_crop")
+student=(--preset small --monitor-every 1 -a tf_efficientnet_lite0 --size "$size" --crop-root "demo/crops/${task}_crop")
 ./run_ddt.sh "$task" "$data" "$lite0" "$device" demo/crops --size 224 --restart
 ./run_train.sh "$task" "$data" none demo_lead 0 "$device" "${student[@]}" "$@"
 ./run_train.sh "$task" "$data" none demo_moco 0 "$device" --method moco "${student[@]}" "$@"
 $PYTHON -m tools.compare --task "$task" --root "$data" --size "$size" --out demo/results --device "${device/[0-9]*/cuda}" \
   --network "initial network=$lite0" --network "teacher, EfficientNet-Lite2=$lite2@260" \
-  --network "MoCo v2, same budget=demo_moco" --network "LEAD++ (ours)=demo_lead"
+  --network "MoCo v2, same budget=demo_moco" --network "LEAD++ (ours)=demo_lead" --network "LEAD++ (ours)=demo_lead:head"
 $PYTHON -m tools.report demo/results/results.jsonl --html demo/report.html --title "Plumage on $task" \
   --lead "Networks trained without labels on $size px views; labels were only used to score them." \
   --picture "Where is the object? (DDT)=demo/crops/${task}_crop/boxes.png" --picture "Training=checkpoints/demo_lead/curves.png" \
   --picture "Nearest neighbours before=demo/results/0_centred/neighbours.png" \
-  --picture "Nearest neighbours after=demo/results/3_centred/neighbours.png"
+  --picture "Nearest neighbours after=demo/results/4_centred/neighbours.png"
 echo "open demo/report.html"

@@ -22,7 +22,7 @@ from engine.evaluate.args import parse_probe, parse_search
 from engine.evaluate.ledger import append_result, read_results
 from engine.evaluate.probe import run_probe, write_probe
 from engine.evaluate.search import run_search, write_search
-from engine.evaluate.subject import open_subject
+from engine.evaluate.subject import FEATURES, open_subject
 from engine.evaluate.table import markdown, read_ledgers
 from engine.folders import claim_folder
 
@@ -32,27 +32,30 @@ MARKER = ".comparison"  # only folders that this command made are ever emptied
 
 @dataclass(frozen=True)
 class Network:
-    """A row of the comparison: what it is called, its weights, and its own size in pixels (0 = everyone's)."""
+    """A row of the comparison: its name, its weights, its own size in pixels (0 = everyone's) and feature ("" = same)."""
 
     label: str
     source: str
     size: int
+    feature: str = ""
 
 
 def parse_network(text: str) -> Network:
-    """"LABEL=SOURCE" or "LABEL=SOURCE@PIXELS"."""
+    """"LABEL=SOURCE", each with "@PIXELS" or ":FEATURE" behind it or both."""
     label, equals, rest = text.partition("=")
+    front, _, feature = rest.rpartition(":")
+    rest, feature = (front, feature) if feature in FEATURES and front else (rest, "")
     source, _, size = rest.partition("@")
     if not equals or not source or not (size.isdigit() or not size):
-        raise argparse.ArgumentTypeError(f"{text!r} is not LABEL=SOURCE or LABEL=SOURCE@PIXELS")
-    return Network(label, source, int(size or 0))
+        raise argparse.ArgumentTypeError(f"{text!r} is not LABEL=SOURCE[@PIXELS][:FEATURE]")
+    return Network(label, source, int(size or 0), feature)
 
 
 def make_parser() -> Parser:
     """The flags."""
     parser = Parser(prog="python -m tools.compare", description="Several networks under one protocol.")
     parser.add_argument("--network", type=parse_network, action="append", required=True,
-                        metavar="LABEL=SOURCE[@PIXELS]",
+                        metavar="LABEL=SOURCE[@PIXELS][:FEATURE]",
                         help="a folder under checkpoints/ or a weight source; once for each network")
     parser.add_argument("-t", "--task", default="custom", help="name of the data set")
     parser.add_argument("--root", required=True, metavar="DIR", help="the data set, with labels for any number")
@@ -72,7 +75,7 @@ def list_flags(args: argparse.Namespace, network: Network, centred: bool, folder
     """The words that main_linear.py and main_retrieval.py would be given for this row."""
     words = {"task": args.task, "root": args.root, "pretrained": network.source, "label": network.label,
              "size": network.size or args.size, "input": args.input, "crop-root": args.crop_root,
-             "feature": args.feature, "centre": centred, "device": args.device, "cache": args.cache,
+             "feature": network.feature or args.feature, "centre": centred, "device": args.device, "cache": args.cache,
              "num-workers": args.num_workers, "results-dir": folder}
     return [str(word) for name, value in words.items() for word in (f"--{name}", value)]
 
