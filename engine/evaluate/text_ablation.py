@@ -18,12 +18,12 @@ TEACHER = {"rows": "rows", "cut": "truncated", "twins": "twins", "effective rank
 STUDENT = {"mAP": "map", "rank-1": "rank1", "kNN": "knn", "student zero-shot": "zeroshot"}
 SHARES = {"gate_closed", "rows_used", "teacher_zeroshot", *STUDENT.values()}
 NOTES = (
-    "All lines share images, teacher, seed and flags; only the rows differ. One seed: differences of a few points "
-    "are within chance, repeat with other --seed values before believing one.",
+    "All lines share images, teacher, seed and flags; only the rows differ. One seed: differences of a few points are "
+    "within chance, repeat with other --seed values before believing one.",
     "Distillation does not know which row is whose, so shuffled descriptions train the very student that unshuffled "
     "ones do; only accuracy differs. Names with another class's description are the control that training notices.",
-    "Random words are the descriptions' own words dealt out anew (WaffleCLIP, arXiv 2306.07282). Where they do as well, "
-    "the gain comes from having many different rows, not from what they say.",
+    "Random words are the descriptions' own words dealt out anew (WaffleCLIP, arXiv 2306.07282). Where they do as "
+    "well, the gain comes from having many different rows, not from what they say.",
     "tau is one for all lines of text unless --match-entropy sets it line by line; centroids always get their own. A "
     "line whose gate is closed hardly distils.",
 )
