@@ -98,7 +98,7 @@ def add_contrast(parser: Parser) -> None:
     toggle(group, "--mlp", True, "false = MoCo v1's linear head (moco, lcr-moco)")
     toggle(group, "--aug-plus", True, "false = MoCo v1's augmentation (moco, lcr-moco)")
     group.add_argument("--view-recipe", choices=("mocov2", "mild", "small"), default="mocov2",
-                       help="of lead, moco, lcr-moco: mild = crop and flip only; small = for photos of a few dozen pixels")
+                       help="of lead, moco, lcr-moco: mild = crop and flip only; small = photos of a few dozen pixels")
     group.add_argument("--moco-t", type=float, default=0.27, help="temperature of the contrast")
     group.add_argument("--moco-source", choices=("full", "crop"), default="full",
                        help="which picture every method but LEAD sees")
@@ -142,7 +142,7 @@ def add_guidance(parser: Parser) -> None:
                             "auto = 10, fewer below 200 images")
     group.add_argument("--neighbour-steps", type=int, default=2, help="how often --neighbours is done")
     group.add_argument("--head-start", choices=("random", "least-squares"), default="random",
-                       help="least-squares = fit the head in closed form to the remembered answers before the first step")
+                       help="least-squares = fit the head in closed form to the remembered answers before step 1")
     group.add_argument("--cache", default="cache", metavar="DIR", help="where teacher answers are kept between runs")
 
 
