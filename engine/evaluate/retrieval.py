@@ -1,24 +1,23 @@
-"""Leave-one-out image retrieval: every image asks all others for its class. No training.
+"""Image retrieval: every image asks all others for its class, or queries ask a gallery. No training.
 
 AP of a query = (1/P) sum_k k / r_k over the full ranking, with P the images of its class without itself and r_k the
 rank of the k-th of them. Rank-1 and rank-5: a hit within the first one or five. Equal scores rank by gallery index;
-the query itself is removed by its index, not by its rank. Only the ranks of the P images matter, so nothing is
-arg-sorted unless a tie demands it.
+the query itself is removed by its index, not by its rank. All other numbers are of the same ranks (`rank_metrics`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from datasets.images import DataError
-from engine.evaluate.similarity import HELD_ROWS, TILE, normalise_rows, run_apart, self_stripes
-
-ABSENT = torch.iinfo(torch.long).max
-SHARE = 64  # queries that one thread ranks at a time
+from engine.evaluate.rank_metrics import ABSENT, measure_ranks
+from engine.evaluate.ranking import leave_self, rank_columns, take_top
+from engine.evaluate.similarity import HELD_ROWS, TILE, Stripe, cross_stripes, normalise_rows, self_stripes
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,8 @@ class RetrievalScores:
     """Means over queries in [0, 1], and what every query got.
 
     `average_precision` float64 [N] is NaN and `first_hit` int64 [N] (1-based rank) is 0 where a query was skipped
-    because no other image has its class.
+    because no other image has its class. `per_query` has all metrics of `rank_metrics` by name, float64 [N] with NaN;
+    `of_set` what belongs to the whole set: clusters, distances, spectrum.
     """
 
     rank1: float
@@ -36,14 +36,23 @@ class RetrievalScores:
     skipped: int
     average_precision: Tensor
     first_hit: Tensor
+    per_query: dict[str, Tensor] = field(default_factory=dict)
+    of_set: dict[str, float] = field(default_factory=dict)
+
+    def metrics(self) -> dict[str, float]:
+        """Every number by its name: means over the queries that were asked, then those of the set."""
+        asked = self.first_hit > 0
+        return {name: float(values[asked].mean()) for name, values in self.per_query.items()} | self.of_set
 
 
 @dataclass(frozen=True)
-class _Classes:
-    """Images by class: `members` [C, P] are image indices, padded with -1; `of` [N] is each image's class row."""
+class _Gallery:
+    """Images by class: those of `classes[c]` are `order[start[c] : start[c] + count[c]]`, ascending."""
 
-    of: Tensor
-    members: Tensor
+    classes: Tensor
+    order: Tensor
+    start: Tensor
+    count: Tensor
 
 
 def retrieve(features: Tensor, labels: Tensor, *, block: int | None = None) -> RetrievalScores:
@@ -53,25 +62,55 @@ def retrieve(features: Tensor, labels: Tensor, *, block: int | None = None) -> R
     when no class has a pair.
     """
     rows = normalise_rows(features)
-    block = block or max(HELD_ROWS * HELD_ROWS // len(rows), 1)
-    classes = _group(labels.to(rows.device))
-    precision = torch.full((len(rows),), torch.nan, dtype=torch.float64, device=rows.device)
-    first = torch.zeros(len(rows), dtype=torch.long, device=rows.device)
-    for stripe in self_stripes(rows, block):
-        stop = stripe.start + len(stripe.scores)
-        ranks = _positive_ranks(stripe.scores, stripe.start, classes)
-        precision[stripe.start : stop] = _average_precision(ranks)
-        first[stripe.start : stop] = ranks[:, 0].masked_fill(ranks[:, 0] == ABSENT, 0)
-    return _summarise(precision.cpu(), first.cpu())
+    return score_stripes(self_stripes(rows, block or choose_block(len(rows))), labels, labels, among_selves=True)
+
+
+def retrieve_across(
+    queries: Tensor, query_labels: Tensor, gallery: Tensor, gallery_labels: Tensor, *, block: int | None = None
+) -> RetrievalScores:
+    """Scores of queries [Q, D] that ask a gallery [M, D] of other images; labels of both mean the same classes.
+
+    Unlabelled queries (-1) are skipped. Raises DataError when no query has an image of its class in the gallery.
+    """
+    rows, others = normalise_rows(queries), normalise_rows(gallery)
+    stripes = cross_stripes(rows, others, block or choose_block(len(others)))
+    return score_stripes(stripes, query_labels, gallery_labels, among_selves=False)
+
+
+def score_stripes(
+    stripes: Iterable[Stripe], query_labels: Tensor, gallery_labels: Tensor, *, among_selves: bool
+) -> RetrievalScores:
+    """Scores of any ranking, given as stripes of scores [b, M] (higher is nearer) of all queries in order.
+
+    `among_selves`: queries and gallery are the same images, and each is taken out of its own ranking.
+    """
+    gallery, parts, firsts = None, [], []
+    for stripe in stripes:
+        if gallery is None:
+            gallery = _group(gallery_labels.to(stripe.scores.device))
+        asked = query_labels[stripe.start : stripe.start + len(stripe.scores)].to(stripe.scores.device)
+        scores = leave_self(stripe.scores, stripe.start) if among_selves else stripe.scores
+        ranks = _relevant_ranks(scores, asked, gallery, stripe.start if among_selves else None)
+        parts.append({name: values.cpu() for name, values in measure_ranks(ranks).items()})
+        firsts.append(ranks[:, 0].masked_fill(ranks[:, 0] == ABSENT, 0).cpu())
+    return _summarise({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, torch.cat(firsts))
 
 
 def nearest(features: Tensor, k: int, *, block: int = TILE) -> Tensor:
     """The k nearest other images of every image, best first, ties to the lower index: int64 [N, min(k, N - 1)]."""
     rows = normalise_rows(features)
-    k = min(k, len(rows) - 1)
-    found = [_without_self(stripe.scores, stripe.start).argsort(dim=1, descending=True, stable=True)[:, :k]
-             for stripe in self_stripes(rows, block)]
-    return torch.cat(found).cpu()
+    return take_nearest(self_stripes(rows, block), min(k, len(rows) - 1), among_selves=True)
+
+
+def take_nearest(stripes: Iterable[Stripe], k: int, *, among_selves: bool) -> Tensor:
+    """The k best of every row of the stripes, best first, ties to the lower index: int64 [Q, k]."""
+    return torch.cat([take_top(leave_self(stripe.scores, stripe.start) if among_selves else stripe.scores, k).cpu()
+                      for stripe in stripes])
+
+
+def choose_block(gallery: int) -> int:
+    """Queries at a time that keep a block of scores within 256 MB (one tile of 256 queries at least)."""
+    return max(HELD_ROWS * HELD_ROWS // gallery, 1)
 
 
 def bootstrap_interval(values: Tensor, *, share: float = 0.95, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
@@ -83,70 +122,27 @@ def bootstrap_interval(values: Tensor, *, share: float = 0.95, draws: int = 1000
     return float(low), float(high)
 
 
-def _group(labels: Tensor) -> _Classes:
-    _, of, counts = labels.unique(return_inverse=True, return_counts=True)
-    order = of.argsort(stable=True)
-    starts = counts.cumsum(0) - counts
-    members = torch.full((len(counts), int(counts.max())), -1, dtype=torch.long, device=labels.device)
-    members[of[order], torch.arange(len(order), device=labels.device) - starts[of[order]]] = order
-    if int(labels.min()) < 0:
-        members[of[labels.argmin()]] = -1  # unlabelled images have no positives
-    return _Classes(of, members)
+def _group(labels: Tensor) -> _Gallery:
+    classes, of, counts = labels.unique(return_inverse=True, return_counts=True)
+    return _Gallery(classes, of.argsort(stable=True), counts.cumsum(0) - counts, counts)
 
 
-def _without_self(scores: Tensor, start: int) -> Tensor:
-    query = torch.arange(len(scores), device=scores.device)
-    scores[query, start + query] = -torch.inf
-    return scores
+def _relevant_ranks(scores: Tensor, labels: Tensor, gallery: _Gallery, start: int | None) -> Tensor:
+    """1-based ranks of every query's relevant images in ascending order: int64 [b, P], ABSENT where there is none.
+
+    Query i is the gallery's image `start` + i, unless `start` is None.
+    """
+    place = torch.searchsorted(gallery.classes, labels).clamp(max=len(gallery.classes) - 1)
+    known = (gallery.classes[place] == labels) & (labels >= 0)
+    steps = torch.arange(int(gallery.count.max()), device=scores.device)
+    absent = (steps >= gallery.count[place][:, None]) | ~known[:, None]
+    columns = gallery.order[(gallery.start[place][:, None] + steps).clamp(max=len(gallery.order) - 1)]
+    if start is not None:
+        absent |= columns == torch.arange(start, start + len(scores), device=scores.device)[:, None]
+    return rank_columns(scores, columns, absent).masked_fill_(absent, ABSENT).sort(dim=1).values
 
 
-def _positive_ranks(scores: Tensor, start: int, classes: _Classes) -> Tensor:
-    """1-based ranks of every query's positives in ascending order: int64 [b, P], ABSENT where there is none."""
-    scores = _without_self(scores, start)
-    query = torch.arange(start, start + len(scores), device=scores.device)
-    columns = classes.members[classes.of[query]]
-    absent = (columns < 0) | (columns == query[:, None])
-    columns = columns.clamp(min=0)
-    parts = zip(scores.split(SHARE), columns.split(SHARE), absent.split(SHARE))
-    ranks = torch.cat(run_apart(lambda part: _rank_columns(*part), parts))
-    return ranks.masked_fill_(absent, ABSENT).sort(dim=1).values
-
-
-def _rank_columns(scores: Tensor, columns: Tensor, ignored: Tensor) -> Tensor:
-    """1-based ranks int64 [b, P] of the `columns` of each row of scores [b, N]; any number where `ignored`."""
-    count = scores.shape[1]
-    values = scores.gather(1, columns).masked_fill_(ignored, torch.inf).contiguous()
-    ascending = _sort_rows(scores)
-    higher = count - torch.searchsorted(ascending, values, right=True)
-    tied = (count - torch.searchsorted(ascending, values) - higher > 1).any(dim=1)
-    ranks = higher + 1
-    if tied.any():
-        ranks[tied] = _stable_ranks(scores[tied], columns[tied])
-    return ranks
-
-
-def _sort_rows(scores: Tensor) -> Tensor:
-    """Values of every row, ascending; NumPy's vectorised sort is ten times faster than torch's on a CPU."""
-    if scores.device.type == "cpu":
-        return torch.from_numpy(np.sort(scores.numpy(), axis=1))
-    return scores.sort(dim=1).values
-
-
-def _stable_ranks(scores: Tensor, columns: Tensor) -> Tensor:
-    order = scores.argsort(dim=1, descending=True, stable=True)
-    place = torch.empty_like(order)
-    place.scatter_(1, order, torch.arange(1, scores.shape[1] + 1, device=scores.device).expand_as(order).contiguous())
-    return place.gather(1, columns)
-
-
-def _average_precision(ranks: Tensor) -> Tensor:
-    """AP of every query from the ascending ranks of its positives: [b, P] -> float64 [b], NaN without positives."""
-    present = (ranks < ABSENT).double()
-    hits = torch.arange(1, ranks.shape[1] + 1, device=ranks.device, dtype=torch.float64)
-    return (present * hits / ranks).sum(dim=1) / present.sum(dim=1)
-
-
-def _summarise(precision: Tensor, first: Tensor) -> RetrievalScores:
+def _summarise(per_query: dict[str, Tensor], first: Tensor) -> RetrievalScores:
     asked = first > 0
     if not asked.any():
         raise DataError(f"retrieval needs classes with at least two images; none of the {len(first)} images has another"
@@ -155,9 +151,10 @@ def _summarise(precision: Tensor, first: Tensor) -> RetrievalScores:
     return RetrievalScores(
         rank1=float((hit <= 1).double().mean()),
         rank5=float((hit <= 5).double().mean()),
-        map=float(precision[asked].mean()),
+        map=float(per_query["map"][asked].mean()),
         queries=queries,
         skipped=len(first) - queries,
-        average_precision=precision,
+        average_precision=per_query["map"],
         first_hit=first,
+        per_query=per_query,
     )
