@@ -34,7 +34,9 @@ class ProxyNCA(Criterion):
 class ProxyAnchor(Criterion):
     """Each proxy pulls and pushes the images of a batch (arXiv 2003.13911)."""
 
-    def __init__(self, classes: int, dim: int, alpha: float = 32.0, delta: float = 0.1, lrmulti: float = 2000.0) -> None:
+    def __init__(
+        self, classes: int, dim: int, alpha: float = 32.0, delta: float = 0.1, lrmulti: float = 2000.0
+    ) -> None:
         super().__init__()
         self.rate_scale = lrmulti
         self.loss = ProxyAnchorLoss(classes, dim, margin=delta, alpha=alpha)
@@ -85,9 +87,9 @@ class ArcFace(Criterion):
 
 
 class SoftTriple(Criterion):
-    """Classes with several centroids each (arXiv 1909.05235): `lambda` scales, `margin_delta` is the own class's margin.
+    """Classes with several centroids each (arXiv 1909.05235).
 
-    `reg_weight` weighs how far centroids of one class are apart, so that those that are not needed merge.
+    `scale` is the paper's lambda, `margin_delta` the own class's margin; `reg_weight` weighs how far centroids of one class are apart, so that those that are not needed merge.
     """
 
     def __init__(

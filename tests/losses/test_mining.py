@@ -95,7 +95,8 @@ def test_tuples_of_npair_and_lifted() -> None:
     single = mine("npair", rows(), LABELS, torch.Generator().manual_seed(0))
     whole = mine("lifted", rows(), LABELS, torch.Generator().manual_seed(0))
     assert single.anchor.tolist() == whole.anchor.tolist() == [0, 1, 2, 3, 4, 6, 7]
-    assert single.positive.sum(dim=1).tolist() == [1] * 7 and whole.positive.sum(dim=1).tolist() == [2, 2, 2, 1, 1, 1, 1]
+    assert single.positive.sum(dim=1).tolist() == [1] * 7
+    assert whole.positive.sum(dim=1).tolist() == [2, 2, 2, 1, 1, 1, 1]
     assert not (single.positive & ~whole.positive).any() and torch.equal(single.negative, whole.negative)
     assert single.negative.sum(dim=1).tolist() == [5, 5, 5, 6, 6, 6, 6]
 
