@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -18,6 +19,19 @@ class Draw:
     index: int
     epoch: int = 0
     repeat: int = 0
+
+
+class Batches(Protocol):
+    """What the trainer asks of a sampler: its length in steps, where to start, and one rank's batches from there."""
+
+    def __len__(self) -> int:
+        """Steps per epoch."""
+
+    def set(self, epoch: int, start_step: int = 0) -> None:
+        """Choose the epoch and first step of the next iteration."""
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        """This rank's batches."""
 
 
 def permute(n: int, seed: int, epoch: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from timm.layers import convert_sync_batchnorm
 from datasets.images import ImageSet
 from datasets.loader import make_loader
 from datasets.multi_context import Crops, ViewSet
-from datasets.samplers import EpochBatches
+from datasets.samplers import Batches, EpochBatches
 from datasets.views import View
 from engine import checkpoint, distributed, precision
 from engine.args import ConfigError, Problems, refuse, write_args
@@ -54,6 +54,7 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
                           "batch's images, so a cut batch would change it; use 1")
     if args.method == "lead" and args.head_start == "least-squares" and saved is None:
         start_head(method, args, images, crops, device)
+    batches = method.sampler(images.labels, batches.batch_size) or batches
     identity["precision"] = identity["precision"] or choose_precision(args, method, device)
     method = share_statistics(method, args, device)  # last: timing a copy on one rank must not wait for the others
     trainer = make_trainer(args, method, images, crops, batches, device, folder, identity, validation)
@@ -115,7 +116,7 @@ def choose_precision(args: argparse.Namespace, method: Method, device: torch.dev
 
 
 def make_trainer(
-    args: argparse.Namespace, method: Method, images: ImageSet, crops: Crops | None, batches: EpochBatches,
+    args: argparse.Namespace, method: Method, images: ImageSet, crops: Crops | None, batches: Batches,
     device: torch.device, folder: Path, identity: dict[str, object], validation: ImageSet | None = None,
 ) -> Trainer:
     """Data, optimiser, log and monitors around a method."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from datasets.loader import Batch, per_view_seed
-from datasets.samplers import EpochBatches
+from datasets.samplers import Batches
 from engine import checkpoint, distributed, precision
 from engine.args import StopTraining
 from engine.logger import Logger, Meter, WaitTimer, progress
@@ -37,7 +37,7 @@ class Trainer:
         method: Method,
         *,
         optimizer: torch.optim.Optimizer,
-        batches: EpochBatches,
+        batches: Batches,
         loader: Iterable[Batch],
         plan: Plan,
         device: torch.device,

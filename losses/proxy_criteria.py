@@ -89,7 +89,8 @@ class ArcFace(Criterion):
 class SoftTriple(Criterion):
     """Classes with several centroids each (arXiv 1909.05235).
 
-    `scale` is the paper's lambda, `margin_delta` the own class's margin; `reg_weight` weighs how far centroids of one class are apart, so that those that are not needed merge.
+    `scale` is the paper's lambda, `margin_delta` the own class's margin; `reg_weight` weighs how far centroids of one
+    class are apart, so that those that are not needed merge.
     """
 
     def __init__(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from torch import Tensor, nn
 
 from datasets.loader import Batch
-from datasets.samplers import Draw
+from datasets.samplers import Batches
 from datasets.views import View
 
 
@@ -79,8 +79,8 @@ class Method(nn.Module, ABC):
     def encoder(self) -> nn.Module:
         """The network that is worth keeping: what export writes and evaluation reads."""
 
-    def sampler(self, labels: Tensor, batch_size: int) -> Iterator[list[Draw]] | None:
-        """Batches of draws for the whole world, or None for shuffled images."""
+    def sampler(self, labels: Tensor, batch_size: int) -> Batches | None:
+        """This rank's batches of `batch_size` images with these labels [N], or None for shuffled images."""
         return None
 
     def param_groups(self) -> list[ParamGroup]:

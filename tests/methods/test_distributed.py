@@ -15,13 +15,13 @@ from two_ranks import train_all
 SCRIPT = Path(__file__).with_name("two_ranks.py")
 
 
-def run_ranks(result: Path) -> list[dict]:
-    """Start two ranks of the script and read what each wrote."""
+def run_ranks(result: Path, script: Path = SCRIPT) -> list[dict]:
+    """Start two ranks of a script and read what each wrote."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     place = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(SCRIPT), str(result)]
+    command = [sys.executable, str(script), str(result)]
     ranks = [subprocess.Popen(command, env=os.environ | place | {"RANK": str(n)}) for n in range(2)]
     try:
         assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.attention import RationaleBranch, masked_pool
 from models.backbones import build_backbone
-from models.encoder import Encoder, load_encoder, save_encoder
+from models.encoder import Encoder, describe_encoder, load_encoder, save_encoder
 from models.heads import LinearHead, ProjectionHead
 from models.weights import WeightsError, read_checkpoint
 
@@ -146,3 +146,18 @@ def test_a_file_of_unknown_architecture_asks_for_it(tmp_path: Path) -> None:
     torch.save({"some.weight": torch.zeros(2)}, tmp_path / "odd.pth")
     with pytest.raises(WeightsError, match="Give --arch"):
         load_encoder(tmp_path / "odd.pth")
+
+
+def test_an_embedding_of_average_plus_maximum_without_normalisation_comes_back_from_its_file(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    backbone = build_backbone("resnet18")
+    encoder = Encoder(backbone, LinearHead(512, 6), head_pool="avg+max", unit_head=False).eval()
+    save_encoder(encoder, tmp_path / "metric.pt", {})
+    again = load_encoder(tmp_path / "metric.pt")
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        found, seen = again(images), backbone(images)
+    expected = encoder.head(seen.mean(dim=(2, 3)) + seen.amax(dim=(2, 3)))
+    torch.testing.assert_close(found.head, expected)
+    torch.testing.assert_close(found.pooled, seen.mean(dim=(2, 3)))
+    assert "head_pool" not in describe_encoder(Encoder(backbone, LinearHead(512, 6)))
