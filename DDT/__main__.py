@@ -46,7 +46,8 @@ def add_inputs(group: argparse._ArgumentGroup) -> None:
     add("--batch-size", "-b", type=int, default=16, help="images per forward pass")
     add("-j", "--num-workers", "--workers", type=integer_or_auto, default="auto", help="loader processes")
     add("--device", default="auto", help="cpu, cuda, or auto = cuda where there is one")
-    add("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="auto = bf16 on CUDA, fp32 elsewhere")
+    add("--precision", choices=("auto", "fp32", "bf16"), default="auto",
+        help="auto = bf16 on CUDA and on CPUs with AMX where the network gains by it, else fp32")
     add("--limit", type=int, default=0, metavar="N", help="N images of each split, evenly chosen; 0 = all")
     add("--threads", type=int, default=0, metavar="N", help="CPU threads, 0 = torch's choice")
     add("--seed", type=int, default=123, help="of the random weights of --pretrained none")
@@ -86,7 +87,7 @@ def prepare(args: argparse.Namespace) -> Job:
         crop_bottom=banner if args.crop_bottom == "auto" else args.crop_bottom,
         batch_size=args.batch_size,
         workers=min(8, os.cpu_count() or 1) if args.num_workers == "auto" else args.num_workers,
-        precision=choose_precision(args.precision, device),
+        precision=args.precision,
     )
     return Job(
         task=args.task,
@@ -158,6 +159,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.threads > 0:
         torch.set_num_threads(args.threads)
     backbone = build_backbone(choose_arch(args.arch, args.pretrained), args.pretrained, device=job.device)
+    precision = choose_precision(args.precision, job.device, backbone)
+    job = replace(job, reading=replace(job.reading, precision=precision))
     try:
         run(job, backbone)
     except OSError as error:

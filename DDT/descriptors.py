@@ -120,8 +120,25 @@ def read_maps(backbone: Backbone, pixels: Tensor, reading: Reading) -> Tensor:
         return backbone.intermediate(pixels, reading.layer).float()
 
 
-def choose_precision(word: str, device: torch.device) -> str:
-    """bf16 for "auto" on a CUDA device that computes in it, else fp32; any other word stands."""
+def choose_precision(word: str, device: torch.device, backbone: Backbone) -> str:
+    """"auto" becomes bf16 where that is faster, else fp32; any other word stands.
+
+    Faster are CUDA devices that compute in it, and CPUs with AMX unless the network convolves channel by channel. The
+    answer depends on machine and network alone and is not timed, so that a continued run finds the same settings.
+    """
     if word != "auto":
         return word
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if device.type == "cpu" and has_amx() and not convolves_by_channel(backbone) else "fp32"
+
+
+def has_amx() -> bool:
+    """Whether this processor multiplies bfloat16 tiles."""
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
+def convolves_by_channel(network: torch.nn.Module) -> bool:
+    """Whether a network has depth-wise convolutions, as EfficientNets and MobileNets do."""
+    convolutions = (part for part in network.modules() if isinstance(part, torch.nn.Conv2d))
+    return any(part.groups == part.in_channels > 1 for part in convolutions)

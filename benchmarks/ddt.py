@@ -30,7 +30,7 @@ from benchmarks.timing import Report, compare, make_parser, start
 from datasets.images import ImageSet, scan
 from DDT.boxes import RowLog
 from DDT.crops import CropWriter
-from DDT.descriptors import Reading, prepare, slice_batches, stream_maps
+from DDT.descriptors import Reading, choose_precision, prepare, slice_batches, stream_maps
 from DDT.policy import Policy
 from DDT.scratch import GIGABYTE, Scratch
 from DDT.stages import Rule, find_boxes, fit_direction, localise
@@ -58,9 +58,9 @@ def make_backbone(args: argparse.Namespace) -> Backbone:
     return build_backbone(args.arch).eval()
 
 
-def make_reading(args: argparse.Namespace) -> Reading:
+def make_reading(args: argparse.Namespace, backbone: Backbone) -> Reading:
     """How ours reads images."""
-    return Reading(size=args.size, batch_size=args.batch)
+    return Reading(size=args.size, batch_size=args.batch, precision=choose_precision("auto", CPU, backbone))
 
 
 def run_plain(network: nn.Module, paths: Sequence[Path], size: int, folder: Path) -> None:
@@ -91,7 +91,7 @@ def guard(report: Report, network: nn.Module, bare: nn.Module, path: Path, size:
 
 
 def measure_peak(args: argparse.Namespace, images: int) -> float:
-    """Peak memory (kilobytes on Linux) of a process that fits and crops `images` photographs."""
+    """Peak memory (kilobytes) of a process that fits and crops `images` photographs."""
     command = [sys.executable, str(Path(__file__).resolve()), "--peak-of", str(images), "--arch", args.arch,
                "--size", str(args.size), "--batch", str(args.batch), "--threads", str(max(1, args.threads // 2))]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -103,9 +103,18 @@ def tell_peak(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as name:
         photos = Path(name, "photos")
         save_photos(photos, args.peak_of)
-        run_ours(prepare(make_backbone(args)), scan(photos), make_reading(args), Path(name, "out"))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        backbone = prepare(make_backbone(args))
+        run_ours(backbone, scan(photos), make_reading(args, backbone), Path(name, "out"))
+    print(read_peak())
     return 0
+
+
+def read_peak() -> int:
+    """This process's peak memory so far; getrusage's number comes from the parent where that was larger (Linux)."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -130,10 +139,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         guard(report, network, bare.net, paths[0], args.size)
         places = (folder / f"out{number}" for number in itertools.count())
         theirs, own = compare(lambda: run_plain(network, paths, args.size, folder / "plain"),
-                              lambda: run_ours(backbone, images, make_reading(args), next(places)),
+                              lambda: run_ours(backbone, images, make_reading(args, backbone), next(places)),
                               args.rounds, warm=not args.quick)
     report.add("OURS images/s", count / own)
-    base = args.batch * (1 if args.quick else 2)
+    base = 2 * args.batch
     with ThreadPoolExecutor() as pool:  # memory, not time: side by side
         once, four_times = pool.map(partial(measure_peak, args), (base, 4 * base))
     report.add("MEMORY", four_times / once)

@@ -76,5 +76,10 @@ def test_all_problems_of_a_batch_in_one_message(backbone: Backbone, photo_tree: 
         read(backbone, photo_tree, READING)
 
 
-def test_precision() -> None:
-    assert choose_precision("auto", CPU) == "fp32" and choose_precision("bf16", CPU) == "bf16"
+def test_precision(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose_precision("bf16", CPU, backbone) == "bf16"
+    monkeypatch.setattr("DDT.descriptors.has_amx", lambda: False)
+    assert choose_precision("auto", CPU, backbone) == "fp32"
+    monkeypatch.setattr("DDT.descriptors.has_amx", lambda: True)
+    assert choose_precision("auto", CPU, backbone) == "bf16"
+    assert choose_precision("auto", CPU, build_backbone("test_efficientnet")) == "fp32"  # depth-wise
