@@ -17,6 +17,8 @@ from PIL import Image
 
 from engine.args import exit_cleanly
 from engine.evaluate.args import parse_search
+from engine.evaluate.ledger import read_results
+from engine.evaluate.table import collect
 from main_retrieval import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -142,3 +144,35 @@ def test_script_counts_arguments_and_passes_flags_on(photo_tree: Path, tmp_path:
     done = call("bird", relative, "none", "cpu", *SMALL[:6], "--results-dir", tmp_path / "out", "--cache", "none")
     assert done.returncode == 0, done.stderr
     assert read_row(tmp_path / "out/results.jsonl")["task"] == "bird"
+
+
+def test_another_split_as_gallery_and_reranking_have_their_own_rows(
+    run: Command, photo_tree: Path, tmp_path: Path
+) -> None:
+    common = ("--pretrained", "none", "--root", photo_tree, "--results_dir", "out")
+    done = run(*common, "--protocol", "query-gallery", "--rerank", "k-reciprocal", "--k1", 5, "--k2", 2)
+    assert done.returncode == 0, done.stderr
+    assert "12 test images query 24 train images" in done.stdout and "k-reciprocal k1=5" in done.stdout
+    row = read_row(tmp_path / "out/results.jsonl")
+    assert row["details"]["protocol"] == "query-gallery, test asks train, full ranking"
+    assert row["details"]["rerank"] == "k-reciprocal k1=5 k2=2 lambda=0.3" and "nmi" not in row["metrics"]
+    with open(tmp_path / "out/per_query.csv", newline="") as file:
+        assert all(line["near1"].startswith("train/") for line in csv.DictReader(file))
+    plain = run(*common)
+    assert plain.returncode == 0, plain.stderr
+    metrics = read_row(tmp_path / "out/results.jsonl")["metrics"]
+    assert {"map_at_r", "map_c_legacy", "recall_at_1", "mrr", "nmi", "ami", "f1", "dist_intra"} <= set(metrics)
+    lines = collect(read_results(tmp_path / "out/results.jsonl"))
+    assert len(lines) == 2 and "k-reciprocal" in lines[0].protocol and "query-gallery" in lines[0].protocol
+    assert lines[1].protocol == "backbone, full image, eval 32 px, test"
+
+
+def test_class_disjoint_retrieval_wants_disjoint_classes(run: Command, photo_tree: Path, tmp_path: Path) -> None:
+    common = ("--pretrained", "none", "--protocol", "class-disjoint", "--results_dir", "out")
+    assert_refused(run("--root", photo_tree, *common), "3 classes are in train and in test", "Red_bird")
+    shutil.rmtree(photo_tree / "train" / "002.Green_bird")
+    shutil.rmtree(photo_tree / "train" / "003.Blue_bird")
+    shutil.rmtree(photo_tree / "test" / "001.Red_bird")
+    done = run("--root", photo_tree, *common)
+    assert done.returncode == 0, done.stderr
+    assert read_row(tmp_path / "out/results.jsonl")["details"]["protocol"] == "class-disjoint, full ranking"

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from engine.args import Parser, refuse, toggle, warn_ignored
+from engine.evaluate.protocol import PROTOCOLS
+from engine.evaluate.rerank import add_rerank, read_rerank
 from engine.evaluate.sources import CHECKPOINTS, find_device, find_source, name_run
 from engine.evaluate.subject import add_subject
 
@@ -56,11 +58,18 @@ def make_search_parser() -> Parser:
     group.add_argument("-b", "--batch-size", type=int, default=64, help="images at a time; changes no number")
     group.add_argument("--split", choices=("auto", "test", "val", "train"), default="auto",
                        help="auto = test, or train where there is no test")
+    group.add_argument("--protocol", choices=PROTOCOLS, default="leave-one-out",
+                       help="query-gallery = the split asks --gallery; class-disjoint = leave-one-out on classes that "
+                            "the training split has not")
+    group.add_argument("--gallery", choices=("train", "val", "test"), default="train",
+                       help="the split that answers with --protocol query-gallery")
+    toggle(group, "--clusters", True, "k-means for NMI, AMI and F1")
     group.add_argument("-k", "--neighbours", "--k", type=int, default=6, help="neighbours of a query in the picture")
     group.add_argument("--queries", type=int, default=10, help="queries in the picture, a third of them the worst")
     toggle(group, "--knn", False, "kNN accuracy from the training split, not only within the split")
     group.add_argument("--knn-k", type=int, default=20, help="neighbours that vote")
     group.add_argument("--knn-t", type=float, default=0.07, help="temperature of the votes")
+    add_rerank(parser)
     return parser
 
 
@@ -70,6 +79,7 @@ def parse_search(argv: Sequence[str] | None = None) -> argparse.Namespace:
     warn_ignored(args)
     problems = [f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}"
                 for name in ("batch_size", "neighbours", "queries", "knn_k") if getattr(args, name) < 1]
+    read_rerank(args)
     refuse(problems + [f"--knn-t must be above 0, not {args.knn_t:g}"] * (args.knn_t <= 0))
     args.device = find_device(args.device)
     if args.recipe == "seed":

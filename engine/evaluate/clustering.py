@@ -34,7 +34,7 @@ class ClusterScores:
 
 
 def score_clusters(features: Tensor, labels: Tensor, *, seed: int = 0) -> ClusterScores:
-    """k-means of features [N, D] with as many clusters as these labels [N] have classes; -1 (unlabelled) is left out."""
+    """k-means of features [N, D], as many clusters as labels [N] have classes; -1 (unlabelled) is left out."""
     labelled = labels >= 0
     truth = labels[labelled].cpu().numpy()
     rows = features[labelled.to(features.device)].float().cpu().numpy()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import csv
-from dataclasses import dataclass
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +16,16 @@ from PIL import Image
 from torch import Tensor
 
 from datasets.images import ImageSet, has_split
+from engine.evaluate.clustering import score_clusters
+from engine.evaluate.geometry import measure_geometry
 from engine.evaluate.knn import knn_accuracy, knn_leave_one_out
 from engine.evaluate.ledger import Result, append_result
-from engine.evaluate.retrieval import RetrievalScores, bootstrap_interval, nearest, retrieve
+from engine.evaluate.pairing import Pairing
+from engine.evaluate.protocol import Contest, open_contest
+from engine.evaluate.rerank import read_rerank, rerank
+from engine.evaluate.retrieval import RetrievalScores, bootstrap_interval, choose_block, score_stripes, take_nearest
 from engine.evaluate.sheet import Cell, draw_sheet
+from engine.evaluate.similarity import Stripe
 from engine.evaluate.subject import Subject, check_classes, homes
 
 LISTED = 5
@@ -34,40 +43,65 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Search:
-    """A finished retrieval: `neighbours` [N, k] are the indices of every image's nearest others, best first.
+    """A finished retrieval: `neighbours` [N, k] are the gallery's indices nearest to every image, best first.
 
+    `gallery` is `images` itself in leave-one-out. `protocol` and `reranked` ("" for not) say how it was done.
     `verdict` is None for images without labels: there is a picture then, and no number.
     """
 
     subject: Subject
     images: ImageSet
+    gallery: ImageSet
     labels: Tensor
+    gallery_labels: Tensor
     neighbours: Tensor
     speed: float
     verdict: Verdict | None
+    protocol: str = ""
+    reranked: str = ""
 
 
 def run_search(subject: Subject, args: argparse.Namespace) -> Search:
-    """Search one split within itself, and score it where it has labels; raises DataError when no class has a pair."""
+    """Search as the protocol says, and score where there are labels; raises DataError when no class has a pair."""
     images = subject.images(choose_split(subject, args.split))
     labelled = bool((images.labels >= 0).any())
     if labelled:
         check_classes(images, args.num_classes)
     centre = subject.centre()
-    features = subject.extract(images)
-    rows = subject.rows(features, centre)
-    neighbours = nearest(rows, max(args.neighbours, LISTED))
-    verdict = judge(subject, rows, features.labels, images.split, centre, args) if labelled else None
-    return Search(subject, images, features.labels, neighbours, features.images_per_second, verdict)
+    contest = open_contest(subject, images, centre, args.protocol, args.gallery)
+    pairing, plan = contest.pairing, read_rerank(args)
+    near: list[Tensor] = []
+    stripes = note_nearest(rerank(pairing, plan, choose_block(len(contest.gallery))), args.neighbours, pairing, near)
+    verdict = judge(subject, contest, stripes, centre, args) if labelled else None
+    deque(stripes, maxlen=0)  # without labels nobody else has asked for them
+    return Search(subject, images, contest.gallery, pairing.labels[pairing.asking], pairing.labels[pairing.answering],
+                  torch.cat(near), contest.features.images_per_second, verdict, contest.describe(args.protocol),
+                  plan.describe())
+
+
+def note_nearest(stripes: Iterable[Stripe], wanted: int, pairing: Pairing, near: list[Tensor]) -> Iterator[Stripe]:
+    """The stripes as they come; what is nearest to their queries (LISTED at least) is added to `near`, [b, k] each."""
+    for stripe in stripes:
+        near.append(take_nearest([stripe], min(max(wanted, LISTED), pairing.most), among_selves=pairing.among_selves))
+        yield stripe
 
 
 def judge(
-    subject: Subject, rows: Tensor, labels: Tensor, split: str, centre: Tensor | None, args: argparse.Namespace
+    subject: Subject, contest: Contest, stripes: Iterable[Stripe], centre: Tensor | None, args: argparse.Namespace
 ) -> Verdict:
-    """Scores of unit rows [N, D] with labels [N]."""
-    scores = retrieve(rows, labels)
-    knn, protocol = score_knn(subject, rows, labels, split, centre, args)
-    return Verdict(scores, bootstrap_interval(scores.average_precision), knn, protocol)
+    """Scores of a contest by its stripes; clusters, distances and spectrum are those of the images that ask."""
+    pairing = contest.pairing
+    rows, labels = pairing.rows[pairing.asking], pairing.labels[pairing.asking]
+    scores = score_stripes(stripes, labels, pairing.labels[pairing.answering], among_selves=pairing.among_selves)
+    of_set = describe_set(rows, labels, args) if args.rerank == "none" else {}
+    knn, protocol = score_knn(subject, rows, labels, contest.images.split, centre, args)
+    return Verdict(replace(scores, of_set=of_set), bootstrap_interval(scores.average_precision), knn, protocol)
+
+
+def describe_set(rows: Tensor, labels: Tensor, args: argparse.Namespace) -> dict[str, float]:
+    """Numbers of all embeddings [N, D] together."""
+    clusters = score_clusters(rows, labels, seed=args.seed).metrics() if args.clusters else {}
+    return clusters | measure_geometry(rows, labels)
 
 
 def choose_split(subject: Subject, wanted: str) -> str:
@@ -104,11 +138,12 @@ def write_search(search: Search, folder: Path, args: argparse.Namespace) -> None
 def make_row(search: Search, verdict: Verdict, args: argparse.Namespace) -> Result:
     """The ledger's row."""
     scores = verdict.scores
-    metrics = {"rank1": scores.rank1, "rank5": scores.rank5, "map": scores.map, "map_low": verdict.interval[0],
-               "map_high": verdict.interval[1], "knn": verdict.knn}
-    details = {"protocol": "leave-one-out, full ranking", "queries": scores.queries, "skipped": scores.skipped,
-               "interval": "95 % bootstrap over queries", "knn_protocol": verdict.knn_protocol, "knn_k": args.knn_k,
-               "knn_t": args.knn_t}
+    named = {name: value for name, value in scores.metrics().items() if math.isfinite(value)}  # JSON has no infinity
+    metrics = named | {"rank1": scores.rank1, "rank5": scores.rank5, "map": scores.map,
+                       "map_low": verdict.interval[0], "map_high": verdict.interval[1], "knn": verdict.knn}
+    details = {"protocol": search.protocol, "rerank": search.reranked, "queries": scores.queries,
+               "skipped": scores.skipped, "interval": "95 % bootstrap over queries",
+               "knn_protocol": verdict.knn_protocol, "knn_k": args.knn_k, "knn_t": args.knn_t}
     return search.subject.result("retrieval", search.images, search.speed, metrics, details=details)
 
 
@@ -117,49 +152,69 @@ def tell(search: Search, args: argparse.Namespace) -> str:
     if search.verdict is None:
         return f"  {len(search.images)} {search.images.split} images without labels: neighbours, but no scores"
     scores, (low, high) = search.verdict.scores, search.verdict.interval
-    return (f"  {scores.queries} {search.images.split} images query all others"
+    named = {name: f"{value:.2%}" for name, value in scores.metrics().items()}
+    among = "all others" if search.gallery is search.images else f"{len(search.gallery)} {search.gallery.split} images"
+    return (f"  {scores.queries} {search.images.split} images query {among}"
             f" ({scores.skipped} skipped: no other image of their class)\n"
             f"  rank-1 {scores.rank1:.2%}   rank-5 {scores.rank5:.2%}   "
             f"mAP {scores.map:.2%} (95 % interval {low:.2%} to {high:.2%})\n"
-            f"  kNN ({search.verdict.knn_protocol}, k {args.knn_k}) {search.verdict.knn:.2%}")
+            f"  mAP@R {named['map_at_r']}   mAP@100 {named['map_at_100']}   R-precision {named['r_precision']}"
+            + (f"   NMI {named['nmi']}" if "nmi" in named else "")
+            + f"\n  kNN ({search.verdict.knn_protocol}, k {args.knn_k}) {search.verdict.knn:.2%}"
+            + (f"\n  re-ranked by {search.reranked}; kNN is not" if search.reranked else ""))
 
 
 def write_per_query(path: Path, search: Search) -> None:
-    """One line an image: key, class, rank of the first hit and AP (blank when not scored), keys of the nearest five."""
-    names = (*search.images.classes, "")
-    keys = [sample.key for sample in search.images.samples]
+    """One line an image: key, class, rank of the first hit and AP (blank when not scored), keys of the nearest five.
+
+    The columns after them are the query's other metrics, by the names of `rank_metrics`.
+    """
+    names, keys = (*search.images.classes, ""), [sample.key for sample in search.gallery.samples]
+    more = [name for name in (search.verdict.scores.per_query if search.verdict else ()) if name != "map"]
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "class", "first_hit", "ap", *(f"near{place}" for place in range(1, LISTED + 1))])
-        for index, key in enumerate(keys):
+        listed = [f"near{place}" for place in range(1, LISTED + 1)]
+        writer.writerow(["path", "class", "first_hit", "ap", *listed, *more])
+        for index, sample in enumerate(search.images.samples):
             near = [keys[other] for other in search.neighbours[index, :LISTED].tolist()]
-            writer.writerow([key, names[int(search.labels[index])], *describe_query(search.verdict, index), *near])
+            near += [""] * (LISTED - len(near))
+            hit, *values = describe_query(search.verdict, index, ["map", *more])
+            writer.writerow([sample.key, names[int(search.labels[index])], hit, values[0], *near, *values[1:]])
 
 
-def describe_query(verdict: Verdict | None, index: int) -> tuple[str, str]:
-    """Rank of the first hit and AP of one query, blank where it was not scored."""
+def describe_query(verdict: Verdict | None, index: int, names: Sequence[str]) -> list[str]:
+    """Rank of the first hit and the named metrics of one query, blank where it was not scored."""
     hit = int(verdict.scores.first_hit[index]) if verdict else 0
-    return (str(hit), f"{float(verdict.scores.average_precision[index]):.6f}") if hit else ("", "")
+    if not hit:
+        return [""] * (1 + len(names))
+    return [str(hit), *(f"{float(verdict.scores.per_query[name][index]):.6f}" for name in names)]
 
 
 def draw_neighbours(search: Search, args: argparse.Namespace) -> Image.Image:
     """The worst queries (where labels tell) and a seeded draw of others, each with its neighbours."""
     names, scored = (*search.images.classes, ""), search.verdict is not None
 
-    def cell(index: int, query: int) -> Cell:
-        label = int(search.labels[index])
-        right = label == int(search.labels[query]) and label >= 0 if scored and index != query else None
-        return Cell(index, names[label] if scored else search.images.samples[index].path.stem, right)
+    def query_cell(index: int) -> Cell:
+        return Cell(index, names[int(search.labels[index])] if scored else search.images.samples[index].path.stem, None)
+
+    def found_cell(index: int, query: int) -> Cell:
+        label = int(search.gallery_labels[index])
+        right = label == int(search.labels[query]) and label >= 0 if scored else None
+        name = names[label] if scored else search.gallery.samples[index].path.stem
+        return Cell(len(search.images) + index, name, right)
+
+    def open_image(index: int) -> Image.Image:
+        return search.subject.picture((search.images.samples + search.gallery.samples)[index])
 
     near = search.neighbours[:, : args.neighbours].tolist()
-    rows = [[cell(query, query), *(cell(other, query) for other in near[query])]
+    rows = [[query_cell(query), *(found_cell(other, query) for other in near[query])]
             for query in choose_queries(search, args.queries, args.seed)]
     title = "query, then its nearest images: "
     if scored:
         title += f"same class (green), other class (red); mAP {search.verdict.scores.map:.1%}"
     else:
         title += "there are no labels"
-    return draw_sheet(rows, lambda index: search.subject.picture(search.images.samples[index]), title)
+    return draw_sheet(rows, open_image, title)
 
 
 def choose_queries(search: Search, count: int, seed: int) -> list[int]:

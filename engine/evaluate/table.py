@@ -49,7 +49,12 @@ def name_network(row: dict[str, object]) -> str:
 
 def describe_protocol(row: dict[str, object]) -> str:
     """Feature and picture: lines with another protocol are not to be compared."""
-    return f"{row['feature']}, {row['input']} image, {row['view']} {row['size']} px, {row['split']}"
+    details = row["details"] if isinstance(row.get("details"), dict) else {}
+    searched = str(details.get("protocol", "")) if row["kind"] == "retrieval" else ""
+    how = [searched.removesuffix(", full ranking")] * (searched.split(",")[0] not in ("", "leave-one-out"))
+    how += [str(details.get("rerank"))] * bool(details.get("rerank"))
+    return ", ".join([str(row["feature"]), f"{row['input']} image", f"{row['view']} {row['size']} px",
+                      str(row["split"]), *how])
 
 
 def choose_columns(lines: Sequence[Line]) -> dict[str, str]:
