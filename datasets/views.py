@@ -89,6 +89,28 @@ def probe_steps(size: int) -> list[v2.Transform]:
     return [v2.RandomResizedCrop(size, interpolation=BILINEAR), v2.RandomHorizontalFlip(p=0.5)]
 
 
+def adv_steps(size: int) -> list[v2.Transform]:
+    """Metric learning's stronger view: random crop, sometimes grey, mild colours, flip (`--augmentation adv`)."""
+    crop, flip = probe_steps(size)
+    return [crop, v2.RandomGrayscale(p=0.2), FastColorJitter(0.2, 0.2, 0.2, 0.2), flip]
+
+
+def red_steps(size: int) -> list[v2.Transform]:
+    """Metric learning's milder view: short side to 8/7 x size, a random square of it, flip (`--augmentation red`)."""
+    shrink = v2.Resize(round(size * 8 / 7), interpolation=BILINEAR)
+    return [shrink, v2.RandomCrop(size), v2.RandomHorizontalFlip(p=0.5)]
+
+
+def short_steps(size: int) -> list[v2.Transform]:
+    """Short side to 8/7 x size (256 for 224), bilinear, and the central square: metric learning's test view."""
+    return [v2.Resize(round(size * 8 / 7), interpolation=BILINEAR), v2.CenterCrop(size)]
+
+
+def short_exact_steps(size: int) -> list[v2.Transform]:
+    """Short side to size, bilinear, and the central square: the test view of `--augmentation big`."""
+    return [v2.Resize(size, interpolation=BILINEAR), v2.CenterCrop(size)]
+
+
 def eval_steps(size: int) -> list[v2.Transform]:
     """Short side to 1.14 x size, bicubic, and the central square: aspect kept."""
     return [v2.Resize(round(1.14 * size), interpolation=BICUBIC), v2.CenterCrop(size)]
@@ -122,10 +144,31 @@ RECIPES: dict[str, Callable[[int], list[v2.Transform]]] = {
     "byol1": byol1_steps,
     "byol2": byol2_steps,
     "probe": probe_steps,
+    "adv": adv_steps,
+    "red": red_steps,
+    "short": short_steps,
+    "short-exact": short_exact_steps,
     "eval": eval_steps,
     "squash": squash_steps,
     "squash-exact": squash_exact_steps,
     "small": small_steps,
+}
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Metric learning's views by the name of `--augmentation`: recipes of training and test, and the side in pixels."""
+
+    train: str
+    test: str
+    size: int = 224
+
+
+AUGMENTATIONS = {
+    "base": Augmentation("probe", "short"),
+    "adv": Augmentation("adv", "short"),
+    "big": Augmentation("probe", "short-exact", 256),
+    "red": Augmentation("red", "short"),
 }
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from datasets.blur import GaussianBlur
-from datasets.views import RECIPES, View, make_transform, mocov2_steps, small_steps
+from datasets.views import AUGMENTATIONS, RECIPES, View, make_transform, mocov2_steps, small_steps
 
 DRAWS = 2000
 
@@ -157,3 +157,16 @@ def test_squash_exact_shows_the_whole_picture() -> None:
     expected = photo(500, 375).resize((448, 448), Image.Resampling.BILINEAR)
     view = make_transform(View("full", "squash-exact", 448))(photo(500, 375))
     assert np.array_equal(view.permute(1, 2, 0).numpy(), np.asarray(expected))
+
+
+def test_metric_learnings_views_have_their_published_sizes() -> None:
+    wide = Image.new("RGB", (512, 300), (10, 20, 30))
+    wide.paste((200, 20, 30), (0, 0, 60, 300))
+    for augmentation in AUGMENTATIONS.values():
+        for recipe in (augmentation.train, augmentation.test):
+            assert make_transform(View("full", recipe, augmentation.size))(wide).shape == (3, *[augmentation.size] * 2)
+    resize, crop = RECIPES["short"](224)
+    assert resize.size == [256] and crop.size == (224, 224) and RECIPES["short-exact"](256)[0].size == [256]
+    assert RECIPES["red"](224)[0].size == [256]
+    shown = make_transform(View("full", "short-exact", 300))(wide)
+    assert (shown[0] == 10).all()  # the central 300 of 512 columns, nothing stretched

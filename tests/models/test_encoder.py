@@ -148,7 +148,7 @@ def test_a_file_of_unknown_architecture_asks_for_it(tmp_path: Path) -> None:
         load_encoder(tmp_path / "odd.pth")
 
 
-def test_an_embedding_of_average_plus_maximum_without_normalisation_comes_back_from_its_file(tmp_path: Path) -> None:
+def test_an_embedding_of_average_plus_maximum_comes_back_from_its_file(tmp_path: Path) -> None:
     torch.manual_seed(0)
     backbone = build_backbone("resnet18")
     encoder = Encoder(backbone, LinearHead(512, 6), head_pool="avg+max", unit_head=False).eval()
