@@ -32,7 +32,7 @@ MARKER = ".comparison"  # only folders that this command made are ever emptied
 
 @dataclass(frozen=True)
 class Network:
-    """A row of the comparison: its name, its weights, its own size in pixels (0 = everyone's) and feature ("" = same)."""
+    """A row: its name, its weights, its own size in pixels (0 = everyone's) and feature ("" = everyone's)."""
 
     label: str
     source: str
