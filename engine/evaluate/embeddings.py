@@ -1,0 +1,128 @@
+"""A folder of embeddings: embeddings.npy (rows), ids.csv (which image each row is) and meta.json (how they were made).
+
+They are computed piece by piece. A finished piece is kept until all are, so that a run that was killed goes on where it
+stopped; several processes (torchrun) share every piece. meta.json is written last: with it, the folder is complete.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from datasets.images import DataError, ImageSet
+from engine import distributed
+from engine.args import ConfigError
+from engine.evaluate.subject import Subject
+
+FORMAT = "plumage-embeddings"
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Unit `rows` [N, D] float32, read from disk as needed; `keys` and `classes` ("" = none) name each row's image."""
+
+    rows: NDArray[np.float32]
+    keys: list[str]
+    classes: list[str]
+    meta: dict[str, object]
+
+
+def describe(subject: Subject, images: ImageSet) -> dict[str, object]:
+    """What embeddings depend on: two folders with the same can be searched in each other."""
+    return {"weights_sha256": subject.sha256, "arch": subject.encoder.backbone.arch,
+            "feature": subject.feature, "input": subject.view.source, "view": subject.view.recipe,
+            "size": subject.view.size, "centred": subject.centred, "precision": subject.precision,
+            "crop_bottom": subject.crop_bottom, "unit_rows": True, "split": images.split, "images": len(images),
+            "images_sha256": images.fingerprint()}
+
+
+def embed(subject: Subject, images: ImageSet, folder: Path, piece: int = 4096) -> dict[str, object]:
+    """Write the folder for the images, in their order, `piece` images at a time; returns what stands in meta.json.
+
+    A complete folder of the same is left alone; raises ConfigError for one of anything else.
+    """
+    facts = {"format": FORMAT, **describe(subject, images)}
+    done = distributed.broadcast_object(_read_finished(folder, facts) if distributed.is_main() else None)
+    if done is not None:
+        return done
+    centre = subject.centre()
+    keeping = replace(subject, cache=folder / "pieces")
+    shown = tqdm(total=len(images), unit="img", desc=f"embeddings of {images.split}", file=sys.stderr,
+                 disable=not distributed.is_main(), mininterval=0.5)
+    target, seconds = None, 0.0
+    for start in range(0, len(images), piece):
+        part = replace(images, samples=images.samples[start : start + piece])
+        features = keeping.extract(part, bar=shown)
+        if features.cached:
+            shown.update(len(part))
+        seconds += len(part) / features.images_per_second
+        if distributed.is_main():
+            rows = subject.rows(features, centre).cpu().numpy()
+            target = _open_draft(folder, len(images), rows.shape[1]) if target is None else target
+            target[start : start + len(part)] = rows
+    shown.close()
+    if distributed.is_main():
+        _finish(folder, target, images, facts | {"weights": subject.source,
+                                                "images_per_second": round(len(images) / seconds, 2)})
+    distributed.barrier()
+    return json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+
+
+def read_embeddings(folder: str | Path) -> Embeddings:
+    """The embeddings of a complete folder; raises DataError for anything else."""
+    folder = Path(folder)
+    if not (folder / "meta.json").is_file():
+        raise DataError(f"{folder} holds no finished embeddings (no meta.json); make them with "
+                        f"python -m tools.embed IMAGES --pretrained NAME --out {folder}")
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    try:
+        rows = np.load(folder / "embeddings.npy", mmap_mode="c")  # torch wants what it may write to
+        with open(folder / "ids.csv", newline="", encoding="utf-8") as file:
+            table = list(csv.DictReader(file))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder} cannot be read ({error}); delete it and run tools.embed again") from error
+    if not len(rows) == len(table) == meta["images"]:
+        raise DataError(f"{folder} does not fit together: {len(rows)} rows, {len(table)} lines in ids.csv, "
+                        f"{meta['images']} images in meta.json; delete it and run tools.embed again")
+    return Embeddings(rows, [line["path"] for line in table], [line["class"] for line in table], meta)
+
+
+def _read_finished(folder: Path, facts: dict[str, object]) -> dict[str, object] | None:
+    path = folder / "meta.json"
+    if not path.is_file():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    other = [name for name, value in facts.items() if found.get(name) != value]
+    if other:
+        raise ConfigError(f"{folder} holds embeddings made otherwise ({', '.join(other)} differ); "
+                          "give another --out, or delete the folder")
+    return found
+
+
+def _open_draft(folder: Path, count: int, width: int) -> NDArray[np.float32]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return open_memmap(folder / "embeddings.npy.draft", mode="w+", dtype=np.float32, shape=(count, width))
+
+
+def _finish(folder: Path, target: NDArray[np.float32], images: ImageSet, meta: dict[str, object]) -> None:
+    target.flush()
+    os.replace(folder / "embeddings.npy.draft", folder / "embeddings.npy")
+    with open(folder / "ids.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["row", "path", "class"])
+        for row, sample in enumerate(images.samples):
+            writer.writerow([row, sample.key, "" if sample.label is None else images.classes[sample.label]])
+    draft = folder / "meta.json.draft"
+    draft.write_text(json.dumps({**meta, "dim": target.shape[1]}, indent=1) + "\n", encoding="utf-8")
+    os.replace(draft, folder / "meta.json")
+    shutil.rmtree(folder / "pieces", ignore_errors=True)

@@ -1,0 +1,66 @@
+"""Embeddings of a folder of photographs, in order: embeddings.npy, ids.csv, meta.json.
+
+python -m tools.embed photos --pretrained my_birds --out photos_embedded
+torchrun --nproc-per-node 8 -m tools.embed photos --pretrained my_birds --out photos_embedded
+
+Rows are of unit length. Run it again after a stop and it goes on; tools.index builds a search index of the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: the root is not on the path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from datasets.images import has_split
+from engine import distributed
+from engine.args import Parser, exit_cleanly, refuse, warn_ignored
+from engine.evaluate.embeddings import embed
+from engine.evaluate.sources import find_device
+from engine.evaluate.subject import add_subject, open_subject
+
+
+def make_parser() -> Parser:
+    """The flags."""
+    parser = Parser(prog="python -m tools.embed", description="Write the embeddings of a folder of photographs.")
+    parser.add_argument("folder", metavar="IMAGES", help="the photographs: any layout that --root takes elsewhere")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where embeddings.npy, ids.csv, meta.json go")
+    parser.add_argument("--split", choices=("auto", "train", "val", "test"), default="auto",
+                        help="which part of the photographs; auto = test where there is one")
+    parser.add_argument("--piece", type=int, default=4096, help="images between two savings")
+    parser.add_argument("-b", "--batch-size", type=int, default=64, help="images at a time; changes no number")
+    add_subject(parser, look_at="full", feature="gap")
+    return parser
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Flags with automatic values resolved; raises ConfigError with every problem."""
+    args = make_parser().parse_args(argv)
+    warn_ignored(args)
+    refuse([f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}"
+            for name in ("piece", "batch_size") if getattr(args, name) < 1])
+    args.root, args.device = args.folder, find_device(args.device)
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    args = parse(argv)
+    device = distributed.start(args.device)
+    try:
+        subject = open_subject(args, device, args.batch_size)
+        split = args.split if args.split != "auto" else "test" if has_split(subject.root, "test") else "train"
+        meta = embed(subject, subject.images(split), Path(args.out), args.piece)
+        if distributed.is_main():
+            print(f"{meta['images']} {split} images, {meta['dim']} numbers each, {meta['images_per_second']:.0f} images/s, "
+                  f"with {subject.describe()}\n  in {args.out}: embeddings.npy, ids.csv, meta.json")
+    finally:
+        distributed.stop()
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)
