@@ -17,11 +17,15 @@ SHOWN = 10
 
 
 def load_images(root: str, split: str, *, skip_bad: bool, workers: int = 0) -> ImageSet:
-    """The images of a split that decode; raises DataError naming those that do not, unless `skip_bad`.
+    """The images of a split that decode; raises DataError naming those that do not, unless `skip_bad`."""
+    return check_images(scan(root, split), skip_bad=skip_bad, workers=workers)
+
+
+def check_images(images: ImageSet, *, skip_bad: bool, workers: int = 0) -> ImageSet:
+    """Those that decode; raises DataError naming those that do not, unless `skip_bad`.
 
     With several processes the main one looks and the others are told.
     """
-    images = scan(root, split)
     bad = distributed.broadcast_object(find_undecodable(images, workers) if distributed.is_main() else None)
     if not bad:
         return images

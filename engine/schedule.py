@@ -11,7 +11,8 @@ from dataclasses import dataclass
 class Plan:
     """How long, how fast, how often. `batch_size` counts the images of one optimiser step over all ranks.
 
-    `schedule_epochs` those that the rate's fall is made for (0 = `epochs`); `warmup_start`, `floor` shares of `lr`.
+    `schedule_epochs` those that the rate's fall is made for (0 = `epochs`); `warmup_start`, `floor` shares of `lr`;
+    `gamma` is what a milestone leaves of the rate.
     """
 
     epochs: int
@@ -29,6 +30,7 @@ class Plan:
     schedule_epochs: int = 0
     warmup_start: float = 0.0
     floor: float = 0.0
+    gamma: float = 0.1
 
     @property
     def steps(self) -> int:
@@ -39,7 +41,7 @@ class Plan:
         """Share of the peak learning rate at optimiser step `step` (from 0)."""
         return lr_factor(step=step, steps_per_epoch=self.steps_per_epoch, epochs=self.schedule_epochs or self.epochs,
                          kind=self.schedule, warmup_epochs=self.warmup_epochs, milestones=self.milestones,
-                         start=self.warmup_start, floor=self.floor)
+                         start=self.warmup_start, floor=self.floor, gamma=self.gamma)
 
 
 def cosine(progress: float) -> float:
@@ -62,13 +64,14 @@ def lr_factor(
     milestones: Sequence[int] = (),
     start: float = 0.0,
     floor: float = 0.0,
+    gamma: float = 0.1,
 ) -> float:
     """Share of the peak learning rate at optimiser step `step` (from 0).
 
     `kind`: "cosine" falls with every step, after a linear warm-up; "cosine-epoch" is constant within an epoch and
     reaches 0 in the last one (the public LEAD code); "cosine-moco" is constant within an epoch and begins at the peak
     (MoCo); "cosine-late" is LCR's BYOL, which asks for the rate of a step only after the step: the first is taken at
-    the peak, the second at the warm-up's start; "step" falls at milestones; "constant" does not fall.
+    the peak, the second at the warm-up's start; "step" falls to `gamma` at milestones; "constant" does not fall.
     `start` and `floor` are the shares at which the warm-up begins and a cosine ends. `epochs` may exceed those trained.
     """
     if kind == "cosine-late":
@@ -84,7 +87,7 @@ def lr_factor(
     if kind == "cosine-moco":
         return floor + (1 - floor) * cosine(epoch / epochs)
     if kind == "step":
-        return steps_down(epoch, milestones)
+        return steps_down(epoch, milestones, gamma)
     if kind == "constant":
         return 1.0
     raise ValueError(f"unknown schedule {kind!r}")

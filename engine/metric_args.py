@@ -1,0 +1,176 @@
+"""The flags of main_metric.py: the public OBD-SD code's names, ours beside them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from datasets.views import AUGMENTATIONS
+from engine.args import Parser, add_data, add_device, add_ignored, parse_with_presets, refuse, toggle
+from engine.metric_losses import add_loss_flags
+from engine.metric_presets import PRESETS
+from engine.pretrain_checks import usual_weights
+from losses.criteria import ALIASES, CRITERIA
+from losses.diffusion import NORMALISATIONS
+from losses.mining import TRIPLET_MINERS, TUPLE_MINERS
+
+TOKENS = ("normalize", "frozen", "double")
+# Flags of the public code whose work is done otherwise here; they may be given and change nothing.
+WITHOUT_EFFECT = ("--log-online", "--wandb-key", "--project", "--group", "--savename", "--evaluate-on-gpu",
+                  "--no-train-metrics", "--evaltypes", "--evaluation-metrics", "--storage-metrics",
+                  "--miner-distance-upper-cutoff", "--miner-rho-distance-upper-cutoff")
+# What the shared parts of the engine ask for and nobody chooses here.
+FIXED = {"method": "obdsd", "recipe": "default", "accum_steps": 1, "sync_bn": False, "centre": False, "test": False}
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Flags with presets, architecture words and automatic values resolved; raises ConfigError with every problem."""
+    args = parse_with_presets(make_parser, PRESETS, argv)
+    problems = resolve_arch_words(args)
+    if args.device == "auto":
+        args.device = "cuda" if torch.cuda.is_available() else "cpu"
+    if args.pretrained == "auto":
+        args.pretrained = "none" if args.not_pretrained else usual_weights(args.arch)
+    if args.pretrained is None:
+        problems.append(f"--pretrained: no start weights for {args.arch} are at hand; give a file, hub, or none")
+    if args.root is None:
+        problems.append("--root is missing: the data set's folder, or its parent with --dataset")
+    if args.OBD_SD:
+        args.PSD = args.OBDP = True
+    if args.OBDP and not args.PSD:
+        problems.append("--OBDP changes the target of --PSD and does nothing without it; give --OBD-SD for both")
+    if not 0 <= args.diffusion_w < 1:
+        problems.append(f"--diffusion-w is {args.diffusion_w}, but it must be at least 0 and below 1")
+    refuse(problems)
+    args.size = args.size or AUGMENTATIONS[args.augmentation].size
+    args.crop_bottom = 0 if args.crop_bottom == "auto" else args.crop_bottom
+    args.task = args.dataset or args.task
+    vars(args).update(FIXED)
+    tell_without_effect(args)
+    return args
+
+
+def make_parser() -> Parser:
+    """The parser of main_metric.py, for parsing and for --help."""
+    parser = Parser(prog="main_metric.py", description="Learn embeddings of some classes in which others are found.")
+    parser.add_argument("--preset", default="none", choices=("none", *PRESETS), help="published settings by data set")
+    parser.add_argument("--results-dir", "--save-path", default="checkpoints/metric", metavar="DIR",
+                        help="everything the run writes")
+    parser.add_argument("--resume", nargs="?", const="auto", default=None, metavar="PATH",
+                        help="continue a killed run exactly (from --results-dir unless a folder or file is given)")
+    add_metric_data(parser)
+    add_network(parser)
+    add_losses(parser)
+    add_optimisation(parser)
+    add_device(parser)
+    add_ignored(parser)
+    for flag in WITHOUT_EFFECT:
+        parser.add_argument(flag, nargs="*", default=None, help=argparse.SUPPRESS)
+    return parser
+
+
+def add_metric_data(parser: Parser) -> None:
+    """Photographs, the classes that train, and how batches are drawn."""
+    group = add_data(parser, crops=False, root_required=False)
+    group.add_argument("--source-path", "--source", dest="root", default=argparse.SUPPRESS, metavar="DIR",
+                       help="the public code's --root: the folder that holds the data set's own")
+    group.add_argument("--kernels", dest="num_workers", type=int, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    group.add_argument("--dataset", choices=("cub200", "cars196", "online_products"), default=None,
+                       help="whose folder to look for under --root; other trees need none")
+    group.add_argument("--partition", type=int, default=None, metavar="SEED",
+                       help="another order of the classes before they are halved")
+    toggle(group, "--use-tv-split", False, "hold a part of the training classes out for validation")
+    toggle(group, "--tv-split-by-samples", False, "hold out images of every class instead")
+    group.add_argument("--tv-split-perc", type=float, default=0.8, help="share that stays in training")
+    toggle(group, "--noisy-label", False, "flip training labels")
+    group.add_argument("--noisy-ratio", type=float, default=0.0, help="share of labels to flip")
+    group.add_argument("--augmentation", choices=tuple(AUGMENTATIONS), default="base", help="views; see docs/data.md")
+    group.add_argument("--size", type=int, default=0, help="pixels of a view's side; 0 = the augmentation's")
+    group.add_argument("--data-sampler", choices=("class_random", "without-replacement"), default="class_random",
+                       help="how classes and images come into a batch")
+    group.add_argument("--samples-per-class", type=int, default=2, help="images of a class in a batch")
+
+
+def add_network(parser: Parser) -> None:
+    """Backbone and embedding layer."""
+    group = parser.add_argument_group("network")
+    group.add_argument("-a", "--arch", default="resnet50",
+                       help="any timm backbone, also in the public code's words: resnet50_normalize_frozen_double")
+    group.add_argument("--pretrained", default="auto", metavar="WEIGHTS", help="as in main_pretrain.py")
+    toggle(group, "--not-pretrained", False, "start from random weights")
+    group.add_argument("--embed-dim", type=int, default=128, help="width of the embedding")
+    group.add_argument("--pool", choices=("avg", "avg+max"), default=None, help="what the embedding is made of; avg")
+    toggle(group, "--normalize", None, "rows of length 1; true unless --arch has words")
+    toggle(group, "--frozen-bn", None, "keep batch statistics; true unless --arch has words")
+    toggle(group, "--max-pool", True, "false = leave a ResNet's max-pool out")
+    toggle(group, "--channels-last", True, "memory format of images and weights")
+
+
+def add_losses(parser: Parser) -> None:
+    """Metric loss, miner, self-distillation."""
+    group = parser.add_argument_group("losses")
+    group.add_argument("--loss", default="multisimilarity", metavar="NAME",
+                       help=f"{', '.join((*CRITERIA, *ALIASES))}")
+    group.add_argument("--batch-mining", default=None, metavar="NAME",
+                       help=f"{', '.join((*TRIPLET_MINERS, *TUPLE_MINERS))}; the loss's own by default")
+    group.add_argument("--miner-distance-lower-cutoff", "--miner-rho-distance-lower-cutoff", type=float, default=0.5,
+                       help="distances count from here on")
+    group.add_argument("--miner-rho-distance-cp", type=float, default=0.2, help="share of same-class triplets")
+    toggle(group, "--PSD", False, "learn the similarities of the last epoch's network")
+    toggle(group, "--OBDP", False, "diffuse them over the batch first")
+    toggle(group, "--OBD-SD", False, "both")
+    group.add_argument("--kd-lambda", type=float, default=75.0, help="weight of --PSD at the end of training")
+    group.add_argument("--kd-tau", type=float, default=1.0, help="temperature of similarities")
+    group.add_argument("--diffusion-w", type=float, default=0.99, help="how far the diffusion goes, below 1")
+    group.add_argument("--diffusion-tau", type=float, default=1.0, help="temperature of the diffusion's walk")
+    group.add_argument("--diffusion-norm", choices=NORMALISATIONS, default="softmax",
+                       help="softmax = the public code, symmetric = the paper, uniform = an ablation")
+    add_loss_flags(group)
+
+
+def add_optimisation(parser: Parser) -> None:
+    """Steps and rates, monitors and logs."""
+    group = parser.add_argument_group("optimisation")
+    group.add_argument("--epochs", "--n-epochs", type=int, default=150, help="passes over the training images")
+    group.add_argument("-b", "--batch-size", "--bs", type=int, default=112, help="images of one step, over all ranks")
+    group.add_argument("--optimizer", "--optim", choices=("adam", "sgd"), default="adam", help="sgd has momentum 0.9")
+    group.add_argument("--lr", type=float, default=1e-5, help="learning rate")
+    group.add_argument("--fc-lr", type=float, default=-1.0, help="the embedding layer's, below 0 = --lr")
+    group.add_argument("--wd", "--decay", type=float, default=4e-4, help="weight decay, added to the gradient")
+    group.add_argument("--scheduler", choices=("step", "none"), default="step", help="none = a constant rate")
+    group.add_argument("--schedule", "--tau", type=int, nargs="*", default=[1000], help="epochs where the rate falls")
+    group.add_argument("--gamma", type=float, default=0.3, help="to this share")
+    group.add_argument("--clip-grad", type=float, default=0.0, help="largest gradient norm; 0 = any")
+    group.add_argument("--monitor-every", type=int, default=5, help="epochs between monitors; 0 = never")
+    group.add_argument("--monitor-images", type=int, default=2000, help="at most so many training images are monitored")
+    group.add_argument("--save-every", type=int, default=0, metavar="STEPS", help="also save within an epoch")
+    group.add_argument("--logger", default="", metavar="NAMES", help="tensorboard, wandb, or both with a comma")
+
+
+def resolve_arch_words(args: argparse.Namespace) -> list[str]:
+    """Take `_normalize`, `_frozen`, `_double` out of --arch, and fill in what no flag says; lists problems."""
+    if "--" in args.arch:
+        arch, _, lost = args.arch.partition("--")
+        return [f"--arch {args.arch}: a space is missing before --{lost}, so that it never was a flag (a script's line "
+                f"continuation `\\` needs a space before it); write --arch {arch} --{lost}"]
+    base, *words = args.arch.split("_")
+    found = [word for word in words if word in TOKENS]
+    args.arch = "_".join([base, *(word for word in words if word not in TOKENS)])
+    wordless = not found
+    args.normalize = (wordless or "normalize" in found) if args.normalize is None else args.normalize
+    args.frozen_bn = (wordless or "frozen" in found) if args.frozen_bn is None else args.frozen_bn
+    args.pool = args.pool or ("avg+max" if "double" in found else "avg")
+    if args.arch.split("_")[0] in ("bninception", "googlenet"):
+        return [f"--arch {args.arch} is not offered: no library keeps its weights; take resnet50"]
+    return []
+
+
+def tell_without_effect(args: argparse.Namespace) -> None:
+    """One note for all flags that were given but do nothing here."""
+    given = [flag for flag in WITHOUT_EFFECT if getattr(args, flag[2:].replace("-", "_")) is not None]
+    if given:
+        print(f"note: {', '.join(given)} without effect here; log.jsonl and results.jsonl hold every number",
+              file=sys.stderr)

@@ -1,0 +1,166 @@
+"""From the flags of main_metric.py to a run of OBD-SD: halves of classes, network, losses, the one trainer."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from datasets.halves import USUAL_CHOICES, Halves, flip_labels, halve, hold_out
+from datasets.images import ImageSet
+from datasets.loader import make_loader
+from datasets.metric_layouts import read_collection
+from datasets.multi_context import ViewSet
+from datasets.samplers import Batches
+from datasets.views import AUGMENTATIONS, View
+from engine import distributed
+from engine.args import ConfigError, Problems, refuse, write_args
+from engine.build import checkpoint_bytes, choose_precision, find_saved, make_batches, place, sample_images
+from engine.construct import build_student, describe_group
+from engine.evaluate.clustering import score_clusters
+from engine.evaluate.features import extract
+from engine.evaluate.geometry import measure_geometry
+from engine.evaluate.ledger import append_result
+from engine.evaluate.retrieval import retrieve
+from engine.identity import describe_run
+from engine.logger import Logger
+from engine.metric_losses import read_loss_options
+from engine.monitor import Monitor
+from engine.prepare import check_images, count_workers, need_disk
+from engine.run import Run
+from engine.schedule import Plan
+from engine.trainer import Trainer
+from losses.mining import MinerOptions
+from methods.method import Method
+from methods.obdsd import MetricOptions, ObdSd
+
+
+@dataclass
+class MetricRun(Run):
+    """A run whose test half is searched with the last epoch's network once training is over."""
+
+    halves: Halves
+
+    def train(self) -> None:
+        """Train, leave model_last.pth and curves, and add the test half's numbers to results.jsonl."""
+        super().train()
+        numbers = self.search_classes()
+        if distributed.is_main():
+            protocol = {"task": "metric", "split": "test half by class, leave-one-out, cosine", "checkpoint": "last",
+                        "images": len(self.halves.test), "classes": len(self.halves.test.labels.unique()),
+                        "data": self.halves.test.fingerprint()}
+            append_result(self.folder / "results.jsonl", protocol | {"flags": vars(self.args), "metrics": numbers})
+            shown = ("recall@1", "rank1", "map_at_r", "nmi")
+            print(f"test half of {len(self.halves.test)} images, last epoch: "
+                  + ", ".join(f"{name} {numbers[name]:.4f}" for name in shown if name in numbers))
+
+    def search_classes(self) -> dict[str, float]:
+        """Every retrieval, cluster and distance number of the test half's embeddings."""
+        trainer, args = self.trainer, self.args
+        trainer.method.eval()
+        distributed.share_buffers(trainer.method)
+        found = extract(trainer.method.outputs, self.halves.test, eval_view(args), device=trainer.device,
+                        precision=trainer.number_format, batch_size=args.batch_size,
+                        workers=count_workers(args.num_workers), crop_bottom=args.crop_bottom)
+        rows = found.tensors["head"]
+        scores = retrieve(rows, found.labels)
+        clusters = score_clusters(rows, found.labels, seed=args.seed).metrics()
+        return replace(scores, of_set=clusters | measure_geometry(rows, found.labels)).metrics()
+
+
+def build_metric_run(args: argparse.Namespace, device: torch.device) -> MetricRun:
+    """Everything that `args` asks for, checked and ready to train; raises one error that names every problem."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    folder, problems = Path(args.results_dir), Problems()
+    saved = problems.attempt(lambda: find_saved(args, folder))
+    halves = problems.attempt(lambda: load_halves(args))
+    backbone = problems.attempt(lambda: build_student(args))
+    shuffled = problems.attempt(lambda: make_batches(args, len(halves.train))) if halves else None
+    problems.refuse()
+    try:
+        method = ObdSd(backbone, read_options(args), classes=halves.train_classes, seed=args.seed)
+    except ValueError as error:  # names and options of losses and miners
+        raise ConfigError(str(error)) from error
+    batches = method.sampler(halves.train.labels, shuffled.batch_size)
+    identity = describe_run(args, halves.train, None, device, saved)
+    folder.mkdir(parents=True, exist_ok=True)
+    method = place(method, args, device)
+    refuse(need_disk(folder, checkpoint_bytes(method)) if saved is None else [])
+    identity["precision"] = identity["precision"] or choose_precision(args, method, device)
+    trainer = make_trainer(args, method, halves, batches, device, folder, identity)
+    if saved is not None:
+        trainer.resume(saved)
+    if distributed.is_main():
+        write_args(folder / "args.json", args)
+    return MetricRun(args, trainer, halves.train, folder, halves)
+
+
+def load_halves(args: argparse.Namespace) -> Halves:
+    """Training, test and validation classes, all of which decode; training labels with noise where asked for."""
+    halves = halve(read_collection(args.root, args.dataset), args.partition)
+    halves = replace(halves, train=check_images(halves.train, skip_bad=args.skip_bad),
+                     test=check_images(halves.test, skip_bad=args.skip_bad))
+    if args.use_tv_split:
+        by = "sample" if args.tv_split_by_samples else "class"
+        halves = hold_out(halves, args.tv_split_perc, by=by, choice=USUAL_CHOICES.get(args.dataset, "even"),
+                          seed=args.seed)
+    noisy = args.noisy_label and args.noisy_ratio
+    return replace(halves, train=flip_labels(halves.train, args.noisy_ratio, args.seed)) if noisy else halves
+
+
+def read_options(args: argparse.Namespace) -> MetricOptions:
+    """The method's choices from the flags; raises ValueError for a loss that is not there."""
+    return MetricOptions(
+        dim=args.embed_dim, size=args.size, view_recipe=AUGMENTATIONS[args.augmentation].train, pool=args.pool,
+        normalise=args.normalize, frozen_bn=args.frozen_bn, criterion=args.loss,
+        criterion_options=choose_loss_options(args), miner=args.batch_mining,
+        miner_options=MinerOptions(lower_cutoff=args.miner_distance_lower_cutoff, swap=args.miner_rho_distance_cp),
+        distil=args.PSD, diffusion=args.diffusion_norm if args.OBDP else None, kd_lambda=args.kd_lambda,
+        kd_tau=args.kd_tau, diffusion_w=args.diffusion_w, diffusion_tau=args.diffusion_tau, lr=args.lr,
+        head_lr=args.fc_lr if args.fc_lr >= 0 else None, sampler=args.data_sampler,
+        samples_per_class=args.samples_per_class)
+
+
+def choose_loss_options(args: argparse.Namespace) -> dict[str, float]:
+    """What was given for the loss; signal to noise is not regularised under distance mining, as published."""
+    given = read_loss_options(args)
+    unregularised = args.loss == "snr" and args.batch_mining in (None, "distance")
+    return ({"reg_lambda": 0.0} if unregularised else {}) | given
+
+
+def build_metric_optimizer(args: argparse.Namespace, method: Method) -> torch.optim.Optimizer:
+    """Adam or SGD, with weight decay added to the gradient; the trainer sets the rates."""
+    groups = [describe_group(group, args.wd) for group in method.param_groups()]
+    if args.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=args.lr, foreach=True)
+    return torch.optim.SGD(groups, lr=args.lr, momentum=0.9, foreach=True)
+
+
+def make_trainer(
+    args: argparse.Namespace, method: Method, halves: Halves, batches: Batches, device: torch.device, folder: Path,
+    identity: dict[str, object],
+) -> Trainer:
+    """Data, optimiser, log and monitors around the method."""
+    workers = count_workers(args.num_workers)
+    dataset = ViewSet(halves.train, method.views(), seed=args.seed, crop_bottom=args.crop_bottom)
+    loader = make_loader(dataset, batches, workers=workers, pin=device.type == "cuda")
+    watched: ImageSet = sample_images(halves.train, args.monitor_images)
+    monitor = Monitor(watched, eval_view(args), device, identity["precision"], workers=workers,
+                      crop_bottom=args.crop_bottom, validation=halves.val)
+    logger = Logger(folder, sinks=tuple(name for name in args.logger.split(",") if name),
+                    active=distributed.is_main(), name=folder.name)
+    kind = "constant" if args.scheduler == "none" else "step"
+    plan = Plan(args.epochs, args.batch_size, 1, len(batches), args.lr, kind, 0.0, tuple(args.schedule),
+                args.clip_grad, args.save_every, args.monitor_every, args.seed, gamma=args.gamma)
+    return Trainer(method, optimizer=build_metric_optimizer(args, method), batches=batches, loader=loader, plan=plan,
+                   device=device, number_format=identity["precision"], folder=folder, logger=logger, monitor=monitor,
+                   names=[sample.key for sample in halves.train.samples], identity=identity)
+
+
+def eval_view(args: argparse.Namespace) -> View:
+    """The augmentation's test view."""
+    return View("full", AUGMENTATIONS[args.augmentation].test, args.size)

@@ -1,0 +1,75 @@
+"""main_metric.py as a user runs it: a run, a run that was interrupted, and messages."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.args import ConfigError
+from engine.metric_args import parse
+from engine.metric_build import build_metric_run
+from models.encoder import load_encoder
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ["--device", "cpu", "-a", "test_resnet", "--pretrained", "none", "--size", "32", "--batch-size", "8", "--lr", "0.001",
+        "--monitor-every", "3", "--precision", "fp32", "--num-workers", "0", "--epochs", "3", "--embed-dim", "8",
+        "--OBD-SD", "--loss", "margin", "--pool", "avg+max"]
+
+
+def run(folder: Path, photos: Path, *words: str) -> dict[str, torch.Tensor]:
+    build_metric_run(parse([*TINY, "--root", str(photos), "--results-dir", str(folder), *words]),
+                     torch.device("cpu")).train()
+    return torch.load(folder / "model_last.pth")["state_dict"]
+
+
+def test_a_run_leaves_an_encoder_numbers_and_can_go_on_after_a_kill(photo_tree: Path, tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", photo_tree, "--save-every", "1")
+    row = json.loads((tmp_path / "whole/results.jsonl").read_text())
+    assert row["images"] == 12 and row["classes"] == 1 and row["metrics"]["map"] == 1 and row["checkpoint"] == "last"
+    steps = [json.loads(line) for line in (tmp_path / "whole/log.jsonl").read_text().splitlines()]
+    assert any("psd" in line for line in steps) and not any("psd" in line for line in steps if line.get("step") == 1)
+    encoder = load_encoder(tmp_path / "whole/model_last.pth")
+    assert encoder.head_pool == "avg+max" and encoder.head.out_features == 8
+    args = parse([*TINY, "--root", str(photo_tree), "--results-dir", str(tmp_path / "cut")])
+    cut = build_metric_run(args, torch.device("cpu"))
+    cut.trainer.logger.start(0)
+    cut.trainer.train_epoch(0)
+    cut.trainer.finish_epoch(0)
+    cut.trainer.batches.set(1)
+    cut.trainer.train_step(iter(cut.trainer.loader))
+    cut.trainer.save()  # in the middle of the second epoch, where the teacher matters
+    cut.trainer.logger.close()
+    resumed = run(tmp_path / "cut", photo_tree, "--resume")
+    assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_other_options_run(photo_tree: Path, tmp_path: Path) -> None:
+    run(tmp_path / "a", photo_tree, "--loss", "proxynca", "--data-sampler", "without-replacement", "--epochs", "1",
+        "--use-tv-split", "--tv-split-by-samples", "--noisy-label", "--noisy-ratio", "0.5", "--augmentation", "adv")
+    rows = [json.loads(line) for line in (tmp_path / "a/log.jsonl").read_text().splitlines()]
+    assert any("val_rank1_head" in row for row in rows)
+
+
+def test_wrong_names_are_refused_before_anything_is_written(photo_tree: Path, tmp_path: Path) -> None:
+    for words, message in ((["--loss", "center"], "no loss 'center'"), (["--batch-mining", "parametric"], "debugger"),
+                           (["--batch-size", "9"], "groups of 2")):
+        with pytest.raises((ConfigError, ValueError), match=message):
+            run(tmp_path / "none", photo_tree, *words)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.slow
+def test_the_command_explains_the_missing_space() -> None:
+    done = subprocess.run([sys.executable, "main_metric.py", "--root", "x", "--arch", "resnet50_frozen--PSD"],
+                          cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "a space is missing" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_script_tells_its_usage() -> None:
+    done = subprocess.run([str(ROOT / "run_metric.sh"), "cub", "x", "64", "n", "cpu"], capture_output=True, text=True)
+    assert done.returncode == 2 and "usage:" in done.stderr and "128|512" in done.stderr
