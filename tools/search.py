@@ -3,6 +3,7 @@
 python -m tools.search photos --pretrained my_birds --text "red crown, white wing bars"   needs CLIP's text tower
 python -m tools.search photos --pretrained my_birds --text "Blue Jay" --text-tensor bird.pt   rows by name: no CLIP
 python -m tools.search photos --pretrained my_birds --image query.jpg                     like a picture; any network
+python -m tools.search photos --pretrained my_birds --image query.jpg --index photos_embedded/index-hnsw.faiss
 python -m tools.search photos --pretrained my_birds --zero-shot text_description/bird.csv   accuracy by the class rows
 
 Images are seen by the student alone. Writes query_01.png, ... and search.csv; --zero-shot adds a row to results.jsonl.
@@ -25,9 +26,10 @@ from torch import Tensor
 from datasets.images import ImageSet, has_split
 from engine.args import ConfigError, Parser, exit_cleanly, refuse, warn_ignored
 from engine.class_names import name_key
+from engine.evaluate.embeddings import describe
 from engine.evaluate.features import Features
 from engine.evaluate.ledger import append_result
-from engine.evaluate.query import Query, draw_ranking, rank, read_pictures, write_table
+from engine.evaluate.query import Query, Ranking, draw_ranking, rank, rank_by_index, read_pictures, write_table
 from engine.evaluate.sources import find_device, read_args
 from engine.evaluate.subject import Subject, add_subject, check_classes, homes, open_subject
 from engine.evaluate.zero_shot import zero_shot
@@ -47,6 +49,8 @@ def make_parser() -> Parser:
     group.add_argument("--zero-shot", default=None, metavar="FILE", help="class rows (.csv or .pt) to measure by")
     group.add_argument("--text-tensor", default=None, metavar="FILE.pt",
                        help="look --text up among these rows by class name, instead of asking CLIP")
+    group.add_argument("--index", default=None, metavar="FILE.faiss",
+                       help="an index that tools.index built of the same images: nothing is computed but the query")
     group.add_argument("--split", choices=("auto", "train", "val", "test"), default="auto",
                        help="which part of the photographs; auto = test where there is one")
     group.add_argument("--top", type=int, default=24, help="pictures on a sheet; the table has all")
@@ -147,15 +151,27 @@ def measure(
           f"top-1 {found.top1:.1%}, top-5 {found.top5:.1%}, chance {1 / len(text.rows):.1%}")
 
 
-def search(
-    queries: Sequence[Query], subject: Subject, images: ImageSet, features: Features, folder: Path, top: int
-) -> None:
-    """Rank the images by every query; write a sheet each and one table."""
+def rank_all(
+    queries: Sequence[Query], subject: Subject, images: ImageSet, features: Features | None, args: argparse.Namespace
+) -> list[Ranking]:
+    """The images by every query: by their features, or by the index of `--index`."""
     rankings = []
     for feature in dict.fromkeys(query.feature for query in queries):
         seeing = replace(subject, feature=feature, centred=subject.centred and feature != "head")
-        rows = seeing.rows(features, seeing.centre())
-        rankings += [rank(query, rows, images) for query in queries if query.feature == feature]
+        own = [query for query in queries if query.feature == feature]
+        if args.index:
+            from engine.evaluate.index import load_index  # faiss is loaded where an index is asked for, and only there
+
+            index = load_index(Path(args.index), describe(seeing, images))
+            rankings += [rank_by_index(query, index, images, args.top) for query in own]
+        else:
+            rows = seeing.rows(features, seeing.centre())
+            rankings += [rank(query, rows, images) for query in own]
+    return rankings
+
+
+def publish(rankings: Sequence[Ranking], subject: Subject, images: ImageSet, folder: Path, top: int) -> None:
+    """Write a sheet for each ranking and one table."""
     write_table(folder / "search.csv", rankings, images)
     for number, ranking in enumerate(rankings, start=1):
         draw_ranking(ranking, images, subject, top).save(folder / f"query_{number:02d}.png")
@@ -176,9 +192,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     queries = read_words(args, speak(subject)) if args.text else []
     queries += read_pictures(subject, args.image, subject.centre() if args.image else None)
     student = speak(subject) if args.zero_shot else None
-    features = subject.extract(images)
+    features = None if args.index and student is None else subject.extract(images)
     if queries:
-        search(queries, subject, images, features, folder, args.top)
+        publish(rank_all(queries, subject, images, features, args), subject, images, folder, args.top)
     if student is not None:
         measure(args, student, images, features, folder)
 

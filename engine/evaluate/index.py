@@ -59,7 +59,8 @@ def settle(plan: IndexPlan, count: int, width: int) -> IndexPlan:
     """The plan with its numbers chosen for rows [count, width]; raises ConfigError where it does not fit them."""
     lists = plan.lists or max(min(round(4 * count**0.5), count // 39), 1)
     squeezed = plan.bytes or max(size for size in range(1, 65) if width % size == 0)
-    problems = [f"{lists} lists of {count} rows: give at most {count}"] * (plan.kind.startswith("ivf") and lists > count)
+    by_lists = plan.kind.startswith("ivf")
+    problems = [f"{lists} lists of {count} rows: give at most {count}"] * (by_lists and lists > count)
     if plan.kind == "ivfpq":
         problems += [f"{squeezed} bytes do not divide the width {width}"] * bool(width % squeezed)
         problems += [f"ivfpq learns 256 codes and there are {count} rows: use flat"] * (count < 256)
@@ -134,9 +135,21 @@ def load_index(path: Path, facts: dict[str, object]) -> Any:
     return set_effort(index, plan)
 
 
-def search_index(index: Any, queries: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Rows found for each query [Q, D], best first: int64 [Q, k], -1 where the index found fewer."""
-    return index.search(np.ascontiguousarray(queries, dtype=np.float32), min(k, index.ntotal))[1]
+@dataclass(frozen=True)
+class Found:
+    """Rows found for each query, best first: `ids` int64 [Q, k], -1 where the index found fewer; `scores` [Q, k].
+
+    The scores are cosines, with ivfpq those of the squeezed rows.
+    """
+
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+def search_index(index: Any, queries: NDArray[np.float32], k: int) -> Found:
+    """The k rows that the index finds nearest to each query [Q, D]."""
+    scores, ids = index.search(np.ascontiguousarray(queries, dtype=np.float32), min(k, index.ntotal))
+    return Found(ids, scores)
 
 
 def measure_index(
@@ -150,7 +163,7 @@ def measure_index(
     asked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:queries])
     vectors, most = np.ascontiguousarray(rows[asked]), max(depths) + 1
     start = time.perf_counter()
-    found = search_index(index, vectors, most)
+    found = search_index(index, vectors, most).ids
     middle = time.perf_counter()
     gallery = torch.from_numpy(np.asarray(rows))
     nearest, near = [], []

@@ -32,7 +32,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Ranking:
-    """All images by falling cosine with a query: `order` int64 [N], `scores` float32 [N] in that order."""
+    """Images by falling cosine with a query, all of them or those that an index found: `order` int64 [N], `scores` float32 [N] in that order."""
 
     query: Query
     order: Tensor
@@ -53,15 +53,31 @@ def read_pictures(subject: Subject, paths: Sequence[str], centre: Tensor | None)
     return [Query(f"like {sample.path.name}", row, subject.feature, sample) for sample, row in zip(samples, rows)]
 
 
+def rank_by_index(query: Query, index: object, images: ImageSet, most: int) -> Ranking:
+    """The `most` images that a search index of them finds, best first; the query's own file is left out."""
+    from engine.evaluate.index import search_index  # faiss is loaded where an index is asked for, and only there
+
+    found = search_index(index, query.vector[None].cpu().numpy(), most + 1)
+    order, scores = torch.from_numpy(found.ids[0]), torch.from_numpy(found.scores[0])
+    kept = (order >= 0) & ~torch.isin(order, own_places(query, images))
+    return Ranking(query, order[kept][:most], scores[kept][:most])
+
+
+def own_places(query: Query, images: ImageSet) -> Tensor:
+    """Which of the images are the query's own file: int64 [n]."""
+    if query.picture is None:
+        return torch.empty(0, dtype=torch.long)
+    own = query.picture.path.resolve()
+    same = [index for index, sample in enumerate(images.samples) if sample.path.resolve() == own]
+    return torch.tensor(same, dtype=torch.long)
+
+
 def rank(query: Query, rows: Tensor, images: ImageSet) -> Ranking:
     """Rank unit rows [N, D] by cosine with a query, ties by index; the query's own file is left out."""
     stripe = next(iter(cross_stripes(normalise_rows(query.vector[None]).to(rows.device), rows)))
     scores = stripe.scores[0].cpu()
     order = scores.argsort(descending=True, stable=True)
-    if query.picture is not None:
-        own = query.picture.path.resolve()
-        same = [index for index, sample in enumerate(images.samples) if sample.path.resolve() == own]
-        order = order[~torch.isin(order, torch.tensor(same, dtype=torch.long))]
+    order = order[~torch.isin(order, own_places(query, images))]
     return Ranking(query, order, scores[order])
 
 

@@ -15,7 +15,7 @@ from datasets.images import DataError
 from engine.args import ConfigError
 from engine.evaluate import subject
 from engine.evaluate.embeddings import read_embeddings
-from tools import embed, index
+from tools import embed, index, search
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--pretrained", "none", "--arch", "resnet18", "--size", "32", "-j", "0", "--device", "cpu", "--cache", "none"]
@@ -81,6 +81,23 @@ def test_index_is_built_measured_and_refuses_a_torn_folder(
     np.save(tmp_path / "out" / "embeddings.npy", np.zeros((3, 512), np.float32))
     with pytest.raises(DataError, match="3 rows, 12 lines in ids.csv"):
         index.main([str(tmp_path / "out")])
+
+
+def test_search_takes_an_index_of_the_same_images(photo_tree: Path, tmp_path: Path) -> None:
+    run(photo_tree, tmp_path / "out")
+    index.main([str(tmp_path / "out"), "--index", "flat"])
+    own = next((photo_tree / "test").glob("*/*.jpg"))
+
+    def look(folder: str, *words: str) -> list[tuple[str, float]]:
+        search.main([str(photo_tree), "--image", str(own), "--results-dir", str(tmp_path / folder), *SMALL, *words])
+        with open(tmp_path / folder / "search.csv", newline="") as file:
+            return [(line["path"], float(line["score"])) for line in csv.DictReader(file)]
+
+    plain, found = look("plain"), look("found", "--index", str(tmp_path / "out/index-flat.faiss"), "--top", "6")
+    assert [path for path, _ in found] == [path for path, _ in plain][:6] and own.name not in found[0][0]
+    assert [score for _, score in found] == pytest.approx([score for _, score in plain][:6], abs=1e-4)
+    with pytest.raises(DataError, match=r"other embeddings \(.*split.*differ\)"):
+        look("other", "--split", "train", "--index", str(tmp_path / "out/index-flat.faiss"))
 
 
 @pytest.mark.slow

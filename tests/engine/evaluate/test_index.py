@@ -38,8 +38,8 @@ def test_saved_and_loaded_it_answers_the_same_and_recall_is_told(
     index = build_index(rows, plan)
     path = save_index(index, tmp_path, plan, {"rows": "these"})
     again = load_index(path, {"rows": "these"})
-    found = search_index(index, rows[:40], 10)
-    assert np.array_equal(found, search_index(again, rows[:40], 10))
+    found = search_index(index, rows[:40], 10).ids
+    assert np.array_equal(found, search_index(again, rows[:40], 10).ids)
     report = measure_index(again, rows, queries=100)
     assert report.queries == 100 and list(report.recall) == [1, 10, 100]
     if kind == "flat":
@@ -55,8 +55,8 @@ def test_effort_buys_recall_and_the_count_is_that_of_plain_loops(rows: NDArray[n
     assert low.recall[100] < 0.9 and set(high.recall.values()) == {1.0}
     scores = rows @ rows.T
     np.fill_diagonal(scores, -2)
-    hits = [len((set(search_index(weak, rows[i : i + 1], 11)[0].tolist()) - {i}) & set(np.argsort(-scores[i])[:10]))
-            for i in range(900)]
+    found = search_index(weak, rows, 11).ids.tolist()
+    hits = [len((set(found[i]) - {i}) & set(np.argsort(-scores[i])[:10])) for i in range(900)]
     assert low.recall[10] == pytest.approx(np.mean(hits) / 10, abs=1e-3)
 
 
