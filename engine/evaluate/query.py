@@ -32,7 +32,10 @@ class Query:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Images by falling cosine with a query, all of them or those that an index found: `order` int64 [N], `scores` float32 [N] in that order."""
+    """Images by falling cosine with a query, all or those that an index found: `order` int64 [N], `scores` float32 [N].
+
+    `scores` stand in that order.
+    """
 
     query: Query
     order: Tensor
