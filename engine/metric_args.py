@@ -151,11 +151,14 @@ def add_optimisation(parser: Parser) -> None:
 
 
 def resolve_arch_words(args: argparse.Namespace) -> list[str]:
-    """Take `_normalize`, `_frozen`, `_double` out of --arch, and fill in what no flag says; lists problems."""
+    """Take `_normalize`, `_frozen`, `_double` out of --arch, and fill in what no flag says; lists problems.
+
+    Raises ConfigError at once for a flag that is glued to it: every other problem would follow from that one.
+    """
     if "--" in args.arch:
         arch, _, lost = args.arch.partition("--")
-        return [f"--arch {args.arch}: a space is missing before --{lost}, so that it never was a flag (a script's line "
-                f"continuation `\\` needs a space before it); write --arch {arch} --{lost}"]
+        refuse([f"--arch {args.arch}: a space is missing before --{lost}, so that it never was a flag (a script's line "
+                f"continuation `\\` needs a space before it); write --arch {arch} --{lost}"])
     base, *words = args.arch.split("_")
     found = [word for word in words if word in TOKENS]
     args.arch = "_".join([base, *(word for word in words if word not in TOKENS)])

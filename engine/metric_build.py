@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from engine.construct import build_student, describe_group
 from engine.evaluate.clustering import score_clusters
 from engine.evaluate.features import extract
 from engine.evaluate.geometry import measure_geometry
-from engine.evaluate.ledger import append_result
-from engine.evaluate.retrieval import retrieve
+from engine.evaluate.ledger import Result, append_result
+from engine.evaluate.retrieval import bootstrap_interval, retrieve
 from engine.identity import describe_run
 from engine.logger import Logger
 from engine.metric_losses import read_loss_options
@@ -35,6 +36,7 @@ from engine.trainer import Trainer
 from losses.mining import MinerOptions
 from methods.method import Method
 from methods.obdsd import MetricOptions, ObdSd
+from models.weights import fingerprint
 
 
 @dataclass
@@ -46,28 +48,40 @@ class MetricRun(Run):
     def train(self) -> None:
         """Train, leave model_last.pth and curves, and add the test half's numbers to results.jsonl."""
         super().train()
-        numbers = self.search_classes()
+        row = self.search_classes()
         if distributed.is_main():
-            protocol = {"task": "metric", "split": "test half by class, leave-one-out, cosine", "checkpoint": "last",
-                        "images": len(self.halves.test), "classes": len(self.halves.test.labels.unique()),
-                        "data": self.halves.test.fingerprint()}
-            append_result(self.folder / "results.jsonl", protocol | {"flags": vars(self.args), "metrics": numbers})
-            shown = ("recall@1", "rank1", "map_at_r", "nmi")
-            print(f"test half of {len(self.halves.test)} images, last epoch: "
-                  + ", ".join(f"{name} {numbers[name]:.4f}" for name in shown if name in numbers))
+            append_result(self.folder / "results.jsonl", row.to_dict())
+            shown = ", ".join(f"{name} {row.metrics[name]:.2%}" for name in ("recall_at_1", "map_at_r", "nmi"))
+            print(f"{row.images} images of the test classes, network of the last epoch: {shown}")
 
-    def search_classes(self) -> dict[str, float]:
-        """Every retrieval, cluster and distance number of the test half's embeddings."""
-        trainer, args = self.trainer, self.args
+    def search_classes(self) -> Result:
+        """Every retrieval, cluster and distance number of the test half's embeddings, each asking all others."""
+        trainer, args, test = self.trainer, self.args, self.halves.test
         trainer.method.eval()
         distributed.share_buffers(trainer.method)
-        found = extract(trainer.method.outputs, self.halves.test, eval_view(args), device=trainer.device,
-                        precision=trainer.number_format, batch_size=args.batch_size,
-                        workers=count_workers(args.num_workers), crop_bottom=args.crop_bottom)
+        view = eval_view(args)
+        found = extract(trainer.method.outputs, test, view, device=trainer.device, precision=trainer.number_format,
+                        batch_size=args.batch_size, workers=count_workers(args.num_workers),
+                        crop_bottom=args.crop_bottom)
         rows = found.tensors["head"]
         scores = retrieve(rows, found.labels)
-        clusters = score_clusters(rows, found.labels, seed=args.seed).metrics()
-        return replace(scores, of_set=clusters | measure_geometry(rows, found.labels)).metrics()
+        of_set = score_clusters(rows, found.labels, seed=args.seed).metrics() | measure_geometry(rows, found.labels)
+        low, high = bootstrap_interval(scores.average_precision)
+        named = replace(scores, of_set=of_set).metrics() | {
+            "rank1": scores.rank1, "rank5": scores.rank5, "map_low": low, "map_high": high}
+        return Result("metric", args.task, test.fingerprint(), test.split, len(test), weights=str(self.folder),
+                      weights_sha256=fingerprint(trainer.method.encoder()), arch=args.arch, feature="head",
+                      input="full", view=view.recipe, size=view.size, centred=False, seed=args.seed,
+                      precision=trainer.number_format, images_per_second=found.images_per_second,
+                      metrics={name: value for name, value in named.items() if math.isfinite(value)}, epoch="last",
+                      selection="last epoch", method=describe_method(args), label=self.folder.name,
+                      details={"protocol": "other classes than in training, leave-one-out, cosine",
+                               "classes": len(test.labels.unique()), "partition": args.partition})
+
+
+def describe_method(args: argparse.Namespace) -> str:
+    """The loss and what distils, in a word for tables."""
+    return args.loss + ("+PSD" if args.PSD else "") + (f"+OBDP({args.diffusion_norm})" if args.OBDP else "")
 
 
 def build_metric_run(args: argparse.Namespace, device: torch.device) -> MetricRun:

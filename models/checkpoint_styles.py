@@ -2,7 +2,8 @@
 
 Known: a plain state dict; wrappers `state_dict`, `model`, `net`, `model_ema`, `state_dict_ema`, `teacher`; the prefixes
 of DataParallel and torch.compile; MoCo v1/v2 (`encoder_q`), MoCo v3 (`base_encoder`), LEAD and LCR (`encoder_q`,
-`conv16`, `bn16` or `conv`, `bn`), BYOL and LCR's BYOL (`online_*`), DINO (`backbone.`) and this project's exports.
+`conv16`, `bn16` or `conv`, `bn`), BYOL and LCR's BYOL (`online_*`), DINO (`backbone.`), OBD-SD (`model.` beside
+`model.last_linear`) and this project's exports.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def split_encoder_state(checkpoint: Mapping) -> EncoderState:
             return _split_contrastive(state, query)
     if any(name.startswith("online_") for name in state):
         return _split_online(state)
+    if "model.last_linear.weight" in state:
+        return _split_metric(state)
     if any(name.startswith("backbone.") for name in state):
         kept = {name: value for name, value in state.items() if not name.startswith("head.")}
         return EncoderState({name.removeprefix("backbone."): value for name, value in kept.items()})
@@ -130,6 +133,15 @@ def _split_online(state: State) -> EncoderState:
     known = (*ONLINE_ONLY, *BRANCH)
     backbone.update({name: value for name, value in state.items() if not name.startswith(known)})
     return EncoderState(backbone, None, branch, {"skips_max_pool": True} if branch else {})
+
+
+def _split_metric(state: State) -> EncoderState:
+    """OBD-SD's public code, which has every stage twice: `model.layer1.*` is `layer_blocks.0.*` again."""
+    inside = _under(state, "model.") or {}
+    backbone = {name: value for name, value in inside.items() if not name.startswith("last_linear.")}
+    # A name nobody documented stays with the backbone, so that strict matching reports it.
+    backbone.update({name: value for name, value in state.items() if not name.startswith(("model.", "layer_blocks."))})
+    return EncoderState(backbone, _under(inside, "last_linear."))
 
 
 def _find_branch(state: State) -> State | None:

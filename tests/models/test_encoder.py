@@ -161,3 +161,22 @@ def test_an_embedding_of_average_plus_maximum_comes_back_from_its_file(tmp_path:
     torch.testing.assert_close(found.head, expected)
     torch.testing.assert_close(found.pooled, seen.mean(dim=(2, 3)))
     assert "head_pool" not in describe_encoder(Encoder(backbone, LinearHead(512, 6)))
+
+
+def test_published_metric_checkpoints_load(tmp_path: Path, images: Tensor) -> None:
+    torch.manual_seed(0)
+    encoder = Encoder(build_backbone("resnet18"), LinearHead(512, 6), head_pool="avg+max").eval()
+    net = encoder.backbone.net.state_dict()
+    head = {f"model.last_linear.{name}": value for name, value in encoder.head.state_dict().items()}
+    twice = {f"layer_blocks.{int(name[5]) - 1}{name[6:]}": value for name, value in net.items() if name[:5] == "layer"}
+    content = {"state_dict": {f"model.{name}": value for name, value in net.items()} | head | twice,
+               "opt": "args", "progress": {"epoch": 3}}
+    torch.save(content, tmp_path / "net.pth")
+    loaded = load_encoder(tmp_path / "net.pth", head_pool="avg+max")
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(images).head, encoder(images).head)
+        assert not torch.allclose(load_encoder(tmp_path / "net.pth")(images).head, encoder(images).head)
+    content["state_dict"]["model.surprise"] = torch.ones(3)
+    torch.save(content, tmp_path / "net.pth")
+    with pytest.raises(WeightsError, match="surprise"):
+        load_encoder(tmp_path / "net.pth")
