@@ -6,6 +6,7 @@ from engine import distributed
 from engine.args import exit_cleanly
 from engine.metric_args import parse
 from engine.metric_build import build_metric_run
+from engine.metric_evaluate import evaluate_saved
 
 
 def main() -> None:
@@ -13,7 +14,10 @@ def main() -> None:
     args = parse()
     device = distributed.start(args.device)
     try:
-        build_metric_run(args, device).train()
+        if args.evaluate:
+            evaluate_saved(args, device)
+        else:
+            build_metric_run(args, device).train()
     finally:
         distributed.stop()
 

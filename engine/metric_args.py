@@ -34,7 +34,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
     if args.pretrained == "auto":
         args.pretrained = "none" if args.not_pretrained else usual_weights(args.arch)
-    if args.pretrained is None:
+    if args.pretrained is None and not args.evaluate:
         problems.append(f"--pretrained: no start weights for {args.arch} are at hand; give a file, hub, or none")
     if args.root is None:
         problems.append("--root is missing: the data set's folder, or its parent with --dataset")
@@ -61,6 +61,9 @@ def make_parser() -> Parser:
                         help="everything the run writes")
     parser.add_argument("--resume", nargs="?", const="auto", default=None, metavar="PATH",
                         help="continue a killed run exactly (from --results-dir unless a folder or file is given)")
+    toggle(parser, "--evaluate", False, "no training: measure the network of --results-dir, or published ones")
+    parser.add_argument("--pretrained-root", default=None, metavar="DIR",
+                        help="the public code's Training_Results with Recall/ and NMI/, for --evaluate")
     add_metric_data(parser)
     add_network(parser)
     add_losses(parser)

@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import argparse
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from datasets.halves import USUAL_CHOICES, Halves, flip_labels, halve, hold_out
+from datasets.halves import Halves
 from datasets.images import ImageSet
 from datasets.loader import make_loader
-from datasets.metric_layouts import read_collection
 from datasets.multi_context import ViewSet
 from datasets.samplers import Batches
-from datasets.views import AUGMENTATIONS, View
+from datasets.views import AUGMENTATIONS
 from engine import distributed
 from engine.args import ConfigError, Problems, refuse, write_args
 from engine.build import checkpoint_bytes, choose_precision, find_saved, make_batches, place, sample_images
 from engine.construct import build_student, describe_group
-from engine.evaluate.clustering import score_clusters
-from engine.evaluate.features import extract
-from engine.evaluate.geometry import measure_geometry
-from engine.evaluate.ledger import Result, append_result
-from engine.evaluate.retrieval import bootstrap_interval, retrieve
+from engine.evaluate.ledger import append_result
 from engine.identity import describe_run
 from engine.logger import Logger
+from engine.metric_data import eval_view, load_halves
+from engine.metric_evaluate import describe, measure_classes
 from engine.metric_losses import read_loss_options
 from engine.monitor import Monitor
-from engine.prepare import check_images, count_workers, need_disk
+from engine.prepare import count_workers, need_disk
 from engine.run import Run
 from engine.schedule import Plan
 from engine.trainer import Trainer
 from losses.mining import MinerOptions
 from methods.method import Method
 from methods.obdsd import MetricOptions, ObdSd
-from models.weights import fingerprint
 
 
 @dataclass
@@ -48,40 +43,13 @@ class MetricRun(Run):
     def train(self) -> None:
         """Train, leave model_last.pth and curves, and add the test half's numbers to results.jsonl."""
         super().train()
-        row = self.search_classes()
+        method = self.trainer.method.eval()
+        distributed.share_buffers(method)
+        row = measure_classes(method.encoder(), self.halves.test, self.args, self.trainer.device,
+                              precision=self.trainer.number_format, weights=str(self.folder))
         if distributed.is_main():
             append_result(self.folder / "results.jsonl", row.to_dict())
-            shown = ", ".join(f"{name} {row.metrics[name]:.2%}" for name in ("recall_at_1", "map_at_r", "nmi"))
-            print(f"{row.images} images of the test classes, network of the last epoch: {shown}")
-
-    def search_classes(self) -> Result:
-        """Every retrieval, cluster and distance number of the test half's embeddings, each asking all others."""
-        trainer, args, test = self.trainer, self.args, self.halves.test
-        trainer.method.eval()
-        distributed.share_buffers(trainer.method)
-        view = eval_view(args)
-        found = extract(trainer.method.outputs, test, view, device=trainer.device, precision=trainer.number_format,
-                        batch_size=args.batch_size, workers=count_workers(args.num_workers),
-                        crop_bottom=args.crop_bottom)
-        rows = found.tensors["head"]
-        scores = retrieve(rows, found.labels)
-        of_set = score_clusters(rows, found.labels, seed=args.seed).metrics() | measure_geometry(rows, found.labels)
-        low, high = bootstrap_interval(scores.average_precision)
-        named = replace(scores, of_set=of_set).metrics() | {
-            "rank1": scores.rank1, "rank5": scores.rank5, "map_low": low, "map_high": high}
-        return Result("metric", args.task, test.fingerprint(), test.split, len(test), weights=str(self.folder),
-                      weights_sha256=fingerprint(trainer.method.encoder()), arch=args.arch, feature="head",
-                      input="full", view=view.recipe, size=view.size, centred=False, seed=args.seed,
-                      precision=trainer.number_format, images_per_second=found.images_per_second,
-                      metrics={name: value for name, value in named.items() if math.isfinite(value)}, epoch="last",
-                      selection="last epoch", method=describe_method(args), label=self.folder.name,
-                      details={"protocol": "other classes than in training, leave-one-out, cosine",
-                               "classes": len(test.labels.unique()), "partition": args.partition})
-
-
-def describe_method(args: argparse.Namespace) -> str:
-    """The loss and what distils, in a word for tables."""
-    return args.loss + ("+PSD" if args.PSD else "") + (f"+OBDP({args.diffusion_norm})" if args.OBDP else "")
+            print(f"network of the last epoch, {describe(row)}")
 
 
 def build_metric_run(args: argparse.Namespace, device: torch.device) -> MetricRun:
@@ -111,19 +79,6 @@ def build_metric_run(args: argparse.Namespace, device: torch.device) -> MetricRu
     if distributed.is_main():
         write_args(folder / "args.json", args)
     return MetricRun(args, trainer, halves.train, folder, halves)
-
-
-def load_halves(args: argparse.Namespace) -> Halves:
-    """Training, test and validation classes, all of which decode; training labels with noise where asked for."""
-    halves = halve(read_collection(args.root, args.dataset), args.partition)
-    halves = replace(halves, train=check_images(halves.train, skip_bad=args.skip_bad),
-                     test=check_images(halves.test, skip_bad=args.skip_bad))
-    if args.use_tv_split:
-        by = "sample" if args.tv_split_by_samples else "class"
-        halves = hold_out(halves, args.tv_split_perc, by=by, choice=USUAL_CHOICES.get(args.dataset, "even"),
-                          seed=args.seed)
-    noisy = args.noisy_label and args.noisy_ratio
-    return replace(halves, train=flip_labels(halves.train, args.noisy_ratio, args.seed)) if noisy else halves
 
 
 def read_options(args: argparse.Namespace) -> MetricOptions:
@@ -173,8 +128,3 @@ def make_trainer(
     return Trainer(method, optimizer=build_metric_optimizer(args, method), batches=batches, loader=loader, plan=plan,
                    device=device, number_format=identity["precision"], folder=folder, logger=logger, monitor=monitor,
                    names=[sample.key for sample in halves.train.samples], identity=identity)
-
-
-def eval_view(args: argparse.Namespace) -> View:
-    """The augmentation's test view."""
-    return View("full", AUGMENTATIONS[args.augmentation].test, args.size)

@@ -13,7 +13,10 @@ import torch
 from engine.args import ConfigError
 from engine.metric_args import parse
 from engine.metric_build import build_metric_run
+from engine.metric_evaluate import evaluate_saved
+from models.backbones import build_backbone
 from models.encoder import load_encoder
+from models.weights import WeightsError
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--device", "cpu", "-a", "test_resnet", "--pretrained", "none", "--size", "32", "--batch-size", "8", "--lr", "0.001",
@@ -34,6 +37,11 @@ def test_a_run_leaves_an_encoder_numbers_and_can_go_on_after_a_kill(photo_tree: 
     assert row["epoch"] == "last" and row["method"] == "margin+PSD+OBDP(softmax)"
     steps = [json.loads(line) for line in (tmp_path / "whole/log.jsonl").read_text().splitlines()]
     assert any("psd" in line for line in steps) and not any("psd" in line for line in steps if line.get("step") == 1)
+    again = parse([*TINY, "--root", str(photo_tree), "--results-dir", str(tmp_path / "whole"), "--evaluate"])
+    evaluate_saved(again, torch.device("cpu"))
+    rows = [json.loads(line) for line in (tmp_path / "whole/results.jsonl").read_text().splitlines()]
+    assert rows[1]["metrics"] == pytest.approx(rows[0]["metrics"], abs=1e-6)  # the memory format may be another
+    assert rows[1]["weights_sha256"] == row["weights_sha256"]
     encoder = load_encoder(tmp_path / "whole/model_last.pth")
     assert encoder.head_pool == "avg+max" and encoder.head.out_features == 8
     args = parse([*TINY, "--root", str(photo_tree), "--results-dir", str(tmp_path / "cut")])
@@ -62,6 +70,33 @@ def test_wrong_names_are_refused_before_anything_is_written(photo_tree: Path, tm
         with pytest.raises((ConfigError, ValueError), match=message):
             run(tmp_path / "none", photo_tree, *words)
     assert not (tmp_path / "none").exists()
+
+
+def test_published_networks_are_measured(photo_tree: Path, tmp_path: Path) -> None:
+    words = ["--device", "cpu", "--evaluate", "--root", str(photo_tree), "--dataset", "cars196", "--size", "32",
+             "--arch", "resnet18_normalize_frozen_double", "--OBD-SD", "--num-workers", "0", "--batch-size", "4",
+             "--pretrained-root", str(tmp_path / "published"), "--results-dir", str(tmp_path / "out")]
+    with pytest.raises(ConfigError, match="no such network: .*Recall/OBDSD_d128/cars196/net.pth, .*NMI/"):
+        evaluate_saved(parse(words), torch.device("cpu"))
+    torch.manual_seed(0)
+    for metric in ("Recall", "NMI"):
+        net = build_backbone("resnet18").net.state_dict()
+        state = {f"model.{name}": value for name, value in net.items()}
+        state |= {"model.last_linear.weight": torch.randn(128, 512), "model.last_linear.bias": torch.zeros(128)}
+        state |= {f"layer_blocks.{int(name[5]) - 1}{name[6:]}": value for name, value in net.items()
+                  if name[:5] == "layer"}
+        folder = tmp_path / "published" / metric / "OBDSD_d128" / "cars196"
+        folder.mkdir(parents=True)
+        torch.save({"state_dict": state, "progress": {}}, folder / "net.pth")
+    evaluate_saved(parse(words), torch.device("cpu"))
+    rows = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
+    assert [Path(row["weights"]).parts[-4] for row in rows] == ["Recall", "NMI"]
+    assert rows[0]["weights_sha256"] != rows[1]["weights_sha256"] and all("nmi" in row["metrics"] for row in rows)
+    plain = build_backbone("resnet18")
+    torch.save(plain.net.state_dict(), tmp_path / "out/model_last.pth")
+    with pytest.raises(WeightsError, match="no embedding layer"):
+        evaluate_saved(parse([word for word in words if word not in ("--pretrained-root", str(tmp_path / "published"))]),
+                       torch.device("cpu"))
 
 
 @pytest.mark.slow

@@ -1,0 +1,29 @@
+"""The photographs of main_metric.py: halves of classes that decode, and the view in which they are searched."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from datasets.halves import USUAL_CHOICES, Halves, flip_labels, halve, hold_out
+from datasets.metric_layouts import read_collection
+from datasets.views import AUGMENTATIONS, View
+from engine.prepare import check_images
+
+
+def load_halves(args: argparse.Namespace) -> Halves:
+    """Training, test and validation classes, all of which decode; training labels with noise where asked for."""
+    halves = halve(read_collection(args.root, args.dataset), args.partition)
+    halves = replace(halves, train=check_images(halves.train, skip_bad=args.skip_bad),
+                     test=check_images(halves.test, skip_bad=args.skip_bad))
+    if args.use_tv_split:
+        by = "sample" if args.tv_split_by_samples else "class"
+        halves = hold_out(halves, args.tv_split_perc, by=by, choice=USUAL_CHOICES.get(args.dataset, "even"),
+                          seed=args.seed)
+    noisy = args.noisy_label and args.noisy_ratio
+    return replace(halves, train=flip_labels(halves.train, args.noisy_ratio, args.seed)) if noisy else halves
+
+
+def eval_view(args: argparse.Namespace) -> View:
+    """The augmentation's test view."""
+    return View("full", AUGMENTATIONS[args.augmentation].test, args.size)
