@@ -10,7 +10,7 @@ dense: one Cholesky factor of all N images, O(N^2) memory. truncated: the system
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -42,6 +42,11 @@ class DiffusionPlan:
     steps: int = 20
     tolerance: float = 1e-6
 
+    def settle(self, images: int) -> DiffusionPlan:
+        """The plan with "auto" decided for so many images."""
+        mode = "dense" if images <= DENSE_LIMIT else "truncated"
+        return replace(self, mode=mode) if self.mode == "auto" else self
+
     def describe(self) -> str:
         """For tables."""
         cut = f" n={self.reach}" if self.mode != "dense" else ""
@@ -51,7 +56,7 @@ class DiffusionPlan:
 def diffusion_stripes(pairing: Pairing, plan: DiffusionPlan, block: int = TILE) -> Iterator[Stripe]:
     """Scores [b, M] of all queries with the gallery."""
     affinity = normalise_graph(find_neighbours(pairing.rows, plan.k, block), plan.gamma)
-    if plan.mode == "dense" or plan.mode == "auto" and len(pairing.rows) <= DENSE_LIMIT:
+    if plan.settle(len(pairing.rows)).mode == "dense":
         spread = normalise_rows(diffuse_dense(affinity, plan.alpha, pairing.rows.device))
         yield from Pairing(spread, pairing.labels, pairing.queries).stripes(block)
     else:

@@ -33,11 +33,11 @@ class Reranking:
     reciprocal: ReciprocalPlan = ReciprocalPlan()
     diffusion: DiffusionPlan = DiffusionPlan()
 
-    def describe(self) -> str:
-        """The method with its numbers, for tables and ledger; "" for none."""
+    def describe(self, images: int) -> str:
+        """The method with its numbers among so many images, for tables and ledger; "" for none."""
         return {"none": "", "aqe": f"aqe n={self.neighbours}",
                 "alpha-qe": f"alpha-qe n={self.neighbours} alpha={self.alpha:g}",
-                "k-reciprocal": self.reciprocal.describe(), "diffusion": self.diffusion.describe()}[self.how]
+                "k-reciprocal": self.reciprocal.describe(), "diffusion": self.diffusion.settle(images).describe()}[self.how]
 
 
 def add_rerank(parser: Parser) -> None:

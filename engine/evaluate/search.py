@@ -76,7 +76,7 @@ def run_search(subject: Subject, args: argparse.Namespace) -> Search:
     deque(stripes, maxlen=0)  # without labels nobody else has asked for them
     return Search(subject, images, contest.gallery, pairing.labels[pairing.asking], pairing.labels[pairing.answering],
                   torch.cat(near), contest.features.images_per_second, verdict, contest.describe(args.protocol),
-                  plan.describe())
+                  plan.describe(len(pairing.rows)))
 
 
 def note_nearest(stripes: Iterable[Stripe], wanted: int, pairing: Pairing, near: list[Tensor]) -> Iterator[Stripe]:

@@ -15,6 +15,7 @@ STEP = ["--student", "resnet18", "--teacher", "vit_tiny_patch16_224", "--size", 
 LCR = ["--student", "resnet18", "--size", "64", "--batch", "2"]
 TINY = {
     "retrieval": ["--count", "300", "--width", "64"],
+    "evaluate": ["--count", "300"],
     "linear": ["--arch", "resnet18", "--size", "64", "--count", "8", "--classes", "4", "--epochs", "3"],
     "loader": ["--count", "4"],
     "ddt": ["--arch", "resnet18", "--size", "96", "--count", "4", "--batch", "2"],
@@ -26,6 +27,7 @@ TINY = {
 }
 PARTS = {
     "retrieval": ["REFERENCE product", "REFERENCE sort", "RATIO retrieval-copied-gallery"],
+    "evaluate": ["REFERENCE product", "REFERENCE top-k", "PEAK GB", "RATIO evaluate-without-clusters"],
     "linear": ["REFERENCE backbone"],
     "loader": ["REFERENCE decode-500x375", "RATIO loader-1200x900"],
     "ddt": ["REFERENCE forward", "MEMORY"],

@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 
 from benchmarks.ddt import PlainMaps
+from benchmarks.evaluate import make_embeddings
 from benchmarks.photos import make_photo, save_photos
 from benchmarks.reference.ddt import crop_plain, fit_plain
+from benchmarks.reference.evaluate import evaluate_one_by_one, score_clusters_plainly
 from benchmarks.reference.linear import PlainPhotos, PlainProbe
 from benchmarks.reference.loader import IMAGENET_MEAN, IMAGENET_STD, plain_recipe
 from datasets.images import scan
@@ -18,6 +20,8 @@ from datasets.views import View, make_transform
 from DDT.descriptors import Reading, slice_batches, stream_maps
 from DDT.policy import Policy
 from DDT.stages import Rule, find_boxes, fit_direction
+from engine.evaluate.clustering import score_clusters
+from engine.evaluate.retrieval import retrieve
 from models.backbones import build_backbone, standardise
 
 CPU = torch.device("cpu")
@@ -66,3 +70,11 @@ def test_plain_probe_learns_colours(photo_tree: Path) -> None:
     probe = PlainProbe(network, 3, 3, batch=8)
     accuracies = [probe.run_epoch(sets("train", True), sets("test", False)) for _ in range(12)]
     assert max(accuracies) == 1.0
+
+
+def test_plain_evaluation_gives_the_same_numbers() -> None:
+    rows, labels = make_embeddings(240, 44)
+    plain, ours = evaluate_one_by_one(rows, labels, range(240)), retrieve(rows, labels).metrics()
+    assert plain.map_at_r == pytest.approx(ours["map_at_r"], abs=1e-9)
+    assert plain.recall == pytest.approx({depth: ours[f"recall_at_{depth}"] for depth in plain.recall}, abs=1e-9)
+    assert score_clusters_plainly(rows, labels) == pytest.approx(score_clusters(rows, labels).nmi, abs=1e-9)

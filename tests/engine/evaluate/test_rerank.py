@@ -161,7 +161,9 @@ def test_flags_are_checked_together() -> None:
     parser = Parser()
     add_rerank(parser)
     plan = read_rerank(parser.parse_args(["--rerank", "diffusion", "--diffusion-k", "9", "--diffusion-mode", "dense"]))
-    assert plan.describe() == "diffusion dense k=9 gamma=3 alpha=0.99"
-    assert read_rerank(parser.parse_args([])).describe() == ""
+    assert plan.describe(10**6) == "diffusion dense k=9 gamma=3 alpha=0.99"
+    assert read_rerank(parser.parse_args([])).describe(10) == ""
+    auto = Reranking("diffusion")
+    assert auto.describe(20_000).startswith("diffusion dense") and auto.describe(20_001).endswith("n=1000")
     with pytest.raises(ConfigError, match="3 problems"):
         read_rerank(parser.parse_args(["--qe-n", "0", "--diffusion-alpha", "1", "--jaccard-lambda", "2"]))
