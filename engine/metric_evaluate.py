@@ -56,7 +56,8 @@ def find_networks(args: argparse.Namespace) -> list[Path]:
     absent = [str(file) for file in files if not file.is_file()]
     if absent:
         raise ConfigError(f"no such network: {', '.join(absent)}; --results-dir names a finished run, "
-                          "--pretrained-root the folder that holds Recall/ and NMI/, --OBD-SD and --embed-dim say which of them")
+                          "--pretrained-root the folder that holds Recall/ and NMI/; --OBD-SD and --embed-dim say "
+                          "which of them")
     return files
 
 
