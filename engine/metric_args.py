@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -22,6 +22,16 @@ TOKENS = ("normalize", "frozen", "double")
 WITHOUT_EFFECT = ("--log-online", "--wandb-key", "--project", "--group", "--savename", "--evaluate-on-gpu",
                   "--no-train-metrics", "--evaltypes", "--evaluation-metrics", "--storage-metrics",
                   "--miner-distance-upper-cutoff", "--miner-rho-distance-upper-cutoff")
+# What flags' values must be, in words and as a test.
+RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
+    (("epochs", "batch_size", "samples_per_class", "embed_dim", "monitor_images"), "at least 1", lambda n: n >= 1),
+    (("lr", "kd_tau", "diffusion_tau"), "above 0", lambda value: value > 0),
+    (("wd", "gamma", "clip_grad", "kd_lambda", "monitor_every", "save_every", "size", "threads"), "at least 0",
+     lambda value: value >= 0),
+    (("noisy_ratio", "miner_rho_distance_cp"), "within 0..1", lambda value: 0 <= value <= 1),
+    (("tv_split_perc",), "between 0 and 1", lambda value: 0 < value < 1),
+    (("diffusion_w",), "at least 0 and below 1", lambda value: 0 <= value < 1),
+)
 # What the shared parts of the engine ask for and nobody chooses here.
 FIXED = {"method": "obdsd", "recipe": "default", "accum_steps": 1, "sync_bn": False, "centre": False, "test": False}
 
@@ -42,8 +52,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         args.PSD = args.OBDP = True
     if args.OBDP and not args.PSD:
         problems.append("--OBDP changes the target of --PSD and does nothing without it; give --OBD-SD for both")
-    if not 0 <= args.diffusion_w < 1:
-        problems.append(f"--diffusion-w is {args.diffusion_w}, but it must be at least 0 and below 1")
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        problems.append(f"--device {args.device}: this machine has no usable CUDA device; use --device cpu")
+    problems += [f"--{name.replace('_', '-')} is {getattr(args, name)}, but it must be {words}"
+                 for names, words, fits in RANGES for name in names if not fits(getattr(args, name))]
     refuse(problems)
     args.size = args.size or AUGMENTATIONS[args.augmentation].size
     args.crop_bottom = 0 if args.crop_bottom == "auto" else args.crop_bottom

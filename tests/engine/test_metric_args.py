@@ -69,6 +69,8 @@ def test_slips_are_explained() -> None:
         parse([*WORDS, "--arch", "resnet50_normalize_frozen--PSD"])
     with pytest.raises(ConfigError, match="does nothing without it"):
         parse([*WORDS, "--OBDP"])
+    with pytest.raises(ConfigError, match="(?s)2 problems.*--epochs is 0.*--kd-tau is 0.0, but it must be above 0"):
+        parse([*WORDS, "--epochs", "0", "--kd-tau", "0"])
     with pytest.raises(ConfigError, match="(?s)3 problems.*bninception.*--root is missing.*below 1"):
         parse(["--pretrained", "none", "--arch", "bninception_frozen", "--diffusion-w", "1"])
 
