@@ -29,6 +29,7 @@ def evaluate_one_by_one(features: Tensor, labels: Tensor, queries: range) -> Pla
     precisions, firsts = [], []
     for query in queries:
         scores = find_scores(rows, query)
+        scores[query] = -torch.inf
         order = find_top(scores)
         hits = (labels[order] == labels[query]).numpy()
         relevant = int(counts[labels[query]]) - 1
@@ -41,10 +42,8 @@ def evaluate_one_by_one(features: Tensor, labels: Tensor, queries: range) -> Pla
 
 
 def find_scores(rows: Tensor, query: int) -> Tensor:
-    """Cosines [N] of all unit rows with one of them, whose own is -inf."""
-    scores = rows @ rows[query]
-    scores[query] = -torch.inf
-    return scores
+    """Cosines [N] of all unit rows with one of them."""
+    return rows @ rows[query]
 
 
 def find_top(scores: Tensor) -> Tensor:
