@@ -56,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         split = args.split if args.split != "auto" else "test" if has_split(subject.root, "test") else "train"
         meta = embed(subject, subject.images(split), Path(args.out), args.piece)
         if distributed.is_main():
-            print(f"{meta['images']} {split} images, {meta['dim']} numbers each, {meta['images_per_second']:.0f} images/s, "
+            speed = f"{meta['images_per_second']:.0f} images/s"
+            print(f"{meta['images']} {split} images, {meta['dim']} numbers each, {speed}, "
                   f"with {subject.describe()}\n  in {args.out}: embeddings.npy, ids.csv, meta.json")
     finally:
         distributed.stop()

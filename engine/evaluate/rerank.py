@@ -35,9 +35,10 @@ class Reranking:
 
     def describe(self, images: int) -> str:
         """The method with its numbers among so many images, for tables and ledger; "" for none."""
-        return {"none": "", "aqe": f"aqe n={self.neighbours}",
-                "alpha-qe": f"alpha-qe n={self.neighbours} alpha={self.alpha:g}",
-                "k-reciprocal": self.reciprocal.describe(), "diffusion": self.diffusion.settle(images).describe()}[self.how]
+        words = {"none": "", "aqe": f"aqe n={self.neighbours}",
+                 "alpha-qe": f"alpha-qe n={self.neighbours} alpha={self.alpha:g}",
+                 "k-reciprocal": self.reciprocal.describe(), "diffusion": self.diffusion.settle(images).describe()}
+        return words[self.how]
 
 
 def add_rerank(parser: Parser) -> None:
