@@ -117,11 +117,15 @@ def _split_contrastive(state: State, query: str) -> EncoderState:
     branch = _find_branch(state) or _find_branch(encoder)
     backbone = {name: value for name, value in encoder.items() if not name.startswith(("fc.", *BRANCH))}
     known = (query, *TRAINING_ONLY, *BRANCH)
-    # A name nobody documented stays with the backbone, so that strict matching reports it. Only beside a branch may
-    # matrices and biases be nameless: LCR's second, masked contrast has heads and a queue that no loss ever read.
+    # A name nobody documented stays with the backbone, so that strict matching reports it.
     unknown = {name: value for name, value in state.items() if not name.startswith(known)}
-    backbone.update({name: value for name, value in unknown.items() if branch is None or value.ndim > 2})
-    return EncoderState(backbone, head, branch)
+    odd = {name: value for name, value in unknown.items() if branch is None or not _may_be_nameless(name, value)}
+    return EncoderState(backbone | odd, head, branch)
+
+
+def _may_be_nameless(name: str, value: Tensor) -> bool:
+    """Beside a branch, matrices, biases, counters: LCR's second, masked contrast has heads and a queue never read."""
+    return value.ndim == 2 or name.endswith("bias") or not value.is_floating_point()
 
 
 def _split_online(state: State) -> EncoderState:
