@@ -100,7 +100,13 @@ def make_ours(args: argparse.Namespace, number_format: str, teacher_format: str)
     return step
 
 
-def guard(report: Report, system: ReferenceLead, trunk: nn.Module, teacher: nn.Module, images: Tensor) -> None:
+def make_student(system: ReferenceLead) -> nn.Sequential:
+    """The bare network of a pass: trunk, global average and head, nothing else."""
+    own = copy.deepcopy(system.encoder_q)
+    return nn.Sequential(own.trunk, nn.AdaptiveAvgPool2d(1), nn.Flatten(), own.fc)
+
+
+def guard(report: Report, system: ReferenceLead, student: nn.Module, teacher: nn.Module, images: Tensor) -> None:
     """The reference's three kinds of passes against the bare networks."""
 
     def learn(network: nn.Module) -> None:
@@ -110,8 +116,8 @@ def guard(report: Report, system: ReferenceLead, trunk: nn.Module, teacher: nn.M
 
     look = torch.no_grad()(lambda network: network(images))
     count = len(images)
-    report.check_reference("query", count, lambda: learn(system.encoder_q), lambda: learn(trunk))
-    report.check_reference("key", count, lambda: look(system.encoder_k), lambda: look(trunk))
+    report.check_reference("query", count, lambda: learn(system.encoder_q), lambda: learn(student))
+    report.check_reference("key", count, lambda: look(system.encoder_k), lambda: look(student))
     report.check_reference("teacher", count, lambda: learn(system.teacher), lambda: learn(teacher))
 
 
@@ -143,12 +149,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", message=".*random weights.*")
     views = [torch.randn(args.batch, 3, args.size, args.size) for _ in VIEWS]
     system, reference = make_reference(args, views)
-    trunk, bare = copy.deepcopy(system.encoder_q.trunk), copy.deepcopy(system.teacher)
+    student, bare = make_student(system), copy.deepcopy(system.teacher)
     live, few = args.teacher_view == "live", views[0][: max(1, args.batch // 8)]
-    guard(report, system, trunk, bare, few if args.quick else views[0])
+    guard(report, system, student, bare, few if args.quick else views[0])
     small = F.avg_pool2d(views[0][: max(2, len(few))], 2)  # convolutions take any size, batch norms two images
-    query = time_formats(trunk, views[0], backward=True, rounds=args.rounds, sample=small)
-    key = time_formats(trunk, views[0], backward=False, rounds=args.rounds, sample=small)
+    query = time_formats(student, views[0], backward=True, rounds=args.rounds, sample=small)
+    key = time_formats(student, views[0], backward=False, rounds=args.rounds, sample=small)
     teacher = time_formats(bare.eval(), views[0], backward=False, rounds=args.rounds) if live else {}
     ours = make_ours(args, choose_number(query, "autocast"), choose_number(teacher, "bf16", WORTHWHILE))
     theirs, own = compare(reference, ours, args.rounds, warm=not args.quick)
