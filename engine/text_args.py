@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import torch
 
@@ -45,10 +46,12 @@ def open_clip_teacher(
 ) -> ClipTeacher:
     """The CLIP that the flags name. Raises ConfigError with the one command to run when its weights are not here."""
     weights = args.teacher_weights or usual_weights(args.teacher_arch)
-    if weights is None:
+    named = weights is not None and weights.partition(":")[0] not in ("hub", "none", "package")
+    if weights is None or (named and not Path(weights).expanduser().is_file()):
+        absent = f" ({weights} does not exist)" * named
         raise ConfigError(
             f"text becomes numbers only through CLIP's weights, and those of {args.teacher_arch} are not on this "
-            f"machine. Copy the file here (OpenAI's {args.teacher_arch}.pt, or open_clip's) and run\n"
+            f"machine{absent}. Copy the file here (OpenAI's {args.teacher_arch}.pt, or open_clip's) and run\n"
             f"  {command} --teacher-weights {args.teacher_arch}.pt\n"
             "or let open_clip download it: --teacher-weights hub"
         )
