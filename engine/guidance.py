@@ -101,7 +101,7 @@ def guide_by_images(
     try:
         space = distributed.broadcast_object(fit_space(features, choose_dim(args, len(features)), parts=teacher.widths))
     except ValueError as error:
-        raise ConfigError(f"--moco-dim: {error}") from error
+        raise ConfigError(f"{'--moco-dim' if args.moco_dim else '--teacher-dim'}: {error}") from error
     answers = steady(args, space.project(features))
     prototypes = {"image": cluster(args, answers)}
     return BankGuide(answers, prototypes) if args.teacher_view == "clean" else LiveGuide(teacher, prototypes, space)

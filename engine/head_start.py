@@ -16,6 +16,7 @@ from datasets.multi_context import Crops
 from engine import distributed
 from engine.evaluate.features import extract
 from engine.prepare import count_workers
+from losses.distillation import cosine_distance
 from methods.lead import Lead
 from models.guide import BankGuide
 
@@ -32,13 +33,16 @@ def start_head(
     """
     assert isinstance(method.guide, BankGuide)
     looks = look_around(method, args, images, crops, device)
-    targets = method.guide.bank.cpu().repeat(len(looks), 1)
-    method.query.head.fit(torch.cat(looks).to(device), targets.to(device), ridge=RIDGE * len(looks), seed=args.seed)
-    method.key.head.load_state_dict(distributed.broadcast_object(method.query.head.state_dict()))
-    method.query.head.load_state_dict(method.key.head.state_dict())
-    fit = float((method.query.head(torch.cat(looks).to(device)).cpu() * targets).sum(1).mean())
+    seen, targets = torch.cat(looks).to(device), method.guide.bank.repeat(len(looks), 1)
+    head = method.query.head
+    head.fit(seen, targets, ridge=RIDGE * len(looks), seed=args.seed)
+    fitted = distributed.broadcast_object(head.state_dict())  # ranks may differ in the last bits
+    head.load_state_dict(fitted)
+    method.key.head.load_state_dict(fitted)
     if distributed.is_main():
-        print(f"head fitted to {len(targets)} looks at {len(images)} images, mean agreement {fit:.3f}")
+        with torch.no_grad():
+            agreement = 1 - float(cosine_distance(head(seen), targets).mean())
+        print(f"head fitted to {len(targets)} looks at {len(images)} images, mean cosine {agreement:.3f}")
 
 
 @torch.no_grad()
