@@ -16,15 +16,13 @@ from torch import Tensor, nn
 
 from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.lcr import PlainLars, ReferenceLcrByol, ReferenceLcrMoco
+from benchmarks.steps import make_step
 from benchmarks.timing import Report, compare, make_parser, start
-from datasets.loader import Batch
-from engine import precision
 from engine.args import boolean
 from engine.construct import describe_group, split_adapted
-from engine.trainer import read_numbers
 from methods.byol import Byol, ByolOptions
 from methods.lcr import LcrByol, LcrMoco
-from methods.method import Clock, Method
+from methods.method import Method
 from methods.moco import MocoOptions
 from methods.rationale import RationaleOptions
 from models.backbones import build_backbone
@@ -84,20 +82,7 @@ def make_ours(args: argparse.Namespace, number_format: str) -> Callable[[], None
     """One step as the trainer takes it."""
     method = make_method(args).train().to(memory_format=torch.channels_last)
     optimizer = make_optimizer(args, method)
-    pixels = {name: torch.randint(0, 256, (args.batch, 3, args.size, args.size), dtype=torch.uint8)
-              for name in method.views()}
-    batch, clock = Batch(pixels, torch.arange(args.batch), torch.arange(args.batch)), Clock(0, 100, 0, 1)
-
-    def step() -> None:
-        with precision.autocast(torch.device("cpu"), number_format):
-            loss = method(batch, clock)
-        read_numbers(loss)
-        loss.total.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        method.after_step(clock)
-
-    return step
+    return make_step(method, optimizer, args.batch, args.size, number_format)
 
 
 def guard(report: Report, system: nn.Module, trunk: nn.Module, images: Tensor) -> None:

@@ -26,12 +26,9 @@ from torch import Tensor, nn
 from benchmarks import lcr_step
 from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.lead import ReferenceLead
+from benchmarks.steps import make_step
 from benchmarks.timing import Report, compare, make_parser, start
-from datasets.loader import Batch
-from engine import precision
-from engine.trainer import read_numbers
 from methods.lead import Lead, LeadOptions
-from methods.method import Clock
 from models.backbones import build_backbone
 from models.frozen import WORTHWHILE
 from models.guide import BankGuide, Guide, LiveGuide, Prototypes
@@ -85,19 +82,7 @@ def make_ours(args: argparse.Namespace, number_format: str, teacher_format: str)
     method = Lead(build_backbone(args.student), make_guide(args, teacher_format), options)
     method = method.train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(method.encoder().parameters(), lr=0.02, momentum=0.9, weight_decay=5e-4, foreach=True)
-    pixels = {name: torch.randint(0, 256, (args.batch, 3, args.size, args.size), dtype=torch.uint8) for name in VIEWS}
-    batch, clock = Batch(pixels, torch.arange(args.batch), torch.arange(args.batch)), Clock(0, 100, 0, 1)
-
-    def step() -> None:
-        with precision.autocast(torch.device("cpu"), number_format):
-            loss = method(batch, clock)
-        read_numbers(loss)
-        loss.total.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        method.after_step(clock)
-
-    return step
+    return make_step(method, optimizer, args.batch, args.size, number_format)
 
 
 def make_student(system: ReferenceLead) -> nn.Sequential:
