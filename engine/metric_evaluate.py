@@ -12,11 +12,12 @@ import torch
 from datasets.images import ImageSet
 from engine import distributed
 from engine.args import ConfigError
+from engine.evaluate.bootstrap import interval
 from engine.evaluate.clustering import score_clusters
 from engine.evaluate.features import extract
 from engine.evaluate.geometry import measure_geometry
 from engine.evaluate.ledger import Result, append_result
-from engine.evaluate.retrieval import bootstrap_interval, retrieve
+from engine.evaluate.retrieval import retrieve
 from engine.metric_data import eval_view, load_halves
 from engine.prepare import count_workers
 from models.encoder import Encoder, load_encoder
@@ -71,7 +72,7 @@ def measure_classes(
     rows = found.tensors["head"]
     scores = retrieve(rows, found.labels)
     of_set = score_clusters(rows, found.labels, seed=args.seed).metrics() | measure_geometry(rows, found.labels)
-    low, high = bootstrap_interval(scores.average_precision)
+    low, high = interval(scores.average_precision.numpy())
     named = replace(scores, of_set=of_set).metrics() | {
         "rank1": scores.rank1, "rank5": scores.rank5, "map_low": low, "map_high": high}
     return Result("metric", args.task, test.fingerprint(), test.split, len(test), weights=weights,

@@ -61,6 +61,12 @@ def estimate(values: Values, *, draws: int = DRAWS, seed: int = 0, share: float 
     return [Estimate(*(float(number) for number in numbers)) for numbers in zip(means, low, high)]
 
 
+def interval(values: NDArray[np.float64], *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """The 95 % interval of the mean of one network's verdicts [M]; NaN entries (skipped queries) are left out."""
+    (found,) = estimate(values[~np.isnan(values)][None, None], draws=draws, seed=seed)
+    return found.low, found.high
+
+
 def compare(
     values: Values, reference: int, *, draws: int = DRAWS, seed: int = 0, share: float = 0.95
 ) -> list[Estimate]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -111,15 +110,6 @@ def take_nearest(stripes: Iterable[Stripe], k: int, *, among_selves: bool) -> Te
 def choose_block(gallery: int) -> int:
     """Queries at a time that keep a block of scores within 256 MB (one tile of 256 queries at least)."""
     return max(HELD_ROWS * HELD_ROWS // gallery, 1)
-
-
-def bootstrap_interval(values: Tensor, *, share: float = 0.95, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """Percentile interval of the mean over queries; NaN entries (skipped queries) are left out."""
-    kept = values[~torch.isnan(values)].numpy()
-    rng = np.random.default_rng(seed)
-    means = [kept[rng.integers(0, len(kept), len(kept))].mean() for _ in range(draws)]
-    low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
-    return float(low), float(high)
 
 
 def _group(labels: Tensor) -> _Gallery:

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from datasets.images import ImageSet, has_split
+from engine.evaluate.bootstrap import interval
 from engine.evaluate.clustering import score_clusters
 from engine.evaluate.geometry import measure_geometry
 from engine.evaluate.knn import knn_accuracy, knn_leave_one_out
@@ -23,7 +24,7 @@ from engine.evaluate.ledger import Result, append_result
 from engine.evaluate.pairing import Pairing
 from engine.evaluate.protocol import Contest, open_contest
 from engine.evaluate.rerank import read_rerank, rerank
-from engine.evaluate.retrieval import RetrievalScores, bootstrap_interval, choose_block, score_stripes, take_nearest
+from engine.evaluate.retrieval import RetrievalScores, choose_block, score_stripes, take_nearest
 from engine.evaluate.sheet import Cell, draw_sheet
 from engine.evaluate.similarity import Stripe
 from engine.evaluate.subject import Subject, check_classes, homes
@@ -95,7 +96,7 @@ def judge(
     scores = score_stripes(stripes, labels, pairing.labels[pairing.answering], among_selves=pairing.among_selves)
     of_set = describe_set(rows, labels, args) if args.rerank == "none" else {}
     knn, protocol = score_knn(subject, rows, labels, contest.images.split, centre, args)
-    return Verdict(replace(scores, of_set=of_set), bootstrap_interval(scores.average_precision), knn, protocol)
+    return Verdict(replace(scores, of_set=of_set), interval(scores.average_precision.numpy()), knn, protocol)
 
 
 def describe_set(rows: Tensor, labels: Tensor, args: argparse.Namespace) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.evaluate.bootstrap import Estimate, compare, estimate, resample_means
+from engine.evaluate.bootstrap import Estimate, compare, estimate, interval, resample_means
 
 
 def draw_values(rows: int = 3, seeds: int = 3, images: int = 50) -> np.ndarray:
@@ -67,3 +67,9 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
 def test_what_cannot_be_resampled_is_refused(values: np.ndarray) -> None:
     with pytest.raises(ValueError, match="rows, seeds, images"):
         estimate(values)
+
+
+def test_interval_of_one_network_leaves_skipped_queries_out() -> None:
+    values = np.random.default_rng(8).random(400)
+    low, high = interval(np.concatenate([values, np.full(50, np.nan)]))
+    assert low < values.mean() < high and high - low == pytest.approx(4 * 0.289 / 20, rel=0.25)

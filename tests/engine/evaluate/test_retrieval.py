@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmarks.reference.retrieval import retrieve_one_by_one
 from datasets.images import DataError
 from engine.evaluate import similarity
-from engine.evaluate.retrieval import RetrievalScores, bootstrap_interval, nearest, retrieve
+from engine.evaluate.retrieval import RetrievalScores, nearest, retrieve
 
 
 def signs(count: int, width: int = 16, seed: int = 0) -> Tensor:
@@ -125,9 +125,3 @@ def test_nearest_is_a_stable_ranking_of_the_others() -> None:
         order.remove(index)
         assert row == order[:5]
     assert nearest(features[:3], 5).shape == (3, 2)
-
-
-def test_bootstrap_interval_covers_the_mean_and_ignores_skipped() -> None:
-    values = torch.rand(400, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
-    low, high = bootstrap_interval(torch.cat([values, torch.full((50,), torch.nan, dtype=torch.float64)]))
-    assert low < float(values.mean()) < high and high - low == pytest.approx(4 * 0.289 / 20, rel=0.25)
