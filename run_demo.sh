@@ -14,7 +14,7 @@ student=(--preset small --monitor-every 1 -a tf_efficientnet_lite0 --size "$size
 ./run_train.sh "$task" "$data" none demo_lead 0 "$device" "${student[@]}" "$@"
 ./run_train.sh "$task" "$data" none demo_moco 0 "$device" --method moco "${student[@]}" "$@"
 $PYTHON -m tools.compare --task "$task" --root "$data" --size "$size" --out demo/results --device "${device/[0-9]*/cuda}" \
-  --network "initial network=$lite0" --network "teacher, EfficientNet-Lite2=$lite2@260" \
+  --network "initial network=$lite0" --network "EfficientNet-Lite2=$lite2@260" \
   --network "MoCo v2, same budget=demo_moco" --network "LEAD++ (ours)=demo_lead" --network "LEAD++ (ours), head=demo_lead:head"
 $PYTHON -m tools.report demo/results/results.jsonl --html demo/report.html --title "Plumage on $task" \
   --lead "Networks trained without labels on $size px views; labels were only used to score them." \

@@ -88,7 +88,7 @@ def read_cars(root: Path) -> Collection:
         keys = [str(row["relative_im_path"]) for row in table["annotations"]]
         labels = [int(row["class"]) - 1 for row in table["annotations"]]
         classes = tuple(str(name) for name in table["class_names"])
-    except (ValueError, KeyError, IndexError, TypeError, NotImplementedError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, NotImplementedError) as error:  # last: scipy, of HDF5
         raise DataError(f"{notes}: not the annotations of Cars196 ({error}); unpack the data set again") from error
     samples = tuple(Sample(root / key, key, label) for key, label in sorted(zip(keys, labels, strict=True)))
     return Collection(root, check_files(samples, notes), classes)
