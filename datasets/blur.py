@@ -14,11 +14,11 @@ _UNIT = 256  # weights are 1/256ths, so that a weighted sum of bytes fits 16 bit
 
 
 class GaussianBlur(v2.Transform):
-    """Gaussian blur of an RGB picture with sigma drawn uniformly, in pixels."""
+    """Gaussian blur of an RGB picture with sigma drawn uniformly, in pixels; `reach` cuts the kernel off there."""
 
-    def __init__(self, sigma: tuple[float, float]) -> None:
+    def __init__(self, sigma: tuple[float, float], reach: int | None = None) -> None:
         super().__init__()
-        self.sigma = sigma
+        self.sigma, self.reach = sigma, reach
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw sigma."""
@@ -26,21 +26,25 @@ class GaussianBlur(v2.Transform):
 
     def transform(self, inpt: Image.Image, params: dict[str, Any]) -> Image.Image:
         """Blur one picture."""
-        return blur(inpt, params["sigma"])
+        return blur(inpt, params["sigma"], self.reach)
 
 
-def blur(picture: Image.Image, sigma: float) -> Image.Image:
+def blur(picture: Image.Image, sigma: float, reach: int | None = None) -> Image.Image:
     """The picture convolved with a Gaussian of `sigma` pixels, its border pixels repeated outwards."""
-    weights = weigh(sigma)
+    weights = weigh(sigma, reach)
     pixels = np.asarray(picture)
     # Rows of interleaved channels: a neighbour to the side is 3 numbers away, one below is a row away.
     across = _convolve(np.pad(pixels, ((0, 0), (len(weights) - 1,) * 2, (0, 0)), "edge"), weights, 1)
     return Image.fromarray(_convolve(np.pad(across, ((len(weights) - 1,) * 2, (0, 0), (0, 0)), "edge"), weights, 0))
 
 
-def weigh(sigma: float) -> list[int]:
-    """Weights of distance 0, 1, ... in 1/256ths, the outer ones twice in a total of 256; ends before the first 0."""
-    bell = np.exp(-0.5 * (np.arange(math.ceil(4 * sigma) + 1) / sigma) ** 2)
+def weigh(sigma: float, reach: int | None = None) -> list[int]:
+    """Weights of distance 0, 1, ... in 1/256ths, the outer ones twice in a total of 256; ends before the first 0.
+
+    With `reach` they end there at the latest: a kernel of 2 x reach + 1 pixels.
+    """
+    last = math.ceil(4 * sigma) if reach is None else min(math.ceil(4 * sigma), reach)
+    bell = np.exp(-0.5 * (np.arange(last + 1) / sigma) ** 2)
     outer = np.rint(bell[1:] * _UNIT / (bell[0] + 2 * bell[1:].sum())).astype(int)
     outer = outer[outer > 0].tolist()
     return [_UNIT - 2 * sum(outer), *outer]

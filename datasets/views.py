@@ -14,6 +14,7 @@ from torchvision.transforms import v2
 
 from datasets.blur import GaussianBlur
 from datasets.colour import FastColorJitter
+from datasets.timm_views import Augment, build_steps, finish_steps
 
 BILINEAR = v2.InterpolationMode.BILINEAR
 BICUBIC = v2.InterpolationMode.BICUBIC
@@ -21,16 +22,22 @@ BICUBIC = v2.InterpolationMode.BICUBIC
 
 @dataclass(frozen=True)
 class View:
-    """What a network looks at: the full image or the object's crop, a recipe of `RECIPES`, and a side in pixels."""
+    """What a network looks at: the full image or the object's crop, a recipe of `RECIPES`, and a side in pixels.
+
+    `augment` holds the settings of the recipe `timm`, None for its defaults; no other recipe has any.
+    """
 
     source: Literal["full", "crop"]
     recipe: str
     size: int
+    augment: Augment | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a source, recipe or size that does not exist."""
+        """Raises ValueError for a source, recipe or size that does not exist, or settings that nobody reads."""
         if self.source not in ("full", "crop") or self.recipe not in RECIPES or self.size < 1:
             raise ValueError(f"{self}: source is full or crop, recipe one of {', '.join(RECIPES)}, size at least 1")
+        if self.augment is not None and self.recipe != "timm":
+            raise ValueError(f"{self}: only the recipe timm has an `augment`")
 
 
 def to_bytes(picture: Image.Image) -> Tensor:
@@ -137,6 +144,43 @@ def small_steps(size: int) -> list[v2.Transform]:
     ]
 
 
+def timm_steps(size: int) -> list[Callable[[Image.Image], Image.Image]]:
+    """timm's training view with its default settings, but for the random erasing that follows in bytes."""
+    return build_steps(Augment(), size)
+
+
+def deit_eval_steps(size: int) -> list[v2.Transform]:
+    """Short side to 256/224 x size rounded down (438 for 384), bicubic, and the central square: DeiT's test view."""
+    return [v2.Resize(int(256 / 224 * size), interpolation=BICUBIC), v2.CenterCrop(size)]
+
+
+def warp_steps(size: int) -> list[v2.Transform]:
+    """The whole picture as size x size, whatever the aspect, bicubic: ConvNeXt's test view from 384 pixels on."""
+    return [v2.Resize((size, size), interpolation=BICUBIC)]
+
+
+def pim_steps(size: int) -> list[v2.Transform]:
+    """The plug-in module's training view (Chou et al., arXiv 2202.03822): squashed, a random square, mild changes."""
+    return [
+        _pim_squash(size),
+        v2.RandomCrop(size),
+        v2.RandomHorizontalFlip(p=0.5),
+        v2.RandomApply([GaussianBlur((0.1, 5.0), reach=2)], p=0.1),
+        v2.RandomAdjustSharpness(1.5, p=0.1),
+    ]
+
+
+def pim_eval_steps(size: int) -> list[v2.Transform]:
+    """The plug-in module's test view: squashed like its training view, and the central square."""
+    return [_pim_squash(size), v2.CenterCrop(size)]
+
+
+def _pim_squash(size: int) -> v2.Transform:
+    """A square of 510 for 384, whatever the aspect, bilinear; the published ratio at other sizes."""
+    side = round(size * 510 / 384)
+    return v2.Resize((side, side), interpolation=BILINEAR)
+
+
 RECIPES: dict[str, Callable[[int], list[v2.Transform]]] = {
     "mocov2": mocov2_steps,
     "mocov1": mocov1_steps,
@@ -152,6 +196,11 @@ RECIPES: dict[str, Callable[[int], list[v2.Transform]]] = {
     "squash": squash_steps,
     "squash-exact": squash_exact_steps,
     "small": small_steps,
+    "timm": timm_steps,
+    "deit-eval": deit_eval_steps,
+    "warp": warp_steps,
+    "pim": pim_steps,
+    "pim-eval": pim_eval_steps,
 }
 
 
@@ -174,4 +223,7 @@ AUGMENTATIONS = {
 
 def make_transform(view: View) -> Callable[[Image.Image], Tensor]:
     """RGB picture -> uint8 [3, size, size]; draws from the global generators, which the data set seeds per view."""
+    if view.recipe == "timm":
+        augment = view.augment or Augment()
+        return v2.Compose([*build_steps(augment, view.size), to_bytes, *finish_steps(augment)])
     return v2.Compose([*RECIPES[view.recipe](view.size), to_bytes])

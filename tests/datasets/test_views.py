@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from datasets.blur import GaussianBlur
-from datasets.views import AUGMENTATIONS, RECIPES, View, make_transform, mocov2_steps, small_steps
+from datasets.views import AUGMENTATIONS, RECIPES, View, make_transform, mocov2_steps, pim_steps, small_steps
 
 DRAWS = 2000
 
@@ -170,3 +171,38 @@ def test_metric_learnings_views_have_their_published_sizes() -> None:
     assert RECIPES["red"](224)[0].size == [256]
     shown = make_transform(View("full", "short-exact", 300))(wide)
     assert (shown[0] == 10).all()  # the central 300 of 512 columns, nothing stretched
+
+
+@pytest.mark.parametrize("recipe, side, method", [
+    ("warp", None, Image.Resampling.BICUBIC), ("pim-eval", 510, Image.Resampling.BILINEAR)])
+def test_views_that_ignore_the_aspect(recipe: str, side: int | None, method: Image.Resampling) -> None:
+    left = (side - 384) // 2 if side else 0
+    squashed = photo(500, 375).resize((side or 384, side or 384), method)
+    expected = squashed.crop((left, left, left + 384, left + 384))
+    view = make_transform(View("full", recipe, 384))(photo(500, 375))
+    assert np.array_equal(view.permute(1, 2, 0).numpy(), np.asarray(expected))
+
+
+def test_deits_test_view_has_a_short_side_of_438() -> None:
+    wide = photo(500, 375).resize((int(438 * 500 / 375), 438), Image.Resampling.BICUBIC)
+    left = round((wide.width - 384) / 2)
+    view = make_transform(View("full", "deit-eval", 384))(photo(500, 375))
+    assert np.array_equal(view.permute(1, 2, 0).numpy(), np.asarray(wide.crop((left, 27, left + 384, 27 + 384))))
+
+
+def test_pims_view_blurs_with_five_pixels_and_sharpens_each_in_one_of_ten() -> None:
+    squash, crop, flip, blurring, sharpen = pim_steps(384)
+    assert squash.size == [510, 510] and crop.size == (384, 384) and flip.p == 0.5 and sharpen.p == 0.1
+    dot = Image.new("RGB", (15, 15))
+    dot.putpixel((7, 7), (255, 255, 255))
+    assert_rate(count(blurring, lambda out: out is not dot, dot), 0.1)
+    torch.manual_seed(0)
+    spread = np.max([np.asarray(blurring.transforms[0](dot))[..., 0] for _ in range(40)], axis=0)
+    assert (spread[5:10, 5:10] > 0).all() and spread.sum() == spread[5:10, 5:10].sum()
+    edge = photo(12, 12)
+    assert_rate(count(sharpen, lambda out: not np.array_equal(np.asarray(out), np.asarray(edge)), edge), 0.1)
+
+
+def test_the_documentation_names_every_recipe() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    assert [recipe for recipe in RECIPES if f"| `{recipe}` |" not in text] == []

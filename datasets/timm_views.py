@@ -1,0 +1,98 @@
+"""The training view of DeiT and ConvNeXt: timm's transforms, with uint8 pixels at the end like every view here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+# ImageNet's channel means and deviations (0..1), the units in which random erasing draws its noise.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_MODES = ("pixel", "rand", "const")
+_INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "random")
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What the recipe `timm` does, under timm's own names; the defaults are DeiT's (Touvron et al., arXiv 2012.12877).
+
+    `auto_augment` is a string of timm's ("rand-m9-mstd0.5-inc1", "augmix-m5-w4-d2", "original", "v0", "3a") or None.
+    While one is set, `color_jitter` has no effect, except beside "3a". `reprob` is the probability of random erasing,
+    `remode` its noise (pixel, rand: one colour, const: the mean), `recount` the greatest number of rectangles.
+    """
+
+    auto_augment: str | None = "rand-m9-mstd0.5-inc1"
+    color_jitter: float | tuple[float, ...] | None = 0.4
+    interpolation: str = "bicubic"
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    hflip: float = 0.5
+    reprob: float = 0.25
+    remode: str = "pixel"
+    recount: int = 1
+
+    def __post_init__(self) -> None:
+        """Raises ValueError that names everything impossible."""
+        wrong = [f"{name} {value} is no probability" for name, value in (("hflip", self.hflip), ("reprob", self.reprob))
+                 if not 0 <= value <= 1]
+        wrong += [f"remode {self.remode!r} is none of {', '.join(_MODES)}"] * (self.remode not in _MODES)
+        wrong += [f"recount {self.recount} is not at least 1"] * (self.recount < 1)
+        if self.interpolation not in _INTERPOLATIONS:
+            wrong.append(f"interpolation {self.interpolation!r} is none of {', '.join(_INTERPOLATIONS)}")
+        for name, low, high in (("scale", *self.scale), ("ratio", *self.ratio)):
+            wrong += [f"{name} {low}, {high} is no range of positive numbers"] * (not 0 < low <= high)
+        if not wrong:
+            wrong += self._find_bad_policy()
+        if wrong:
+            raise ValueError("; ".join(wrong))
+
+    def _find_bad_policy(self) -> list[str]:
+        """timm tells a policy it does not know by an assertion, or anything else, when it builds it."""
+        try:
+            build_steps(self, 32)
+        except (AssertionError, ArithmeticError, LookupError, ValueError, TypeError) as error:
+            return [f"timm cannot build auto_augment {self.auto_augment!r} with color_jitter {self.color_jitter} "
+                    f"({error}); rand-m9-mstd0.5-inc1, augmix-m3, original, v0 and 3a are such"]
+        return []
+
+
+def build_steps(augment: Augment, size: int) -> list[Callable[[Image.Image], Image.Image]]:
+    """timm's crop, flip and policy: RGB picture -> RGB picture of size x size.
+
+    They draw from the global generators of random, NumPy and torch.
+    """
+    from timm.data.transforms_factory import transforms_imagenet_train  # late: timm takes seconds to import
+
+    crop, colours, _ = transforms_imagenet_train(
+        size, scale=augment.scale, ratio=augment.ratio, hflip=augment.hflip, color_jitter=augment.color_jitter,
+        auto_augment=augment.auto_augment or None, interpolation=augment.interpolation, mean=MEAN, std=STD,
+        normalize=False, separate=True)
+    return [*crop.transforms, *colours.transforms]
+
+
+class ByteErasing:
+    """timm's random erasing (Zhong et al., arXiv 1708.04896) of a uint8 tensor [3, H, W].
+
+    timm draws its noise for normalised pixels; here it is brought back to bytes, and clipped where it is blacker than
+    black or whiter than white.
+    """
+
+    def __init__(self, augment: Augment) -> None:
+        from timm.data.random_erasing import RandomErasing
+
+        self._erase = RandomErasing(augment.reprob, mode=augment.remode, max_count=augment.recount, device="cpu")
+        self._mean, self._std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """The pixels, with noise in the rectangles that are drawn."""
+        noise = self._erase(torch.full(pixels.shape, torch.nan))
+        drawn = (255 * (noise * self._std + self._mean)).round().clamp(0, 255)
+        return torch.where(noise.isnan(), pixels, drawn.nan_to_num().to(torch.uint8))
+
+
+def finish_steps(augment: Augment) -> list[Callable[[Tensor], Tensor]]:
+    """What follows once the picture is bytes: random erasing, when there is any."""
+    return [ByteErasing(augment)] if augment.reprob > 0 else []
