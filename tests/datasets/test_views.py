@@ -199,7 +199,7 @@ def test_pims_view_blurs_with_five_pixels_and_sharpens_each_in_one_of_ten() -> N
     torch.manual_seed(0)
     spread = np.max([np.asarray(blurring.transforms[0](dot))[..., 0] for _ in range(40)], axis=0)
     assert (spread[5:10, 5:10] > 0).all() and spread.sum() == spread[5:10, 5:10].sum()
-    edge = photo(12, 12)
+    edge = Image.fromarray(np.repeat([[[90, 90, 90]], [[150, 150, 150]]], 12, axis=1).repeat(6, 0).astype(np.uint8))
     assert_rate(count(sharpen, lambda out: not np.array_equal(np.asarray(out), np.asarray(edge)), edge), 0.1)
 
 
