@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from datasets.loader import Batch
 from engine import precision
@@ -13,17 +15,22 @@ from methods.method import Clock, Method
 
 
 def make_step(
-    method: Method, optimizer: torch.optim.Optimizer, images: int, size: int, number: str
+    method: Method, optimizer: torch.optim.Optimizer, images: int, size: int, number: str, *,
+    labels: Tensor | None = None, clock: Clock = Clock(0, 100, 0, 1),
 ) -> Callable[[], None]:
-    """A step over random uint8 views of `images` images with a side of `size` pixels, in the format `number`."""
+    """A step over random uint8 views of `images` images with a side of `size` pixels, in the format `number`.
+
+    `labels` [B] are all different unless given; `clock` says where in training the step is.
+    """
     pixels = {name: torch.randint(0, 256, (images, 3, size, size), dtype=torch.uint8) for name in method.views()}
-    batch, clock = Batch(pixels, torch.arange(images), torch.arange(images)), Clock(0, 100, 0, 1)
+    batch = Batch(pixels, torch.arange(images), torch.arange(images) if labels is None else labels)
 
     def step() -> None:
         with precision.autocast(torch.device("cpu"), number):
             loss = method(batch, clock)
         read_numbers(loss)
         loss.total.backward()
+        torch.nn.utils.clip_grad_norm_(method.parameters(), math.inf)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         method.after_step(clock)
