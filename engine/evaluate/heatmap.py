@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datasets.multi_context import Box
+from datasets.views import RECIPES
 from losses.cam import activation_map, scale_to_peak
 from losses.contrastive import info_nce_from_logits
 from methods.byol import Byol
@@ -32,12 +33,13 @@ class Finding:
     energy: float
 
 
-def place_box(box: Box, width: int, height: int, size: int) -> Box | None:
-    """A box in pixels of a width x height picture as shares of its `eval` view of that size; None when out of sight."""
-    scale = round(1.14 * size) / min(width, height)
-    left, top = (width * scale - size) / 2, (height * scale - size) / 2
-    x1, x2 = (min(max((x * scale - left) / size, 0.0), 1.0) for x in (box.x1, box.x2))
-    y1, y2 = (min(max((y * scale - top) / size, 0.0), 1.0) for y in (box.y1, box.y2))
+def place_box(box: Box, width: int, height: int, size: int, recipe: str = "eval") -> Box | None:
+    """A box in pixels of a width x height picture as shares of its test view of that size; None when out of sight."""
+    shape = RECIPES[recipe](size)[0].size  # of Resize: the short side, or height and width whatever the aspect
+    across, down = (shape[-1] / width, shape[0] / height) if len(shape) == 2 else 2 * [shape[0] / min(width, height)]
+    left, top = (width * across - size) / 2, (height * down - size) / 2
+    x1, x2 = (min(max((x * across - left) / size, 0.0), 1.0) for x in (box.x1, box.x2))
+    y1, y2 = (min(max((y * down - top) / size, 0.0), 1.0) for y in (box.y1, box.y2))
     return Box(x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 
 

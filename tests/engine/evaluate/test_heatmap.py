@@ -63,16 +63,21 @@ def test_one_hot_cells_score_the_covered_part_of_the_cell() -> None:
     assert find(torch.zeros(4, 4), BOX) is None
 
 
-def test_box_lands_where_the_view_shows_it() -> None:
+@pytest.mark.parametrize("recipe", ["eval", "short", "short-exact", "squash", "squash-exact", "deit-eval", "warp", "pim-eval"])
+def test_box_lands_where_the_view_shows_it(recipe: str) -> None:
     """A bright rectangle in a photograph, and where it is in the view."""
     photo = Image.new("RGB", (300, 180))
     photo.paste((255, 255, 255), (120, 40, 200, 140))
-    view = make_transform(View("full", "eval", 96))(photo).float().mean(0) > 128
-    box = place_box(Box(120, 40, 200, 140), 300, 180, 96)
+    view = make_transform(View("full", recipe, 96))(photo).float().mean(0) > 128
+    box = place_box(Box(120, 40, 200, 140), 300, 180, 96, recipe)
     rows, columns = view.any(1).nonzero().flatten(), view.any(0).nonzero().flatten()
     seen = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
     assert [96 * value for value in (box.x1, box.y1, box.x2, box.y2)] == pytest.approx([int(v) for v in seen], abs=1.0)
-    assert place_box(Box(0, 0, 20, 180), 300, 180, 96) is None  # cut away by the central square
+
+
+def test_a_box_that_the_central_square_cuts_away_is_none() -> None:
+    assert place_box(Box(0, 0, 20, 180), 300, 180, 96) is None
+    assert place_box(Box(0, 0, 20, 180), 300, 180, 96, "warp") is not None
 
 
 def test_means_are_over_pictures_that_have_a_number() -> None:
