@@ -43,10 +43,7 @@ class Backbone(nn.Module):
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 0..255 or float 0..1 [B, 3, H, W] -> the network's type and memory format, standardised."""
-        weight = next((p for p in self.net.parameters() if p.dim() == 4), next(self.net.parameters()))
-        channels_last = weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
-        images = standardise(images, self.mean, self.std).to(weight.dtype)
-        return images.contiguous(memory_format=torch.channels_last) if channels_last else images
+        return as_input(images, self.net, self.mean, self.std)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] (see `normalise`) -> last feature map [B, C, h, w]."""
@@ -111,6 +108,14 @@ def resolve_arch(name: str) -> str:
     close = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
     hint = f"Did you mean {', '.join(close)}?" if close else "timm.list_models() names all that are known"
     raise WeightsError(f"unknown architecture '{name}'. {hint}")
+
+
+def as_input(images: Tensor, net: nn.Module, mean: Tensor, std: Tensor) -> Tensor:
+    """Images [B, 3, H, W] as `standardise` makes them, in the type and memory format of the network's weights."""
+    weight = next((p for p in net.parameters() if p.dim() == 4), next(net.parameters()))
+    channels_last = weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+    images = standardise(images, mean, std).to(weight.dtype)
+    return images.contiguous(memory_format=torch.channels_last) if channels_last else images
 
 
 def standardise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -1,0 +1,110 @@
+"""Layer-wise learning rates for fine-tuning: the further from the head, the slower (BEiT, arXiv 2106.08254)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from timm.models import group_parameters
+from timm.models.convnext import ConvNeXt
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+NEVER_DECAYED = ("cls_token", "dist_token", "pos_embed")
+
+
+@dataclass(frozen=True)
+class LayerIds:
+    """The layer of every parameter, 0 at the stem and `count` - 1 at the head."""
+
+    ids: dict[str, int]
+    count: int
+
+    def scale(self, name: str, decay: float) -> float:
+        """The share of the learning rate that a parameter gets: decay ** (layers above it)."""
+        return decay ** (self.count - 1 - self.ids[name])
+
+
+@dataclass(frozen=True)
+class DecayGroup:
+    """Parameters with the same share `lr_scale` of the learning rate, and whether their weights decay."""
+
+    names: list[str]
+    params: list[nn.Parameter]
+    lr_scale: float
+    decays: bool
+
+
+def layer_ids(net: nn.Module) -> LayerIds:
+    """The layers of a timm network: its stem, its blocks, and at the top the last norm and the head.
+
+    ConvNeXt has the 14 layers of its authors (three blocks of the third stage are one), a ViT one for each block; other
+    networks are cut where timm's `group_matcher` cuts them.
+    """
+    names = [name for name, _ in net.named_parameters()]
+    if isinstance(net, ConvNeXt):
+        parts = -(-len(net.stages[2].blocks) // 3)
+        return LayerIds({name: _convnext_id(name, parts) for name in names}, parts + 5)
+    if isinstance(net, VisionTransformer):
+        top = len(net.blocks) + 1
+        return LayerIds({name: _vit_id(name, top) for name in names}, top + 1)
+    ids = group_parameters(net, net.group_matcher(coarse=False), reverse=True)
+    return LayerIds({name: ids[name] for name in names}, max(ids.values()) + 1)
+
+
+def decay_groups(
+    network: nn.Module, *, layer_decay: float = 1.0, backbone_lr_scale: float = 1.0, spare_vectors: bool = True
+) -> list[DecayGroup]:
+    """All that learns in `network`, which has a timm network as `backbone`, in groups of equal rate and decay.
+
+    Parameters outside the backbone and the backbone's own class heads learn at the full rate. `spare_vectors` leaves
+    vectors, biases, class and distillation tokens and position embeddings without weight decay.
+    """
+    net = network.backbone
+    inside, layers, heads = {id(p): name for name, p in net.named_parameters()}, layer_ids(net), classifier_names(net)
+    spared = {*NEVER_DECAYED, *getattr(net, "no_weight_decay", set)()}
+    groups: dict[tuple[float, bool], DecayGroup] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        own = inside.get(id(parameter))
+        at_top = own is None or own.startswith(heads)
+        scale = 1.0 if at_top else layers.scale(own, layer_decay) * backbone_lr_scale
+        decays = not (spare_vectors and (is_vector(name, parameter) or own in spared))
+        group = groups.setdefault((scale, decays), DecayGroup([], [], scale, decays))
+        group.names.append(name)
+        group.params.append(parameter)
+    return list(groups.values())
+
+
+def is_vector(name: str, parameter: nn.Parameter) -> bool:
+    """True for what weight decay has no business with: vectors, numbers, biases, tokens, positions."""
+    return parameter.ndim <= 1 or name.endswith(".bias") or name.rpartition(".")[2] in NEVER_DECAYED
+
+
+def classifier_names(net: nn.Module) -> tuple[str, ...]:
+    """How the names of a timm network's class heads begin."""
+    names = net.pretrained_cfg["classifier"] or ()
+    return tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
+
+
+def _convnext_id(name: str, parts: int) -> int:
+    """Stem 0, stages 1 and 2, thirds of stage 3 from 3 on, stage 4, norm and head."""
+    folders = name.split(".")
+    if folders[0] == "stem":
+        return 0
+    if folders[0] != "stages":
+        return parts + 4
+    stage = int(folders[1])
+    if stage < 2:
+        return stage + 1
+    if stage == 3:
+        return parts + 3
+    return 3 + (int(folders[3]) // 3 if folders[2] == "blocks" else 0)
+
+
+def _vit_id(name: str, top: int) -> int:
+    """Tokens, positions and patches 0, block i has i + 1, the last norm and the heads are the top."""
+    if name.startswith("blocks."):
+        return int(name.split(".")[1]) + 1
+    embeds = ("cls_token", "dist_token", "reg_token", "pos_embed", "patch_embed", "norm_pre")
+    return 0 if name.startswith(embeds) else top
