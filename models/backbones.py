@@ -47,7 +47,7 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [B, 3, H, W] (see `normalise`) -> last feature map [B, C, h, w]."""
-        return self._as_map(self.net.forward_features(self.normalise(images)), images)
+        return as_map(self.net, self.net.forward_features(self.normalise(images)), images)
 
     def pool(self, feature_map: Tensor) -> Tensor:
         """Global average: [B, C, h, w] -> [B, C]."""
@@ -70,14 +70,6 @@ class Backbone(nn.Module):
     def load(self, state: dict[str, Tensor], *, source: str = "the weights") -> None:
         """Fill the network from tensors under timm's, torchvision's or another known style of names, strictly."""
         self.net.load_state_dict(match_state(state, self.net, source=source))
-
-    def _as_map(self, features: Tensor, images: Tensor) -> Tensor:
-        if not isinstance(features, Tensor):
-            raise WeightsError(f"{self.arch} has {len(features)} outputs, no single feature map; take another")
-        if features.dim() == 3:
-            patches = features[:, getattr(self.net, "num_prefix_tokens", 0) :]
-            return patches.transpose(1, 2).unflatten(2, _grid(patches.shape[1], images))
-        return features if features.shape[1] == self.num_features else features.permute(0, 3, 1, 2)
 
 
 def build_backbone(arch: str, weights: str | Path = "none", *, device: str | torch.device = "cpu") -> Backbone:
@@ -138,6 +130,16 @@ def freeze_batch_norm(module: nn.Module) -> int:
 
 def _use_running_statistics(norm: nn.Module, _inputs: tuple) -> None:
     norm.training = False
+
+
+def as_map(net: nn.Module, features: Tensor, images: Tensor) -> Tensor:
+    """What a timm network's `forward_features` says of the images, as a map [B, C, h, w]; WeightsError for several."""
+    if not isinstance(features, Tensor):
+        raise WeightsError(f"{type(net).__name__} has {len(features)} outputs, no single feature map; take another")
+    if features.dim() == 3:
+        patches = features[:, getattr(net, "num_prefix_tokens", 0) :]
+        return patches.transpose(1, 2).unflatten(2, _grid(patches.shape[1], images))
+    return features if features.shape[1] == net.num_features else features.permute(0, 3, 1, 2)
 
 
 def _grid(tokens: int, images: Tensor) -> tuple[int, int]:

@@ -68,14 +68,21 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """uint8 0..255 or float 0..1 [B, 3, H, W] -> logits [B, K] by branch: "cls" and, with two heads, "dist"."""
-        features = self.net.forward_features(as_input(images, self.net, self.mean, self.std))
+        return self.classify(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images -> what timm's `forward_features` returns: a map, or tokens."""
+        return self.net.forward_features(as_input(images, self.net, self.mean, self.std))
+
+    def classify(self, features: Tensor) -> dict[str, Tensor]:
+        """Features -> the logits that `forward` returns."""
         if self.answer == "cls":
             return {"cls": self.net.forward_head(features)}
         if hasattr(self.net, "dist_token"):
             seen = self.net.head_drop(features[:, :2]).unbind(1)
         else:
             seen = [self.net.forward_head(features, pre_logits=True)] * 2
-        return {name: head(rows) for (name, head), rows in zip(self.heads.items(), seen, strict=True)}
+        return {name: _apply(head, rows) for (name, head), rows in zip(self.heads.items(), seen, strict=True)}
 
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
         """Logits for evaluation, float32 [B, K]: `forward`'s and, with two heads, their mean as "average"."""
@@ -101,6 +108,11 @@ class Classifier(nn.Module):
             raise WeightsError(f"{self.arch} has two heads of a kind that is not known here; take another network, "
                                f"or one of the families {', '.join(TWO_HEADED_FAMILIES)}")
         return True
+
+
+def _apply(head: nn.Module, rows: Tensor) -> Tensor:
+    """The network may be in another precision than a head outside it."""
+    return head(rows.to(next(head.parameters()).dtype))
 
 
 def _create(arch: str, classes: int, options: dict[str, object]) -> nn.Module:
