@@ -1,0 +1,151 @@
+"""Does a metric loss help on classes it never saw? Networks over several halvings of the classes, with intervals.
+
+python -m tools.partitions --root flowers17 --out study --partitions 0 1 2 --seeds 0 1 --against baseline \\
+    --row "frozen=package:efficientnet-lite0" --row "baseline=checkpoints/ms_{partition}_{seed}/model_last.pth" \\
+    --row "PSD=checkpoints/psd_{partition}_{seed}/model_last.pth" --rerank alpha-qe diffusion
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: the root is not on the path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+import torch
+
+from datasets.metric_layouts import FOLDERS
+from datasets.views import AUGMENTATIONS
+from engine.args import Parser, exit_cleanly, refuse
+from engine.evaluate.bootstrap import DRAWS, Estimate, Values
+from engine.evaluate.partitions import METRICS, Look, Network, estimate_differences, estimate_means, judge_partition
+from engine.evaluate.rerank import METHODS, Reranking
+from engine.evaluate.sources import find_device
+from engine.prepare import count_workers
+
+Judged = dict[tuple[int, str], list[Values]]  # network and re-ranking -> for each partition [metrics, seeds, queries]
+
+
+def parse_network(text: str) -> Network:
+    """"LABEL=SOURCE"."""
+    label, equals, source = text.partition("=")
+    if not (label.strip() and equals and source.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not LABEL=SOURCE")
+    return Network(label.strip(), source.strip())
+
+
+def make_parser() -> Parser:
+    """The flags."""
+    parser = Parser(prog="python -m tools.partitions", description="Metric learning over several halvings of classes.")
+    parser.add_argument("--row", type=parse_network, action="append", required=True, metavar="LABEL=SOURCE",
+                        help="a network: weights in which {partition} and {seed} stand for each of both; once a row")
+    parser.add_argument("--against", required=True, metavar="LABEL", help="the row that the others are compared with")
+    parser.add_argument("--root", required=True, metavar="DIR", help="the data set, as for main_metric.py")
+    parser.add_argument("--dataset", choices=tuple(FOLDERS), default=None, help="as for main_metric.py")
+    parser.add_argument("-t", "--task", default="custom", help="name of the data set, and of the files written")
+    parser.add_argument("--out", default="study", metavar="DIR", help="where the tables are written")
+    parser.add_argument("--partitions", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="--partition of the runs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="--seed of the runs")
+    parser.add_argument("--rerank", nargs="*", choices=METHODS[1:], default=[], help="re-rankings to try on every row")
+    parser.add_argument("--augmentation", choices=tuple(AUGMENTATIONS), default="base", help="its test view is used")
+    parser.add_argument("--size", type=int, default=224, help="pixels of the view's side")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="resamples of the bootstrap")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto")
+    parser.add_argument("-j", "--num-workers", default="auto", help="loader processes")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads, 0 = torch's choice")
+    return parser
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    """Raise ConfigError for labels that are not unique or unknown, and for weights that are not there."""
+    labels = [row.label for row in args.row]
+    problems = [f"--row {label} is given {labels.count(label)} times" for label in sorted(set(labels))
+                if labels.count(label) > 1]
+    if args.against not in labels:
+        problems.append(f"--against {args.against}: no row is called so; there are {', '.join(labels)}")
+    files = [file for row in args.row for file in row.runs(args.partitions, args.seeds)
+             if not file.startswith("package:")]
+    problems += [f"{file}: no such weights; train that partition and seed first, or ask for fewer" for file in files
+                 if not Path(file).is_file()]
+    refuse(problems)
+
+
+def judge_all(args: argparse.Namespace) -> Judged:
+    """Every network's verdicts under every re-ranking, partition by partition."""
+    look = Look(args.root, args.dataset, args.augmentation, args.size, count_workers(args.num_workers),
+                find_device(args.device))
+    plans = [Reranking(how=how) for how in ("none", *args.rerank)]
+    judged: Judged = {}
+    for partition in args.partitions:
+        print(f"partition {partition}", file=sys.stderr)
+        for place, seeds in judge_partition(args.row, partition, args.seeds, plans, look):
+            judged.setdefault(place, []).append(np.stack([[v[name] for v in seeds] for name in METRICS]))
+    return judged
+
+
+def say(found: Estimate, *, difference: bool = False) -> str:
+    """Points with the interval; a difference stands out where its interval excludes 0 and is inconclusive elsewhere."""
+    sign = "+" if difference else ""
+    text = f"{100 * found.mean:{sign}.1f} [{100 * found.low:{sign}.1f}, {100 * found.high:{sign}.1f}]"
+    if not difference:
+        return text
+    return f"**{text}**" if found.excludes_zero else f"{text} inconclusive"
+
+
+def tabulate(args: argparse.Namespace, judged: Judged) -> list[list[str]]:
+    """Head and rows: means of each network, differences from the reference, then what each re-ranking adds."""
+    reference = [row.label for row in args.row].index(args.against)
+    table = [["network", "search", *METRICS, *(f"{name}, more than {args.against}" for name in METRICS)]]
+    for number, row in enumerate(args.row):
+        means, gains = compare(args, judged, (number, "none"), (reference, "none"))
+        same = number == reference
+        table.append([row.label, "cosine", *means, *(["–"] * len(METRICS) if same else gains)])
+    for how in args.rerank:
+        for number, row in enumerate(args.row):
+            means, gains = compare(args, judged, (number, how), (number, "none"))
+            table.append([row.label, f"{how}, differences from its own cosine", *means, *gains])
+    return table
+
+
+def compare(
+    args: argparse.Namespace, judged: Judged, place: tuple[int, str], other: tuple[int, str]
+) -> tuple[list[str], list[str]]:
+    """Means of one network and search, and paired differences from another, one cell a metric."""
+    pairs = zip(judged[place], judged[other], strict=True)
+    stacked = [np.stack([other_part, part]) for part, other_part in pairs]
+    means, gains = [], []
+    for metric in range(len(METRICS)):
+        parts = [values[:, metric] for values in stacked]
+        means.append(say(estimate_means(parts, draws=args.draws)[1]))
+        gains.append(say(estimate_differences(parts, 0, draws=args.draws)[1], difference=True))
+    return means, gains
+
+
+def write_tables(table: Sequence[Sequence[str]], out: Path, task: str) -> str:
+    """`<task>_partitions.csv` and `.md`; the Markdown."""
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / f"{task}_partitions.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([cell.replace("**", "") for cell in line] for line in table)
+    lines = [f"| {' | '.join(line)} |" for line in table]
+    text = "\n".join([lines[0], "|" + " --- |" * len(table[0]), *lines[1:]]) + "\n"
+    (out / f"{task}_partitions.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def main() -> None:
+    """The command."""
+    args = make_parser().parse_args()
+    check_flags(args)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    print(write_tables(tabulate(args, judge_all(args)), Path(args.out), args.task))
+    print(f"written to {args.out}: {args.task}_partitions.csv, {args.task}_partitions.md", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)
