@@ -135,7 +135,8 @@ def _use_running_statistics(norm: nn.Module, _inputs: tuple) -> None:
 def as_map(net: nn.Module, features: Tensor, images: Tensor) -> Tensor:
     """What a timm network's `forward_features` says of the images, as a map [B, C, h, w]; WeightsError for several."""
     if not isinstance(features, Tensor):
-        raise WeightsError(f"{type(net).__name__} has {len(features)} outputs, no single feature map; take another")
+        arch = net.pretrained_cfg["architecture"]
+        raise WeightsError(f"{arch} has {len(features)} outputs, no single feature map; take another")
     if features.dim() == 3:
         patches = features[:, getattr(net, "num_prefix_tokens", 0) :]
         return patches.transpose(1, 2).unflatten(2, _grid(patches.shape[1], images))
