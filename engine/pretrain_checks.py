@@ -40,6 +40,17 @@ def usual_weights(arch: str) -> str | None:
     return next((str(path) for path in known if path.is_file()), None)
 
 
+def find_sink_problems(sinks: str) -> list[str]:
+    """What is wrong with the names of --logger."""
+    found = []
+    for sink in filter(None, sinks.split(",")):
+        if sink not in ("tensorboard", "wandb"):
+            found.append(f"--logger {sink} is unknown; tensorboard and wandb are known, log.jsonl is always written")
+        elif importlib.util.find_spec(sink) is None:
+            found.append(f"--logger {sink}: the package is not installed; `pip install {sink}`, or leave it out")
+    return found
+
+
 def problems(args: argparse.Namespace) -> list[str]:
     """What is wrong with the flags alone, before any file is opened."""
     found = []
@@ -47,11 +58,7 @@ def problems(args: argparse.Namespace) -> list[str]:
         found.append(f"--device {args.device}: this machine has no usable CUDA device; use --device cpu")
     found += [f"--{name.replace('_', '-')} is {getattr(args, name)}, but it must be {words}"
               for name, words, fits in RANGES if not fits(getattr(args, name))]
-    for sink in filter(None, args.logger.split(",")):
-        if sink not in ("tensorboard", "wandb"):
-            found.append(f"--logger {sink} is unknown; tensorboard and wandb are known, log.jsonl is always written")
-        elif importlib.util.find_spec(sink) is None:
-            found.append(f"--logger {sink}: the package is not installed; `pip install {sink}`, or leave it out")
+    found += find_sink_problems(args.logger)
     if args.pretrained is None:
         found.append(f"--pretrained: no start weights for {args.arch} are at hand; give a file"
                      + (f" (or put {RESNET_FILE} here)" if args.arch == "resnet50" else "")

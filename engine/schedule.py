@@ -12,7 +12,7 @@ class Plan:
     """How long, how fast, how often. `batch_size` counts the images of one optimiser step over all ranks.
 
     `schedule_epochs` those that the rate's fall is made for (0 = `epochs`); `warmup_start`, `floor` shares of `lr`;
-    `gamma` is what a milestone leaves of the rate.
+    `gamma` is what a milestone leaves of the rate, `decay_floor` what a cosine leaves of every weight decay.
     """
 
     epochs: int
@@ -31,6 +31,7 @@ class Plan:
     warmup_start: float = 0.0
     floor: float = 0.0
     gamma: float = 0.1
+    decay_floor: float = 1.0
 
     @property
     def steps(self) -> int:
@@ -42,6 +43,10 @@ class Plan:
         return lr_factor(step=step, steps_per_epoch=self.steps_per_epoch, epochs=self.schedule_epochs or self.epochs,
                          kind=self.schedule, warmup_epochs=self.warmup_epochs, milestones=self.milestones,
                          start=self.warmup_start, floor=self.floor, gamma=self.gamma)
+
+    def decay_factor(self, step: int) -> float:
+        """Share of the weight decay at optimiser step `step`: 1 to `decay_floor` (or above 1) along a cosine."""
+        return self.decay_floor + (1 - self.decay_floor) * cosine(step / max(self.steps, 1))
 
 
 def cosine(progress: float) -> float:
@@ -70,7 +75,8 @@ def lr_factor(
 
     `kind`: "cosine" falls with every step, after a linear warm-up; "cosine-epoch" is constant within an epoch and
     reaches 0 in the last one (the public LEAD code); "cosine-moco" is constant within an epoch and begins at the peak
-    (MoCo); "cosine-late" is LCR's BYOL, which asks for the rate of a step only after the step: the first is taken at
+    (MoCo); "cosine-pim" is as long as training although it begins after the warm-up, so it does not reach its end (PIM);
+    "cosine-late" is LCR's BYOL, which asks for the rate of a step only after the step: the first is taken at
     the peak, the second at the warm-up's start; "step" falls to `gamma` at milestones; "constant" does not fall.
     `start` and `floor` are the shares at which the warm-up begins and a cosine ends. `epochs` may exceed those trained.
     """
@@ -82,6 +88,8 @@ def lr_factor(
         return start + (1 - start) * (step + 1) / (warmup + 1)
     if kind == "cosine":
         return floor + (1 - floor) * cosine((step - warmup) / max(epochs * steps_per_epoch - warmup, 1))
+    if kind == "cosine-pim":
+        return floor + (1 - floor) * cosine((step - warmup) / (epochs * steps_per_epoch))
     if kind == "cosine-epoch":
         return floor + (1 - floor) * cosine((epoch + 1) / epochs)
     if kind == "cosine-moco":

@@ -127,12 +127,14 @@ class Trainer:
         return self.scaler.get_scale() >= before
 
     def set_learning_rate(self, now: Clock) -> float:
-        """Give every group its rate at this step; a group that has not started has 0. Returns the run's own rate."""
+        """Give every group its rate (and decay) at this step; one that has not started has 0. Returns the run's rate."""
         plan = self.plan
         factor = plan.lr_factor(now.step)
         for group in self.optimizer.param_groups:
             started = now.epoch >= group["start_epoch"]
             group["lr"] = plan.lr * factor * group["lr_scale"] * started
+            if plan.decay_floor != 1:
+                group["weight_decay"] = group["decay"] * plan.decay_factor(now.step)
         return plan.lr * factor
 
     def seed_step(self, micro: int) -> None:

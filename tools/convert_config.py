@@ -108,8 +108,57 @@ def probe_byol(flat: dict[str, object], task: str, root: str, run: str) -> list[
     return words
 
 
+# A key's flag in main_finetune.py.
+PIM_FLAGS = {
+    "num_classes": "--nb-classes", "data_size": "--size", "num_workers": "--num-workers", "batch_size": "--batch-size",
+    "update_freq": "--update-freq", "model_name": "--model", "optimizer": "--opt", "max_lr": "--lr", "wdecay": "--wd",
+    "max_epochs": "--epochs", "warmup_batchs": "--warmup-batchs", "use_amp": "--use-amp", "use_fpn": "--use-fpn",
+    "fpn_size": "--fpn-size", "use_selection": "--use-selection", "use_combiner": "--use-combiner",
+    "lambda_b": "--lambda-b", "lambda_s": "--lambda-s", "lambda_n": "--lambda-n", "lambda_c": "--lambda-c",
+    "eval_freq": "--eval-freq", "use_wandb": "--enable-wandb"}
+PIM_KNOWN = {"project_name", "exp_name", "train_root", "val_root", "pretrained", "log_freq", "wandb_entity"}
+PIM_EVALUATION = ("num_classes", "data_size", "num_workers", "batch_size", "model_name", "use_fpn", "fpn_size",
+                  "use_selection", "use_combiner")  # what a run without training asks for
+
+
+def convert_pim(flat: dict[str, object], root: str, run: str) -> Conversion:
+    """PIM's yaml files: training, or evaluation when `train_root` is null."""
+    answer = Conversion()
+    names = [str(flat[key]) for key in ("project_name", "exp_name") if flat.get(key)]
+    folder = "_".join(names) if run == "run" and names else run
+    words = ["python", "main_finetune.py", "--method", "pim"]
+    trains = flat.get("train_root") is not None
+    if trains:
+        train = str(flat["train_root"]) if root == "DATASET" else root
+        words += ["--train-root", train, "--results-dir", f"checkpoints/{folder}"]
+        words += ["--finetune", str(flat["pretrained"])] if flat.get("pretrained") else []
+    else:
+        words += ["--eval", "--resume", str(flat.get("pretrained") or f"checkpoints/{folder}"),
+                  "--results-dir", f"checkpoints/{folder}_eval"]
+    words += ["--val-root", str(flat["val_root"])] if flat.get("val_root") else []
+    for name, flag in PIM_FLAGS.items():
+        if flat.get(name) is not None and (trains or name in PIM_EVALUATION):
+            words += [flag, say(flat[name])]
+    selects = {name.partition(".")[2]: value for name, value in flat.items() if name.startswith("num_selects.")}
+    words += ["--num-selects", ",".join(f"{name}={value}" for name, value in selects.items())] if selects else []
+    answer.commands.append(words)
+    if trains and not flat.get("val_root"):
+        answer.notes.append("val_root is null: nothing is evaluated unless --root has a test folder, or --val-share 0.1")
+    if flat.get("wandb_entity"):
+        answer.notes.append("wandb_entity: W&B takes it from its environment, WANDB_ENTITY")
+    answer.notes += [f"{name}: {value!r} has no counterpart here" for name, value in flat.items()
+                     if name not in {*PIM_FLAGS, *PIM_KNOWN} and not name.startswith("num_selects")]
+    return answer
+
+
+def say(value: object) -> str:
+    """A yaml value as a word of the command line."""
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 # A file belongs to the first code that recognises it: (what it is, is it this one?, conversion).
-CODES = (("LCR's BYOL", lambda flat: flat.get("model.name") == "byol", convert_byol),)
+CODES = (("LCR's BYOL", lambda flat: flat.get("model.name") == "byol", convert_byol),
+         ("PIM", lambda flat: "model_name" in flat and "lambda_b" in flat, convert_pim))
 
 
 def convert(tree: object, *, root: str, run: str | None = None) -> Conversion:
@@ -127,8 +176,9 @@ def convert(tree: object, *, root: str, run: str | None = None) -> Conversion:
 def parse() -> argparse.Namespace:
     """The flags."""
     parser = Parser(prog="python -m tools.convert_config", description="A public code's configuration in our flags.")
-    parser.add_argument("config", type=Path, metavar="FILE.yaml", help="a configuration of LCR's BYOL path")
-    parser.add_argument("--root", default="DATASET", metavar="DIR", help="the data set")
+    parser.add_argument("config", type=Path, metavar="FILE.yaml", help="a configuration of LCR's BYOL path, or of PIM")
+    parser.add_argument("--root", default="DATASET", metavar="DIR",
+                        help="the data set; PIM's files name their own")
     parser.add_argument("--name", default=None, help="folder under checkpoints/; default: the file's own name")
     return parser.parse_args()
 
