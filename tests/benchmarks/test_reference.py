@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.ddt import PlainMaps
 from benchmarks.evaluate import make_embeddings
@@ -14,8 +16,11 @@ from benchmarks.photos import make_photo, save_photos
 from benchmarks.reference.ddt import crop_plain, fit_plain
 from benchmarks.reference.evaluate import evaluate_one_by_one, score_clusters_plainly
 from benchmarks.reference.linear import PlainPhotos, PlainProbe
+from benchmarks.metric_step import CUB, SECOND_OF_TWO, make_method
 from benchmarks.reference.loader import IMAGENET_MEAN, IMAGENET_STD, plain_recipe
+from benchmarks.reference.obdsd import ReferenceObdSd, make_plain_step, plain_multi_similarity
 from datasets.images import scan
+from datasets.loader import Batch
 from datasets.views import View, make_transform
 from DDT.descriptors import Reading, slice_batches, stream_maps
 from DDT.policy import Policy
@@ -78,3 +83,38 @@ def test_plain_evaluation_gives_the_same_numbers() -> None:
     assert plain.map_at_r == pytest.approx(ours["map_at_r"], abs=1e-9)
     assert plain.recall == pytest.approx({depth: ours[f"recall_at_{depth}"] for depth in plain.recall}, abs=1e-9)
     assert score_clusters_plainly(rows, labels) == pytest.approx(score_clusters(rows, labels).nmi, abs=1e-9)
+
+
+def test_a_plain_step_of_obdsd_has_our_loss_and_moves_the_student_alone() -> None:
+    network, method = torchvision.models.resnet18(), make_method("resnet18")
+    state = {name: value for name, value in network.state_dict().items() if not name.startswith("fc.")}
+    method.student.backbone.load(state)
+    plain = ReferenceObdSd(torch.nn.Sequential(*list(network.children())[:-2]), 512, CUB.dim)
+    for head in (plain.embedding, plain.embedding_t):
+        head.load_state_dict(method.student.head.state_dict())
+    method.teacher.load_state_dict(method.student.state_dict())
+    for head in (plain.embedding_t, method.teacher.head):
+        head.weight[:, ::2] = 0  # the teacher is another network
+    images, labels = torch.randint(0, 256, (6, 3, 64, 64), dtype=torch.uint8), torch.arange(6) // 2
+    pixels = method.student.backbone.normalise(images)
+    expected = plain(pixels, labels).item()
+    found = method(Batch({"image": images}, torch.arange(6), labels), SECOND_OF_TWO)
+    assert found.total.item() == pytest.approx(expected, rel=1e-4) and found.parts["psd"] > 1e-6
+    before = [weight.clone() for weight in plain.parameters()]
+    make_plain_step(plain, pixels, labels)()
+    moved = [not torch.equal(old, new) for old, new in zip(before, plain.parameters())]
+    assert moved == [weight.requires_grad for weight in plain.parameters()]
+
+
+def test_the_plain_loop_asks_torch_for_no_more_than_its_equations_need() -> None:
+    class Count(TorchDispatchMode):
+        operations = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.operations += 1
+            return function(*args, **(kwargs or {}))
+
+    rows, labels = torch.nn.functional.normalize(torch.randn(40, 8), dim=1), torch.arange(40) // 2
+    with Count() as count:
+        plain_multi_similarity(rows, labels)
+    assert count.operations <= 40 * 35
