@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from datasets.images import ImageSet, has_split, scan
-from datasets.layouts import SPLITS
+from datasets.listing import SPLITS
 from datasets.multi_context import read_boxes
 from DDT.descriptors import Reading, choose_precision
 from DDT.job import Job, run

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from datasets.images import DataError, ImageSet, Sample, find_undecodable, without
-from datasets.layouts import show
+from datasets.listing import show
 from datasets.multi_context import Box
 from DDT.boxes import Row, RowLog, format_lines, write_whole
 from DDT.corloc import Score, format_table, score_splits

@@ -15,7 +15,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.files import DataError, decode
-from datasets.layouts import Listing, read_listing
+from datasets.layouts import read_listing
+from datasets.listing import Listing
 
 __all__ = ["DataError", "ImageSet", "Sample", "decode", "find_undecodable", "has_split", "scan", "without"]
 

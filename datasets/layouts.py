@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.files import DataError, is_image, walk_images
-
-SPLITS = ("train", "val", "test")
-_SHOWN = 10
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One image of a data set: where it is, its key ('/'-separated, relative to the root), class name and split."""
-
-    path: Path
-    key: str
-    class_name: str | None
-    split: str
-
-
-@dataclass(frozen=True)
-class Listing:
-    """All images of a data set, of every split; `classes` are in label order, over all splits."""
-
-    root: Path
-    entries: tuple[Entry, ...]
-    classes: tuple[str, ...]
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The splits that hold images, in the order train, val, test."""
-        present = {entry.split for entry in self.entries}
-        return tuple(split for split in SPLITS if split in present)
+from datasets.files import DataError, walk_images
+from datasets.listing import SPLITS, Entry, Listing, check_files, make_listing, show
+from datasets.supervised_layouts import READERS, read_split
+from datasets.tables import read_rows, read_table
 
 
 def read_listing(root: str | Path) -> Listing:
@@ -53,13 +24,16 @@ def read_listing(root: str | Path) -> Listing:
         return read_csv(root)
     if (root / "ddt.json").is_file() and (root / "boxes.csv").is_file():
         return read_listing(find_original_root(root))
+    for belongs, read in READERS:
+        if belongs(root):
+            return read(root)
     if is_cub(root):
         return read_cub(root)
     if variant_folder(root):
         return read_aircraft(root)
     if any((root / split).is_dir() for split in SPLITS):
-        return _make_listing(root, [entry for split in SPLITS for entry in _read_folder(root / split, root, split)])
-    return _make_listing(root, _read_folder(root, root, "train"))
+        return make_listing(root, [entry for split in SPLITS for entry in _read_folder(root / split, root, split)])
+    return make_listing(root, _read_folder(root, root, "train"))
 
 
 def find_original_root(crops: Path) -> Path:
@@ -83,16 +57,11 @@ def is_cub(root: Path) -> bool:
 
 def read_cub(root: Path) -> Listing:
     """A raw CUB-200-2011 tree: the official split, keys images/<class>/<file>, classes named as their folders."""
-    names = read_table(root / "images.txt")
-    train = read_table(root / "train_test_split.txt")
-    unsplit = sorted(names.keys() ^ train.keys())
-    if unsplit:
-        raise DataError(f"{root}: images.txt and train_test_split.txt differ on image {show(unsplit)}; unpack it again")
     entries = [
-        Entry(root / "images" / name, f"images/{name}", name.split("/")[0], "train" if train[number] == "1" else "test")
-        for number, name in names.items()
+        Entry(root / "images" / name, f"images/{name}", name.split("/")[0], split)
+        for name, split in read_split(root).items()
     ]
-    return _make_listing(root, _check_files(entries, root / "images.txt"))
+    return make_listing(root, check_files(entries, root / "images.txt"))
 
 
 def variant_folder(root: Path) -> Path | None:
@@ -113,21 +82,7 @@ def read_aircraft(root: Path) -> Listing:
         for image, variant in read_table(folder / name).items():
             path = folder / "images" / f"{image}.jpg"
             entries.append(Entry(path, path.relative_to(root).as_posix(), variant.replace("/", ""), split))
-    return _make_listing(root, _check_files(entries, folder))
-
-
-def read_table(path: Path) -> dict[str, str]:
-    """A list whose lines are `<first word> <rest>`, as CUB and FGVC-Aircraft use; raises DataError by line number."""
-    table, problems = {}, []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-        first, _, rest = line.strip().partition(" ")
-        if first and rest:
-            table[first] = rest.strip()
-        elif first:
-            problems.append(number)
-    if problems:
-        raise DataError(f"{path}: line {show(problems)} has one word instead of two; unpack the data set again")
-    return table
+    return make_listing(root, check_files(entries, folder))
 
 
 def read_csv(path: Path) -> Listing:
@@ -174,33 +129,7 @@ def _list_rows(path: Path, entries: list[Entry]) -> Listing:
         Entry(entry.path, os.path.relpath(entry.path, root).replace(os.sep, "/"), entry.class_name, entry.split)
         for entry in entries
     ]
-    return _make_listing(root, keyed, numeric=True)
-
-
-def read_rows(path: Path, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file (comma, semicolon or tab; BOM, quotes and blank lines are fine) with their line numbers.
-
-    Raises DataError when it is not text or lacks a required column.
-    """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-            file.seek(0)
-            delimiter = next((mark for mark in ",;\t" if mark in header), ",")
-            reader = csv.DictReader(file, delimiter=delimiter, restval="")
-            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
-            rows = [(reader.line_num, _strip(row)) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a CSV file in UTF-8 ({error}); save it again as such") from error
-    absent = [name for name in required if name not in reader.fieldnames]
-    if absent:
-        raise DataError(f"{path}: the first line must name the columns; there is no {', '.join(absent)}")
-    return [(line, row) for line, row in rows if any(row.values())]
-
-
-def _strip(row: dict[str | None, str | list[str]]) -> dict[str, str]:
-    """A row without outer spaces; cells beyond the header are dropped."""
-    return {name: cell.strip() for name, cell in row.items() if name is not None and isinstance(cell, str)}
+    return make_listing(root, keyed, numeric=True)
 
 
 def _read_folder(folder: Path, root: Path, split: str) -> list[Entry]:
@@ -218,27 +147,3 @@ def _read_folder(folder: Path, root: Path, split: str) -> list[Entry]:
             "move the loose ones away, or list the images in a .csv"
         )
     return entries
-
-
-def _check_files(entries: list[Entry], source: Path) -> list[Entry]:
-    """The entries, when all their files exist."""
-    absent = [entry.key for entry in entries if not entry.path.is_file()]
-    if absent:
-        raise DataError(f"{source}: {len(absent)} listed images are missing ({show(absent)}); unpack it again")
-    return entries
-
-
-def _make_listing(root: Path, entries: Iterable[Entry], numeric: bool = False) -> Listing:
-    """Sort by key and number the classes by name (by value when `numeric` and all are whole numbers)."""
-    entries = tuple(sorted(entries, key=lambda entry: entry.key))
-    if not entries:
-        raise DataError(f"{root}: no image found; it should hold train/<class>/ and test/<class>/, or images")
-    names = Counter(entry.class_name for entry in entries if entry.class_name is not None)
-    by_value = numeric and all(name.isdecimal() for name in names)
-    return Listing(root, entries, tuple(sorted(names, key=int if by_value else None)))
-
-
-def show(things: Sequence[object], separator: str = ", ") -> str:
-    """The first few of a list, and how many more there are."""
-    more = [f"... and {len(things) - _SHOWN} more"] if len(things) > _SHOWN else []
-    return separator.join([str(thing) for thing in things[:_SHOWN]] + more)

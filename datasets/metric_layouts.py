@@ -12,7 +12,9 @@ from scipy.io import loadmat
 
 from datasets.files import DataError, walk_images
 from datasets.images import Sample
-from datasets.layouts import is_cub, read_listing, read_table, show
+from datasets.layouts import is_cub, read_listing
+from datasets.listing import show
+from datasets.tables import read_table
 
 # Names of the data sets, and of the folder that each is in under a common parent.
 FOLDERS = {"cub200": ("cub200", "CUB_200_2011"), "cars196": ("cars196",),

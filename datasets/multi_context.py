@@ -18,9 +18,10 @@ from torch.utils.data import Dataset
 
 from datasets.files import DataError, Photo, decode, load_photo
 from datasets.images import ImageSet, Sample
-from datasets.layouts import read_rows, show
+from datasets.listing import show
 from datasets.loader import Item, per_view_seed
 from datasets.samplers import Draw
+from datasets.tables import read_rows
 from datasets.views import View, make_transform
 
 

@@ -18,13 +18,13 @@ from pathlib import Path
 if __package__ in (None, ""):  # started as a file: its own folder is on the path, the root is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import numpy as np
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 from tqdm import tqdm
 
 from datasets.files import DataError
-from datasets.layouts import Entry, read_listing, show, variant_folder
+from datasets.layouts import read_listing, variant_folder
+from datasets.listing import Entry, show
+from datasets.supervised_layouts import DOG_LISTS, find_dog_lists
+from datasets.tables import read_mat
 
 SPLITS = ("train", "test")
 
@@ -114,15 +114,12 @@ def _find_car(source: Path, split: str, name: str) -> Path:
 
 def plan_dogs(source: Path) -> list[Placement]:
     """Stanford Dogs: train_list.mat and test_list.mat over Images/; class folders keep their names."""
-    lists = {split: find(source, f"{split}_list.mat") for split in ("train", "test")}
-    absent = [f"{split}_list.mat" for split, path in lists.items() if path is None]
+    found = {path.name for path in find_dog_lists(source)}
+    absent = [name for name in DOG_LISTS if name not in found]
     if absent:
-        raise DataError(f"{source}: no {', '.join(absent)} in it or its lists/; unpack lists.tar there as well")
-    return [
-        place(source / "Images" / str(name), split, str(name).split("/")[0])
-        for split, path in lists.items()
-        for name in read_mat(path, "file_list")
-    ]
+        raise DataError(f"{source}: no {', '.join(absent)} in it, its lists/ or its splits/; unpack lists.tar there too")
+    require([source / "Images"])
+    return plan_listed(source)
 
 
 PLANS: dict[str, Callable[[Path], list[Placement]]] = {
@@ -135,16 +132,8 @@ PLANS: dict[str, Callable[[Path], list[Placement]]] = {
 
 def find(source: Path, name: str) -> Path | None:
     """A list in the folder itself, or in the folders that archives unpack to."""
-    places = (source / name, source / "devkit" / name, source / "lists" / name)
+    places = (source / name, source / "devkit" / name)
     return next((path for path in places if path.is_file()), None)
-
-
-def read_mat(path: Path, key: str) -> np.ndarray:
-    """One variable of a MATLAB file as a row of values or structs; raises DataError when it is not there."""
-    try:
-        return np.atleast_1d(loadmat(path, squeeze_me=True, chars_as_strings=True)[key]).ravel()
-    except (KeyError, ValueError, TypeError, OSError, RuntimeError, MatReadError) as error:
-        raise DataError(f"{path}: not the list it should be ({error!r}); unpack it again") from error
 
 
 def require(paths: Sequence[Path]) -> None:

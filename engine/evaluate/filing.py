@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.images import DataError, ImageSet
-from datasets.layouts import read_rows, show
+from datasets.listing import show
+from datasets.tables import read_rows
 
 
 def read_labels(path: str | Path, images: ImageSet) -> dict[int, str]:
