@@ -22,11 +22,6 @@ def average_positions(logits: Tensor) -> Tensor:
     return logits.mean(dim=1, dtype=torch.float32)
 
 
-def level_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy of a level's own prediction: [B, S, K] and labels [B] or probabilities [B, K] -> float32 [B]."""
-    return F.cross_entropy(average_positions(logits), target, reduction="none")
-
-
 def selected_loss(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy of kept positions with their image's label: [B, n, K] -> float32 [B].
 
