@@ -157,7 +157,7 @@ def make_plan(args: argparse.Namespace, steps_per_epoch: int) -> Plan:
                 args.seed, args.schedule_epochs or args.epochs, args.warmup_lr / args.lr, args.final_lr / args.lr)
 
 
-def checkpoint_bytes(method: Method) -> int:
-    """Room for two resume states (weights, momenta, queues) and the export."""
+def checkpoint_bytes(method: Method, *, selecting: bool = False) -> int:
+    """Room for two resume states (weights, momenta, queues, the best network where one is selected) and the exports."""
     size = sum(value.numel() * value.element_size() for value in method.state_dict().values())
-    return 6 * size
+    return (10 if selecting else 6) * size

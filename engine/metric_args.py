@@ -17,6 +17,7 @@ from losses.criteria import ALIASES, CRITERIA
 from losses.diffusion import NORMALISATIONS
 from losses.mining import TRIPLET_MINERS, TUPLE_MINERS
 
+SELECTED = ("rank1", "map", "map_at_r")
 TOKENS = ("normalize", "frozen", "double")
 # Flags of the public code whose work is done otherwise here; they may be given and change nothing.
 WITHOUT_EFFECT = ("--log-online", "--wandb-key", "--project", "--group", "--savename", "--evaluate-on-gpu",
@@ -56,11 +57,13 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         problems.append(f"--device {args.device}: this machine has no usable CUDA device; use --device cpu")
     problems += [f"--{name.replace('_', '-')} is {getattr(args, name)}, but it must be {words}"
                  for names, words, fits in RANGES for name in names if not fits(getattr(args, name))]
-    refuse(problems)
+    refuse(problems + check_selection(args))
     args.size = args.size or AUGMENTATIONS[args.augmentation].size
     args.crop_bottom = 0 if args.crop_bottom == "auto" else args.crop_bottom
     args.task = args.dataset or args.task
     vars(args).update(FIXED)
+    # Which epochs may be chosen is part of what the run is; how often monitors look otherwise is not.
+    args.monitor_every_to_select = args.monitor_every if args.select == "best-val" else 0
     tell_without_effect(args)
     return args
 
@@ -160,6 +163,9 @@ def add_optimisation(parser: Parser) -> None:
     group.add_argument("--gamma", type=float, default=0.3, help="to this share")
     group.add_argument("--clip-grad", type=float, default=0.0, help="largest gradient norm; 0 = any")
     group.add_argument("--monitor-every", type=int, default=5, help="epochs between monitors; 0 = never")
+    group.add_argument("--select", default="last", metavar="last|best-val",
+                       help="whose network is measured: of the last epoch, or of the best on validation images")
+    group.add_argument("--select-by", choices=SELECTED, default="rank1", help="best in what; docs/metrics.md")
     group.add_argument("--monitor-images", type=int, default=2000, help="at most so many training images are monitored")
     group.add_argument("--save-every", type=int, default=0, metavar="STEPS", help="also save within an epoch")
     group.add_argument("--logger", default="", metavar="NAMES", help="tensorboard, wandb, or both with a comma")
@@ -184,6 +190,20 @@ def resolve_arch_words(args: argparse.Namespace) -> list[str]:
     if args.arch.split("_")[0] in ("bninception", "googlenet"):
         return [f"--arch {args.arch} is not offered: no library keeps its weights; take resnet50"]
     return []
+
+
+def check_selection(args: argparse.Namespace) -> list[str]:
+    """Problems of --select; the test classes have no say in it."""
+    if args.select == "best-test":
+        return ["--select best-test, as published tables choose, is not offered: the best of many epochs on the test "
+                "classes is no measurement of any network; use --select best-val with --use-tv-split, or last"]
+    if args.select not in ("last", "best-val"):
+        return [f"--select is {args.select}, but it must be last or best-val"]
+    best = args.select == "best-val" and not args.evaluate
+    problems = ["--select best-val chooses by validation images: give --use-tv-split"] * (not args.use_tv_split)
+    problems += ["--select best-val needs looks at validation images: --monitor-every 1 looks after every epoch"] * (
+        args.monitor_every == 0)
+    return problems if best else []
 
 
 def tell_without_effect(args: argparse.Namespace) -> None:

@@ -28,6 +28,7 @@ from engine.monitor import Monitor
 from engine.prepare import count_workers, need_disk
 from engine.run import Run
 from engine.schedule import Plan
+from engine.selection import Selection
 from engine.trainer import Trainer
 from losses.mining import MinerOptions
 from methods.method import Method
@@ -36,20 +37,28 @@ from methods.obdsd import MetricOptions, ObdSd
 
 @dataclass
 class MetricRun(Run):
-    """A run whose test half is searched with the last epoch's network once training is over."""
+    """A run whose test half is searched once training is over, with the network of the last or of the best epoch."""
 
     halves: Halves
 
     def train(self) -> None:
-        """Train, leave model_last.pth and curves, and add the test half's numbers to results.jsonl."""
+        """Train, leave model_last.pth and curves, and add the test half's numbers to results.jsonl.
+
+        Where an epoch was selected, the numbers are those of its network, which becomes model_best.pth.
+        """
         super().train()
-        method = self.trainer.method.eval()
+        method, selection = self.trainer.method.eval(), self.trainer.selection
         distributed.share_buffers(method)
+        if selection is not None:
+            selection.restore(method.encoder())
+            if distributed.is_main():
+                self.export({}, "model_best.pth", selection.epoch + 1)
+        chosen = "last epoch" if selection is None else selection.describe()
         row = measure_classes(method.encoder(), self.halves.test, self.args, self.trainer.device,
-                              precision=self.trainer.number_format, weights=str(self.folder))
+                              precision=self.trainer.number_format, weights=str(self.folder), selection=chosen)
         if distributed.is_main():
             append_result(self.folder / "results.jsonl", row.to_dict())
-            print(f"network of the last epoch, {describe(row)}")
+            print(f"network of {chosen}: {describe(row)}")
 
 
 def build_metric_run(args: argparse.Namespace, device: torch.device) -> MetricRun:
@@ -71,7 +80,7 @@ def build_metric_run(args: argparse.Namespace, device: torch.device) -> MetricRu
     identity = describe_run(args, halves.train, None, device, saved)
     folder.mkdir(parents=True, exist_ok=True)
     method = place(method, args, device)
-    refuse(need_disk(folder, checkpoint_bytes(method)) if saved is None else [])
+    refuse(need_disk(folder, checkpoint_bytes(method, selecting=args.select == "best-val")) if saved is None else [])
     identity["precision"] = identity["precision"] or choose_precision(args, method, device)
     trainer = make_trainer(args, method, halves, batches, device, folder, identity)
     if saved is not None:
@@ -127,4 +136,5 @@ def make_trainer(
                 args.clip_grad, args.save_every, args.monitor_every, args.seed, gamma=args.gamma)
     return Trainer(method, optimizer=build_metric_optimizer(args, method), batches=batches, loader=loader, plan=plan,
                    device=device, number_format=identity["precision"], folder=folder, logger=logger, monitor=monitor,
-                   names=[sample.key for sample in halves.train.samples], identity=identity)
+                   names=[sample.key for sample in halves.train.samples], identity=identity,
+                   selection=Selection(f"val_{args.select_by}_head") if args.select == "best-val" else None)

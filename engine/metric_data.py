@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
+from datasets.files import DataError
 from datasets.halves import USUAL_CHOICES, Halves, flip_labels, halve, hold_out
 from datasets.metric_layouts import read_collection
 from datasets.views import AUGMENTATIONS, View
@@ -12,7 +13,10 @@ from engine.prepare import check_images
 
 
 def load_halves(args: argparse.Namespace) -> Halves:
-    """Training, test and validation classes, all of which decode; training labels with noise where asked for."""
+    """Training, test and validation classes, all of which decode; training labels with noise where asked for.
+
+    Raises DataError where a split is not possible.
+    """
     halves = halve(read_collection(args.root, args.dataset), args.partition)
     halves = replace(halves, train=check_images(halves.train, skip_bad=args.skip_bad),
                      test=check_images(halves.test, skip_bad=args.skip_bad))
@@ -20,6 +24,9 @@ def load_halves(args: argparse.Namespace) -> Halves:
         by = "sample" if args.tv_split_by_samples else "class"
         halves = hold_out(halves, args.tv_split_perc, by=by, choice=USUAL_CHOICES.get(args.dataset, "even"),
                           seed=args.seed)
+        if len(halves.val.labels.unique()) == len(halves.val):
+            raise DataError(f"{args.root}: no class has two images to validate on; hold out more (--tv-split-perc is "
+                            f"the share that stays in training, {args.tv_split_perc} now)")
     noisy = args.noisy_label and args.noisy_ratio
     return replace(halves, train=flip_labels(halves.train, args.noisy_ratio, args.seed)) if noisy else halves
 

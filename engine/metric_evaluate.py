@@ -24,6 +24,9 @@ from models.encoder import Encoder, load_encoder
 from models.weights import WeightsError, fingerprint
 
 
+PUBLISHED = "published: best epoch on the test classes"
+
+
 def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
     """Measure the network of --results-dir, or the published ones under --pretrained-root, and add rows there.
 
@@ -39,7 +42,8 @@ def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
             raise WeightsError(f"{source} has no embedding layer; give a network that main_metric.py or OBD-SD's "
                                "public code trained")
         precision = "fp32" if args.precision == "auto" else args.precision
-        row = measure_classes(encoder.eval(), test, args, device, precision=precision, weights=str(source))
+        row = measure_classes(encoder.eval(), test, args, device, precision=precision, weights=str(source),
+                              selection=PUBLISHED if args.pretrained_root else f"{source.name} of the run")
         if distributed.is_main():
             append_result(Path(args.results_dir) / "results.jsonl", row.to_dict())
             print(f"{source}: {describe(row)}")
@@ -48,7 +52,8 @@ def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
 def find_networks(args: argparse.Namespace) -> list[Path]:
     """The files to measure; the published ones come in two kinds, each the best epoch of one metric."""
     if args.pretrained_root is None:
-        files = [Path(args.results_dir) / "model_last.pth"]
+        name = "model_best.pth" if args.select == "best-val" else "model_last.pth"
+        files = [Path(args.results_dir) / name]
     elif args.dataset is None:
         raise ConfigError("--pretrained-root needs --dataset: there is a network for each")
     else:
@@ -63,9 +68,13 @@ def find_networks(args: argparse.Namespace) -> list[Path]:
 
 
 def measure_classes(
-    encoder: Encoder, test: ImageSet, args: argparse.Namespace, device: torch.device, *, precision: str, weights: str
+    encoder: Encoder, test: ImageSet, args: argparse.Namespace, device: torch.device, *, precision: str, weights: str,
+    selection: str,
 ) -> Result:
-    """Every retrieval, cluster and distance number of the embeddings of a test half, each image asking all others."""
+    """Every retrieval, cluster and distance number of the embeddings of a test half, each image asking all others.
+
+    `selection` says for the ledger what chose the network's epoch.
+    """
     view = eval_view(args)
     found = extract(encoder.outputs, test, view, device=device, precision=precision, batch_size=args.batch_size,
                     workers=count_workers(args.num_workers), crop_bottom=args.crop_bottom)
@@ -80,7 +89,7 @@ def measure_classes(
                   view=view.recipe, size=view.size, centred=False, seed=args.seed, precision=precision,
                   images_per_second=found.images_per_second,
                   metrics={name: value for name, value in named.items() if math.isfinite(value)},
-                  epoch="" if args.evaluate else "last", selection="" if args.evaluate else "last epoch",
+                  epoch="" if args.pretrained_root else args.select, selection=selection,
                   method=describe_method(args), label=Path(args.results_dir).name,
                   details={"protocol": "other classes than in training, leave-one-out, cosine",
                            "classes": len(test.labels.unique()), "partition": args.partition})

@@ -54,11 +54,12 @@ class Monitor:
                        crop_bottom=self.crop_bottom)
 
     def search(self, method: Method) -> dict[str, object]:
-        """Rank-1 and mAP of every feature among the validation images."""
+        """Rank-1, mAP and mAP@R of every feature among the validation images."""
         found = self.look(method, self.validation)
         scores = {name: retrieve(features, found.labels) for name, features in found.tensors.items()}
         return {f"val_{number}_{name}": value for name, score in scores.items()
-                for number, value in (("rank1", score.rank1), ("map", score.map))}
+                for number, value in (("rank1", score.rank1), ("map", score.map),
+                                      ("map_at_r", score.metrics()["map_at_r"]))}
 
 
 def spread(features: Tensor) -> float:

@@ -63,13 +63,13 @@ class Run:
                         workers=count_workers(args.num_workers), crop_bottom=args.crop_bottom)
         return {name: rows.mean(dim=0) for name, rows in found.tensors.items()}
 
-    def export(self, centre: dict[str, Tensor]) -> None:
-        """Write the encoder with all that evaluation needs to know."""
+    def export(self, centre: dict[str, Tensor], name: str = "model_last.pth", epoch: int | None = None) -> None:
+        """Write the encoder with all that evaluation needs to know; `epoch` counts from 1, None is the last."""
         encoder = self.trainer.method.encoder()
         encoder.centre = centre
         meta = {"method": self.args.method, "recipe": self.args.recipe, "task": self.args.task, "size": self.args.size,
-                "epoch": self.args.epochs, "seed": self.args.seed}
-        checkpoint.write_atomically(self.folder / "model_last.pth", lambda path: save_encoder(encoder, path, meta))
+                "epoch": epoch or self.args.epochs, "seed": self.args.seed}
+        checkpoint.write_atomically(self.folder / name, lambda path: save_encoder(encoder, path, meta))
 
     def fingerprint_line(self) -> str:
         """sha256 of weights, of the list of images and of the flags: two runs with equal lines are the same run."""

@@ -19,6 +19,7 @@ from engine import checkpoint, distributed, precision
 from engine.args import StopTraining
 from engine.logger import Logger, Meter, WaitTimer, progress
 from engine.schedule import Plan
+from engine.selection import Selection
 from methods.method import Clock, LossParts, Method
 
 
@@ -29,7 +30,8 @@ NAN_REMEDY = ("Continue with --resume --precision fp32, or start anew with a low
 class Trainer:
     """Trains a Method; `fit` may be killed at any moment and a new Trainer given `resume` continues exactly.
 
-    `state` in a checkpoint: method, optimiser, scaler, step, meter, generators of every rank, log position, identity.
+    `state` in a checkpoint: method, optimiser, scaler, step, meter, generators of every rank, log position, identity,
+    and the best network so far where one is selected.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class Trainer:
         monitor: Callable[[Method, int], dict[str, object]],
         names: list[str],
         identity: dict[str, object],
+        selection: Selection | None = None,
     ) -> None:
         self.method, self.optimizer, self.plan = method, optimizer, plan
         self.batches, self.loader = batches, loader
         self.device, self.number_format, self.folder = device, number_format, folder
         self.logger, self.monitor, self.names, self.identity = logger, monitor, names, identity
+        self.selection = selection
         self.scaler = precision.scaler(device, number_format)
         self.meter, self.step, self.log_position = Meter(), 0, 0
         self.module = distributed.wrap(method, device)
@@ -168,6 +172,8 @@ class Trainer:
         if plan.monitor_every and ((epoch + 1) % plan.monitor_every == 0 or epoch + 1 == plan.epochs):
             distributed.share_buffers(self.method)
             row |= self.monitor(self.method, epoch)
+            if self.selection is not None:
+                self.selection.consider(self.method.encoder(), row, epoch)
         self.method.after_epoch(self.clock())
         self.logger.write("epoch", {"step": self.step, "epoch": epoch, **row})
         self.meter = Meter()
@@ -197,6 +203,7 @@ class Trainer:
             "log_position": self.logger.position(),
             "generators": generators,
             "identity": self.identity,
+            "selection": self.selection.state_dict() if self.selection is not None else {},
         }
 
     def resume(self, state: dict[str, object]) -> None:
@@ -206,6 +213,8 @@ class Trainer:
         if state["scaler"]:  # empty unless the first part of the run was in fp16
             self.scaler.load_state_dict(state["scaler"])
         self.meter.load_state_dict(state["meter"])
+        if self.selection is not None:
+            self.selection.load_state_dict(state["selection"])
         self.step, self.log_position = state["step"], state["log_position"]
         generators = state["generators"]
         checkpoint.set_rng_state(generators[min(distributed.rank(), len(generators) - 1)])

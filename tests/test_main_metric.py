@@ -57,6 +57,41 @@ def test_a_run_leaves_an_encoder_numbers_and_can_go_on_after_a_kill(photo_tree: 
     assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+def test_the_best_epoch_on_validation_images_is_exact_after_a_kill(photo_tree: Path, tmp_path: Path) -> None:
+    words = ("--select", "best-val", "--select-by", "map", "--use-tv-split", "--tv-split-by-samples", "--tv-split-perc",
+             "0.5", "--monitor-every", "1", "--lr", "0.02")
+    run(tmp_path / "whole", photo_tree, *words)
+    args = parse([*TINY, "--root", str(photo_tree), "--results-dir", str(tmp_path / "cut"), *words])
+    cut = build_metric_run(args, torch.device("cpu"))
+    cut.trainer.logger.start(0)
+    for epoch in range(2):
+        cut.trainer.train_epoch(epoch)
+        cut.trainer.finish_epoch(epoch)
+    cut.trainer.logger.close()
+    run(tmp_path / "cut", photo_tree, "--resume", *words)
+    log = [json.loads(line) for line in (tmp_path / "whole/log.jsonl").read_text().splitlines()]
+    looks = [line["val_map_head"] for line in log if line["kind"] == "epoch"]
+    best = looks.index(max(looks))
+    assert best < 2, looks  # the kill comes after it, so that it is the saved one that counts
+    rows = {}
+    for name in ("whole", "cut"):
+        files = [torch.load(tmp_path / name / file) for file in ("model_best.pth", "model_last.pth")]
+        assert json.loads(files[0]["meta"])["epoch"] == best + 1 and json.loads(files[1]["meta"])["epoch"] == 3
+        assert any(not torch.equal(files[0]["state_dict"][key], files[1]["state_dict"][key])
+                   for key in files[0]["state_dict"])
+        rows[name] = json.loads((tmp_path / name / "results.jsonl").read_text())
+        assert rows[name]["epoch"] == "best-val"
+        assert rows[name]["selection"].startswith(f"epoch {best + 1}, the best by val_map_head (")
+    assert rows["whole"]["metrics"] == rows["cut"]["metrics"]
+    assert rows["whole"]["weights_sha256"] == rows["cut"]["weights_sha256"]
+    evaluate_saved(parse([*TINY, "--root", str(photo_tree), "--results-dir", str(tmp_path / "cut"), *words, "--evaluate"]),
+                   torch.device("cpu"))
+    again = json.loads((tmp_path / "cut/results.jsonl").read_text().splitlines()[1])
+    assert again["weights_sha256"] == rows["cut"]["weights_sha256"] and again["selection"] == "model_best.pth of the run"
+    with pytest.raises(ConfigError, match="monitor-every-to-select was 1 and is 2 now"):
+        run(tmp_path / "cut", photo_tree, "--resume", *words, "--monitor-every", "2")
+
+
 def test_other_options_run(photo_tree: Path, tmp_path: Path) -> None:
     run(tmp_path / "a", photo_tree, "--loss", "proxynca", "--data-sampler", "without-replacement", "--epochs", "1",
         "--use-tv-split", "--tv-split-by-samples", "--noisy-label", "--noisy-ratio", "0.5", "--augmentation", "adv")
@@ -65,8 +100,9 @@ def test_other_options_run(photo_tree: Path, tmp_path: Path) -> None:
 
 
 def test_wrong_names_are_refused_before_anything_is_written(photo_tree: Path, tmp_path: Path) -> None:
+    single = ["--use-tv-split", "--tv-split-by-samples", "--tv-split-perc", "0.99"]
     for words, message in ((["--loss", "center"], "no loss 'center'"), (["--batch-mining", "parametric"], "debugger"),
-                           (["--batch-size", "9"], "groups of 2")):
+                           (["--batch-size", "9"], "groups of 2"), (single, "no class has two images to validate on")):
         with pytest.raises((ConfigError, ValueError), match=message):
             run(tmp_path / "none", photo_tree, *words)
     assert not (tmp_path / "none").exists()
@@ -91,6 +127,7 @@ def test_published_networks_are_measured(photo_tree: Path, tmp_path: Path) -> No
     evaluate_saved(parse(words), torch.device("cpu"))
     rows = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
     assert [Path(row["weights"]).parts[-4] for row in rows] == ["Recall", "NMI"]
+    assert all(row["selection"] == "published: best epoch on the test classes" and not row["epoch"] for row in rows)
     assert rows[0]["weights_sha256"] != rows[1]["weights_sha256"] and all("nmi" in row["metrics"] for row in rows)
     plain = build_backbone("resnet18")
     torch.save(plain.net.state_dict(), tmp_path / "out/model_last.pth")

@@ -75,6 +75,17 @@ def test_slips_are_explained() -> None:
         parse(["--pretrained", "none", "--arch", "bninception_frozen", "--diffusion-w", "1"])
 
 
+def test_an_epoch_is_chosen_by_validation_images_or_not_at_all() -> None:
+    with pytest.raises(ConfigError, match="best-test.*is not offered: .* use --select best-val with --use-tv-split"):
+        parse([*WORDS, "--select", "best-test"])
+    with pytest.raises(ConfigError, match="--select is first"):
+        parse([*WORDS, "--select", "first"])
+    with pytest.raises(ConfigError, match="(?s)2 problems.*give --use-tv-split.*--monitor-every 1"):
+        parse([*WORDS, "--select", "best-val", "--monitor-every", "0"])
+    assert parse([*WORDS, "--select", "best-val", "--use-tv-split"]).monitor_every_to_select == 5
+    assert parse([*WORDS, "--use-tv-split"]).monitor_every_to_select == 0
+
+
 def test_every_option_of_a_loss_has_its_own_flag() -> None:
     flags = list(list_flags())
     assert len({flag.flag for flag in flags}) == len(flags) > 30

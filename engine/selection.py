@@ -1,0 +1,44 @@
+"""Which epoch's network a run ends with: the one whose number on validation images was highest, never on test images."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+
+class Selection:
+    """Keeps the weights of the best of the epochs that were looked at; equal numbers keep the earlier one.
+
+    `number` is the monitor's name of what counts, higher being better. `epoch` counts from 0 and is -1 before the first
+    look. It is part of the resume state, so that a continued run chooses as an uninterrupted one does.
+    """
+
+    def __init__(self, number: str) -> None:
+        self.number = number
+        self.epoch, self.value = -1, -math.inf
+        self.weights: dict[str, Tensor] = {}
+
+    def consider(self, network: nn.Module, row: dict[str, object], epoch: int) -> None:
+        """Keep the network if the monitors' row of this epoch has a better number than all before; no number, no look."""
+        value = row.get(self.number, -math.inf)
+        if value > self.value:
+            self.epoch, self.value = epoch, value
+            self.weights = {name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()}
+
+    def restore(self, network: nn.Module) -> None:
+        """Put the best weights into the network."""
+        network.load_state_dict(self.weights)
+
+    def describe(self) -> str:
+        """For the ledger: which epoch it is (from 1) and by what."""
+        return f"epoch {self.epoch + 1}, the best by {self.number} ({self.value:.4f})"
+
+    def state_dict(self) -> dict[str, object]:
+        """All that was kept."""
+        return {"number": self.number, "epoch": self.epoch, "value": self.value, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Take it back."""
+        self.number, self.epoch, self.value = state["number"], state["epoch"], state["value"]
+        self.weights = state["weights"]
