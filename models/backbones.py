@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import timm
 import torch
@@ -15,6 +17,7 @@ from models.weights import WeightsError, load_weights, match_state
 
 ALIASES = {"clip": "resnet50"}  # the name under which LEAD's users know its ResNet-50 student
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Network = TypeVar("Network", bound=nn.Module)
 ANY_SIZE_FAMILIES = ("timm.models.vision_transformer", "timm.models.deit")
 
 
@@ -78,7 +81,7 @@ def build_backbone(arch: str, weights: str | Path = "none", *, device: str | tor
     Raises WeightsError for an unknown name or weights that do not fit.
     """
     if str(weights) == "hub":
-        return _download(arch).to(device)
+        return download(lambda: Backbone(arch, pretrained=True), arch).to(device)
     backbone = Backbone(arch)
     if str(weights) != "none":
         load_weights(backbone.net, weights)
@@ -90,6 +93,18 @@ def build_classifier(arch: str, weights: str | Path) -> nn.Module:
     network = timm.create_model(resolve_arch(arch), pretrained=False)
     load_weights(network, weights)
     return network.eval()
+
+
+def download(make: Callable[[], Network], arch: str) -> Network:
+    """The network that `make` builds with timm's published weights. Raises WeightsError where they cannot be had."""
+    resolve_arch(arch)
+    try:
+        return make()
+    except Exception as error:  # every hub client raises its own kind
+        raise WeightsError(
+            f"timm could not get weights of {resolve_arch(arch)} ({type(error).__name__}). Without network, download "
+            "the file elsewhere and give its path, or use tf_efficientnet_lite0 with package:efficientnet-lite0"
+        ) from error
 
 
 def resolve_arch(name: str) -> str:
@@ -164,14 +179,3 @@ def _freeze_unused(net: nn.Module) -> None:
     for name in heads:
         if isinstance(part := getattr(net, name, None), nn.Module):
             part.requires_grad_(False)
-
-
-def _download(arch: str) -> Backbone:
-    resolve_arch(arch)
-    try:
-        return Backbone(arch, pretrained=True)
-    except Exception as error:  # every hub client raises its own kind
-        raise WeightsError(
-            f"timm could not get weights of {resolve_arch(arch)} ({type(error).__name__}). Without network, download "
-            "the file elsewhere and give its path, or use tf_efficientnet_lite0 with package:efficientnet-lite0"
-        ) from error

@@ -1,7 +1,7 @@
 """The layouts in which published checkpoints keep a network, brought to plain backbone, head and attention tensors.
 
-Known: a plain state dict; wrappers `state_dict`, `model`, `net`, `model_ema`, `state_dict_ema`, `teacher`; the prefixes
-of DataParallel and torch.compile; MoCo v1/v2 (`encoder_q`), MoCo v3 (`base_encoder`), LEAD and LCR (`encoder_q`,
+Known: a plain state dict; wrappers `state_dict`, `model`, `module`, `net`, `model_ema`, `state_dict_ema`, `teacher`;
+the prefixes of DataParallel and torch.compile; MoCo v1/v2 (`encoder_q`), MoCo v3 (`base_encoder`), LEAD and LCR (`encoder_q`,
 `conv16`, `bn16` or `conv`, `bn`), BYOL and LCR's BYOL (`online_*`), DINO (`backbone.`), OBD-SD (`model.` beside
 `model.last_linear`) and this project's exports.
 """
@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 EXPORT_FORMAT = "plumage-encoder"
-WRAPPERS = ("state_dict", "model", "net", "model_ema", "state_dict_ema", "teacher")
+CLASSIFIER_FORMAT = "plumage-classifier"
+WRAPPERS = ("state_dict", "model", "module", "net", "model_ema", "state_dict_ema", "teacher")
 PREFIXES = ("module.", "_orig_mod.")
 CLASSIFIERS = ("fc.", "classifier.", "head.", "head.fc.", "head_dist.", "_fc.", "last_linear.")
 QUERY_ENCODERS = ("encoder_q.", "base_encoder.")
@@ -52,6 +53,8 @@ def split_encoder_state(checkpoint: Mapping) -> EncoderState:
     state = _strip(_tensors(checkpoint))
     if checkpoint.get("format") == EXPORT_FORMAT:
         return _split_export(checkpoint, state)
+    if checkpoint.get("format") == CLASSIFIER_FORMAT:
+        return _split_classifier(checkpoint, state)
     for query in QUERY_ENCODERS:
         if any(name.startswith(query) for name in state):
             return _split_contrastive(state, query)
@@ -109,6 +112,13 @@ def _split_export(checkpoint: Mapping, state: State) -> EncoderState:
     meta = json.loads(checkpoint.get("meta", "{}"))
     centre = dict(checkpoint.get("centre") or {})
     return EncoderState(backbone, _under(state, "head."), _under(state, "attention."), meta, centre)
+
+
+def _split_classifier(checkpoint: Mapping, state: State) -> EncoderState:
+    """A classifier keeps its head, which may fit; of a plug-in module only the backbone is of use elsewhere."""
+    meta = json.loads(checkpoint.get("meta", "{}")).get("network", {})
+    backbone = _under(state, "levels.net.") or {name.removeprefix("net."): value for name, value in state.items()}
+    return EncoderState(backbone, meta=meta)
 
 
 def _split_contrastive(state: State, query: str) -> EncoderState:

@@ -38,7 +38,7 @@ def layer_ids(net: nn.Module) -> LayerIds:
     """The layers of a timm network: its stem, its blocks, and at the top the last norm and the head.
 
     ConvNeXt has the 14 layers of its authors (three blocks of the third stage are one), a ViT one for each block; other
-    networks are cut where timm's `group_matcher` cuts them.
+    networks are cut where timm's `group_matcher` cuts them. Raises ValueError for a network that has none.
     """
     names = [name for name, _ in net.named_parameters()]
     if isinstance(net, ConvNeXt):
@@ -47,6 +47,8 @@ def layer_ids(net: nn.Module) -> LayerIds:
     if isinstance(net, VisionTransformer):
         top = len(net.blocks) + 1
         return LayerIds({name: _vit_id(name, top) for name in names}, top + 1)
+    if not hasattr(net, "group_matcher"):
+        raise ValueError(f"{type(net).__name__} does not say what its layers are; use a layer decay of 1")
     ids = group_parameters(net, net.group_matcher(coarse=False), reverse=True)
     return LayerIds({name: ids[name] for name in names}, max(ids.values()) + 1)
 
@@ -54,13 +56,14 @@ def layer_ids(net: nn.Module) -> LayerIds:
 def decay_groups(
     network: nn.Module, *, layer_decay: float = 1.0, backbone_lr_scale: float = 1.0, spare_vectors: bool = True
 ) -> list[DecayGroup]:
-    """All that learns in `network`, which has a timm network as `backbone`, in groups of equal rate and decay.
+    """All that learns in `network`, which has a (timm) network as `backbone`, in groups of equal rate and decay.
 
     Parameters outside the backbone and the backbone's own class heads learn at the full rate. `spare_vectors` leaves
     vectors, biases, class and distillation tokens and position embeddings without weight decay.
     """
     net = network.backbone
-    inside, layers, heads = {id(p): name for name, p in net.named_parameters()}, layer_ids(net), classifier_names(net)
+    inside = {id(p): name for name, p in net.named_parameters()}
+    layers, heads = layer_ids(net) if layer_decay != 1 else None, classifier_names(net)
     spared = {*NEVER_DECAYED, *getattr(net, "no_weight_decay", set)()}
     groups: dict[tuple[float, bool], DecayGroup] = {}
     for name, parameter in network.named_parameters():
@@ -68,7 +71,8 @@ def decay_groups(
             continue
         own = inside.get(id(parameter))
         at_top = own is None or own.startswith(heads)
-        scale = 1.0 if at_top else layers.scale(own, layer_decay) * backbone_lr_scale
+        depth = 1.0 if at_top or layers is None else layers.scale(own, layer_decay)
+        scale = depth if at_top else depth * backbone_lr_scale
         decays = not (spare_vectors and (is_vector(name, parameter) or own in spared))
         group = groups.setdefault((scale, decays), DecayGroup([], [], scale, decays))
         group.names.append(name)
@@ -83,7 +87,7 @@ def is_vector(name: str, parameter: nn.Parameter) -> bool:
 
 def classifier_names(net: nn.Module) -> tuple[str, ...]:
     """How the names of a timm network's class heads begin."""
-    names = net.pretrained_cfg["classifier"] or ()
+    names = (getattr(net, "pretrained_cfg", None) or {}).get("classifier") or ()
     return tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
 
 

