@@ -16,7 +16,8 @@ from engine.args import refuse
 
 # Flags that may differ between a run and its continuation; everything else must not.
 FREE = {"resume", "results_dir", "num_workers", "device", "threads", "logger", "save_every", "monitor_every", "cache",
-        "skip_bad", "test", "crop_from", "precision", "monitor_images", "root", "crop_root", "accum_steps"}
+        "skip_bad", "test", "crop_from", "precision", "monitor_images", "root", "crop_root", "accum_steps",
+        "test_root", "eval", "auto_resume", "pin_mem", "eval_freq", "disable_eval", "update_freq"}
 
 
 def describe_run(

@@ -1,0 +1,137 @@
+"""What is wrong with the flags of main_finetune.py before any file is opened."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+import torch
+
+from datasets.views import RECIPES
+from engine.pretrain_checks import find_sink_problems
+from models.pim_presets import PRESETS as PLUG_INS
+
+# The public codes' names of data sets: what tables call them.
+DATA_SETS = {"CUB": "CUB", "DOG": "DOG", "DOGS": "DOG", "FOOD": "FOOD", "FOODX": "FOOD", "NABIRDS": "NABIRDS",
+             "NABIRD": "NABIRDS", "FOLDER": "FOLDER", "IMAGE_FOLDER": "FOLDER"}
+JOINT = {"CUB_DOG": ["CUB", "DOG"], "CUB_DOGS": ["CUB", "DOG"]}
+AS_FOLDERS = "put its images into train/ and test/ class folders and say FOLDER"
+REFUSED = {"CIFAR": f"its images come packed in archives; {AS_FOLDERS}",
+           "IMNET": f"ImageNet's train/ and val/ are class folders; name the val folder with --test-root and say FOLDER",
+           "INAT": f"its JSON lists are not read; {AS_FOLDERS}", "INAT19": f"its JSON lists are not read; {AS_FOLDERS}"}
+
+# Flags of the public codes whose work is done otherwise here; they may be given and change nothing.
+WITHOUT_EFFECT = (
+    "--local-rank", "--dist-on-itp", "--dist-eval", "--start-epoch", "--save-ckpt", "--save-ckpt-freq", "--save-ckpt-num",
+    "--log-dir", "--log-freq", "--project", "--project-name", "--exp-name", "--wandb-ckpt", "--wandb-entity",
+    "--model-key", "--model-prefix", "--model-ema-force-cpu", "--model-ema-eval", "--resplit", "--cooldown-epochs",
+    "--patience-epochs", "--lr-noise", "--lr-noise-pct", "--lr-noise-std", "--inat-category",
+    "--imagenet-default-mean-and-std", "--ngpus", "--nodes", "--timeout", "--partition", "--use-volta32", "--comment",
+    "--job-dir")
+
+# What flags' values must be, in words and as a test; None is fine.
+RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
+    (("epochs", "batch_size", "update_freq", "size", "repeats", "recount", "fpn_size", "comb_proj_size",
+      "monitor_images"), "at least 1", lambda n: n >= 1),
+    (("lr", "distillation_tau", "opt_eps", "decay_epochs", "crop_pct"), "above 0", lambda value: value > 0),
+    (("wd", "weight_decay_end", "clip_grad", "eval_freq", "save_every", "threads", "warmup_epochs", "warmup_lr", "min_lr",
+      "warmup_batchs", "nb_classes", "lr_scale_ref", "lambda_b", "lambda_s", "lambda_n", "lambda_c", "color_jitter",
+      "mixup", "cutmix", "backbone_lr_scale", "head_init_scale"), "at least 0", lambda value: value >= 0),
+    (("distillation_alpha", "min_lr_ratio", "reprob", "mixup_prob", "mixup_switch_prob", "hflip", "decay_rate",
+      "layer_decay"), "within 0..1", lambda value: 0 <= value <= 1),
+    (("momentum", "smoothing", "drop", "drop_path", "model_ema_decay", "val_share"), "at least 0 and below 1",
+     lambda value: 0 <= value < 1),
+)
+
+
+def read_names(args: argparse.Namespace) -> list[str]:
+    """The names of --data-set, one a folder, as tables have them; lists problems."""
+    words = [word for given in args.data_set for word in given.split()]
+    asked = [name for word in words for name in JOINT.get(word.upper(), [word.upper()])]
+    args.data_set = [DATA_SETS.get(name, name) for name in asked]
+    problems = [f"--data-set {name} is not read: {REFUSED[name]}" for name in asked if name in REFUSED]
+    unknown = [name for name in asked if name not in DATA_SETS and name not in REFUSED]
+    known = ", ".join(dict.fromkeys([*DATA_SETS.values(), *JOINT]))
+    return problems + [f"--data-set {name} is unknown; {known} are known, any class folder is FOLDER" for name in unknown]
+
+
+def find_problems(args: argparse.Namespace) -> list[str]:
+    """Every problem that the resolved flags show."""
+    found = [f"--{name.replace('_', '-')} is {getattr(args, name)}, but it must be {words}"
+             for names, words, fits in RANGES for name in names
+             if getattr(args, name) is not None and not fits(getattr(args, name))]
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        found.append(f"--device {args.device}: this machine has no usable CUDA device; use --device cpu")
+    found += find_sink_problems(args.logger)
+    return found + check_data(args) + check_network(args) + check_optimisation(args) + check_method(args)
+
+
+def check_data(args: argparse.Namespace) -> list[str]:
+    """Folders and their names."""
+    found = []
+    if not args.root and not (args.eval and args.test_root):
+        found.append("--root is missing: the data set's folder (also --data-path, --train-root; several train together)")
+    if args.data_set and args.root and len(args.data_set) != len(args.root):
+        found.append(f"--data-set names {len(args.data_set)} ({', '.join(args.data_set)}) but --data-path has "
+                     f"{len(args.root)} ({', '.join(args.root)}); a folder with a space in its name needs to exist")
+    if args.select == "best-val" and args.disable_eval:
+        found.append("--select best-val needs looks at a validation part; leave --disable-eval out")
+    if args.select == "best-val" and args.eval_freq == 0:
+        found.append("--select best-val needs looks at a validation part; --eval-freq 1 looks after every epoch")
+    return found
+
+
+def check_network(args: argparse.Namespace) -> list[str]:
+    """Names, views and start weights."""
+    found = []
+    if args.finetune is None and not args.eval:
+        found.append(f"--finetune: no start weights for {args.model} are at hand; give a file, hub, or none")
+    if args.model in PLUG_INS and args.method != "pim" and args.model != PLUG_INS[args.model].arch:
+        found.append(f"--model {args.model} is a plug-in module's backbone; add --method pim, or take a timm name")
+    if args.eval_view not in RECIPES:
+        found.append(f"--eval-view {args.eval_view} is unknown; crop, warp, pim, or one of {', '.join(RECIPES)}")
+    if args.crop_pct is not None and args.crop_pct not in (0.875, 1.0):
+        found.append(f"--crop-pct {args.crop_pct:g} is not offered; 0.875 and 1 are, or choose an --eval-view")
+    return found
+
+
+def check_optimisation(args: argparse.Namespace) -> list[str]:
+    """Optimiser and augmentation."""
+    found = []
+    if args.opt not in ("adamw", "sgd", "momentum"):
+        found.append(f"--opt {args.opt} is not offered; adamw, sgd (Nesterov) and momentum (without) are")
+    if not 0 < args.scale[0] <= args.scale[1] <= 1:
+        found.append(f"--scale {args.scale[0]:g} {args.scale[1]:g}: the least and the most area, above 0 and up to 1")
+    if args.cutmix_minmax and not 0 <= args.cutmix_minmax[0] <= args.cutmix_minmax[1] <= 1:
+        found.append("--cutmix-minmax: the least and the most side, within 0..1")
+    return found
+
+
+def check_method(args: argparse.Namespace) -> list[str]:
+    """What a method needs, and flags of another one."""
+    found = []
+    distils = args.distillation_type != "none"
+    if args.method == "distill" and not distils:
+        found.append("--method distill with --distillation-type none has nothing to imitate; use --method plain")
+    if args.method != "distill" and distils:
+        found.append(f"--distillation-type {args.distillation_type} needs --method distill, not {args.method}")
+    if args.method == "distill" and args.teacher_path is None and not args.eval:
+        found.append("--teacher-path is missing: a network trained on the same classes, e.g. the folder of "
+                     "--method teacher, with --teacher-model naming the architecture of a public file")
+    if args.method == "pim" and args.use_combiner and not args.use_selection:
+        found.append("--use-combiner needs --use-selection: its nodes are the kept positions")
+    if args.method == "pim" and args.taps is not None and len({type(tap) for tap in args.taps}) != 1:
+        found.append("--taps: indices, or names of modules, at least one and of one kind")
+    if args.teacher_cache and args.method != "distill":
+        found.append("--teacher-cache needs --method distill")
+    if args.teacher_cache and (args.mixup or args.cutmix or args.cutmix_minmax):
+        found.append("--teacher-cache remembers answers to unmixed images; use --mixup 0 --cutmix 0")
+    return found
+
+
+def tell_without_effect(args: argparse.Namespace) -> None:
+    """One note for all flags that were given but do nothing here."""
+    given = [flag for flag in WITHOUT_EFFECT if getattr(args, flag[2:].replace("-", "_")) is not None]
+    if given:
+        print(f"note: {', '.join(given)} without effect here; see docs/finetune.md", file=sys.stderr)

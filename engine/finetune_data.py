@@ -1,0 +1,115 @@
+"""The photographs of main_finetune.py: one set or several as one, in parts to train, to watch and to report on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from datasets.halves import choose_per_class
+from datasets.images import DataError, ImageSet, has_split, scan
+from datasets.joint import Joint, Source, join
+from datasets.timm_views import Augment
+from datasets.views import View
+from engine.args import ConfigError
+from engine.evaluate.known_classes import relabel
+from engine.prepare import check_images
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Images to train on, to watch (None without a validation part) and to report on (None where there are none).
+
+    All have the same classes; `sources` are the joined sets they come from.
+    """
+
+    train: ImageSet
+    val: ImageSet | None
+    test: ImageSet | None
+    sources: tuple[Source, ...]
+
+
+def load_photographs(args: argparse.Namespace) -> Photographs:
+    """The parts that the flags ask for, all of which decode; raises DataError, or ConfigError for a class count."""
+    names = name_sources(args.root, args.data_set)
+    joined = join([scan(root, "train") for root in args.root], names)
+    train, count = joined.images, len(joined.images.classes)
+    if not train.classes or bool((train.labels < 0).any()):
+        raise DataError(f"{', '.join(args.root)}: training images without a class; put them into class folders")
+    if args.nb_classes and args.nb_classes != count:
+        raise ConfigError(f"--nb-classes {args.nb_classes}, but {', '.join(args.root)} has {count} classes; leave the "
+                          "flag out, or look whether this is the right folder")
+    train, val = split_off(train, args.val_share, args.seed) if args.val_share else (train, find_val(args, names))
+    test = None if args.disable_eval else find_test(args, names, joined)
+    parts = [part and check_images(part, skip_bad=args.skip_bad) for part in (train, val, test)]
+    return Photographs(parts[0], None if args.disable_eval else parts[1], parts[2], joined.sources)
+
+
+def name_sources(roots: Sequence[str], given: Sequence[str]) -> list[str]:
+    """A name for every folder: --data-set's, else the folder's own."""
+    return [Path(root).resolve().name if name == "FOLDER" else name
+            for root, name in zip(roots, given or ["FOLDER"] * len(roots), strict=True)]
+
+
+def split_off(images: ImageSet, share: float, seed: int) -> tuple[ImageSet, ImageSet]:
+    """Training images and the share of every class that is kept for validation; raises DataError if that is nothing."""
+    stays = choose_per_class(images.labels.tolist(), 1 - share, "random", seed)
+    parts = [tuple(sample for place, sample in enumerate(images.samples) if (place in stays) == kept)
+             for kept in (True, False)]
+    if not parts[1]:
+        raise DataError(f"{images.root}: --val-share {share:g} of classes with a single image is nothing; leave it out")
+    return replace(images, samples=parts[0]), replace(images, split="val", samples=parts[1])
+
+
+def find_val(args: argparse.Namespace, names: Sequence[str]) -> ImageSet | None:
+    """The data sets' own validation splits, where all have one."""
+    if not all(has_split(root, "val") for root in args.root):
+        return None
+    return join([scan(root, "val") for root in args.root], names).images
+
+
+def find_test(args: argparse.Namespace, names: Sequence[str], trained: Joint) -> ImageSet | None:
+    """The images to report on: --test-root's under the training classes, else test splits; None where there are none.
+
+    Raises DataError for classes that are not trained, or when only some of the sets have a test split.
+    """
+    if args.test_root:
+        return relabel(scan_any(args.test_root).images, trained.images.classes, describe_sources(trained.sources),
+                       text="the training images")
+    without = [root for root in args.root if not has_split(root, "test")]
+    if len(without) == len(args.root):
+        return None
+    if without:
+        raise DataError(f"{', '.join(without)}: no test split, but the other sets have one; add test folders, or name "
+                        "all test images with --test-root")
+    return join([scan(root, "test") for root in args.root], names).images
+
+
+def scan_any(roots: Sequence[str]) -> Joint:
+    """The images of folders given for evaluation: their test split, else val, else everything."""
+    sets = [scan(root, next(split for split in ("test", "val", "train") if has_split(root, split))) for root in roots]
+    return join([replace(images, split="test") for images in sets], name_sources(roots, ()))
+
+
+def describe_sources(sources: Sequence[Source]) -> tuple[dict[str, object], ...]:
+    """Sources in plain JSON types."""
+    return tuple({"name": source.name, "first": source.first, "classes": source.classes} for source in sources)
+
+
+def training_view(args: argparse.Namespace) -> View:
+    """What the network sees in training; raises ConfigError for an impossible policy."""
+    if args.train_view != "timm":
+        return View("full", args.train_view, args.size)
+    try:
+        augment = Augment(auto_augment=None if args.aa in ("", "none") else args.aa, color_jitter=args.color_jitter,
+                          interpolation=args.train_interpolation, scale=tuple(args.scale), hflip=args.hflip,
+                          reprob=args.reprob, remode=args.remode, recount=args.recount)
+    except ValueError as error:
+        raise ConfigError(f"--aa, --scale or --reprob: {error}") from error
+    return View("full", "timm", args.size, augment)
+
+
+def evaluation_view(args: argparse.Namespace) -> View:
+    """What it sees in evaluation."""
+    return View("full", args.eval_view, args.size)

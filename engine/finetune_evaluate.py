@@ -1,0 +1,130 @@
+"""What a trained classifier is worth: a row of results.jsonl, tables by class and by source, pictures of its errors."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from datasets.images import ImageSet
+from datasets.joint import Source
+from datasets.views import View
+from engine import distributed
+from engine.args import refuse
+from engine.evaluate.bootstrap import interval
+from engine.evaluate.calibration import calibrate, draw_reliability
+from engine.evaluate.classification import ClassScores, SourceScores, score_branches, score_classes, score_sources
+from engine.evaluate.classify import Verdict, judge
+from engine.evaluate.confusion_sheet import count_confusions, draw_confusion
+from engine.evaluate.ledger import Result, append_result
+from engine.evaluate.result_files import EVALUATION, write_results
+from engine.prepare import count_workers, need_disk
+from models.weights import fingerprint
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A classifier to report on: its network, its joined sets, how images are shown to it, and what it is called."""
+
+    network: nn.Module
+    sources: tuple[Source, ...]
+    view: View
+    weights: str
+
+
+def report(
+    subject: Subject, images: ImageSet, args: argparse.Namespace, device: torch.device, *, precision: str, folder: Path,
+    epoch: str = "", selection: str = "", prefix: str = "",
+) -> Result:
+    """Predict all images, add a row to results.jsonl in `folder`, write tables and pictures beside it, and say it.
+
+    Their names begin with `prefix`. Several processes share the prediction, the main one writes.
+    """
+    verdict = judge(subject.network.to(device), images, subject.view, sources=subject.sources, device=device,
+                    precision=precision, workers=count_workers(args.num_workers), order=args.ensemble_order,
+                    crop_bottom=args.crop_bottom)
+    row = make_row(verdict, subject, images, args, precision, folder)
+    row = replace(row, epoch=epoch, selection=selection)
+    if distributed.is_main():
+        refuse(need_disk(folder, 20_000_000))
+        append_result(folder / "results.jsonl", row.to_dict())
+        write_files(verdict, images, folder, prefix, row)
+        print(describe(row))
+    return row
+
+
+def make_row(
+    verdict: Verdict, subject: Subject, images: ImageSet, args: argparse.Namespace, precision: str, folder: Path
+) -> Result:
+    """The line of the ledger."""
+    return Result("classify", args.task, images.fingerprint(), images.split, len(images), weights=subject.weights,
+                  weights_sha256=fingerprint(subject.network), arch=str(subject.network.describe()["arch"]),
+                  feature=verdict.answer, input="full", view=subject.view.recipe, size=subject.view.size,
+                  centred=False, seed=args.seed, precision=precision, images_per_second=verdict.images_per_second,
+                  metrics=measure(verdict, images.classes), method=name_method(args),
+                  label=folder.name, details=describe_sources(verdict) | {"classes": len(images.classes)})
+
+
+def name_method(args: argparse.Namespace) -> str:
+    """The method in a word for tables."""
+    return f"{args.distillation_type}-distill" if args.method == "distill" else str(args.method)
+
+
+def measure(verdict: Verdict, classes: Sequence[str]) -> dict[str, float]:
+    """All numbers that tables quote, shares in [0, 1]: the answer's, then the branches' and ensembles' top-1."""
+    scores = score_branches(verdict.branches, verdict.labels)
+    own = scores[verdict.answer]
+    low, high = interval((verdict.predictions == verdict.labels).numpy().astype(np.float64))
+    numbers = {"top1": own.top1, "top3": own.top3, "top5": own.top5, "top1_low": low, "top1_high": high}
+    numbers |= score_classes(verdict.predictions, verdict.labels, classes).macro()
+    numbers |= calibrate(verdict.probabilities, verdict.labels).to_dict()
+    numbers |= {f"top1_{name}": score.top1 for name, score in scores.items()} if len(scores) > 1 else {}
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
+
+
+def describe_sources(verdict: Verdict) -> dict[str, object]:
+    """Accuracies by source and which source images were taken for; {} for a single data set."""
+    if len(verdict.sources) < 2:
+        return {}
+    found: SourceScores = score_sources(verdict.probabilities, verdict.labels, verdict.sources)
+    return {"sources": {name: {"top1": score.top1, "top5": score.top5, "images": score.images}
+                        for name, score in found.scores.items() if score.images},
+            "source_confusion": found.confusion.tolist()}
+
+
+def write_files(verdict: Verdict, images: ImageSet, folder: Path, prefix: str, row: Result) -> None:
+    """eval_results.txt, classes.csv, confusion.png and reliability.png."""
+    facts = {"weights": row.weights, "data": f"{images.root} ({images.split})", "epoch": row.epoch or "-"}
+    write_results(folder / f"{prefix}{EVALUATION}", verdict, facts, row.label)
+    write_classes(folder / f"{prefix}classes.csv", score_classes(verdict.predictions, verdict.labels, images.classes))
+    counts = count_confusions(verdict.predictions, verdict.labels, len(images.classes))
+    draw_confusion(counts, images.classes, folder / f"{prefix}confusion.png", title=describe(row),
+                   borders=[source.first for source in verdict.sources[1:]])
+    draw_reliability(calibrate(verdict.probabilities, verdict.labels), folder / f"{prefix}reliability.png")
+
+
+def write_classes(path: Path, scores: ClassScores) -> None:
+    """A line for each class: precision, recall, F1 and the number of its images."""
+    rows = scores.rows()
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows({name: f"{value:.4f}" if isinstance(value, float) else value for name, value in row.items()}
+                         for row in rows)
+
+
+def describe(row: Result) -> str:
+    """The numbers that tables quote, in a line."""
+    numbers = row.metrics
+    text = (f"{row.images} {row.split} images, {row.details['classes']} classes: top-1 {numbers['top1']:.2%} "
+            f"({numbers['top1_low']:.2%} to {numbers['top1_high']:.2%}), top-5 {numbers['top5']:.2%}")
+    heads = [f"{name} {numbers[f'top1_{name}']:.2%}" for name in ("cls", "dist") if f"top1_{name}" in numbers]
+    parts = [f"{name} {scores['top1']:.2%}" for name, scores in row.details.get("sources", {}).items()]
+    return text + "".join(f"; {part}" for part in (*heads, *parts))

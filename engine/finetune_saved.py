@@ -1,0 +1,72 @@
+"""main_finetune.py --eval: a network that was trained before, here or by a public code, on any images of its classes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from datasets.images import ImageSet
+from datasets.joint import Source
+from datasets.views import View
+from engine.args import ConfigError
+from engine.evaluate.known_classes import relabel
+from engine.finetune_data import scan_any
+from engine.finetune_evaluate import Subject, report
+from engine.finetune_network import explain, find_file, make_plug_in
+from engine.prepare import check_images
+from models.checkpoint_styles import CLASSIFIER_FORMAT
+from models.classifier_file import SavedClassifier, load_classifier
+from models.weights import read_checkpoint, unwrap
+
+
+def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
+    """Report on the network of --resume (else of --results-dir) and add a row there; raises ConfigError, WeightsError."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    source = find_saved_network(args)
+    joint = scan_any(args.test_root or args.root)
+    saved = open_saved(source, args, len(joint.images.classes))
+    images = check_images(name_classes(joint.images, saved), skip_bad=args.skip_bad)
+    view = View("full", args.eval_view if args.asked_view else saved.view.get("recipe", args.eval_view),
+                args.size if args.asked_size else saved.view.get("size", args.size))
+    sources = tuple(Source(**one) for one in saved.sources) or joint.sources
+    precision = "fp32" if args.precision == "auto" else args.precision
+    report(Subject(saved.network.eval(), sources, view, str(source)), images, args, device, precision=precision,
+           folder=Path(args.results_dir))
+
+
+def find_saved_network(args: argparse.Namespace) -> Path:
+    """The file that --eval means: --resume's, else --results-dir's, else --finetune's; raises ConfigError."""
+    named = args.resume if args.resume not in (None, "auto") else args.results_dir
+    best = Path(named) / "model_best.pth"
+    path = best if args.select == "best-val" and best.is_file() else Path(find_file(str(named)))
+    if not path.is_file():
+        raise ConfigError(f"--eval: no network at {path}; name a file or a run's folder with --resume")
+    return path
+
+
+def open_saved(source: Path, args: argparse.Namespace, classes: int) -> SavedClassifier:
+    """A network of ours, or one of the public codes', whose architecture --model (and --method pim) names."""
+    content = read_checkpoint(source)
+    if "identity" in content:
+        raise ConfigError(f"{source} is a state to continue from; name the run's folder, or its model_last.pth")
+    if content.get("format") == CLASSIFIER_FORMAT or args.method != "pim":
+        return load_classifier(source, arch=None if content.get("format") == CLASSIFIER_FORMAT else args.model,
+                               size=args.size)
+    from models.pim_checkpoint import match_public_pim
+
+    network = explain(lambda: make_plug_in(args, args.nb_classes or classes))
+    network.load_state_dict(match_public_pim(unwrap(content), network))
+    return SavedClassifier(network)
+
+
+def name_classes(images: ImageSet, saved: SavedClassifier) -> ImageSet:
+    """The images under the numbers of the network's classes, by name; raises ConfigError when that cannot be."""
+    if saved.class_names:
+        return relabel(images, saved.class_names, saved.sources, text="the network")
+    if len(images.classes) != saved.network.classes:
+        raise ConfigError(f"{images.root} has {len(images.classes)} classes, the network {saved.network.classes}; its "
+                          "file does not name them, so that they must be all of them, in order")
+    return images

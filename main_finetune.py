@@ -1,0 +1,26 @@
+"""Recognise classes: fine-tune a network plainly, as a teacher, with one, or with the plug-in module; parse, build, run."""
+
+from __future__ import annotations
+
+from engine import distributed
+from engine.args import exit_cleanly
+from engine.finetune_args import parse
+from engine.finetune_build import build_finetune_run
+from engine.finetune_saved import evaluate_saved
+
+
+def main() -> None:
+    """The command `python main_finetune.py --root DIR ...`."""
+    args = parse()
+    device = distributed.start(args.device)
+    try:
+        if args.eval:
+            evaluate_saved(args, device)
+        else:
+            build_finetune_run(args, device).train()
+    finally:
+        distributed.stop()
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)
