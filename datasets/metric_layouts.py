@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from scipy.io import loadmat
-
 from datasets.files import DataError, walk_images
 from datasets.images import Sample
 from datasets.layouts import is_cub, read_listing
@@ -43,8 +41,6 @@ def read_collection(root: str | Path, dataset: str | None = None) -> Collection:
     root = find_root(Path(root).expanduser(), dataset)
     if products_lists(root) is not None:
         return read_products(root)
-    if any((root / name).is_file() for name in ("cars_annos.mat", "devkit/cars_annos.mat")):
-        return read_cars(root)
     if (root / "images").is_dir() and not is_cub(root):
         return read_class_folders(root)
     listing = read_listing(root)
@@ -80,20 +76,6 @@ def read_class_folders(root: Path) -> Collection:
     classes = tuple(sorted({key.split("/")[1] for key, _ in keyed}))
     number = {name: label for label, name in enumerate(classes)}
     return Collection(root, tuple(Sample(path, key, number[key.split("/")[1]]) for key, path in keyed), classes)
-
-
-def read_cars(root: Path) -> Collection:
-    """Cars196 as distributed: `cars_annos.mat` (or in `devkit/`) and `car_ims/`, classes in their official order."""
-    notes = next(path for path in (root / "cars_annos.mat", root / "devkit" / "cars_annos.mat") if path.is_file())
-    try:
-        table = loadmat(notes, squeeze_me=True)
-        keys = [str(row["relative_im_path"]) for row in table["annotations"]]
-        labels = [int(row["class"]) - 1 for row in table["annotations"]]
-        classes = tuple(str(name) for name in table["class_names"])
-    except (ValueError, KeyError, IndexError, TypeError, NotImplementedError) as error:  # last: scipy, of HDF5
-        raise DataError(f"{notes}: not the annotations of Cars196 ({error}); unpack the data set again") from error
-    samples = tuple(Sample(root / key, key, label) for key, label in sorted(zip(keys, labels, strict=True)))
-    return Collection(root, check_files(samples, notes), classes)
 
 
 def products_lists(root: Path) -> Path | None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from datasets.cars import is_cars, read_cars
 from datasets.files import DataError
 from datasets.listing import Entry, Listing, check_files, make_listing, show
 from datasets.tables import read_mat, read_table
@@ -143,4 +144,4 @@ def tell_apart(numbers: Sequence[str], names: dict[str, str]) -> tuple[str, ...]
 
 # Tried in this order by `datasets.layouts.read_listing`, before the layouts that are recognised by less.
 READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Listing]], ...] = (
-    (is_dogs, read_dogs), (is_food, read_food), (is_nabirds, read_nabirds))
+    (is_cars, read_cars), (is_dogs, read_dogs), (is_food, read_food), (is_nabirds, read_nabirds))

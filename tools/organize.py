@@ -20,11 +20,11 @@ if __package__ in (None, ""):  # started as a file: its own folder is on the pat
 
 from tqdm import tqdm
 
+from datasets.cars import ALL_CARS, CAR_LISTS, CAR_NAMES, find_list
 from datasets.files import DataError
 from datasets.layouts import read_listing, variant_folder
 from datasets.listing import Entry, show
 from datasets.supervised_layouts import DOG_LISTS, find_dog_lists
-from datasets.tables import read_mat
 
 SPLITS = ("train", "test")
 
@@ -79,37 +79,11 @@ def plan_cars(source: Path) -> list[Placement]:
     """Stanford Cars: the devkit's lists (one a split, or the older cars_annos.mat), or train/ and test/ folders."""
     if (source / "train").is_dir() and (source / "test").is_dir():
         return plan_listed(source)
-    single = find(source, "cars_annos.mat")
-    if single is not None:
-        return _plan_single_list(single)
-    lists = {"train": "cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
-    found = {split: find(source, name) for split, name in lists.items()}
-    meta = find(source, "cars_meta.mat")
-    absent = [lists[split] for split, path in found.items() if path is None] + ([] if meta else ["cars_meta.mat"])
-    if absent:
-        raise DataError(f"{source}: no {', '.join(absent)} in it or its devkit/; unpack the devkit there as well")
-    names = [str(name) for name in read_mat(meta, "class_names")]
-    return [
-        place(_find_car(source, split, str(row["fname"])), split, names[int(row["class"]) - 1])
-        for split, path in found.items()
-        for row in read_mat(path, "annotations")
-    ]
-
-
-def _plan_single_list(path: Path) -> list[Placement]:
-    """The older Stanford Cars list: car_ims/ and a test flag for every image."""
-    names = [str(name) for name in read_mat(path, "class_names")]
-    return [
-        place(path.parent / str(row["relative_im_path"]), SPLITS[int(row["test"])], names[int(row["class"]) - 1])
-        for row in read_mat(path, "annotations")
-    ]
-
-
-def _find_car(source: Path, split: str, name: str) -> Path:
-    """A car's photo in cars_train/ or cars_test/, also when the archive was unpacked into a folder of its own name."""
-    folder = source / f"cars_{split}"
-    nested = folder / folder.name / name
-    return nested if nested.is_file() else folder / name
+    if find_list(source, ALL_CARS) is None:
+        absent = [name for name in (*CAR_LISTS.values(), CAR_NAMES) if find_list(source, name) is None]
+        if absent:
+            raise DataError(f"{source}: no {', '.join(absent)} in it or its devkit/; unpack the devkit there as well")
+    return plan_listed(source)
 
 
 def plan_dogs(source: Path) -> list[Placement]:
@@ -128,12 +102,6 @@ PLANS: dict[str, Callable[[Path], list[Placement]]] = {
     "cars": plan_cars,
     "dogs": plan_dogs,
 }
-
-
-def find(source: Path, name: str) -> Path | None:
-    """A list in the folder itself, or in the folders that archives unpack to."""
-    places = (source / name, source / "devkit" / name)
-    return next((path for path in places if path.is_file()), None)
 
 
 def require(paths: Sequence[Path]) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from datasets.halves import Halves, choose_per_class, flip_labels, halve, hold_out
-from datasets.images import DataError, ImageSet, Sample
+from datasets.images import DataError, ImageSet, Sample, scan
 from datasets.metric_layouts import Collection, read_collection
 
 
@@ -53,9 +53,9 @@ def test_cars_come_from_folders_in_ascii_order_or_from_the_annotations(tmp_path:
         touch(tmp_path / "packed/images" / name / "1.jpg")
     packed = read_collection(tmp_path / "packed", "cars196")
     assert packed.classes == ("Audi A", "BMW X", "Zeta", "audi b")
-    rows = np.array([("car_ims/000002.jpg", 2), ("car_ims/000001.jpg", 1), ("car_ims/000003.jpg", 3)],
-                    dtype=[("relative_im_path", object), ("class", object)])
-    for path, _ in rows:
+    rows = np.array([("car_ims/000002.jpg", 2, 0), ("car_ims/000001.jpg", 1, 1), ("car_ims/000003.jpg", 3, 0)],
+                    dtype=[("relative_im_path", object), ("class", object), ("test", object)])
+    for path, *_ in rows:
         touch(tmp_path / "raw" / path)
     savemat(tmp_path / "raw/cars_annos.mat", {"annotations": rows, "class_names": np.array(["C", "B", "A"], object)})
     halves = halve(read_collection(tmp_path / "raw"))
@@ -64,6 +64,48 @@ def test_cars_come_from_folders_in_ascii_order_or_from_the_annotations(tmp_path:
     (tmp_path / "raw/car_ims/000003.jpg").unlink()
     with pytest.raises(DataError, match="1 listed images are missing .car_ims/000003.jpg"):
         read_collection(tmp_path / "raw")
+
+
+def make_split_cars(root: Path, *, meta: bool) -> Path:
+    """Cars196 with a list for each split, in devkit/ and beside it; both splits have a 00001.jpg."""
+    kinds = [("bbox_x1", object), ("class", object), ("fname", object)]
+    lists = {"devkit/cars_train_annos.mat": [(1, 3, "00001.jpg"), (1, 1, "00002.jpg"), (1, 4, "00003.jpg")],
+             "cars_test_annos_withlabels.mat": [(1, 2, "00001.jpg"), (1, 4, "00002.jpg")]}
+    (root / "devkit").mkdir(parents=True)
+    for name, rows in lists.items():
+        savemat(root / name, {"annotations": np.array(rows, dtype=kinds)})
+        for *_, photo in rows:
+            touch(root / ("cars_train" if "train" in name else "cars_test/cars_test") / photo)
+    if meta:
+        savemat(root / "devkit/cars_meta.mat", {"class_names": np.array(["Z", "Ram C/V", "A", "B"], object)})
+    return root
+
+
+@pytest.mark.parametrize("meta", [True, False])
+def test_cars_with_a_list_for_each_split_are_halved_by_their_official_numbers(tmp_path: Path, meta: bool) -> None:
+    root = make_split_cars(tmp_path / "cars196", meta=meta)
+    halves = halve(read_collection(tmp_path, "cars196"))
+    assert [(s.key, s.label) for s in halves.train.samples] == [("cars_test/cars_test/00001.jpg", 1),
+                                                                ("cars_train/00002.jpg", 0)]
+    assert [(s.key, s.label) for s in halves.test.samples] == [
+        ("cars_test/cars_test/00002.jpg", 3), ("cars_train/00001.jpg", 2), ("cars_train/00003.jpg", 3)]
+    assert halves.train.classes == (("Z", "Ram CV", "A", "B") if meta else ("1", "2", "3", "4"))
+    train = scan(root, "train")  # every other command reads the official split
+    assert train.labels.tolist() == [2, 0, 3] and [s.path.name for s in train.samples][0] == "00001.jpg"
+    assert scan(root, "test").labels.tolist() == [1, 3]
+
+
+def test_damaged_or_absent_lists_of_cars_are_named(tmp_path: Path) -> None:
+    root = make_split_cars(tmp_path, meta=True)
+    savemat(root / "devkit/cars_meta.mat", {"class_names": np.array(["Z", "A", "A"], object)})
+    with pytest.raises(DataError, match="cars_meta.mat: names 2 classes, and there are 4"):
+        read_collection(root)
+    savemat(root / "cars_test_annos_withlabels.mat", {"annotations": np.array([("1.jpg",)], dtype=[("fname", object)])})
+    with pytest.raises(DataError, match="withlabels.mat: its annotations have no class; unpack"):
+        read_collection(root)
+    (root / "cars_test_annos_withlabels.mat").rename(root / "devkit/cars_test_annos.mat")
+    with pytest.raises(DataError, match="no cars_test_annos_withlabels.mat .* has no labels"):
+        read_collection(root)
 
 
 @pytest.mark.parametrize("packed", [True, False])
