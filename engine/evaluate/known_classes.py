@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from datasets.images import DataError, ImageSet
-from datasets.layouts import show
+from datasets.listing import show
 from engine.class_names import name_key
 
 Sources = Sequence[Mapping[str, object]]
