@@ -91,7 +91,8 @@ class Classifier(nn.Module):
 
     def describe(self) -> dict[str, object]:
         """What `rebuild` needs; plain JSON types."""
-        return {"kind": "classifier", "arch": self.arch, "classes": self.classes, **self._description}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in self._description.items()}
+        return {"kind": "classifier", "arch": self.arch, "classes": self.classes, **plain}
 
     @torch.no_grad()
     def scale_heads(self, scale: float) -> None:

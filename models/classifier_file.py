@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,11 @@ from torch import nn
 from models.checkpoint_styles import CLASSIFIER_FORMAT, CLASSIFIERS, recognise
 from models.classifier import Classifier
 from models.classifier_weights import TOKENS, choose_names, fill
+from models.pim import PlugIn, build_plug_in
+from models.pim_checkpoint import is_public_pim, match_public_pim
 from models.weights import State, WeightsError, read_checkpoint, unwrap
+
+PIM_LOGITS = re.compile(r"(^|\.)(combiner\.classifier|fpn_classifier_\w+\.3|selector\.classifier_l_\w+)\.weight$")
 
 
 @dataclass
@@ -43,19 +48,23 @@ def save_classifier(
 
 
 def load_classifier(
-    path: str | Path, *, arch: str | None = None, size: int | None = None, device: str | torch.device = "cpu",
+    path: str | Path, *, arch: str | None = None, size: int | None = None, network: nn.Module | None = None,
+    device: str | torch.device = "cpu",
 ) -> SavedClassifier:
-    """A classifier from our own file, or from a public one of DeiT or ConvNeXt, which does not say what it is.
+    """A classifier from our own file, or from a public one of DeiT, ConvNeXt or PIM, which does not say what it is.
 
-    `arch` (a timm name) and `size` (pixels) are for public files: a transformer's size shows in the file. Raises
-    WeightsError when the file does not fit, strictly, or is of another kind.
+    For public files: `arch` (a timm name, or a preset of the plug-in module), `size` in pixels (a transformer's shows
+    in the file), or instead of both the fresh `network` to fill, such as a plug-in module with the options of its
+    training. Raises WeightsError when the file does not fit, strictly, or is of another kind.
     """
     content = read_checkpoint(path)
-    saved = _load_own(content, path) if content.get("format") == CLASSIFIER_FORMAT else None
-    if saved is None:
-        saved = _load_public(unwrap(content), path, arch, size)
-    elif arch is not None and saved.network.describe().get("arch", arch) != arch:
-        raise WeightsError(f"{path} is a {saved.network.describe()['arch']}, not a {arch}. Leave the architecture out")
+    if content.get("format") == CLASSIFIER_FORMAT:
+        saved = _load_own(content, path)
+        _refuse_other_arch(saved, path, arch)
+    elif is_public_pim(content):
+        saved = _load_public_pim(content, path, network or _build_pim(content, path, arch, size))
+    else:
+        saved = _load_public(unwrap(content), path, arch, size, network)
     saved.network.to(device).eval()
     return saved
 
@@ -66,8 +75,6 @@ def rebuild_network(description: Mapping[str, object]) -> nn.Module:
     if kind == "classifier":
         return Classifier.rebuild(description)
     if kind == "pim":
-        from models.pim import PlugIn
-
         return PlugIn.rebuild(description)
     raise WeightsError(f"the file holds a network of kind {kind!r}, which this version does not know")
 
@@ -101,12 +108,40 @@ def _load_own(content: Mapping, path: str | Path) -> SavedClassifier:
     return SavedClassifier(network, tuple(meta["class_names"]), tuple(meta["sources"]), meta["view"], rest)
 
 
-def _load_public(state: State, path: str | Path, arch: str | None, size: int | None) -> SavedClassifier:
-    if arch is None:
-        raise WeightsError(f"{path} does not say what network it belongs to; it looks like {recognise(state)}. "
-                           "Name its architecture, as timm calls it")
-    network = Classifier(arch, count_classes(state, path), image_size=read_size(state) or size)
-    fill(network, choose_names(state, network.net, network.net.state_dict()), source=str(path))
+def _refuse_other_arch(saved: SavedClassifier, path: str | Path, arch: str | None) -> None:
+    own = saved.network.describe()["arch"]
+    if arch is not None and arch != own:
+        raise WeightsError(f"{path} is a {own}, not a {arch}. Leave the architecture out")
+
+
+def _load_public(
+    state: State, path: str | Path, arch: str | None, size: int | None, network: nn.Module | None
+) -> SavedClassifier:
+    if network is None:
+        if arch is None:
+            raise WeightsError(f"{path} does not say what network it belongs to; it looks like {recognise(state)}. "
+                               "Name its architecture, as timm calls it")
+        network = Classifier(arch, count_classes(state, path), image_size=read_size(state) or size)
+    fill(network, choose_names(state, network.backbone, network.backbone.state_dict()), source=str(path))
     warps = "convnext" in network.arch and network.size >= 384  # as its authors test it
     view = {"recipe": "warp" if warps else "deit-eval", "size": network.size}
     return SavedClassifier(network, view=view, meta={"network": network.describe()})
+
+
+def _load_public_pim(content: Mapping, path: str | Path, network: nn.Module) -> SavedClassifier:
+    if not isinstance(network, PlugIn):
+        raise WeightsError(f"{path} is a plug-in module, not a {type(network).__name__}; name a preset of PIM")
+    network.load_state_dict(match_public_pim(content, network, source=str(path)))
+    view = {"recipe": "pim-eval", "size": network.size}
+    return SavedClassifier(network, view=view, meta={"network": network.describe()})
+
+
+def _build_pim(content: Mapping, path: str | Path, arch: str | None, size: int | None) -> PlugIn:
+    if arch is None:
+        raise WeightsError(f"{path} is a plug-in module that does not say around which backbone. Name its preset, or the "
+                           "backbone as timm calls it")
+    state = content.get("model", content)
+    heads = [value for name, value in state.items() if PIM_LOGITS.search(name)]
+    if not heads:
+        raise WeightsError(f"{path} shows no number of classes; hand over the plug-in module it belongs to")
+    return build_plug_in(arch, heads[-1].shape[0], size=size)

@@ -20,7 +20,7 @@ def make_images(size: int = 32) -> Tensor:
     return torch.randint(0, 256, (3, 3, size, size), dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("arch, options", [("deit_tiny_patch16_224", VIT), ("tf_efficientnet_lite0", {}),
+@pytest.mark.parametrize("arch, options", [("deit_tiny_patch16_224", VIT), ("test_efficientnet", {}),
                                            ("convnext_atto", CONVNEXT)])
 @pytest.mark.parametrize("second_head", [False, True])
 def test_the_first_head_is_timms_own_answer(arch: str, options: dict, second_head: bool) -> None:
@@ -51,7 +51,7 @@ def test_bytes_and_floats_are_the_same_image() -> None:
     torch.testing.assert_close(network(images)["cls"], network(images.float() / 255)["cls"])
 
 
-@pytest.mark.parametrize("arch, options", [("deit_tiny_distilled_patch16_224", VIT), ("tf_efficientnet_lite0", {})])
+@pytest.mark.parametrize("arch, options", [("deit_tiny_distilled_patch16_224", VIT), ("test_efficientnet", {})])
 def test_its_description_rebuilds_it(arch: str, options: dict) -> None:
     network = Classifier(arch, 5, second_head=True, drop=0.1, drop_path=0.2, head_init_scale=0.5, **options).eval()
     again = Classifier.rebuild(json.loads(json.dumps(network.describe()))).eval()
@@ -69,7 +69,7 @@ def test_stochastic_depth_grows_linearly_and_dropout_reaches_the_head() -> None:
 
 
 @pytest.mark.parametrize("arch, options", [("convnext_atto", CONVNEXT), ("deit_tiny_distilled_patch16_224", VIT),
-                                           ("tf_efficientnet_lite0", {"second_head": True})])
+                                           ("test_efficientnet", {"second_head": True})])
 def test_heads_start_small_by_the_scale(arch: str, options: dict) -> None:
     torch.manual_seed(0)
     plain = Classifier(arch, 5, **options)
@@ -94,7 +94,7 @@ def test_the_size_is_the_networks_own_or_the_one_asked_for() -> None:
         assert Classifier("deit_base_distilled_patch16_384", 200).size == 384
     network = Classifier("deit_tiny_patch16_224", 5, **VIT)
     assert network.size == 32 and network.net.patch_embed.grid_size == (2, 2)
-    assert Classifier("tf_efficientnet_lite0", 5, image_size=64).size == 64
+    assert Classifier("test_efficientnet", 5, image_size=64).size == 64
 
 
 def test_unknown_names_and_options_are_named() -> None:

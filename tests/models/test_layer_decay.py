@@ -49,7 +49,7 @@ def test_a_transformer_has_a_layer_for_each_block(arch: str) -> None:
             assert layer == (13 if name.startswith(("norm", "head")) else 0), name
 
 
-@pytest.mark.parametrize("arch", ["tf_efficientnet_lite0", "resnet18", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize("arch", ["tf_efficientnet_lite0", "resnet18"])
 def test_other_networks_are_cut_where_timm_cuts_them(arch: str) -> None:
     net = on_meta(arch)
     layers = layer_ids(net)
@@ -74,7 +74,7 @@ def test_groups_hold_everything_once_with_rate_and_decay() -> None:
 
 
 def test_a_head_beside_the_backbone_learns_at_the_full_rate() -> None:
-    network = Classifier("tf_efficientnet_lite0", 5, second_head=True)
+    network = Classifier("test_efficientnet", 5, second_head=True)
     groups = decay_groups(network, backbone_lr_scale=0.1, spare_vectors=False)
     assert all(group.decays for group in groups)
     fast = [name for group in groups if group.lr_scale == 1 for name in group.names]
