@@ -16,7 +16,7 @@ INK, PAPER = (30, 30, 30), (255, 255, 255)
 class Cell:
     """One picture of the sheet: which image, the text under it, and whether it is right (None: it is the query).
 
-    `judged` False frames a finding of which nobody says whether it is right.
+    The text has at most two lines. `judged` False frames a finding of which nobody says whether it is right.
     """
 
     index: int
@@ -43,7 +43,8 @@ def _draw_cell(sheet: Image.Image, cell: Cell, image: Image.Image, left: int, to
     framed = ImageOps.expand(ImageOps.fit(image, (SIDE - 2 * FRAME,) * 2), FRAME, colour)
     sheet.paste(framed, (left, top))
     font = ImageFont.load_default(11)
-    ImageDraw.Draw(sheet).text((left, top + SIDE + 2), _shorten(cell.caption, font, SIDE), fill=colour, font=font)
+    caption = "\n".join(_shorten(line, font, SIDE) for line in cell.caption.split("\n"))
+    ImageDraw.Draw(sheet).text((left, top + SIDE + 2), caption, fill=colour, font=font, spacing=1)
 
 
 def _shorten(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

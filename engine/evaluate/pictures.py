@@ -1,0 +1,68 @@
+"""The pictures that a user points at: files, or a folder or list in any layout, with labels where folders name them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets.files import SUFFIXES, is_image, walk_images
+from datasets.images import DataError, ImageSet, Sample, has_split, scan
+from datasets.listing import show
+from engine.evaluate.known_classes import Sources, count_known, relabel, without_labels
+
+
+def gather(
+    paths: Sequence[str], names: Sequence[str], sources: Sources = (), *, split: str, labels: str, text: str
+) -> ImageSet:
+    """Pictures in the order given, or those of one folder or list in the order of their keys.
+
+    `labels` "folders" takes class folders for labels, all of which must be known; "none" takes every picture as
+    unlabelled; "auto" is the first where any class is known, else the second with a note. `text` names the classifier.
+    Raises DataError for paths that are not there, several folders, no picture, or classes that are unknown.
+    """
+    absent = [path for path in paths if not os.path.exists(path)]
+    if absent:
+        raise DataError(f"no such picture or folder: {show(absent)}")
+    foreign = [path for path in paths if os.path.isfile(path) and not is_image(path) and not path.endswith(".csv")]
+    if foreign:
+        raise DataError(f"no pictures by their names: {show(foreign)}; these are: {', '.join(sorted(SUFFIXES))}")
+    collections = [path for path in paths if not is_image(path) or os.path.isdir(path)]
+    if not collections:
+        return ImageSet(Path("."), "pictures", tuple(Sample(Path(path), path, None) for path in paths), ())
+    if len(paths) > 1:
+        raise DataError(f"{show(collections)}: give pictures, or a single folder or .csv list")
+    root = Path(paths[0])
+    if labels == "none" and root.is_dir():
+        return walk(root)
+    images = scan(root, split if split != "auto" else find_split(root))
+    return take_labels(images, names, sources, labels, text)
+
+
+def take_labels(images: ImageSet, names: Sequence[str], sources: Sources, labels: str, text: str) -> ImageSet:
+    """The set with a classifier's labels, or without any, as `labels` says (see `gather`)."""
+    if labels == "none" or not images.classes:
+        return without_labels(images)
+    if labels == "auto" and count_known(images, names, sources) == 0:
+        print(f"note: {images.root}: none of its folders ({show(images.classes)}) is a class of {text} "
+              f"({show(names)}), so its pictures count as unlabelled; --labels folders asks for a match",
+              file=sys.stderr)
+        return without_labels(images)
+    try:
+        return relabel(images, names, sources, text=text)
+    except DataError as error:
+        raise DataError(f"{error}; --labels none predicts without labels") from error
+
+
+def find_split(root: Path) -> str:
+    """The part of a data set that is for tests, where it has parts."""
+    return next(split for split in ("test", "val", "train") if has_split(root, split))
+
+
+def walk(root: Path) -> ImageSet:
+    """Every picture below a folder, unlabelled, whatever the folders mean; raises DataError when there is none."""
+    found = tuple(Sample(path, path.relative_to(root).as_posix(), None) for path in walk_images(root))
+    if not found:
+        raise DataError(f"{root}: no image found")
+    return ImageSet(root, "pictures", found, ())

@@ -1,0 +1,62 @@
+"""A checkpoint of the public plug-in module as a network: what its tensors tell, and what has to be said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from engine.args import ConfigError
+from engine.finetune_presets import CUB_PIM, NABIRDS_PIM
+from models.classifier_file import SavedClassifier
+from models.pim import PlugIn, PlugInOptions, build_plug_in
+from models.pim_checkpoint import match_public_pim
+from models.pim_presets import PRESETS
+
+# Published numbers of kept positions by their sum, which is all that a file holds of them.
+PUBLISHED = {sum(counts): counts for counts in (tuple(CUB_PIM["num_selects"]), tuple(NABIRDS_PIM["num_selects"]), (32,) * 4)}
+
+
+def load_public_pim(
+    content: Mapping[str, object], source: str, *, name: str | None, size: int | None = None,
+    selects: Sequence[int] | None = None,
+) -> SavedClassifier:
+    """The network of a public file's content; `name` is its builder's (swin-t, ...), `selects` its kept positions.
+
+    Raises ConfigError for what the file does not tell, WeightsError when it does not fit.
+    """
+    if name is None:
+        raise ConfigError(f"{source} is a plug-in module of the public code; name its backbone with --model: "
+                          f"{', '.join(PRESETS)}")
+    state = read_state(content)
+    network = build_plug_in(name, count_classes(state, source), size=size, options=read_options(state, source, selects))
+    network.load_state_dict(match_public_pim(content, network, source=source))
+    return SavedClassifier(network.eval(), view={"recipe": "pim-eval", "size": network.size})
+
+
+def read_state(content: Mapping[str, object]) -> dict[str, Tensor]:
+    """Its tensors by name."""
+    inner = content.get("model", content)
+    return {name.removeprefix("module."): value for name, value in inner.items() if isinstance(value, Tensor)}
+
+
+def count_classes(state: Mapping[str, Tensor], source: str) -> int:
+    """The number of classes, from any of its classifiers."""
+    for name, value in state.items():
+        if name == "combiner.classifier.weight" or name.endswith(".3.weight") and name.startswith("fpn_classifier_") \
+                or name.startswith("selector.classifier_l_") and name.endswith(".weight"):
+            return value.shape[0]
+    raise ConfigError(f"{source} has no classifier of a plug-in module's")
+
+
+def read_options(state: Mapping[str, Tensor], source: str, selects: Sequence[int] | None) -> PlugInOptions:
+    """Which parts there are and how wide, as the tensors' names and shapes tell."""
+    widths = [value.shape[0] for name, value in state.items() if name.startswith("fpn.Proj_") and name.endswith(".2.weight")]
+    slots = state.get("combiner.param_pool0.weight")
+    joined = state.get("combiner.conv1.weight")
+    if slots is not None and selects is None and slots.shape[1] not in PUBLISHED:
+        raise ConfigError(f"{source} keeps {slots.shape[1]} positions in all; say how many of each level, shallow to "
+                          "deep: --num-selects 2048 512 128 32")
+    counts = tuple(selects) if selects else PUBLISHED[slots.shape[1]] if slots is not None else 32
+    return PlugInOptions(use_fpn=bool(widths), fpn_size=widths[0] if widths else 512, selects=counts,
+                         use_combiner=slots is not None, combiner_size=joined.shape[0] if joined is not None else 512)

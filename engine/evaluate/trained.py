@@ -1,0 +1,175 @@
+"""A trained classifier as commands open it: its file or a public one, its class names, and how pictures are shown to it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from datasets.images import DataError, ImageSet
+from datasets.joint import Source
+from datasets.views import RECIPES, View
+from engine.args import ConfigError, Parser, add_device, architecture
+from engine.evaluate.classify import Answering, Verdict, judge
+from engine.evaluate.ledger import Result
+from engine.evaluate.public_pim import load_public_pim
+from engine.evaluate.sources import find_device, find_source, read_args
+from engine.prepare import count_workers, find_crop_bottom
+from models.checkpoint_styles import CLASSIFIER_FORMAT, EXPORT_FORMAT
+from models.classifier_file import SavedClassifier, load_classifier
+from models.pim_checkpoint import is_public_pim
+from models.weights import fingerprint, read_checkpoint
+
+EVAL_VIEWS = ("deit-eval", "warp", "pim-eval", "eval", "squash", "squash-exact", "short", "short-exact")
+
+
+def add_classifier(parser: Parser) -> argparse._ArgumentGroup:
+    """The flags that `open_classifier` reads, but for those of pictures."""
+    group = parser.add_argument_group("classifier")
+    group.add_argument("--pretrained", required=True, metavar="NAME",
+                       help="a folder under checkpoints/, or a file: model_last.pth of main_finetune.py, or of the public "
+                            "code of DeiT, ConvNeXt or PIM")
+    add_public(group)
+    group.add_argument("--size", type=int, default=0, help="pixels of a side; 0 = what the file says")
+    group.add_argument("--eval-view", choices=("auto", *EVAL_VIEWS), default="auto",
+                       help="how a picture becomes a square; auto = what the file says")
+    add_device(parser)
+    return group
+
+
+def add_public(group: argparse._ArgumentGroup) -> None:
+    """What a public file does not tell about itself."""
+    group.add_argument("-a", "--model", "--arch", dest="arch", type=architecture, default=None, metavar="NAME",
+                       help="for a public file: timm's name, or swin-t, resnet50, vit for PIM's")
+    group.add_argument("--num-selects", type=int, nargs="+", default=None, metavar="N",
+                       help="for PIM's: positions that each level keeps; the published numbers are known")
+    group.add_argument("--class-names", default=None, metavar="FILE",
+                       help="for a public file: its classes in their order, one a line")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A classifier in eval mode with the protocol of one evaluation. `folder` is its run's, if it has one.
+
+    `names` its classes in the order of its logits, () where nobody says; `sources` the data sets it was trained on.
+    """
+
+    network: Answering
+    names: tuple[str, ...]
+    sources: tuple[Source, ...]
+    source: str
+    folder: Path | None
+    sha256: str
+    view: View
+    device: torch.device
+    precision: str
+    batch_size: int
+    workers: int
+    crop_bottom: int
+    seed: int
+
+    @property
+    def arch(self) -> str:
+        """What timm calls the network."""
+        return str(self.network.describe()["arch"])
+
+    def protocol(self) -> dict[str, object]:
+        """How pictures are shown to the network: what `extract` and `judge` take."""
+        return {"device": self.device, "precision": self.precision, "batch_size": self.batch_size,
+                "workers": self.workers, "crop_bottom": self.crop_bottom}
+
+    def judge(self, images: ImageSet, order: str = "descending") -> Verdict:
+        """What the classifier says of the pictures."""
+        return judge(self.network, images, self.view, sources=self.sources, order=order, **self.protocol())
+
+    def named(self, names: Sequence[str], text: str) -> Trained:
+        """The same classifier with its classes named; raises ConfigError when they are not as many."""
+        if len(names) != self.network.classes:
+            raise ConfigError(f"{text} has {len(names)} classes, but {self.source} tells {self.network.classes} apart")
+        sources = self.sources or (Source("all", 0, len(names)),)
+        return replace(self, names=tuple(names), sources=sources)
+
+    def result(self, images: ImageSet, speed: float, metrics: dict[str, float], *, task: str, **more: object) -> Result:
+        """A row for the ledger with this protocol filled in."""
+        more = {"label": self.folder.name if self.folder else Path(self.source).name, **more}
+        return Result(kind="classify", task=task, dataset_sha256=images.fingerprint(), split=images.split,
+                      images=len(images), weights=self.source, weights_sha256=self.sha256, arch=self.arch,
+                      feature=self.network.answer, input="full", view=self.view.recipe, size=self.view.size,
+                      centred=False, seed=self.seed, precision=self.precision, images_per_second=round(speed, 2),
+                      metrics=metrics, method=str(read_args(self.folder).get("method", "")), **more)
+
+    def describe(self) -> str:
+        """One line for people: what looks at what."""
+        kind = " with the plug-in module" * (self.network.describe()["kind"] == "pim")
+        return f"{self.source} ({self.arch}{kind}), {self.network.classes} classes, {self.view.recipe} view at {self.view.size} px"
+
+
+def open_classifier(args: argparse.Namespace, batch_size: int) -> Trained:
+    """The classifier that the flags ask for; raises ConfigError or WeightsError."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if args.pretrained in ("none", "hub") or args.pretrained.startswith("package:"):
+        raise ConfigError(f"--pretrained {args.pretrained}: these weights name no classes of yours; give a network that "
+                          "main_finetune.py trained, or a public checkpoint of a classifier")
+    source, folder = find_source(args.pretrained)
+    device = torch.device(find_device(args.device))
+    saved = load_saved(source, args)
+    network = saved.network.to(device, memory_format=torch.channels_last)
+    trained = Trained(
+        network=network, names=(), sources=tuple(Source(**source) for source in saved.sources), source=args.pretrained,
+        folder=folder, sha256=fingerprint(network), view=choose_view(args, saved), device=device,
+        precision="fp32" if args.precision == "auto" else args.precision, batch_size=batch_size,
+        workers=count_workers(args.num_workers), crop_bottom=choose_crop_bottom(args, folder), seed=args.seed)
+    names = read_names(Path(args.class_names)) if args.class_names else saved.class_names
+    return trained.named(names, args.class_names or source) if names else trained
+
+
+def load_saved(source: str, args: argparse.Namespace) -> SavedClassifier:
+    """What a file of ours or of a public code holds; raises ConfigError or WeightsError."""
+    content = read_checkpoint(source)
+    if "identity" in content:
+        raise ConfigError(f"{source} is a state to continue from; name the run's folder, or its model_last.pth")
+    if content.get("format") == EXPORT_FORMAT:
+        raise ConfigError(f"{source} is an encoder without classes; train a classifier on it with main_finetune.py "
+                          f"--finetune {source}, or evaluate it with main_linear.py and main_retrieval.py")
+    if content.get("format") != CLASSIFIER_FORMAT and is_public_pim(content):
+        return load_public_pim(content, source, name=args.arch, size=args.size or None, selects=args.num_selects)
+    return load_classifier(source, arch=args.arch, size=args.size or None)
+
+
+def choose_view(args: argparse.Namespace, saved: SavedClassifier) -> View:
+    """The view that the flags ask for, else the file's own; raises ConfigError for one that is not known here."""
+    recipe = saved.view["recipe"] if args.eval_view == "auto" else args.eval_view
+    if recipe not in RECIPES:
+        raise ConfigError(f"{args.pretrained} was made for a view called {recipe}, which is not known here; choose one "
+                          "with --eval-view")
+    return View("full", recipe, args.size or int(saved.view["size"]))
+
+
+def choose_crop_bottom(args: argparse.Namespace, folder: Path | None) -> int:
+    """Rows to drop at the bottom: as the flag says, else as the network was trained."""
+    trained = read_args(folder).get("crop_bottom")
+    if args.crop_bottom == "auto" and isinstance(trained, int):
+        return trained
+    return find_crop_bottom(args.crop_bottom, args.task)
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Class names, one a line; raises DataError when the file is not there or not text."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"--class-names {path}: cannot be read as text ({error}); it holds one class name a line") from error
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def need_names(trained: Trained) -> Trained:
+    """The classifier when its classes have names; raises ConfigError with the way to give them."""
+    if trained.names:
+        return trained
+    raise ConfigError(f"{trained.source} does not say what its {trained.network.classes} classes are called; give "
+                      "--class-names FILE with one name a line, in their order (for the public codes: the class folders "
+                      "sorted by name)")

@@ -1,0 +1,144 @@
+"""How good is a trained classifier on labelled pictures? Accuracies by branch, class and source, calibration, mistakes.
+
+python -m tools.evaluate --pretrained my_birds --root CUB200
+python -m tools.evaluate --pretrained birds_and_dogs --data-set CUB DOG --data-path CUB200 DOGS
+python -m tools.evaluate --pretrained best.pt --model swin-t --root CUB200      a public checkpoint
+
+evaluation.html opens all that is found. The classes are the network's own, and meet those of the folders by name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: the root is not on the path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from dataclasses import replace
+
+from datasets.images import ImageSet, has_split, scan
+from datasets.joint import join
+from engine.args import Parser, add_data, exit_cleanly, refuse
+from engine.evaluate.classification import score_branches, score_classes, score_sources
+from engine.evaluate.classify import Verdict
+from engine.evaluate.confusion_sheet import count_confusions
+from engine.evaluate.evaluation_page import (
+    BRANCHES,
+    MISTAKES,
+    PAGE,
+    SOURCES,
+    list_branches,
+    list_hardest,
+    list_pairs,
+    list_sources,
+    write_page,
+    write_rows,
+)
+from engine.evaluate.known_classes import relabel
+from engine.evaluate.ledger import Result, append_result
+from engine.evaluate.predictions import Predictions, draw_predictions
+from engine.evaluate.sources import name_run
+from engine.evaluate.subject import check_classes
+from engine.evaluate.trained import Trained, add_classifier, open_classifier
+from engine.finetune_args import split_paths
+from engine.finetune_checks import read_names
+from engine.finetune_data import describe_sources, name_sources
+from engine.finetune_evaluate import describe, measure, write_files
+from engine.finetune_evaluate import describe_sources as describe_found
+from engine.prepare import check_images, count_workers
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The flags; raises ConfigError with every problem."""
+    parser = Parser(prog="python -m tools.evaluate", description="How good is a trained classifier?")
+    group = add_data(parser, crops=False, root_required=False)
+    group.add_argument("--data-path", "--val-root", "--eval-data-path", dest="root", nargs="+",
+                       default=argparse.SUPPRESS, metavar="DIR",
+                       help="as --root; several folders (or one quoted string with spaces) are one joint set")
+    group.add_argument("--data-set", nargs="+", default=[], metavar="NAME",
+                       help="what the folders are called: CUB, DOG, FOOD, NABIRDS, CUB_DOG = CUB DOG, FOLDER")
+    group.add_argument("--split", choices=("auto", "test", "val", "train"), default="auto",
+                       help="auto = test, or val, or everything")
+    add_classifier(parser)
+    group = parser.add_argument_group("scores")
+    group.add_argument("-b", "--batch-size", type=int, default=64, help="images at a time; changes no number")
+    group.add_argument("--ensemble-order", choices=("descending", "ascending"), default="descending",
+                       help="which branches highest-x adds up first; ascending = the public PIM code's")
+    group.add_argument("--mistakes", type=int, default=48, help="the surest mistakes on their sheet; 0 = no sheet")
+    group.add_argument("--results-dir", "--out", default=None, metavar="DIR",
+                       help="where everything goes; default: evaluation/ in the run's folder, else under checkpoints/")
+    args = parser.parse_args(argv)
+    problems = read_names(args)
+    args.root = split_paths(args.root)
+    if args.data_set and len(args.data_set) != len(args.root):
+        problems.append(f"--data-set names {len(args.data_set)} sets, --data-path {len(args.root)} folders")
+    problems += ["--root is missing: the labelled pictures"] * (not args.root)
+    refuse(problems + [f"--{name.replace('_', '-')} must be at least {least}, not {getattr(args, name)}"
+                       for name, least in (("batch_size", 1), ("mistakes", 0)) if getattr(args, name) < least])
+    return args
+
+
+def load(args: argparse.Namespace, trained: Trained) -> tuple[Trained, ImageSet]:
+    """The pictures under the classifier's numbers, all of which decode; and the classifier, which may get names."""
+    splits = [args.split if args.split != "auto" else next(split for split in ("test", "val", "train")
+                                                           if has_split(root, split)) for root in args.root]
+    joint = join([replace(scan(root, split), split=splits[0]) for root, split in zip(args.root, splits)],
+                 name_sources(args.root, args.data_set))
+    if not trained.names:
+        print(f"note: {trained.source} does not name its classes; they are taken in the order of the data set's names")
+        trained = replace(trained.named(joint.images.classes, str(joint.images.root)), sources=joint.sources)
+    sources = describe_sources(trained.sources)
+    images = relabel(joint.images, trained.names, sources, text=trained.source)
+    check_classes(images, 0)
+    return trained, check_images(images, skip_bad=args.skip_bad, workers=count_workers(args.num_workers))
+
+
+def make_row(args: argparse.Namespace, trained: Trained, images: ImageSet, verdict: Verdict) -> Result:
+    """The line of the ledger."""
+    details = describe_found(verdict) | {"classes": len(images.classes)}
+    return trained.result(images, verdict.images_per_second, measure(verdict, images.classes), task=args.task,
+                          details=details)
+
+
+def publish(args: argparse.Namespace, trained: Trained, images: ImageSet, verdict: Verdict, folder: Path) -> Result:
+    """All files of an evaluation and its row."""
+    row = make_row(args, trained, images, verdict)
+    for name in (SOURCES, MISTAKES):  # of an earlier evaluation, which this one may not have
+        (folder / name).unlink(missing_ok=True)
+    write_files(verdict, images, folder, "", row)
+    branches = list_branches(score_branches(verdict.branches, verdict.labels))
+    write_rows(folder / BRANCHES, branches)
+    tables = {"Branches": branches}
+    if len(verdict.sources) > 1:
+        tables["Sources"] = list_sources(score_sources(verdict.probabilities, verdict.labels, verdict.sources))
+        write_rows(folder / SOURCES, tables["Sources"])
+    found = Predictions(images, images.classes, verdict.probabilities)
+    wrong = found.wrong()[: args.mistakes]
+    if wrong:
+        title = f"the surest {len(wrong)} of {len(found.wrong())} mistakes: predicted, and what it is"
+        draw_predictions(found, wrong, title, trained.crop_bottom).save(folder / MISTAKES)
+    counts = count_confusions(verdict.predictions, verdict.labels, len(images.classes))
+    tables["Hardest classes"] = list_hardest(score_classes(verdict.predictions, verdict.labels, images.classes))
+    tables["Most frequent errors"] = list_pairs(counts, images.classes)
+    write_page(folder, row, trained.describe(), tables)
+    append_result(folder / "results.jsonl", row.to_dict())
+    return row
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    args = parse(argv)
+    trained, images = load(args, open_classifier(args, args.batch_size))
+    own = trained.folder / "evaluation" if trained.folder else Path("checkpoints") / name_run(args) / "evaluation"
+    folder = Path(args.results_dir) if args.results_dir else own
+    verdict = trained.judge(images, args.ensemble_order)
+    folder.mkdir(parents=True, exist_ok=True)
+    row = publish(args, trained, images, verdict, folder)
+    print(f"{trained.describe()}\n  {describe(row)}\n  written to {folder}: {PAGE} opens all of it")
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)

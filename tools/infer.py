@@ -1,0 +1,143 @@
+"""What does a trained classifier see in these pictures? A table, a JSON file and a sheet of them.
+
+python -m tools.infer photo.jpg other.jpg --pretrained my_birds
+python -m tools.infer photos/ --pretrained my_birds --top 3 --out answers
+
+Where class folders name the pictures, the accuracy and the confusion matrix come too. The class names are the network's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: the root is not on the path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from datasets.images import DataError, ImageSet, decode
+from engine.args import Parser, exit_cleanly, integer_or_auto, refuse, toggle
+from engine.evaluate.classify import Verdict
+from engine.evaluate.confusion_sheet import count_confusions, draw_confusion
+from engine.evaluate.pictures import gather
+from engine.evaluate.predictions import Predictions, accuracy, draw_predictions, spread, write_csv, write_json
+from engine.evaluate.result_files import INFERENCE, write_results
+from engine.evaluate.trained import Trained, add_classifier, need_names, open_classifier
+from engine.finetune_data import describe_sources
+from engine.prepare import check_images, count_workers
+
+CSV, JSON, SHEET, WRONG = "predictions.csv", "predictions.json", "predictions.png", "mistakes.png"
+CONFUSION, SKIPPED = "confusion.png", "skipped.csv"
+PRINTED = 10
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The flags; raises ConfigError with every problem."""
+    parser = Parser(prog="python -m tools.infer", description="What does a trained classifier see in these pictures?")
+    parser.add_argument("pictures", nargs="+", metavar="PICTURE",
+                        help="picture files, or one folder or .csv list in any layout that --root takes elsewhere")
+    parser.add_argument("--split", choices=("auto", "test", "val", "train"), default="auto",
+                        help="which part of a folder with parts; auto = test, or val, or train")
+    parser.add_argument("--labels", choices=("auto", "folders", "none"), default="auto",
+                        help="auto = class folders are labels where the classifier knows any of them")
+    add_classifier(parser)
+    group = parser.add_argument_group("pictures")
+    group.add_argument("-t", "--task", default="custom", help="name of the data set; aircraft has a banner to drop")
+    group.add_argument("--crop-bottom", type=integer_or_auto, default="auto", metavar="PIXELS",
+                       help="rows to drop at the bottom; auto = as the network was trained")
+    group.add_argument("-j", "--num-workers", "--workers", type=integer_or_auto, default="auto",
+                       help="loader processes; auto = one per core, at most 8")
+    toggle(group, "--skip-bad", False, "leave pictures out that do not decode instead of refusing to start")
+    group.add_argument("-b", "--batch-size", type=int, default=64, help="pictures at a time; changes no number")
+    group = parser.add_argument_group("answers")
+    group.add_argument("--top", type=int, default=5, help="classes for each picture, with their probabilities")
+    group.add_argument("--shown", type=int, default=64, help="pictures on the sheet, evenly chosen; 0 = no sheet")
+    group.add_argument("--out", "--results-dir", default="infer", metavar="DIR", help="where everything goes")
+    args = parser.parse_args(argv)
+    refuse([f"--{name.replace('_', '-')} must be at least {least}, not {getattr(args, name)}"
+            for name, least in (("batch_size", 1), ("top", 1), ("shown", 0)) if getattr(args, name) < least])
+    return args
+
+
+def name_skipped(given: ImageSet, kept: ImageSet) -> dict[str, str]:
+    """Why each picture was left out, by its key."""
+    present = {sample.key for sample in kept.samples}
+    reasons = {}
+    for sample in given.samples:
+        if sample.key not in present:
+            try:
+                decode(sample.path)
+            except DataError as error:
+                reasons[sample.key] = str(error)
+    return reasons
+
+
+def publish(
+    args: argparse.Namespace, trained: Trained, found: Predictions, verdict: Verdict, skipped: dict[str, str],
+    folder: Path,
+) -> None:
+    """All files; those of an earlier run that this one does not have are removed."""
+    for name in (SHEET, WRONG, CONFUSION, INFERENCE, SKIPPED):
+        (folder / name).unlink(missing_ok=True)
+    write_csv(folder / CSV, found, args.top)
+    about = {"classifier": trained.source, "arch": trained.arch, "sha256": trained.sha256, "view": trained.view.recipe,
+             "size": trained.view.size, "skipped": [{"path": key, "reason": why} for key, why in skipped.items()]}
+    write_json(folder / JSON, found, args.top, about=about)
+    if skipped:
+        with open(folder / SKIPPED, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("path", "reason"), *skipped.items()])
+    if args.shown:
+        chosen = spread(len(found.images), args.shown)
+        title = f"{len(chosen)} of {len(found.images)} pictures, as {trained.source} sees them"
+        draw_predictions(found, chosen, title, trained.crop_bottom).save(folder / SHEET)
+    if accuracy(found) is not None:
+        publish_labelled(args, trained, found, verdict, folder)
+
+
+def publish_labelled(
+    args: argparse.Namespace, trained: Trained, found: Predictions, verdict: Verdict, folder: Path
+) -> None:
+    """infer_results.txt, the confusion matrix, and the surest mistakes."""
+    facts = {"weights": trained.source, "data": f"{found.images.root} ({found.images.split})"}
+    write_results(folder / INFERENCE, verdict, facts, trained.describe())
+    counts = count_confusions(verdict.predictions, verdict.labels, len(found.names))
+    draw_confusion(counts, found.names, folder / CONFUSION, title=trained.describe(),
+                   borders=[source.first for source in trained.sources[1:]])
+    wrong = found.wrong()
+    if wrong and args.shown:
+        title = f"the surest {min(len(wrong), args.shown)} of {len(wrong)} mistakes: predicted, and what it is"
+        draw_predictions(found, wrong[: args.shown], title, trained.crop_bottom).save(folder / WRONG)
+
+
+def tell(found: Predictions, trained: Trained, skipped: dict[str, str], folder: Path) -> None:
+    """The first answers, and where all of them are."""
+    print(trained.describe())
+    classes, shares = found.best(1)
+    for sample, number, share in list(zip(found.images.samples, classes[:, 0].tolist(), shares[:, 0].tolist()))[:PRINTED]:
+        print(f"  {sample.key}: {found.names[number]} ({share:.1%})")
+    if len(found.images) > PRINTED:
+        print(f"  ... and {len(found.images) - PRINTED} more")
+    right = accuracy(found)
+    print((f"{right:.2%} of {int((found.images.labels >= 0).sum())} labelled pictures are right; " if right is not None
+           else "") + (f"{len(skipped)} were skipped; " if skipped else "") + f"written to {folder}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    args = parse(argv)
+    trained = need_names(open_classifier(args, args.batch_size))
+    given = gather(args.pictures, trained.names, describe_sources(trained.sources), split=args.split,
+                   labels=args.labels, text=trained.source)
+    images = check_images(given, skip_bad=args.skip_bad, workers=count_workers(args.num_workers))
+    verdict = trained.judge(images)
+    folder = Path(args.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    found, skipped = Predictions(images, trained.names, verdict.probabilities), name_skipped(given, images)
+    publish(args, trained, found, verdict, skipped, folder)
+    tell(found, trained, skipped, folder)
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)
