@@ -128,7 +128,8 @@ def make_trainer(
     loader = make_loader(dataset, batches, workers=workers, pin=device.type == "cuda")
     watched: ImageSet = sample_images(halves.train, args.monitor_images)
     monitor = Monitor(watched, eval_view(args), device, identity["precision"], workers=workers,
-                      crop_bottom=args.crop_bottom, validation=halves.val)
+                      crop_bottom=args.crop_bottom, validation=halves.val,
+                      head_distance="cosine" if args.normalize else "euclid")
     logger = Logger(folder, sinks=tuple(name for name in args.logger.split(",") if name),
                     active=distributed.is_main(), name=folder.name)
     kind = "constant" if args.scheduler == "none" else "step"

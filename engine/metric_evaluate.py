@@ -17,7 +17,7 @@ from engine.evaluate.clustering import score_clusters
 from engine.evaluate.features import extract
 from engine.evaluate.geometry import measure_geometry
 from engine.evaluate.ledger import Result, append_result
-from engine.evaluate.retrieval import retrieve
+from engine.evaluate.retrieval import Distance, retrieve
 from engine.metric_data import eval_view, load_halves
 from engine.prepare import count_workers
 from models.encoder import Encoder, load_encoder
@@ -37,7 +37,7 @@ def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
     sources = find_networks(args)
     test = load_halves(args).test
     for source in sources:
-        encoder = load_encoder(source, arch=args.arch, device=device, head_pool=args.pool)
+        encoder = load_encoder(source, arch=args.arch, device=device, head_pool=args.pool, unit_head=args.normalize)
         if encoder.head is None:
             raise WeightsError(f"{source} has no embedding layer; give a network that main_metric.py or OBD-SD's "
                                "public code trained")
@@ -79,7 +79,8 @@ def measure_classes(
     found = extract(encoder.outputs, test, view, device=device, precision=precision, batch_size=args.batch_size,
                     workers=count_workers(args.num_workers), crop_bottom=args.crop_bottom)
     rows = found.tensors["head"]
-    scores = retrieve(rows, found.labels)
+    distance: Distance = "cosine" if encoder.unit_head else "euclid"
+    scores = retrieve(rows, found.labels, distance=distance)
     of_set = score_clusters(rows, found.labels, seed=args.seed).metrics() | measure_geometry(rows, found.labels)
     low, high = interval(scores.average_precision.numpy())
     named = replace(scores, of_set=of_set).metrics() | {
@@ -91,7 +92,7 @@ def measure_classes(
                   metrics={name: value for name, value in named.items() if math.isfinite(value)},
                   epoch="" if args.pretrained_root else args.select, selection=selection,
                   method=describe_method(args), label=Path(args.results_dir).name,
-                  details={"protocol": "other classes than in training, leave-one-out, cosine",
+                  details={"protocol": f"other classes than in training, leave-one-out, {distance}",
                            "classes": len(test.labels.unique()), "partition": args.partition})
 
 

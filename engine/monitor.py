@@ -15,13 +15,16 @@ from datasets.multi_context import Crops
 from datasets.views import View
 from engine.evaluate.features import Features, extract
 from engine.evaluate.knn import knn_leave_one_out
-from engine.evaluate.retrieval import retrieve
+from engine.evaluate.retrieval import Distance, retrieve
 from methods.method import Method
 
 
 @dataclass(frozen=True)
 class Monitor:
-    """monitor(method, epoch): features of (a part of) the training split in the evaluation view become numbers."""
+    """monitor(method, epoch): features of (a part of) the training split in the evaluation view become numbers.
+
+    `head_distance` ranks the head's rows on `validation`; other features always rank by cosine.
+    """
 
     images: ImageSet
     view: View
@@ -34,6 +37,7 @@ class Monitor:
     knn_k: int = 20
     knn_temperature: float = 0.07
     validation: ImageSet | None = None
+    head_distance: Distance = "cosine"
 
     def __call__(self, method: Method, epoch: int) -> dict[str, object]:
         """kNN accuracy (leave one out), spread and effective rank of every feature; retrieval on `validation`."""
@@ -56,7 +60,8 @@ class Monitor:
     def search(self, method: Method) -> dict[str, object]:
         """Rank-1, mAP and mAP@R of every feature among the validation images."""
         found = self.look(method, self.validation)
-        scores = {name: retrieve(features, found.labels) for name, features in found.tensors.items()}
+        scores = {name: retrieve(features, found.labels, distance=self.head_distance if name == "head" else "cosine")
+                  for name, features in found.tensors.items()}
         return {f"val_{number}_{name}": value for name, score in scores.items()
                 for number, value in (("rank1", score.rank1), ("map", score.map),
                                       ("map_at_r", score.metrics()["map_at_r"]))}

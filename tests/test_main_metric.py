@@ -34,7 +34,7 @@ def test_a_run_leaves_an_encoder_numbers_and_can_go_on_after_a_kill(photo_tree: 
     whole = run(tmp_path / "whole", photo_tree, "--save-every", "1")
     row = json.loads((tmp_path / "whole/results.jsonl").read_text())
     assert row["images"] == 12 and row["details"]["classes"] == 1 and row["metrics"]["map"] == 1
-    assert row["epoch"] == "last" and row["method"] == "margin+PSD+OBDP(softmax)"
+    assert row["details"]["protocol"].endswith(", cosine") and row["epoch"] == "last" and row["method"] == "margin+PSD+OBDP(softmax)"
     steps = [json.loads(line) for line in (tmp_path / "whole/log.jsonl").read_text().splitlines()]
     assert any("psd" in line for line in steps) and not any("psd" in line for line in steps if line.get("step") == 1)
     again = parse([*TINY, "--root", str(photo_tree), "--results-dir", str(tmp_path / "whole"), "--evaluate"])
@@ -94,7 +94,9 @@ def test_the_best_epoch_on_validation_images_is_exact_after_a_kill(photo_tree: P
 
 def test_other_options_run(photo_tree: Path, tmp_path: Path) -> None:
     run(tmp_path / "a", photo_tree, "--loss", "proxynca", "--data-sampler", "without-replacement", "--epochs", "1",
-        "--use-tv-split", "--tv-split-by-samples", "--noisy-label", "--noisy-ratio", "0.5", "--augmentation", "adv")
+        "--use-tv-split", "--tv-split-by-samples", "--noisy-label", "--noisy-ratio", "0.5", "--augmentation", "adv",
+        "--normalize", "false")
+    assert json.loads((tmp_path / "a/results.jsonl").read_text())["details"]["protocol"].endswith(", euclid")
     rows = [json.loads(line) for line in (tmp_path / "a/log.jsonl").read_text().splitlines()]
     assert any("val_rank1_head" in row for row in rows)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +17,17 @@ from torch import Tensor
 from datasets.images import DataError
 from engine.evaluate.rank_metrics import ABSENT, measure_ranks
 from engine.evaluate.ranking import leave_self, rank_columns, take_top
-from engine.evaluate.similarity import HELD_ROWS, TILE, Stripe, cross_stripes, normalise_rows, self_stripes
+from engine.evaluate.similarity import (
+    HELD_ROWS,
+    TILE,
+    Stripe,
+    cross_stripes,
+    euclid_stripes,
+    normalise_rows,
+    self_stripes,
+)
+
+Distance = Literal["cosine", "euclid"]
 
 
 @dataclass(frozen=True)
@@ -54,14 +65,18 @@ class _Gallery:
     count: Tensor
 
 
-def retrieve(features: Tensor, labels: Tensor, *, block: int | None = None) -> RetrievalScores:
-    """Leave-one-out scores of features [N, D] (normalised here) with labels [N]; -1 = unlabelled, in the gallery only.
+def retrieve(
+    features: Tensor, labels: Tensor, *, distance: Distance = "cosine", block: int | None = None
+) -> RetrievalScores:
+    """Leave-one-out scores of features [N, D] with labels [N]; -1 = unlabelled, in the gallery only.
 
+    The ranking is by cosine, for which rows are normalised here, or by Euclidean distance of the rows as they are.
     `block` bounds the memory (queries ranked at once; None: 256 MB of scores) and changes no number. Raises DataError
     when no class has a pair.
     """
-    rows = normalise_rows(features)
-    return score_stripes(self_stripes(rows, block or choose_block(len(rows))), labels, labels, among_selves=True)
+    block = block or choose_block(len(features))
+    stripes = self_stripes(normalise_rows(features), block) if distance == "cosine" else euclid_stripes(features, block)
+    return score_stripes(stripes, labels, labels, among_selves=True)
 
 
 def retrieve_across(

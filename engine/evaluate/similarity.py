@@ -1,4 +1,4 @@
-"""Cosine similarities of many rows with bounded memory and bit-exact repeatability.
+"""Similarities of many rows, by cosine or Euclidean distance, with bounded memory and bit-exact repeatability.
 
 A matrix product may sum in another order when its shape changes, so that two equal images get scores that differ in the
 last bit and ties are decided by rounding. Every product here has one fixed shape (TILE x D by D x TILE, zero-padded),
@@ -34,13 +34,18 @@ class Stripe:
 
 def normalise_rows(features: Tensor) -> Tensor:
     """Unit rows in float32; [N, D] -> [N, D]. Rows of zeros stay zero. Raises ValueError when a value is not finite."""
+    return features.float() / measure_lengths(features).clamp(min=1e-12)
+
+
+def measure_lengths(features: Tensor) -> Tensor:
+    """Euclidean length of every row in float32: [N, D] -> [N, 1]; raises ValueError when a value is not finite."""
     if features.ndim != 2:
         raise ValueError(f"features must be [N, D], got {list(features.shape)}")
     lengths = torch.linalg.vector_norm(features.float(), dim=1, keepdim=True)
     bad = (~torch.isfinite(lengths)).flatten().nonzero().flatten().tolist()
     if bad:
         raise ValueError(f"{len(bad)} of {len(features)} feature rows hold NaN or infinity, first: {bad[:10]}")
-    return features.float() / lengths.clamp(min=1e-12)
+    return lengths
 
 
 def cut_tiles(rows: Tensor) -> list[Tensor]:
@@ -82,6 +87,18 @@ def cross_stripes(queries: Tensor, gallery: Tensor, block: int = TILE) -> Iterat
     """Stripes of queries @ gallery.T for [N, D] and [M, D] rows, `block` queries at a time (whole tiles)."""
     left, right = cut_tiles(queries), cut_tiles(gallery)
     yield from _cut(queries, gallery, block, lambda part: _product(left[part], right))
+
+
+def euclid_stripes(features: Tensor, block: int = TILE) -> Iterator[Stripe]:
+    """Stripes of x . y - |y|^2 / 2 for all pairs of rows [N, D]: in each row of scores, the nearest has the highest.
+
+    That is (|x|^2 - distance^2) / 2; the mean row is subtracted first, which moves no distance and costs fewer digits.
+    Raises ValueError when a value is not finite.
+    """
+    measure_lengths(features)
+    rows = features.float() - features.float().mean(dim=0)
+    halves = rows.square().sum(dim=1, keepdim=True) / 2
+    return cross_stripes(torch.cat([rows, torch.ones_like(halves)], dim=1), torch.cat([rows, -halves], dim=1), block)
 
 
 def _cut(queries: Tensor, gallery: Tensor, block: int, score: Callable[[slice], Tensor]) -> Iterator[Stripe]:

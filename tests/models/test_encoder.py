@@ -172,6 +172,7 @@ def test_published_metric_checkpoints_load(tmp_path: Path, images: Tensor) -> No
     content = {"state_dict": {f"model.{name}": value for name, value in net.items()} | head | twice,
                "opt": "args", "progress": {"epoch": 3}}
     torch.save(content, tmp_path / "net.pth")
+    assert not load_encoder(tmp_path / "net.pth", unit_head=False).unit_head
     loaded = load_encoder(tmp_path / "net.pth", head_pool="avg+max")
     with torch.no_grad():
         torch.testing.assert_close(loaded(images).head, encoder(images).head)

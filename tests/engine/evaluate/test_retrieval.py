@@ -7,6 +7,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import average_precision_score
+from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from benchmarks.reference.retrieval import retrieve_one_by_one
@@ -53,6 +55,38 @@ def test_collapsed_features_rank_by_index_alone() -> None:
     scores = retrieve(features, labels)
     assert_like_plain(scores, features, labels)
     assert scores.rank1 == pytest.approx(99 / 300)  # image 0 comes first for all others, and 99 of them share its class
+
+
+@pytest.mark.parametrize("shift", [0.0, 30.0])
+def test_distances_of_rows_of_any_length_rank_as_in_sklearn(shift: float) -> None:
+    generator = torch.Generator().manual_seed(5)
+    labels = torch.randint(0, 9, (300,), generator=generator)
+    rows = torch.randn(9, 6, generator=generator)[labels] + torch.randn(300, 6, generator=generator)
+    rows = rows * torch.linspace(0.2, 3, 300)[:, None] + shift  # far from the origin the cosine says nothing
+    scores = retrieve(rows, labels, distance="euclid", block=256)
+    double = rows.double().numpy()
+    _, order = NearestNeighbors(n_neighbors=300, algorithm="brute").fit(double).kneighbors(double)
+    expected = []
+    for query, near in enumerate(order.tolist()):
+        near.remove(query)
+        hits = (labels[near] == labels[query]).numpy()
+        assert int(scores.first_hit[query]) == hits.argmax() + 1
+        expected.append(average_precision_score(hits, -torch.arange(299)))
+    gaps = (scores.average_precision - torch.tensor(expected, dtype=torch.float64)).abs()
+    assert gaps.max() < 1e-4 and (gaps > 1e-9).sum() <= 2  # float32 may swap two that are as near as that
+    cosine = retrieve(rows, labels)
+    assert not torch.equal(cosine.first_hit, scores.first_hit)
+    unit = F.normalize(rows, dim=1)
+    assert retrieve(unit, labels, distance="euclid").map == pytest.approx(cosine.map, abs=1e-6)
+
+
+def test_equal_rows_have_tied_distances_and_broken_ones_are_refused() -> None:
+    rows = torch.randn(150, 12, generator=torch.Generator().manual_seed(1)).repeat(4, 1)
+    scores = retrieve(rows, torch.arange(600) % 150, distance="euclid")
+    assert scores.map == 1.0
+    rows[3, 1] = torch.inf
+    with pytest.raises(ValueError, match="1 of 600 feature rows"):
+        retrieve(rows, torch.arange(600) % 150, distance="euclid")
 
 
 def test_real_valued_features_agree_with_one_query_at_a_time() -> None:
