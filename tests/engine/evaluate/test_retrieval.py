@@ -73,7 +73,7 @@ def test_distances_of_rows_of_any_length_rank_as_in_sklearn(shift: float) -> Non
         assert int(scores.first_hit[query]) == hits.argmax() + 1
         expected.append(average_precision_score(hits, -torch.arange(299)))
     gaps = (scores.average_precision - torch.tensor(expected, dtype=torch.float64)).abs()
-    assert gaps.max() < 1e-4 and (gaps > 1e-9).sum() <= 2  # float32 may swap two that are as near as that
+    assert gaps.max() < 1e-4 and gaps.mean() < 1e-6  # float32 may swap two that are nearly as near
     cosine = retrieve(rows, labels)
     assert not torch.equal(cosine.first_hit, scores.first_hit)
     unit = F.normalize(rows, dim=1)
