@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -138,7 +139,7 @@ def stand_in(views: dict[str, View], crops: Crops | None) -> dict[str, View]:
     """The views; where there are no crops (`--crop-root none`) whole images stand in for them."""
     if crops is not None:
         return views
-    return {name: View("full", view.recipe, view.size) for name, view in views.items()}
+    return {name: replace(view, source="full") for name, view in views.items()}
 
 
 def sample_images(images: ImageSet, most: int) -> ImageSet:

@@ -50,8 +50,11 @@ class Verdict:
 
     @property
     def predictions(self) -> Tensor:
-        """The most probable class of every image, int64 [N]; of equals the lowest."""
-        return self.probabilities.argmax(dim=1)
+        """The class with the highest logit of every image, int64 [N]; of equals the lowest.
+
+        Not of the probabilities: rounded, they can be equal where logits are not.
+        """
+        return self.logits[self.answer].argmax(dim=1)
 
     @property
     def branches(self) -> dict[str, Tensor]:

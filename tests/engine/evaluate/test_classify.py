@@ -59,6 +59,17 @@ def test_the_verdict_is_what_the_network_says_of_each_image(images: ImageSet) ->
     assert list(verdict.branches) == [*expected, "highest-1", "highest-2", "highest-3"]
 
 
+def test_predictions_follow_logits_where_probabilities_are_equal(images: ImageSet) -> None:
+    class Close(Colours):
+        def outputs(self, images: Tensor) -> dict[str, Tensor]:
+            return {"cls": torch.tensor([[0.001, 0.00100001, -5.0]]).expand(len(images), 3)}
+
+    verdict = judge(Close({}, "cls"), images, VIEW)
+    assert (verdict.probabilities[:, 0] == verdict.probabilities[:, 1]).all() and (verdict.predictions == 1).all()
+    scores = score_branches(verdict.logits, verdict.labels)["cls"]
+    assert scores.top1 == (verdict.predictions == verdict.labels).double().mean().item() == pytest.approx(1 / 3)
+
+
 def test_the_order_of_the_ensembles_is_an_option(images: ImageSet) -> None:
     falling, rising = judge(colours(), images, VIEW), judge(colours(), images, VIEW, order="ascending")
     assert torch.equal(falling.ensembles["highest-3"], rising.ensembles["highest-3"])
