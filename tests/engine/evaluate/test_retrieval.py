@@ -77,7 +77,7 @@ def test_distances_of_rows_of_any_length_rank_as_in_sklearn(shift: float) -> Non
     cosine = retrieve(rows, labels)
     assert not torch.equal(cosine.first_hit, scores.first_hit)
     unit = F.normalize(rows, dim=1)
-    assert retrieve(unit, labels, distance="euclid").map == pytest.approx(cosine.map, abs=1e-6)
+    assert retrieve(unit, labels, distance="euclid").map == pytest.approx(cosine.map, abs=1e-4)
 
 
 def test_equal_rows_have_tied_distances_and_broken_ones_are_refused() -> None:
