@@ -137,7 +137,7 @@ def rank_positions(confidence: Tensor, count: int) -> Tensor:
     top-k, whose order of ties torch leaves open, has only one answer.
     """
     positions = confidence.shape[1]
-    keys = confidence.view(torch.int32).long() * positions
+    keys = confidence.view(torch.int32).long().mul_(positions)
     return keys.add_(torch.arange(positions - 1, -1, -1, device=keys.device)).topk(count, dim=1).indices
 
 
