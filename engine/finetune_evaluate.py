@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,15 +16,15 @@ from datasets.images import ImageSet
 from datasets.joint import Source
 from datasets.views import View
 from engine import distributed
-from engine.args import refuse
 from engine.evaluate.bootstrap import interval
 from engine.evaluate.calibration import calibrate, draw_reliability
-from engine.evaluate.classification import ClassScores, SourceScores, score_branches, score_classes, score_sources
+from engine.evaluate.classification import SourceScores, score_branches, score_classes, score_sources
 from engine.evaluate.classify import Verdict, judge
 from engine.evaluate.confusion_sheet import count_confusions, draw_confusion
+from engine.evaluate.evaluation_page import write_rows
 from engine.evaluate.ledger import Result, append_result
 from engine.evaluate.result_files import EVALUATION, write_results
-from engine.prepare import count_workers, need_disk
+from engine.prepare import count_workers
 from models.weights import fingerprint
 
 
@@ -53,7 +52,7 @@ def report(
     row = make_row(verdict, subject, images, args, precision, folder)
     row = replace(row, epoch=epoch, selection=selection)
     if distributed.is_main():
-        refuse(need_disk(folder, 20_000_000))
+        folder.mkdir(parents=True, exist_ok=True)
         append_result(folder / "results.jsonl", row.to_dict())
         write_files(verdict, images, folder, prefix, row)
         print(describe(row))
@@ -103,21 +102,12 @@ def write_files(verdict: Verdict, images: ImageSet, folder: Path, prefix: str, r
     """eval_results.txt, classes.csv, confusion.png and reliability.png."""
     facts = {"weights": row.weights, "data": f"{images.root} ({images.split})", "epoch": row.epoch or "-"}
     write_results(folder / f"{prefix}{EVALUATION}", verdict, facts, row.label)
-    write_classes(folder / f"{prefix}classes.csv", score_classes(verdict.predictions, verdict.labels, images.classes))
+    write_rows(folder / f"{prefix}classes.csv",
+               score_classes(verdict.predictions, verdict.labels, images.classes).rows())
     counts = count_confusions(verdict.predictions, verdict.labels, len(images.classes))
     draw_confusion(counts, images.classes, folder / f"{prefix}confusion.png", title=describe(row),
                    borders=[source.first for source in verdict.sources[1:]])
     draw_reliability(calibrate(verdict.probabilities, verdict.labels), folder / f"{prefix}reliability.png")
-
-
-def write_classes(path: Path, scores: ClassScores) -> None:
-    """A line for each class: precision, recall, F1 and the number of its images."""
-    rows = scores.rows()
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows({name: f"{value:.4f}" if isinstance(value, float) else value for name, value in row.items()}
-                         for row in rows)
 
 
 def describe(row: Result) -> str:
@@ -125,6 +115,7 @@ def describe(row: Result) -> str:
     numbers = row.metrics
     text = (f"{row.images} {row.split} images, {row.details['classes']} classes: top-1 {numbers['top1']:.2%} "
             f"({numbers['top1_low']:.2%} to {numbers['top1_high']:.2%}), top-5 {numbers['top5']:.2%}")
-    heads = [f"{name} {numbers[f'top1_{name}']:.2%}" for name in ("cls", "dist") if f"top1_{name}" in numbers]
+    heads = [f"{name.removeprefix('top1_')} {value:.2%}" for name, value in numbers.items()
+             if name.startswith(("top1_cls", "top1_dist", "top1_layer", "top1_highest"))]
     parts = [f"{name} {scores['top1']:.2%}" for name, scores in row.details.get("sources", {}).items()]
     return text + "".join(f"; {part}" for part in (*heads, *parts))

@@ -6,11 +6,11 @@ from engine.presets import Settings
 
 # DeiT on fine-grained sets, as its README's commands have it; both stages. Also what every flag begins with.
 DEIT: Settings = {
-    "model": "deit_base_distilled_patch16_384", "size": 384, "drop_path": 0.8, "batch_size": 16, "lr": 5e-5,
+    "model": "deit_base_distilled_patch16_384", "drop_path": 0.8, "batch_size": 16, "lr": 5e-5,
     "warmup_epochs": 0.0, "epochs": 60, "wd": 1e-8, "mixup": 0.0, "cutmix": 0.0, "smoothing": 0.1}
 # ConvNeXt, the teacher: layer-wise rates, a small head, steps of 32 images.
 CONVNEXT: Settings = {
-    "model": "convnext_base", "size": 384, "drop_path": 0.8, "batch_size": 16, "update_freq": 2, "lr": 5e-5,
+    "model": "convnext_base", "drop_path": 0.8, "batch_size": 16, "update_freq": 2, "lr": 5e-5,
     "layer_decay": 0.7, "warmup_epochs": 0.0, "epochs": 60, "wd": 1e-8, "head_init_scale": 1e-3, "mixup": 0.0,
     "cutmix": 0.0, "smoothing": 0.1}
 # PIM's command line; a backbone's taps and side come with its name (swin-t, resnet50, vit, efficient).

@@ -18,7 +18,8 @@ from engine.finetune_network import explain, find_file, make_plug_in
 from engine.prepare import check_images
 from models.checkpoint_styles import CLASSIFIER_FORMAT
 from models.classifier_file import SavedClassifier, load_classifier
-from models.weights import read_checkpoint, unwrap
+from models.pim_checkpoint import match_public_pim
+from models.weights import read_checkpoint
 
 
 def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
@@ -55,10 +56,8 @@ def open_saved(source: Path, args: argparse.Namespace, classes: int) -> SavedCla
     if content.get("format") == CLASSIFIER_FORMAT or args.method != "pim":
         return load_classifier(source, arch=None if content.get("format") == CLASSIFIER_FORMAT else args.model,
                                size=args.size)
-    from models.pim_checkpoint import match_public_pim
-
     network = explain(lambda: make_plug_in(args, args.nb_classes or classes))
-    network.load_state_dict(match_public_pim(unwrap(content), network))
+    network.load_state_dict(match_public_pim(content, network, source=str(source)))
     return SavedClassifier(network)
 
 

@@ -80,3 +80,40 @@ def test_command_prints_commands_and_a_message_for_a_bad_file(
     with pytest.raises(SystemExit) as end:
         run(bad, monkeypatch)
     assert end.value.code == 2 and "yaml" in capsys.readouterr().err
+
+
+PIM = {
+    "project_name": "CUB200-T2", "exp_name": "T3000", "use_wandb": True, "wandb_entity": "someone",
+    "train_root": "../datas/train/", "val_root": "../datas/test/", "data_size": 384, "num_workers": 2, "batch_size": 16,
+    "model_name": "swin-t", "pretrained": None, "optimizer": "SGD", "max_lr": 0.0005, "wdecay": 0.0005, "max_epochs": 50,
+    "warmup_batchs": 800, "use_amp": True, "use_fpn": True, "fpn_size": 1536, "use_selection": True, "num_classes": 200,
+    "num_selects": {"layer1": 2048, "layer2": 512, "layer3": 128, "layer4": 32}, "use_combiner": True, "lambda_b": 0.5,
+    "lambda_s": 0.0, "lambda_n": 5.0, "lambda_c": 1.0, "update_freq": 2, "log_freq": 100, "eval_freq": 10,
+}  # fmt: skip
+
+
+def test_pim_files_become_commands() -> None:
+    from engine.finetune_args import parse as parse_finetune
+
+    conversion = convert(PIM | {"use_wandb": False}, root="DATASET")
+    (words,) = conversion.commands
+    assert words[:2] == ["python", "main_finetune.py"] and len(conversion.notes) == 1
+    args = parse_finetune([*words[2:], "--finetune", "none", "--device", "cpu"])
+    published = parse_finetune(["--method", "pim", "--preset", "cub", "--root", "../datas/train/", "--val-root",
+                                "../datas/test/", "--finetune", "none", "--device", "cpu", "--num-workers", "2",
+                                "--nb-classes", "200", "--results-dir", "checkpoints/CUB200-T2_T3000", "--use-amp", "true",
+                                "--eval-freq", "10", "--data-size", "384"])
+    differing = {name for name in vars(args) if vars(args)[name] != vars(published)[name]}
+    assert differing == {"preset", "task", "data_set"}
+
+
+def test_pim_files_without_training_evaluate() -> None:
+    from engine.finetune_args import parse as parse_finetune
+
+    conversion = convert(PIM | {"train_root": None, "pretrained": "best.pt"}, root="DATASET", run="mine")
+    args = parse_finetune([*conversion.commands[0][2:], "--device", "cpu"])
+    assert args.eval and (args.resume, args.test_root, args.fpn_size) == ("best.pt", ["../datas/test/"], 1536)
+    assert args.num_selects["layer1"] == 2048 and args.results_dir == "checkpoints/mine_eval"
+    aicup = {name: value for name, value in PIM.items() if name != "pretrained"} | {"val_root": None, "surprise": 1}
+    notes = "\n".join(convert(aicup, root="flowers").notes)
+    assert "nothing is evaluated" in notes and "surprise: 1 has no counterpart" in notes and "WANDB_ENTITY" in notes
