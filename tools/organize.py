@@ -91,7 +91,7 @@ def plan_dogs(source: Path) -> list[Placement]:
     found = {path.name for path in find_dog_lists(source)}
     absent = [name for name in DOG_LISTS if name not in found]
     if absent:
-        raise DataError(f"{source}: no {', '.join(absent)} in it, its lists/ or its splits/; unpack lists.tar there too")
+        raise DataError(f"{source}: no {', '.join(absent)} in it, lists/ or splits/; unpack lists.tar there as well")
     require([source / "Images"])
     return plan_listed(source)
 
