@@ -1,12 +1,16 @@
-"""Where does a network look? Overlays of its rationale M, of its loss's CAM G, of its map's norm; scores against boxes.
+"""Where does a network look? Maps laid over pictures, and their scores against boxes.
 
 python -m tools.heatmap --pretrained my_lcr --root bird --out heat
+python -m tools.heatmap --pretrained my_birds --root bird --class true
+python -m tools.heatmap --pretrained my_birds --image photo.jpg --class "Blue Jay"
+
+Of an encoder: its rationale M, the CAM G of its loss, the norm of its map. Of a classifier: attention roll-out of a
+vision transformer's tokens, a plug-in module's levels and what they selected, else the class's activation map.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,14 +23,16 @@ from PIL import Image
 from torch import Tensor
 
 from datasets.images import ImageSet, decode, has_split
-from datasets.multi_context import Box, read_boxes
+from datasets.multi_context import Box
 from datasets.views import make_transform
 from engine import checkpoint
-from engine.args import Parser, exit_cleanly, refuse
+from engine.args import Parser, architecture, exit_cleanly, refuse
 from engine.build import sample_images
 from engine.construct import build_method, build_student
+from engine.evaluate.class_heat import draw_classifier
 from engine.evaluate.features import extract
 from engine.evaluate.heat_sheet import draw_heat_sheet
+from engine.evaluate.heat_table import find_boxes, write_table
 from engine.evaluate.heatmap import (
     CAM,
     NORM,
@@ -36,11 +42,11 @@ from engine.evaluate.heatmap import (
     contrast_losses,
     look,
     measure,
-    place_box,
     summarise,
 )
 from engine.evaluate.sources import find_device, read_args
 from engine.evaluate.subject import Subject, add_subject, open_subject
+from engine.evaluate.trained import FOR_PUBLIC, add_public, holds_classifier
 
 WORDS = {RATIONALE: "M, the predicted rationale", CAM: "G, the CAM of the loss", NORM: "norm of the map"}
 
@@ -51,7 +57,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_subject(parser, look_at="full", feature="auto")
     group = parser.add_argument_group("pictures")
     group.add_argument("--split", choices=("auto", "test", "val", "train"), default="auto",
-                       help="auto = test, or train where there is no test")
+                       help="auto = test, or what there is in its place")
     group.add_argument("--boxes", default="auto", metavar="FILE",
                        help="path,x1,y1,x2,y2 in pixels; auto = boxes.csv in the data set, if there; or none")
     group.add_argument("--cam-sign", choices=("auto", "loss", "similarity"), default="auto",
@@ -60,11 +66,26 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     group.add_argument("--shown", type=int, default=16, help="pictures on the sheet")
     group.add_argument("-b", "--batch-size", type=int, default=32, help="images at a time; changes no number")
     group.add_argument("--out", default="heatmap", metavar="DIR", help="where heatmap.png and heatmap.csv go")
+    add_class_maps(parser)
     args = parser.parse_args(argv)
     refuse([f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}"
             for name in ("images", "shown", "batch_size") if getattr(args, name) < 1])
     args.device, args.input, args.eval_view = find_device(args.device), "full", "eval"
     return args
+
+
+def add_class_maps(parser: Parser) -> None:
+    """The flags that serve classifiers alone."""
+    group = parser.add_argument_group("classifiers")
+    group.add_argument("--image", nargs="+", default=None, metavar="FILE", help="these pictures, in place of --root")
+    group.add_argument("--class", dest="wanted", default="predicted", metavar="CLASS",
+                       help="the class of class maps: predicted, true, a class name, or its number")
+    group.add_argument("--level-weights", type=float, nargs="+", default=None, metavar="W",
+                       help="weights that fuse a plug-in module's levels, shallow to deep; default 8 4 2 1 for four")
+    group.add_argument("--threshold", type=float, default=0.0, metavar="SHARE",
+                       help="what lies below this share of a map's range counts as 0, drawn and scored")
+    group.add_argument("--model", type=architecture, default=None, metavar="NAME", help=FOR_PUBLIC)
+    add_public(group)
 
 
 def choose_losses(subject: Subject, images: ImageSet, sign: str) -> tuple[Losses | None, str]:
@@ -98,29 +119,6 @@ def read_maps(subject: Subject, images: ImageSet, losses: Losses | None) -> dict
     return {name: found[name].unflatten(1, (side, side)) for name in (RATIONALE, CAM, NORM) if name in found}
 
 
-def find_boxes(subject: Subject, images: ImageSet, wanted: str) -> list[Box | None]:
-    """The box of every picture in shares of its view; None where there is none."""
-    file = subject.root / "boxes.csv" if wanted == "auto" else Path(wanted)
-    if wanted == "none" or (wanted == "auto" and not file.is_file()):
-        return [None] * len(images)
-    boxes = read_boxes(file)
-    found = []
-    for sample in images.samples:
-        box = boxes.get(sample.key)
-        size = decode(sample.path, subject.crop_bottom).size if box is not None else (1, 1)
-        found.append(place_box(box, *size, subject.view.size) if box is not None else None)
-    return found
-
-
-def write_table(path: Path, images: ImageSet, rows: list[dict[str, float]], means: dict[str, float]) -> None:
-    """A line for each picture, the last one their means."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["path", *means])
-        writer.writeheader()
-        for key, row in [*zip((sample.key for sample in images.samples), rows), ("MEAN", means)]:
-            writer.writerow({"path": key} | {name: f"{value:.4f}" for name, value in row.items()})
-
-
 def show(subject: Subject, images: ImageSet, maps: dict[str, Tensor], boxes: list[Box | None],
          rows: list[dict[str, float]], shown: int) -> Image.Image:
     """The sheet of evenly chosen pictures."""
@@ -140,11 +138,21 @@ def show(subject: Subject, images: ImageSet, maps: dict[str, Tensor], boxes: lis
 def main() -> None:
     """The command."""
     args = parse()
+    if args.model or holds_classifier(args.pretrained):
+        args.arch, args.eval_view = args.model or args.arch, "auto"
+        draw_classifier(args)
+    else:
+        draw_encoder(args)
+
+
+def draw_encoder(args: argparse.Namespace) -> None:
+    """The maps of an encoder."""
     subject = open_subject(args, torch.device(args.device), args.batch_size)
     split = args.split if args.split != "auto" else "test" if has_split(subject.root, "test") else "train"
     images = sample_images(subject.images(split), args.images)
     losses, name = choose_losses(subject, images, args.cam_sign)
-    maps, boxes = read_maps(subject, images, losses), find_boxes(subject, images, args.boxes)
+    maps = read_maps(subject, images, losses)
+    boxes = find_boxes(images, subject.root, args.boxes, subject.view, subject.crop_bottom)
     rows = measure(maps, boxes)
     means = summarise(rows)
     out = Path(args.out)

@@ -3,7 +3,7 @@
 python -m tools.infer photo.jpg other.jpg --pretrained my_birds
 python -m tools.infer photos/ --pretrained my_birds --top 3 --out answers
 
-Where class folders name the pictures, the accuracy and the confusion matrix come too. The class names are the network's.
+Where class folders name the pictures, accuracy and confusion matrix come too. The class names are the network's.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def publish_labelled(
 def tell(found: Predictions, trained: Trained, skipped: dict[str, str], folder: Path) -> None:
     """The first answers, and where all of them are."""
     print(trained.describe())
-    classes, shares = found.best(1)
-    for sample, number, share in list(zip(found.images.samples, classes[:, 0].tolist(), shares[:, 0].tolist()))[:PRINTED]:
+    classes, shares = (column[:PRINTED, 0].tolist() for column in found.best(1))
+    for sample, number, share in zip(found.images.samples, classes, shares):
         print(f"  {sample.key}: {found.names[number]} ({share:.1%})")
     if len(found.images) > PRINTED:
         print(f"  ... and {len(found.images) - PRINTED} more")

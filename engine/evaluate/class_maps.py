@@ -1,4 +1,4 @@
-"""Where a trained classifier looks: maps of a plug-in module's levels, of a transformer's tokens, of a class's evidence.
+"""Where a trained classifier looks: a plug-in module's levels, a transformer's tokens, the evidence for a class.
 
 Every map is stretched to 0..1 for each picture, so that all are drawn and scored alike.
 """
@@ -6,7 +6,7 @@ Every map is stretched to 0..1 for each picture, so that all are drawn and score
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +63,7 @@ def extract_by_label(network: Classifier | PlugIn, images: ImageSet, view: View,
     with tqdm(total=len(images), unit="img", desc=f"maps of {images.split}", mininterval=0.5) as bar:
         for label in images.labels.unique().tolist():
             inside = (images.labels == label).nonzero().flatten()
-            part = ImageSet(images.root, images.split, tuple(images.samples[n] for n in inside.tolist()), images.classes)
+            part = replace(images, samples=tuple(images.samples[n] for n in inside.tolist()))
             for name, value in extract(looker(network, label), part, view, bar=bar, **how).tensors.items():
                 parts.setdefault(name, []).append(value)
             places.append(inside)
@@ -104,7 +104,8 @@ def cam_looker(network: Classifier, wanted: int | None) -> Outputs:
             evidence = logits.gather(1, choose(logits, wanted)).sum()
             (gradient,) = torch.autograd.grad(evidence, features)
         last, slope = (as_map(network.backbone, value.detach(), images) for value in (features, gradient))
-        return {LOGITS: logits.detach() / len(network.heads), CAM: activation_map(last, slope.sum(dim=(2, 3))).flatten(1)}
+        found = activation_map(last, slope.sum(dim=(2, 3)))
+        return {LOGITS: logits.detach() / len(network.heads), CAM: found.flatten(1)}
 
     return answer
 

@@ -67,9 +67,9 @@ def write_page(folder: Path, row: Result, about: str, tables: Mapping[str, Rows]
             *(f"<h2>{name}</h2><a href='{name}'><img src='{name}' alt='{name}'></a>"
               for name in present if name.endswith(".png")),
             "<h2>Files</h2><p>" + ", ".join(f"<a href='{name}'>{name}</a>" for name in present) + "</p>"]
-    head = f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>{html.escape(row.weights)}</title>"
-    (folder / PAGE).write_text(f"<!doctype html><html lang=en>{head}<style>{STYLE}</style>{''.join(body)}</html>",
-                               encoding="utf-8")
+    head = "<meta charset=utf-8><meta name=viewport content='width=device-width'>"
+    (folder / PAGE).write_text(f"<!doctype html><html lang=en>{head}<title>{html.escape(row.weights)}</title>"
+                               f"<style>{STYLE}</style>{''.join(body)}</html>", encoding="utf-8")
 
 
 def show_table(rows: Rows) -> str:

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from datasets.multi_context import Box
+from engine.evaluate.sheet import shorten
 
 SIDE, GAP, CAPTION, HEADER, BLOCKS = 150, 8, 20, 58, 2
 INK, FAINT, PAPER, FRAME = "#1b1f24", "#6a737d", "#ffffff", "#39d353"
@@ -41,19 +42,25 @@ def draw_heat_sheet(
     pictures: Sequence[Image.Image], maps: Mapping[str, Tensor], boxes: Sequence[Box | None],
     captions: Sequence[str], *, title: str, words: Mapping[str, str],
 ) -> Image.Image:
-    """Each picture followed by every map [N, h, w] over it, two pictures a line; `words` name the maps."""
+    """Each picture followed by every map [N, h, w] over it, two pictures a line; `words` name the maps.
+
+    Captions may have several lines.
+    """
     wide = (1 + len(maps)) * (SIDE + GAP) + 2 * GAP
     lines = -(-len(pictures) // BLOCKS)
-    sheet = Image.new("RGB", (BLOCKS * wide, HEADER + lines * (SIDE + CAPTION + GAP)), PAPER)
+    high = SIDE + GAP + CAPTION + (CAPTION - 5) * max((caption.count("\n") for caption in captions), default=0)
+    sheet = Image.new("RGB", (BLOCKS * wide, HEADER + lines * high), PAPER)
+    font = ImageFont.load_default(12)
     draw = ImageDraw.Draw(sheet)
     draw.text((GAP, 8), title, fill=INK, font=ImageFont.load_default(18))
     legend = "  |  ".join(["picture", *(words[name] for name in maps)])
     draw.text((GAP, 34), legend, fill=FAINT, font=ImageFont.load_default(13))
     for number, picture in enumerate(pictures):
-        left, top = number % BLOCKS * wide + GAP, HEADER + number // BLOCKS * (SIDE + CAPTION + GAP)
+        left, top = number % BLOCKS * wide + GAP, HEADER + number // BLOCKS * high
         small = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         cells = [small, *(overlay(small, heat[number]) for heat in maps.values())]
         for place, cell in enumerate(cells):
             sheet.paste(outline(cell, boxes[number]), (left + place * (SIDE + GAP), top))
-        draw.text((left, top + SIDE + 2), captions[number], fill=FAINT, font=ImageFont.load_default(12))
+        text = "\n".join(shorten(line, font, wide - 2 * GAP) for line in captions[number].split("\n"))
+        draw.text((left, top + SIDE + 2), text, fill=FAINT, font=font, spacing=2)
     return sheet

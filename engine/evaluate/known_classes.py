@@ -1,4 +1,4 @@
-"""Labels as a trained classifier numbers them: its classes meet a data set's by name, never by index or folder order."""
+"""Labels as a trained classifier numbers them: its classes meet a data set's by name, never by place."""
 
 from __future__ import annotations
 

@@ -30,10 +30,11 @@ def _now() -> str:
 class Result:
     """A measurement and its protocol.
 
-    `kind` linear, retrieval, metric, zero-shot, text, sort or study; `weights` as the user named them, `weights_sha256`
-    what they were; `feature` backbone, masked or head; `input` full image or crop; `view` the recipe, `size` its
-    pixels; `centred` the training mean was subtracted; `epoch` last or best of the classifier ("" without one);
-    `selection` what chose rates and epochs; `metrics` shares in [0, 1]; `label` what tables call the network.
+    `kind` linear, retrieval, metric, classify, zero-shot, text, sort or study; `weights` as the user named them,
+    `weights_sha256` what they were; `feature` backbone, masked, head or a branch of logits; `input` full image or crop;
+    `view` the recipe, `size` its pixels; `centred` the training mean was subtracted; `epoch` last or best of the
+    classifier ("" without one); `selection` what chose rates and epochs; `metrics` shares in [0, 1]; `label` what
+    tables call the network.
     """
 
     kind: str

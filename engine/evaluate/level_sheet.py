@@ -1,4 +1,4 @@
-"""A sheet of a plug-in module's levels: every picture, large, beside a grid of its maps; what a level dropped is dark."""
+"""A sheet of a plug-in module's levels: each picture, large, beside a grid of its maps."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from datasets.images import ImageSet, decode
+from engine.class_names import NUMBER
 from engine.evaluate.sheet import SIDE, Cell, draw_sheet
 
 COLUMNS = 8  # pictures in a line of a sheet
@@ -20,7 +21,7 @@ COLUMNS = 8  # pictures in a line of a sheet
 
 @dataclass(frozen=True)
 class Predictions:
-    """N pictures in order, labels by the classifier's numbers (None = unknown); `probabilities` [N, K] of its answer."""
+    """N pictures in order, with labels by the classifier's numbers or none; `probabilities` [N, K] of its answer."""
 
     images: ImageSet
     names: tuple[str, ...]
@@ -46,19 +47,19 @@ class Predictions:
 def write_csv(path: Path, found: Predictions, top: int) -> None:
     """predictions.csv: a line for each picture, in order."""
     classes, shares = found.best(top)
-    more = [(f"class_{place}", f"probability_{place}") for place in range(2, classes.shape[1] + 1)]
+    more = [name for place in range(2, classes.shape[1] + 1) for name in (f"class_{place}", f"probability_{place}")]
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "label", "predicted", "probability", "correct", *(name for pair in more for name in pair)])
+        writer.writerow(["path", "label", "predicted", "probability", "correct", *more])
         for index, sample in enumerate(found.images.samples):
-            told = [(found.names[number], f"{share:.6f}")
-                    for number, share in zip(classes[index].tolist(), shares[index].tolist())]
+            told = [cell for number, share in zip(classes[index].tolist(), shares[index].tolist())
+                    for cell in (found.names[number], f"{share:.6f}")]
             correct = "" if sample.label is None else int(sample.label == int(classes[index, 0]))
-            writer.writerow([sample.key, found.truth(index), *told[0], correct, *(cell for pair in told[1:] for cell in pair)])
+            writer.writerow([sample.key, found.truth(index), *told[:2], correct, *told[2:]])
 
 
 def write_json(path: Path, found: Predictions, top: int, *, about: dict[str, object]) -> None:
-    """predictions.json: `about` (which classifier, which view, what was skipped), its classes, and a record a picture."""
+    """predictions.json: `about` (which classifier, which view, what was skipped), the classes, a record a picture."""
     classes, shares = found.best(top)
     records = [
         {"path": sample.key, "label": found.truth(index) or None,
@@ -75,9 +76,9 @@ def draw_predictions(found: Predictions, chosen: Sequence[int], title: str, crop
     cells = []
     for index in chosen:
         label, answer = found.images.samples[index].label, int(answers[index])
-        caption = f"{float(surest[index]):.2f} {found.names[answer]}"
+        caption = f"{float(surest[index]):.2f} {plain(found.names[answer])}"
         missed = label is not None and label != answer
-        caption += f"\nis {found.truth(index)}" if missed else ""
+        caption += f"\nis {plain(found.truth(index))}" if missed else ""
         cells.append(Cell(index, caption, not missed, judged=label is not None))
     lines = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
 
@@ -85,6 +86,11 @@ def draw_predictions(found: Predictions, chosen: Sequence[int], title: str, crop
         return decode(found.images.samples[index].path, crop_bottom, size_hint=2 * SIDE)
 
     return draw_sheet(lines, open_image, title)
+
+
+def plain(name: str) -> str:
+    """A class name as captions have it, which have little room: without a leading number, with spaces."""
+    return NUMBER.sub("", name).replace("_", " ") or name
 
 
 def spread(count: int, most: int) -> list[int]:

@@ -1,37 +1,35 @@
-"""A checkpoint of the public plug-in module as a network: what its tensors tell, and what has to be said."""
+"""The network of a checkpoint of the public plug-in module: what its tensors tell, and what has to be said."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from engine.args import ConfigError
 from engine.finetune_presets import CUB_PIM, NABIRDS_PIM
-from models.classifier_file import SavedClassifier
 from models.pim import PlugIn, PlugInOptions, build_plug_in
-from models.pim_checkpoint import match_public_pim
 from models.pim_presets import PRESETS
 
 # Published numbers of kept positions by their sum, which is all that a file holds of them.
-PUBLISHED = {sum(counts): counts for counts in (tuple(CUB_PIM["num_selects"]), tuple(NABIRDS_PIM["num_selects"]), (32,) * 4)}
+PUBLISHED = {sum(counts): tuple(counts) for counts in (CUB_PIM["num_selects"], NABIRDS_PIM["num_selects"], (32,) * 4)}
+LOGITS = r"(combiner\.classifier|fpn_classifier_\w+\.3|selector\.classifier_l_\w+)\.weight"
 
 
-def load_public_pim(
+def build_public_pim(
     content: Mapping[str, object], source: str, *, name: str | None, size: int | None = None,
     selects: Sequence[int] | None = None,
-) -> SavedClassifier:
-    """The network of a public file's content; `name` is its builder's (swin-t, ...), `selects` its kept positions.
+) -> PlugIn:
+    """A fresh network that the content of a public file fits; `name` is its builder's (swin-t, ...), or timm's.
 
-    Raises ConfigError for what the file does not tell, WeightsError when it does not fit.
+    `selects` are its kept positions by level. Raises ConfigError for what the file does not tell.
     """
     if name is None:
         raise ConfigError(f"{source} is a plug-in module of the public code; name its backbone with --model: "
                           f"{', '.join(PRESETS)}")
     state = read_state(content)
-    network = build_plug_in(name, count_classes(state, source), size=size, options=read_options(state, source, selects))
-    network.load_state_dict(match_public_pim(content, network, source=source))
-    return SavedClassifier(network.eval(), view={"recipe": "pim-eval", "size": network.size})
+    return build_plug_in(name, count_classes(state, source), size=size, options=read_options(state, source, selects))
 
 
 def read_state(content: Mapping[str, object]) -> dict[str, Tensor]:
@@ -43,15 +41,14 @@ def read_state(content: Mapping[str, object]) -> dict[str, Tensor]:
 def count_classes(state: Mapping[str, Tensor], source: str) -> int:
     """The number of classes, from any of its classifiers."""
     for name, value in state.items():
-        if name == "combiner.classifier.weight" or name.endswith(".3.weight") and name.startswith("fpn_classifier_") \
-                or name.startswith("selector.classifier_l_") and name.endswith(".weight"):
+        if re.fullmatch(LOGITS, name):
             return value.shape[0]
     raise ConfigError(f"{source} has no classifier of a plug-in module's")
 
 
 def read_options(state: Mapping[str, Tensor], source: str, selects: Sequence[int] | None) -> PlugInOptions:
     """Which parts there are and how wide, as the tensors' names and shapes tell."""
-    widths = [value.shape[0] for name, value in state.items() if name.startswith("fpn.Proj_") and name.endswith(".2.weight")]
+    widths = [value.shape[0] for name, value in state.items() if re.fullmatch(r"fpn\.Proj_\w+\.2\.weight", name)]
     slots = state.get("combiner.param_pool0.weight")
     joined = state.get("combiner.conv1.weight")
     if slots is not None and selects is None and slots.shape[1] not in PUBLISHED:

@@ -30,7 +30,7 @@ def draw_sheet(rows: Sequence[Sequence[Cell]], open_image: Callable[[int], Image
     width = GAP + max(len(row) for row in rows) * (SIDE + GAP)
     sheet = Image.new("RGB", (width, GAP + CAPTION + len(rows) * (SIDE + CAPTION + GAP)), PAPER)
     font = ImageFont.load_default(14)
-    ImageDraw.Draw(sheet).text((GAP, GAP), _shorten(title, font, width - 2 * GAP), fill=INK, font=font)
+    ImageDraw.Draw(sheet).text((GAP, GAP), shorten(title, font, width - 2 * GAP), fill=INK, font=font)
     for number, row in enumerate(rows):
         top = GAP + CAPTION + number * (SIDE + CAPTION + GAP)
         for place, cell in enumerate(row):
@@ -43,11 +43,11 @@ def _draw_cell(sheet: Image.Image, cell: Cell, image: Image.Image, left: int, to
     framed = ImageOps.expand(ImageOps.fit(image, (SIDE - 2 * FRAME,) * 2), FRAME, colour)
     sheet.paste(framed, (left, top))
     font = ImageFont.load_default(11)
-    caption = "\n".join(_shorten(line, font, SIDE) for line in cell.caption.split("\n"))
+    caption = "\n".join(shorten(line, font, SIDE) for line in cell.caption.split("\n"))
     ImageDraw.Draw(sheet).text((left, top + SIDE + 2), caption, fill=colour, font=font, spacing=1)
 
 
-def _shorten(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def shorten(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """The text cut to a width in pixels."""
     if font.getlength(text) <= width:
         return text

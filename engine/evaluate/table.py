@@ -11,7 +11,7 @@ from engine.evaluate.ledger import read_results
 
 COLUMNS = {"rank-1": "rank1", "rank-5": "rank5", "mAP": "map", "kNN": "knn", "linear": "top1"}
 OWN_TABLES = ("sort", "study", "text")  # kinds whose numbers are not a network's under a protocol
-OPTIONAL = {"zero-shot": "zeroshot"}  # columns of tables where some line has the number
+OPTIONAL = {"zero-shot": "zeroshot", "fine-tuned": "fine_tuned"}  # columns of tables where some line has the number
 METHODS = {"lead": "LEAD++", "moco": "MoCo v2"}
 
 
@@ -36,7 +36,9 @@ def collect(rows: Iterable[dict[str, object]]) -> list[Line]:
         name, protocol = name_network(row), describe_protocol(row)
         key = (str(row["task"]), name, protocol, str(row["weights_sha256"]), str(row["dataset_sha256"]))
         line = lines.setdefault(key, Line(name, str(row["task"]), protocol))
-        line.metrics |= {name: value for name, value in row["metrics"].items() if isinstance(value, float)}
+        found = {name: value for name, value in row["metrics"].items() if isinstance(value, float)}
+        # A network with a classifier of its own is no linear probe.
+        line.metrics |= {"fine_tuned": found["top1"]} if row["kind"] == "classify" else found
         line.images_per_second = row["images_per_second"] or line.images_per_second
     return list(lines.values())
 

@@ -1,4 +1,4 @@
-"""A trained classifier as commands open it: its file or a public one, its class names, and how pictures are shown to it."""
+"""A trained classifier as commands open it: network, class names, and how pictures are shown to it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from datasets.views import RECIPES, View
 from engine.args import ConfigError, Parser, add_device, architecture
 from engine.evaluate.classify import Answering, Verdict, judge
 from engine.evaluate.ledger import Result
-from engine.evaluate.public_pim import load_public_pim
-from engine.evaluate.sources import find_device, find_source, read_args
+from engine.evaluate.public_pim import build_public_pim
+from engine.evaluate.sources import SOURCES, find_device, find_source, read_args
 from engine.prepare import count_workers, find_crop_bottom
 from models.checkpoint_styles import CLASSIFIER_FORMAT, EXPORT_FORMAT
 from models.classifier_file import SavedClassifier, load_classifier
@@ -24,14 +24,17 @@ from models.pim_checkpoint import is_public_pim
 from models.weights import fingerprint, read_checkpoint
 
 EVAL_VIEWS = ("deit-eval", "warp", "pim-eval", "eval", "squash", "squash-exact", "short", "short-exact")
+FOR_PUBLIC = "for a public file: timm's name, or swin-t, resnet50, vit for PIM's"
 
 
 def add_classifier(parser: Parser) -> argparse._ArgumentGroup:
     """The flags that `open_classifier` reads, but for those of pictures."""
     group = parser.add_argument_group("classifier")
     group.add_argument("--pretrained", required=True, metavar="NAME",
-                       help="a folder under checkpoints/, or a file: model_last.pth of main_finetune.py, or of the public "
-                            "code of DeiT, ConvNeXt or PIM")
+                       help="a folder under checkpoints/, or a file: model_last.pth of main_finetune.py, or of the "
+                            "public code of DeiT, ConvNeXt or PIM")
+    group.add_argument("-a", "--model", "--arch", dest="arch", type=architecture, default=None, metavar="NAME",
+                       help=FOR_PUBLIC)
     add_public(group)
     group.add_argument("--size", type=int, default=0, help="pixels of a side; 0 = what the file says")
     group.add_argument("--eval-view", choices=("auto", *EVAL_VIEWS), default="auto",
@@ -42,8 +45,6 @@ def add_classifier(parser: Parser) -> argparse._ArgumentGroup:
 
 def add_public(group: argparse._ArgumentGroup) -> None:
     """What a public file does not tell about itself."""
-    group.add_argument("-a", "--model", "--arch", dest="arch", type=architecture, default=None, metavar="NAME",
-                       help="for a public file: timm's name, or swin-t, resnet50, vit for PIM's")
     group.add_argument("--num-selects", type=int, nargs="+", default=None, metavar="N",
                        help="for PIM's: positions that each level keeps; the published numbers are known")
     group.add_argument("--class-names", default=None, metavar="FILE",
@@ -104,16 +105,17 @@ class Trained:
     def describe(self) -> str:
         """One line for people: what looks at what."""
         kind = " with the plug-in module" * (self.network.describe()["kind"] == "pim")
-        return f"{self.source} ({self.arch}{kind}), {self.network.classes} classes, {self.view.recipe} view at {self.view.size} px"
+        return (f"{self.source} ({self.arch}{kind}), {self.network.classes} classes, {self.view.recipe} view at "
+                f"{self.view.size} px")
 
 
 def open_classifier(args: argparse.Namespace, batch_size: int) -> Trained:
     """The classifier that the flags ask for; raises ConfigError or WeightsError."""
     if args.threads:
         torch.set_num_threads(args.threads)
-    if args.pretrained in ("none", "hub") or args.pretrained.startswith("package:"):
-        raise ConfigError(f"--pretrained {args.pretrained}: these weights name no classes of yours; give a network that "
-                          "main_finetune.py trained, or a public checkpoint of a classifier")
+    if args.pretrained in SOURCES or args.pretrained.startswith("package:"):
+        raise ConfigError(f"--pretrained {args.pretrained}: these weights name no classes of yours; give a network "
+                          "that main_finetune.py trained, or a public checkpoint of a classifier")
     source, folder = find_source(args.pretrained)
     device = torch.device(find_device(args.device))
     saved = load_saved(source, args)
@@ -127,6 +129,15 @@ def open_classifier(args: argparse.Namespace, batch_size: int) -> Trained:
     return trained.named(names, args.class_names or source) if names else trained
 
 
+def holds_classifier(pretrained: str) -> bool:
+    """Whether `--pretrained` names a classifier that says so: ours, or a plug-in module of the public code."""
+    source, _ = find_source(pretrained)
+    if source in SOURCES or source.startswith("package:"):
+        return False
+    content = read_checkpoint(source)
+    return content.get("format") == CLASSIFIER_FORMAT or is_public_pim(content)
+
+
 def load_saved(source: str, args: argparse.Namespace) -> SavedClassifier:
     """What a file of ours or of a public code holds; raises ConfigError or WeightsError."""
     content = read_checkpoint(source)
@@ -136,7 +147,8 @@ def load_saved(source: str, args: argparse.Namespace) -> SavedClassifier:
         raise ConfigError(f"{source} is an encoder without classes; train a classifier on it with main_finetune.py "
                           f"--finetune {source}, or evaluate it with main_linear.py and main_retrieval.py")
     if content.get("format") != CLASSIFIER_FORMAT and is_public_pim(content):
-        return load_public_pim(content, source, name=args.arch, size=args.size or None, selects=args.num_selects)
+        network = build_public_pim(content, source, name=args.arch, size=args.size or None, selects=args.num_selects)
+        return load_classifier(source, network=network)
     return load_classifier(source, arch=args.arch, size=args.size or None)
 
 
@@ -162,7 +174,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"--class-names {path}: cannot be read as text ({error}); it holds one class name a line") from error
+        raise DataError(f"--class-names {path}: cannot be read as text ({error}); it holds a class name a line") from error
     return tuple(line.strip() for line in lines if line.strip())
 
 
@@ -171,5 +183,5 @@ def need_names(trained: Trained) -> Trained:
     if trained.names:
         return trained
     raise ConfigError(f"{trained.source} does not say what its {trained.network.classes} classes are called; give "
-                      "--class-names FILE with one name a line, in their order (for the public codes: the class folders "
-                      "sorted by name)")
+                      "--class-names FILE with one name a line, in their order (for the public codes: the class "
+                      "folders sorted by name)")
