@@ -58,7 +58,8 @@ def build_class_teacher(classifier: nn.Module, *, size: int, precision: str = "f
     """
     classifier = copy.deepcopy(classifier).eval().requires_grad_(False)
     identity, answering = fingerprint(classifier), Answering(classifier)
-    images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0)).to(answering.mean.device)
+    images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    images = images.to(next(classifier.parameters()).device)
     answering = fold_batch_norms(answering, images)
     with torch.no_grad():
         classes = answering(images).shape[1]

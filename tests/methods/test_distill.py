@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
+from test_distributed import run_ranks
 from torch import Tensor
+from two_ranks_distill import CASES, train_all
 
 from datasets.loader import Batch
 from datasets.views import View
@@ -136,3 +140,20 @@ def test_what_cannot_go_together_is_refused(teacher) -> None:
     for wrong in ({"kind": "medium"}, {"alpha": 1.5}, {"tau": 0}, {"reduction": "sum"}):
         with pytest.raises(ValueError):
             DistillOptions(**wrong)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict], dict]:
+    folder = tmp_path_factory.mktemp("ranks")
+    return run_ranks(folder / "result", Path(__file__).with_name("two_ranks_distill.py")), train_all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_two_ranks_equal_one(runs: tuple[list[dict], dict], case: str) -> None:
+    ranks, alone = runs
+    assert alone[case]["gradient/0/network.net.blocks.0.attn.qkv.weight"].any()
+    assert not torch.equal(*(alone[case][f"ema.module.net.blocks.0.attn.qkv.weight/{step}"] for step in range(2)))
+    for name, value in alone[case].items():
+        torch.testing.assert_close(ranks[0][case][name], value, atol=2e-5, rtol=2e-5, msg=lambda m: f"{name}: {m}")
+        assert torch.equal(ranks[0][case][name], ranks[1][case][name]), name
