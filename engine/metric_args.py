@@ -34,7 +34,8 @@ RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
     (("diffusion_w",), "at least 0 and below 1", lambda value: 0 <= value < 1),
 )
 # What the shared parts of the engine ask for and nobody chooses here.
-FIXED = {"method": "obdsd", "recipe": "default", "accum_steps": 1, "sync_bn": False, "centre": False, "test": False}
+FIXED = {"method": "obdsd", "recipe": "default", "accum_steps": 1, "sync_bn": False, "centre": False, "test": False,
+         "crop_root": "none"}
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -11,6 +11,10 @@ import pytest
 import torch
 
 from engine.args import ConfigError
+from engine.evaluate.args import parse_probe, parse_search
+from engine.evaluate.probe import run_probe
+from engine.evaluate.search import run_search, write_search
+from engine.evaluate.subject import open_subject
 from engine.metric_args import parse
 from engine.metric_build import build_metric_run
 from engine.metric_evaluate import evaluate_saved
@@ -99,6 +103,37 @@ def test_other_options_run(photo_tree: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a/results.jsonl").read_text())["details"]["protocol"].endswith(", euclid")
     rows = [json.loads(line) for line in (tmp_path / "a/log.jsonl").read_text().splitlines()]
     assert any("val_rank1_head" in row for row in rows)
+
+
+def test_retrieval_and_probe_take_the_network_of_a_run(
+    photo_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(tmp_path / "mine", photo_tree, "--epochs", "1", "--normalize", "false")
+    words = ["--pretrained", "mine", "--device", "cpu", "--num-workers", "0", "--feature", "head"]
+    args = parse_search(words)
+    search = run_search(open_subject(args, torch.device("cpu"), 8), args)
+    assert (search.subject.root, search.subject.view.size, len(search.images)) == (photo_tree, 32, 12)
+    assert not search.subject.encoder.unit_head and search.subject.encoder.head_pool == "avg+max"
+    write_search(search, Path(args.results_dir), args)  # makes checkpoints/mine, which must not hide the run
+    args = parse_probe([*words, "--epochs", "2"])
+    probe = run_probe(open_subject(args, torch.device("cpu"), 8), args)
+    assert probe.subject.view.source == "full"  # trained without crops
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(photo_tree: Path, tmp_path: Path) -> None:
+    run(tmp_path / "one", photo_tree, "--loss", "multisimilarity")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "main_metric.py",
+               *TINY, "--loss", "multisimilarity", "--threads", "1", "--root", str(photo_tree)]
+    done = subprocess.run([*command, "--results-dir", str(tmp_path / "two")], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    one, two = (torch.load(tmp_path / name / "model_last.pth")["state_dict"] for name in ("one", "two"))
+    torch.testing.assert_close(two, one, atol=2e-3, rtol=0)
+    rows = [(tmp_path / name / "results.jsonl").read_text().splitlines() for name in ("one", "two")]
+    assert len(rows[1]) == 1  # the main process writes
+    metrics = [json.loads(row[0])["metrics"] for row in rows]
+    assert metrics[1]["map"] == pytest.approx(metrics[0]["map"], abs=0.1)
 
 
 def test_wrong_names_are_refused_before_anything_is_written(photo_tree: Path, tmp_path: Path) -> None:

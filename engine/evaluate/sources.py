@@ -36,11 +36,12 @@ def find_source(pretrained: str) -> tuple[str, Path | None]:
     """The weights that `--pretrained` names, and the run's folder when it names one; raises ConfigError for neither."""
     if pretrained in SOURCES or pretrained.startswith("package:") or Path(pretrained).is_file():
         return pretrained, None
-    for folder in (CHECKPOINTS / pretrained, Path(pretrained)):
+    folders = [folder for folder in (CHECKPOINTS / pretrained, Path(pretrained)) if folder.is_dir()]
+    for folder in folders:  # results of a run that lies elsewhere make a folder of its name under checkpoints/
         if (folder / "model_last.pth").is_file():
             return str(folder / "model_last.pth"), folder
-        if folder.is_dir():
-            raise ConfigError(f"{folder} has no model_last.pth: that run has not finished; continue it with --resume")
+    if folders:
+        raise ConfigError(f"{folders[0]} has no model_last.pth: that run has not finished; continue it with --resume")
     runs = sorted(path.parent.name for path in CHECKPOINTS.glob("*/model_last.pth"))
     raise ConfigError(f"--pretrained {pretrained} is no folder under {CHECKPOINTS}/ (finished runs: "
                       f"{', '.join(runs) or 'no one'}), no weights file, and none of package:efficientnet-lite0|1|2, "
