@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from datasets.class_samplers import ClassBatches
 from engine import precision
-from engine.build import share_statistics
+from engine.build import build_run, share_statistics
 from engine.construct import build_method, build_optimizer, lead_options
 from engine.pretrain_args import parse
 from methods.lead import LeadOptions
 from methods.method import Method
-from methods.moco import ContrastOptions
+from methods.moco import ContrastOptions, Moco
 from models.backbones import build_backbone
 
 WORDS = ["--root", "x", "--pretrained", "none", "-a", "test_efficientnet", "--device", "cpu"]
@@ -72,3 +74,25 @@ def test_groups_carry_rate_start_and_decay() -> None:
                   "--head-warmup-epochs", "2"])
     groups = build_optimizer(args, build_method(args, 100, build_backbone("test_efficientnet"), None)).param_groups
     assert [(g["lr_scale"], g["start_epoch"], g["weight_decay"]) for g in groups] == [(0.02, 2, 0.3), (1.0, 0, 0.3)]
+
+
+def test_a_methods_own_sampler_draws_the_batches(
+    photo_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sampler(self: Method, labels: torch.Tensor, batch_size: int) -> ClassBatches:
+        return ClassBatches(labels.tolist(), batch_size, 3, seed=7, replace=False)
+
+    def build(name: str) -> object:
+        return build_run(parse(["--root", str(photo_tree), "--method", "moco", "--pretrained", "none", "--moco-k", "16",
+                                "-a", "test_efficientnet", "--size", "32", "--batch-size", "6", "--device", "cpu",
+                                "--crop-root", "none", "--precision", "fp32", "--num-workers", "0",
+                                "--results-dir", str(tmp_path / name)]), torch.device("cpu")).trainer
+
+    usual = build("usual")
+    monkeypatch.setattr(Moco, "sampler", sampler)
+    trainer = build("own")
+    assert isinstance(trainer.batches, ClassBatches) and not isinstance(usual.batches, ClassBatches)
+    assert (usual.plan.steps_per_epoch, trainer.plan.steps_per_epoch) == (4, len(trainer.batches)) == (4, 3)
+    trainer.batches.set(1)
+    for batch in trainer.loader:
+        assert batch.label.tolist()[::3] == batch.label.tolist()[2::3] and len(batch.label.unique()) == 2
