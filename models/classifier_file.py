@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,9 @@ from torch import nn
 from models.checkpoint_styles import CLASSIFIER_FORMAT, CLASSIFIERS, recognise
 from models.classifier import Classifier
 from models.classifier_weights import TOKENS, choose_names, fill
-from models.pim import PlugIn, build_plug_in
+from models.pim import PlugIn
 from models.pim_checkpoint import is_public_pim, match_public_pim
 from models.weights import State, WeightsError, read_checkpoint, unwrap
-
-PIM_LOGITS = re.compile(r"(^|\.)(combiner\.classifier|fpn_classifier_\w+\.3|selector\.classifier_l_\w+)\.weight$")
 
 
 @dataclass
@@ -53,16 +50,16 @@ def load_classifier(
 ) -> SavedClassifier:
     """A classifier from our own file, or from a public one of DeiT, ConvNeXt or PIM, which does not say what it is.
 
-    For public files: `arch` (a timm name, or a preset of the plug-in module), `size` in pixels (a transformer's shows
-    in the file), or instead of both the fresh `network` to fill, such as a plug-in module with the options of its
-    training. Raises WeightsError when the file does not fit, strictly, or is of another kind.
+    For public files: `arch` (a timm name) and `size` in pixels (a transformer's shows in the file), or instead of both
+    the fresh `network` to fill; a plug-in module needs that, built with the options of its training. Raises
+    WeightsError when the file does not fit, strictly, or is of another kind.
     """
     content = read_checkpoint(path)
     if content.get("format") == CLASSIFIER_FORMAT:
         saved = _load_own(content, path)
         _refuse_other_arch(saved, path, arch)
     elif is_public_pim(content):
-        saved = _load_public_pim(content, path, network or _build_pim(content, path, arch, size))
+        saved = _load_public_pim(content, path, network)
     else:
         saved = _load_public(unwrap(content), path, arch, size, network)
     saved.network.to(device).eval()
@@ -128,20 +125,10 @@ def _load_public(
     return SavedClassifier(network, view=view, meta={"network": network.describe()})
 
 
-def _load_public_pim(content: Mapping, path: str | Path, network: nn.Module) -> SavedClassifier:
+def _load_public_pim(content: Mapping, path: str | Path, network: nn.Module | None) -> SavedClassifier:
     if not isinstance(network, PlugIn):
-        raise WeightsError(f"{path} is a plug-in module, not a {type(network).__name__}; name a preset of PIM")
+        raise WeightsError(f"{path} holds a plug-in module of the public code, which does not say its backbone and "
+                           "options: a fresh plug-in module that has them is needed to load it")
     network.load_state_dict(match_public_pim(content, network, source=str(path)))
     view = {"recipe": "pim-eval", "size": network.size}
     return SavedClassifier(network, view=view, meta={"network": network.describe()})
-
-
-def _build_pim(content: Mapping, path: str | Path, arch: str | None, size: int | None) -> PlugIn:
-    if arch is None:
-        raise WeightsError(f"{path} is a plug-in module that does not say around which backbone. Name its preset, or the "
-                           "backbone as timm calls it")
-    state = content.get("model", content)
-    heads = [value for name, value in state.items() if PIM_LOGITS.search(name)]
-    if not heads:
-        raise WeightsError(f"{path} shows no number of classes; hand over the plug-in module it belongs to")
-    return build_plug_in(arch, heads[-1].shape[0], size=size)

@@ -57,6 +57,16 @@ def test_every_head_learns_and_is_reported() -> None:
     assert loss.stats["accuracy"] == ((logits["cls"] + logits["dist"]).argmax(1) == batch.label).float().mean()
 
 
+def test_halves_of_a_batch_add_up_to_it() -> None:
+    whole, halves, batch = make_method(second_head=True), make_method(second_head=True), make_batch()
+    whole(batch, clock()).total.backward()
+    for half in (slice(0, 3), slice(3, 6)):
+        part = Batch({"v": batch.views["v"][half]}, batch.index[half], batch.label[half])
+        (halves(part, clock()).total / 2).backward()
+    for (name, one), two in zip(whole.named_parameters(), halves.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, two.grad, msg=lambda m: f"{name}: {m}")
+
+
 def test_the_loss_is_float32_under_autocast() -> None:
     method = make_method(second_head=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):

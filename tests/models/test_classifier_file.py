@@ -62,9 +62,9 @@ def test_a_public_file_of_deit_shows_its_size_and_classes(tmp_path: Path, monkey
 
 
 def test_a_public_convnext_is_shown_whole_from_384_pixels_on(tmp_path: Path) -> None:
-    given = Classifier("convnext_atto", 3)
+    given = Classifier("test_convnext", 3)
     torch.save({"model": given.net.state_dict()}, tmp_path / "convnext.pth")
-    recipes = [load_classifier(tmp_path / "convnext.pth", arch="convnext_atto", size=size).view["recipe"]
+    recipes = [load_classifier(tmp_path / "convnext.pth", arch="test_convnext", size=size).view["recipe"]
                for size in (None, 384)]
     assert recipes == ["deit-eval", "warp"]
 
@@ -112,10 +112,10 @@ def test_plug_in_modules_come_back_from_our_file_and_the_public_one(tmp_path: Pa
     public = load_classifier(path, network=fresh)
     torch.testing.assert_close(public.network.outputs(images), given.outputs(images), rtol=0, atol=0)
     assert public.view == {"recipe": "pim-eval", "size": 64}
-    with pytest.raises(WeightsError, match="Name its preset"):
-        load_classifier(path)
+    with pytest.raises(WeightsError, match="does not say its backbone"):
+        load_classifier(path, arch="test_resnet", size=64)
     with pytest.raises(WeightsError, match="does not fit this plug-in module"):
-        load_classifier(path, arch="test_resnet", size=256)
+        load_classifier(path, network=build_plug_in("test_resnet", 4, size=64, options=options))
     classifier = Classifier("test_resnet", 3)
     assert start_from(classifier, tmp_path / "pim.pt") == ["fc starts afresh: the file has none"]
     assert torch.equal(classifier.net.layer1[0].conv1.weight, given.backbone.layer1[0].conv1.weight)
