@@ -1,4 +1,4 @@
-"""PIM: a label, asked for at many positions of many levels, and a graph over the most certain ones (arXiv 2202.03822)."""
+"""PIM: a label asked for at many positions of many levels, and a graph over the most certain (arXiv 2202.03822)."""
 
 from __future__ import annotations
 

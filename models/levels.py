@@ -18,7 +18,7 @@ from models.weights import WeightsError
 
 @dataclass(frozen=True)
 class LevelShape:
-    """What a level looks like: `channels`, and the grid of its positions (tokens that form no square are one column)."""
+    """What a level looks like: `channels`, and the grid of its positions (tokens that form no square: one column)."""
 
     channels: int
     rows: int
@@ -165,10 +165,10 @@ def _refuse_unknown(net: nn.Module, taps: tuple[int, ...] | tuple[str, ...] | No
         raise WeightsError(f"taps {list(taps)}: give indices, or names of modules, at least one and of one kind")
     if isinstance(taps[0], int):
         if not hasattr(net, "forward_intermediates"):
-            raise WeightsError(f"{type(net).__name__} has no forward_intermediates; name modules instead of {list(taps)}")
+            raise WeightsError(f"{type(net).__name__} has no forward_intermediates; name modules, not {list(taps)}")
         return
     names = dict(net.named_modules())
     unknown = [tap for tap in taps if tap not in names]
     if unknown:
         near = sorted(name for name in names if name.count(".") <= 1 and name)[:30]
-        raise WeightsError(f"{type(net).__name__} has no module {', '.join(unknown)}. Some that it has: {', '.join(near)}")
+        raise WeightsError(f"{type(net).__name__} has no module {', '.join(unknown)}. It has {', '.join(near)}")

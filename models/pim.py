@@ -1,4 +1,4 @@
-"""The plug-in module around a backbone (PIM, arXiv 2202.03822): class logits at every position, and one graph over some."""
+"""The plug-in module around a backbone (PIM, arXiv 2202.03822): logits at every position, a graph over some of them."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ class PlugIn(nn.Module):
     def describe(self) -> dict[str, object]:
         """What `rebuild` needs; plain JSON types. Raises WeightsError for one around a backbone of your own."""
         if self.recipe is None:
-            raise WeightsError("a plug-in module around a backbone of your own has no name to rebuild it from: save its "
-                               "state_dict(), and build it again with your code")
+            raise WeightsError("a plug-in module around a backbone of your own has no name to rebuild it from: save "
+                               "its state_dict(), and build it again with your code")
         return self.recipe
 
     def _refuse_other_size(self, shapes: dict[str, LevelShape]) -> None:
@@ -136,8 +136,8 @@ class PlugIn(nn.Module):
         if self.fpn is not None and len(self.fpn.rise):
             given = "/".join(str(shape.positions) for shape in shapes.values())
             built = "/".join(str(shape.positions) for shape in self.levels.shapes.values())
-            raise WeightsError(f"the levels have {given} positions, and this pyramid's matrices over positions were made "
-                               f"for {built} ({self.size} pixels): use that size, or upsample=\"bilinear\"")
+            raise WeightsError(f"the levels have {given} positions, and this pyramid's matrices over positions were "
+                               f"made for {built} ({self.size} pixels): use that size, or upsample=\"bilinear\"")
         _refuse_full(self.selects, shapes)
 
 

@@ -2,7 +2,7 @@
 
 Mapped, by the names in the public module's code (no published file was at hand to try):
 
-    backbone.*                          -> levels.net.*, by `match_state`: Swin as timm 0.4.12 has it (merging of patches
+    backbone.*                          -> levels.net.*, by `match_state`: Swin as timm 0.4.12 has it (patches merge
                                            at the end of stages 0-2), ResNet and ViT, whose names are timm's own
     fpn.Proj_<level>.0|2, fpn.Up_<level> -> fpn.project.<level>.0|2, fpn.rise.<level>
     fpn_classifier_<level>.0|1|3        -> classify.<level>.hidden|norm|logits
@@ -76,8 +76,8 @@ def match_public_pim(content: Mapping, plug_in: PlugIn, *, source: str = "the we
     heads = {name: _squeeze(value, wanted.get(name)) for name, value in heads.items()}
     problems += _compare(heads, wanted)
     if problems:
-        raise WeightsError(f"{source} does not fit this plug-in module (classes, widths and kept positions are those of "
-                           "its training):\n  " + "\n  ".join(problems))
+        raise WeightsError(f"{source} does not fit this plug-in module (classes, widths and kept positions are those "
+                           "of its training):\n  " + "\n  ".join(problems))
     return found | heads
 
 

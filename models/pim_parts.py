@@ -32,8 +32,8 @@ class Selection:
 class Fpn(nn.Module):
     """Levels projected to one width F, each with the sum of the deeper ones brought to its positions.
 
-    A step down is "bilinear" interpolation (identity where the grids agree), or "conv": a matrix over positions, learned
-    for one image size (identity where their numbers agree).
+    A step down is "bilinear" interpolation (identity where the grids agree), or "conv": a matrix over positions,
+    learned for one image size (identity where their numbers agree).
     """
 
     def __init__(self, shapes: Mapping[str, LevelShape], width: int, upsample: Upsample) -> None:
@@ -125,7 +125,7 @@ def select_top(logits: Tensor, count: int) -> Selection:
 
 
 def find_confidence(logits: Tensor) -> Tensor:
-    """max_k softmax(z)_k of every position in float32: [B, S, K] -> [B, S]; few images at a time, as caches are small."""
+    """max_k softmax(z)_k of every position, float32: [B, S, K] -> [B, S]; few images at a time, as caches are small."""
     images = max(1, _AT_ONCE // logits[0].numel())
     return torch.cat([some.float().softmax(-1).amax(-1) for some in logits.detach().split(images)])
 
@@ -160,5 +160,5 @@ def _apply_to_positions(layer: nn.Linear, tokens: Tensor) -> Tensor:
 
 
 def _mean_of_outputs(layer: nn.Linear, tokens: Tensor) -> Tensor:
-    """The mean over a linear layer's outputs, which is linear too: [B, J, F] -> [B, J] with one product for each row."""
+    """The mean over a linear layer's outputs, which is linear too: [B, J, F] -> [B, J], one product for each row."""
     return tokens @ layer.weight.mean(dim=0) + layer.bias.mean()

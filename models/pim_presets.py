@@ -1,4 +1,4 @@
-"""Backbones of the plug-in module as data: where each is tapped, at which image size, and how levels are brought together.
+"""Backbones of the plug-in module as data: where each is tapped, at which image size, how levels are brought together.
 
 The first four are the published ones under their builders' names (PIM, arXiv 2202.03822); the others train on a CPU.
 """

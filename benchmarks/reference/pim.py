@@ -104,7 +104,9 @@ class PlainCombiner(nn.Module):
 class ReferencePim(nn.Module):
     """`backbone`: images -> four maps, shallow to deep. Call it with images and labels, step the optimiser."""
 
-    def __init__(self, backbone: nn.Module, channels: list[int], classes: int, *, width: int, selects: list[int]) -> None:
+    def __init__(
+        self, backbone: nn.Module, channels: list[int], classes: int, *, width: int, selects: list[int]
+    ) -> None:
         super().__init__()
         names = [f"layer{i + 1}" for i in range(len(channels))]
         self.backbone, self.classes = backbone, classes

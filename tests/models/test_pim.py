@@ -69,7 +69,8 @@ def test_the_large_presets_are_tapped_where_they_say() -> None:
     with torch.device("meta"):
         network = build_plug_in("efficient", 10)
         swin = build_plug_in("swin-t", 10)
-    assert [(s.channels, s.rows) for s in network.levels.shapes.values()] == [(160, 28), (224, 28), (384, 14), (640, 14)]
+    shapes = [(shape.channels, shape.rows) for shape in network.levels.shapes.values()]
+    assert shapes == [(160, 28), (224, 28), (384, 14), (640, 14)]
     assert swin.options.upsample == "conv" and network.options.upsample == "bilinear"
 
 
