@@ -1,9 +1,9 @@
 """The layouts in which published checkpoints keep a network, brought to plain backbone, head and attention tensors.
 
 Known: a plain state dict; wrappers `state_dict`, `model`, `module`, `net`, `model_ema`, `state_dict_ema`, `teacher`;
-the prefixes of DataParallel and torch.compile; MoCo v1/v2 (`encoder_q`), MoCo v3 (`base_encoder`), LEAD and LCR (`encoder_q`,
-`conv16`, `bn16` or `conv`, `bn`), BYOL and LCR's BYOL (`online_*`), DINO (`backbone.`), OBD-SD (`model.` beside
-`model.last_linear`) and this project's exports.
+the prefixes of DataParallel and torch.compile; MoCo v1/v2 (`encoder_q`), MoCo v3 (`base_encoder`), LEAD and LCR
+(`encoder_q`, `conv16`, `bn16` or `conv`, `bn`), BYOL and LCR's BYOL (`online_*`), DINO (`backbone.`), OBD-SD (`model.`
+beside `model.last_linear`) and this project's exports.
 """
 
 from __future__ import annotations
