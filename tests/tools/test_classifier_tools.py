@@ -40,10 +40,10 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.fixture(scope="module")
-def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier that is right about the red and blue birds of `photo_tree`, by its channel averages."""
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random network with two heads."""
     torch.manual_seed(0)
-    network = Classifier("resnet18", len(KNOWN), second_head=True).eval()
+    network = Classifier("test_resnet", len(KNOWN), second_head=True).eval()
     path = tmp_path_factory.mktemp("net") / "model_last.pth"
     save_classifier(network, path, class_names=KNOWN, sources=[{"name": "birds", "first": 0, "classes": 4}],
                     view={"recipe": "warp", "size": 64}, meta={})
@@ -53,15 +53,15 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def plug_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    network = build_plug_in("resnet18", 3, size=64, options=PlugInOptions(fpn_size=8, selects=(40, 20, 8, 2)))
+    network = build_plug_in("test_resnet", 3, size=64, options=PlugInOptions(fpn_size=8, selects=(40, 20, 8, 2)))
     path = tmp_path_factory.mktemp("net") / "pim.pth"
     save_classifier(network, path, class_names=CLASSES, sources=[], view={"recipe": "pim-eval", "size": 64}, meta={})
     return path
 
 
-def test_inference_says_what_evaluation_says(photo_tree: Path, colours: Path, tmp_path: Path, run: Run) -> None:
-    run(evaluate.main, "--pretrained", colours, "--root", photo_tree, "--out", tmp_path / "all")
-    run(infer.main, photo_tree, "--pretrained", colours, "--out", tmp_path / "some", "-b", 5, "--top", 9)
+def test_inference_says_what_evaluation_says(photo_tree: Path, classifier: Path, tmp_path: Path, run: Run) -> None:
+    run(evaluate.main, "--pretrained", classifier, "--root", photo_tree, "--out", tmp_path / "all")
+    run(infer.main, photo_tree, "--pretrained", classifier, "--out", tmp_path / "some", "-b", 5, "--top", 9)
     row = json.loads((tmp_path / "all" / "results.jsonl").read_text())
     answers = table(tmp_path / "some" / "predictions.csv")
     assert [line["path"] for line in answers] == sorted(
@@ -106,7 +106,7 @@ def test_a_joint_set_is_scored_by_source(photo_tree: Path, tmp_path: Path, run: 
     (tmp_path / "blue").rename(other / "test" / "003.Blue_bird")
     (photo_tree / "train" / "003.Blue_bird").rename(other / "train" / "003.Blue_bird")
     torch.manual_seed(0)
-    save_classifier(Classifier("resnet18", 3).eval(), tmp_path / "joint.pth", class_names=CLASSES,
+    save_classifier(Classifier("test_resnet", 3).eval(), tmp_path / "joint.pth", class_names=CLASSES,
                     sources=[{"name": "A", "first": 0, "classes": 2}, {"name": "B", "first": 2, "classes": 1}],
                     view={"recipe": "warp", "size": 64}, meta={})
     run(evaluate.main, "--pretrained", tmp_path / "joint.pth", "--data-set", "CUB", "FOLDER", "--data-path",
@@ -118,9 +118,9 @@ def test_a_joint_set_is_scored_by_source(photo_tree: Path, tmp_path: Path, run: 
     assert set(row["details"]["sources"]) == {"A", "B"} and not (tmp_path / "out" / "mistakes.png").exists()
 
 
-def test_pictures_without_labels_in_the_order_given(photo_tree: Path, colours: Path, tmp_path: Path, run: Run) -> None:
+def test_pictures_without_labels_in_the_order_given(photo_tree: Path, classifier: Path, tmp_path: Path, run: Run) -> None:
     files = sorted(map(str, photo_tree.glob("test/*/*.jpg")), reverse=True)[:3]
-    run(infer.main, *files, "--pretrained", colours, "--out", tmp_path / "out", "--top", 2)
+    run(infer.main, *files, "--pretrained", classifier, "--out", tmp_path / "out", "--top", 2)
     answers = table(tmp_path / "out" / "predictions.csv")
     assert [line["path"] for line in answers] == files and {line["label"] for line in answers} == {""}
     assert "class_2" in answers[0] and "class_3" not in answers[0]
@@ -128,14 +128,14 @@ def test_pictures_without_labels_in_the_order_given(photo_tree: Path, colours: P
 
 
 def test_pictures_that_do_not_decode(
-    photo_tree: Path, colours: Path, tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
+    photo_tree: Path, classifier: Path, tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = photo_tree / "test" / CLASSES[1] / "broken.jpg"
     bad.write_bytes(b"no picture")
     with pytest.raises(SystemExit):
-        run(infer.main, photo_tree, "--pretrained", colours, "--out", tmp_path / "out")
+        run(infer.main, photo_tree, "--pretrained", classifier, "--out", tmp_path / "out")
     assert "broken.jpg" in capsys.readouterr().err and not (tmp_path / "out").exists()
-    run(infer.main, photo_tree, "--pretrained", colours, "--out", tmp_path / "out", "--skip-bad", "--shown", 0)
+    run(infer.main, photo_tree, "--pretrained", classifier, "--out", tmp_path / "out", "--skip-bad", "--shown", 0)
     assert [line["path"] for line in table(tmp_path / "out" / "skipped.csv")] == [f"test/{CLASSES[1]}/broken.jpg"]
     answers = [line["path"] for line in table(tmp_path / "out" / "predictions.csv")]
     assert len(answers) == 12 and answers == sorted(answers) and "1 were skipped" in capsys.readouterr().out
@@ -169,11 +169,11 @@ def test_folders_that_are_no_classes(
     (["{root}/boxes.txt"], "no pictures by their names"),
     (["{root}", "--top", "0"], "--top must be at least 1"),
 ])
-def test_messages(photo_tree: Path, colours: Path, run: Run, capsys: pytest.CaptureFixture[str], words: list[str],
+def test_messages(photo_tree: Path, classifier: Path, run: Run, capsys: pytest.CaptureFixture[str], words: list[str],
                   message: str) -> None:
     (photo_tree / "boxes.txt").write_text("")
     with pytest.raises(SystemExit):
-        run(infer.main, *(word.format(root=photo_tree) for word in words), "--pretrained", colours)
+        run(infer.main, *(word.format(root=photo_tree) for word in words), "--pretrained", classifier)
     assert message in capsys.readouterr().err
 
 
@@ -192,8 +192,8 @@ def test_a_public_file_takes_its_names_from_a_list(
     photo_tree: Path, tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.manual_seed(0)
-    torch.save({"model": Classifier("resnet18", 3).net.state_dict()}, tmp_path / "public.pth")
-    words = (photo_tree, "--pretrained", tmp_path / "public.pth", "--model", "resnet18", "--size", 64, "--out",
+    torch.save({"model": Classifier("test_resnet", 3).net.state_dict()}, tmp_path / "public.pth")
+    words = (photo_tree, "--pretrained", tmp_path / "public.pth", "--model", "test_resnet", "--size", 64, "--out",
              tmp_path / "out", "--shown", 0)
     with pytest.raises(SystemExit):
         run(infer.main, *words)
@@ -201,7 +201,7 @@ def test_a_public_file_takes_its_names_from_a_list(
     (tmp_path / "names.txt").write_text("\n".join(CLASSES))
     run(infer.main, *words, "--class-names", tmp_path / "names.txt")
     answers = [line["correct"] for line in table(tmp_path / "out" / "predictions.csv")]
-    run(evaluate.main, "--pretrained", tmp_path / "public.pth", "--model", "resnet18", "--size", 64, "--root",
+    run(evaluate.main, "--pretrained", tmp_path / "public.pth", "--model", "test_resnet", "--size", 64, "--root",
         photo_tree, "--out", tmp_path / "all", "--mistakes", 0)
     row = json.loads((tmp_path / "all" / "results.jsonl").read_text())
     assert "does not name its classes" in capsys.readouterr().out
@@ -226,11 +226,11 @@ def test_heat_maps_of_a_plug_in_module(
         assert message in capsys.readouterr().err
 
 
-def test_heat_maps_of_a_class_and_of_single_pictures(photo_tree: Path, colours: Path, tmp_path: Path, run: Run) -> None:
+def test_heat_maps_of_a_class_and_of_single_pictures(photo_tree: Path, classifier: Path, tmp_path: Path, run: Run) -> None:
     photo = next(photo_tree.glob("test/*/*.jpg"))
     found = {}
     for wanted in ("Yellow bird", "2"):
-        run(heatmap.main, "--pretrained", colours, "--image", photo, "--class", wanted, "--out", tmp_path / wanted)
+        run(heatmap.main, "--pretrained", classifier, "--image", photo, "--class", wanted, "--out", tmp_path / wanted)
         found[wanted] = (tmp_path / wanted / "heatmap.png").read_bytes()
         (row,) = table(tmp_path / wanted / "heatmap.csv")[:-1]
         assert row["path"] == str(photo) and row["predicted"] in KNOWN and row["label"] == ""

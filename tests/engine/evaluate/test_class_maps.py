@@ -36,13 +36,13 @@ def images() -> Tensor:
 def plug_in() -> PlugIn:
     torch.manual_seed(0)
     options = PlugInOptions(fpn_size=16, selects=(40, 20, 8, 2))
-    return build_plug_in("resnet18", 3, size=64, options=options).eval()
+    return build_plug_in("test_resnet", 3, size=64, options=options).eval()
 
 
 @pytest.mark.parametrize("second_head", [False, True])
 def test_cam_is_the_weighted_sum_of_the_last_map(images: Tensor, second_head: bool) -> None:
     torch.manual_seed(0)
-    network = Classifier("resnet18", 5, second_head=second_head).eval()
+    network = Classifier("test_resnet", 5, second_head=second_head).eval()
     found = torch.no_grad()(cam_looker(network, 3))(images)
     with torch.no_grad():
         weight = torch.stack([head.weight[3] for head in network.heads.values()]).sum(dim=0)
@@ -51,23 +51,27 @@ def test_cam_is_the_weighted_sum_of_the_last_map(images: Tensor, second_head: bo
     torch.testing.assert_close(stretch(square(found["cam"])), stretch(expected), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("arch", ["swin_tiny_patch4_window7_224", "convnext_atto", "vit_tiny_patch16_224"])
-def test_other_shapes_of_features(arch: str) -> None:
+NHWC = {"embed_dim": 16, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4}
+
+
+@pytest.mark.parametrize(("arch", "options", "positions"), [
+    ("swin_tiny_patch4_window7_224", {"image_size": 64, **NHWC}, 64), ("test_convnext", {}, 4),
+    ("test_vit", {"image_size": 64, "global_pool": "avg"}, 16)])
+def test_other_shapes_of_features(arch: str, options: dict[str, object], positions: int) -> None:
     """NHWC, a norm before the head, and a transformer that averages its patches."""
     torch.manual_seed(0)
-    options = {"global_pool": "avg"} if arch.startswith("vit") else {}
     network = Classifier(arch, 4, **options).eval()
-    found = torch.no_grad()(looker(network, None))(torch.rand(1, 3, 224, 224))
-    assert found["cam"].shape == (1, 196 if options else 49) and float(found["cam"].max()) > 0
+    found = torch.no_grad()(looker(network, None))(torch.rand(1, 3, 64, 64))
+    assert found["cam"].shape == (1, positions) and float(found["cam"].max()) > 0
 
 
 def test_class_tokens_roll_out_and_the_class_changes_nothing() -> None:
-    network = Classifier("deit_tiny_distilled_patch16_224", 4).eval()
-    images = torch.rand(1, 3, 224, 224)
+    network = Classifier("deit_tiny_distilled_patch16_224", 4, image_size=64, embed_dim=16, depth=2, num_heads=2).eval()
+    images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         found, other = looker(network, None)(images), looker(network, 2)(images)
         torch.testing.assert_close(found["logits"], network.outputs(images)["average"], atol=1e-4, rtol=1e-3)
-    assert set(found) == {"logits", "rollout_cls", "rollout_dist"} and found["rollout_cls"].shape == (1, 196)
+    assert set(found) == {"logits", "rollout_cls", "rollout_dist"} and found["rollout_cls"].shape == (1, 16)
     torch.testing.assert_close(found, other)
 
 
@@ -85,7 +89,7 @@ def test_levels_are_the_module_s_probabilities(images: Tensor, plug_in: PlugIn) 
 
 def test_without_combiner_and_selector_the_deepest_level_answers(images: Tensor) -> None:
     options = PlugInOptions(fpn_size=8, use_selection=False, use_combiner=False)
-    network = build_plug_in("resnet18", 3, size=64, options=options).eval()
+    network = build_plug_in("test_resnet", 3, size=64, options=options).eval()
     with torch.no_grad():
         found = level_looker(network, None)(images)
         torch.testing.assert_close(found["logits"], network.outputs(images)["layer4"])
