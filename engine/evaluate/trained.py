@@ -174,7 +174,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"--class-names {path} cannot be read as text ({error}); it holds a class name a line") from error
+        raise DataError(f"--class-names {path} cannot be read as text ({error}); it holds one name a line") from error
     return tuple(line.strip() for line in lines if line.strip())
 
 
