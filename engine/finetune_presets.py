@@ -31,7 +31,7 @@ NABIRDS: Settings = {"task": "nabirds", "data_set": ["NABIRDS"]}
 SMALL: Settings = {
     "model": "tf_efficientnet_lite0", "size": 128, "opt": "adamw", "lr": 1e-3, "backbone_lr_scale": 0.2, "wd": 0.05,
     "frozen_bn": True, "drop_path": 0.0, "batch_size": 16, "update_freq": 1, "epochs": 8, "warmup_epochs": 1.0,
-    "layer_decay": 1.0, "head_init_scale": 1.0, "smoothing": 0.1, "mixup": 0.0, "cutmix": 0.0, "aa": "none",
+    "layer_decay": 1.0, "head_init_scale": 0.01, "smoothing": 0.1, "mixup": 0.0, "cutmix": 0.0, "aa": "none",
     "color_jitter": 0.2, "reprob": 0.0, "scale": [0.4, 1.0], "min_lr_ratio": 0.0, "eval_freq": 4}
 SMALL_TEACHER: Settings = {**SMALL, "model": "tf_efficientnet_lite2"}
 SMALL_PIM: Settings = {**SMALL, "smoothing": 0.0, "fpn_size": 128, "num_selects": [64, 32, 16, 8],

@@ -12,13 +12,13 @@ from datasets.joint import Source
 from datasets.views import View
 from engine.args import ConfigError
 from engine.evaluate.known_classes import relabel
+from engine.evaluate.trained import load_saved
 from engine.finetune_data import scan_any
 from engine.finetune_evaluate import Subject, report
-from engine.finetune_network import explain, find_file, make_plug_in
+from engine.finetune_network import find_file
 from engine.prepare import check_images
 from models.checkpoint_styles import CLASSIFIER_FORMAT
-from models.classifier_file import SavedClassifier, load_classifier
-from models.pim_checkpoint import match_public_pim
+from models.classifier_file import SavedClassifier
 from models.weights import read_checkpoint
 
 
@@ -28,7 +28,7 @@ def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
         torch.set_num_threads(args.threads)
     source = find_saved_network(args)
     joint = scan_any(args.test_root or args.root)
-    saved = open_saved(source, args, len(joint.images.classes))
+    saved = open_saved(source, args)
     images = check_images(name_classes(joint.images, saved), skip_bad=args.skip_bad)
     view = View("full", args.eval_view if args.asked_view else saved.view.get("recipe", args.eval_view),
                 args.size if args.asked_size else saved.view.get("size", args.size))
@@ -48,17 +48,12 @@ def find_saved_network(args: argparse.Namespace) -> Path:
     return path
 
 
-def open_saved(source: Path, args: argparse.Namespace, classes: int) -> SavedClassifier:
-    """A network of ours, or one of the public codes', whose architecture --model (and --method pim) names."""
-    content = read_checkpoint(source)
-    if "identity" in content:
-        raise ConfigError(f"{source} is a state to continue from; name the run's folder, or its model_last.pth")
-    if content.get("format") == CLASSIFIER_FORMAT or args.method != "pim":
-        return load_classifier(source, arch=None if content.get("format") == CLASSIFIER_FORMAT else args.model,
-                               size=args.size)
-    network = explain(lambda: make_plug_in(args, args.nb_classes or classes))
-    network.load_state_dict(match_public_pim(content, network, source=str(source)))
-    return SavedClassifier(network)
+def open_saved(source: Path, args: argparse.Namespace) -> SavedClassifier:
+    """A network of ours, or one of the public codes', whose architecture --model names."""
+    own = read_checkpoint(source).get("format") == CLASSIFIER_FORMAT
+    named = argparse.Namespace(arch=None if own else args.model, size=args.size if args.asked_size else 0,
+                               num_selects=list(args.num_selects.values()) or None)
+    return load_saved(str(source), named)
 
 
 def name_classes(images: ImageSet, saved: SavedClassifier) -> ImageSet:
