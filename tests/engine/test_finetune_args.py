@@ -151,7 +151,7 @@ def test_documented_flags_exist() -> None:
     for page in ("finetune.md", "from_deit.md", "from_pim.md"):
         text = (ROOT / "docs" / page).read_text()
         ours = {word.replace("_", "-") for word in re.findall(r"(?<![\w-])--[a-z][\w-]*", text)}
-        elsewhere = {"--c", "--img", "--save-img", "--nproc-per-node", "--lr-noise"}
+        elsewhere = {"--c", "--img", "--save-img", "--nproc-per-node", "--lr-noise", "--image", "--out", "--threshold"}
         assert not {word for word in ours - known - elsewhere if not word.endswith("-")}, page
 
 
