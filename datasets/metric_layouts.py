@@ -15,7 +15,7 @@ from datasets.listing import show
 from datasets.tables import read_table
 
 # Names of the data sets, and of the folder that each is in under a common parent.
-FOLDERS = {"cub200": ("cub200", "CUB_200_2011"), "cars196": ("cars196",),
+FOLDERS = {"cub200": ("cub200", "CUB_200_2011"), "cars196": ("cars196", "stanford_cars"),
            "online_products": ("online_products", "Stanford_Online_Products")}
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from engine.evaluate.similarity import run_apart
 
 SHARE = 64  # queries that one thread ranks at a time
+SORTED_WHOLE = 2**22  # scores whose order is held at a time, 8 bytes each, where ties demand it
 
 
 def leave_self(scores: Tensor, start: int) -> Tensor:
@@ -41,8 +42,8 @@ def _rank_share(scores: Tensor, columns: Tensor, ignored: Tensor) -> Tensor:
     higher = count - torch.searchsorted(ascending, values, right=True)
     tied = (count - torch.searchsorted(ascending, values) - higher > 1).any(dim=1)
     ranks = higher + 1
-    if tied.any():
-        ranks[tied] = _stable_ranks(scores[tied], columns[tied])
+    for few in tied.nonzero().flatten().split(max(SORTED_WHOLE // count, 1)):
+        ranks[few] = _stable_ranks(scores[few], columns[few])
     return ranks
 
 

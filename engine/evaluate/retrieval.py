@@ -107,6 +107,7 @@ def score_stripes(
         ranks = _relevant_ranks(scores, asked, gallery, stripe.start if among_selves else None)
         parts.append({name: values.cpu() for name, values in measure_ranks(ranks).items()})
         firsts.append(ranks[:, 0].masked_fill(ranks[:, 0] == ABSENT, 0).cpu())
+        del stripe, scores  # else two blocks of scores are held while the next one is made
     return _summarise({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, torch.cat(firsts))
 
 

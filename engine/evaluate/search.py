@@ -85,6 +85,7 @@ def note_nearest(stripes: Iterable[Stripe], wanted: int, pairing: Pairing, near:
     for stripe in stripes:
         near.append(take_nearest([stripe], min(max(wanted, LISTED), pairing.most), among_selves=pairing.among_selves))
         yield stripe
+        del stripe  # else two blocks of scores are held while the next one is made
 
 
 def judge(

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from benchmarks.reference.retrieval import retrieve_one_by_one
 from datasets.images import DataError
-from engine.evaluate import similarity
-from engine.evaluate.retrieval import RetrievalScores, nearest, retrieve
+from engine.evaluate import ranking, similarity
+from engine.evaluate.retrieval import RetrievalScores, nearest, retrieve, score_stripes
 
 
 def signs(count: int, width: int = 16, seed: int = 0) -> Tensor:
@@ -50,6 +50,23 @@ def test_identical_images_have_tied_scores_in_any_tile() -> None:
     assert nearest(features, 3)[405].tolist() == [5, 205, 605]
 
 
+def test_tied_rows_are_ordered_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = signs(300), torch.arange(300) % 40
+    whole = retrieve(features, labels)
+    monkeypatch.setattr(ranking, "SORTED_WHOLE", 700)  # two rows
+    assert torch.equal(retrieve(features, labels).first_hit, whole.first_hit)
+    assert_like_plain(retrieve(features, labels), features, labels)
+
+
+def test_a_part_of_the_images_may_ask_all() -> None:
+    features, labels = signs(600), torch.arange(600) % 40
+    rows = similarity.normalise_rows(features)
+    whole = retrieve(features, labels)
+    some = score_stripes(similarity.cross_stripes(rows[:100], rows), labels[:100], labels, among_selves=True)
+    assert torch.equal(some.first_hit, whole.first_hit[:100])
+    assert torch.equal(some.per_query["map_at_r"], whole.per_query["map_at_r"][:100])
+
+
 def test_collapsed_features_rank_by_index_alone() -> None:
     features, labels = torch.ones(300, 16), torch.tensor([0, 1, 2] * 100)
     scores = retrieve(features, labels)
@@ -65,14 +82,14 @@ def test_distances_of_rows_of_any_length_rank_as_in_sklearn(shift: float) -> Non
     rows = rows * torch.linspace(0.2, 3, 300)[:, None] + shift  # far from the origin the cosine says nothing
     scores = retrieve(rows, labels, distance="euclid", block=256)
     double = rows.double().numpy()
-    _, order = NearestNeighbors(n_neighbors=300, algorithm="brute").fit(double).kneighbors(double)
+    _, order = NearestNeighbors(n_neighbors=300, algorithm="brute").fit(double).kneighbors(double[:100])
     expected = []
     for query, near in enumerate(order.tolist()):
         near.remove(query)
         hits = (labels[near] == labels[query]).numpy()
         assert int(scores.first_hit[query]) == hits.argmax() + 1
         expected.append(average_precision_score(hits, -torch.arange(299)))
-    gaps = (scores.average_precision - torch.tensor(expected, dtype=torch.float64)).abs()
+    gaps = (scores.average_precision[:100] - torch.tensor(expected, dtype=torch.float64)).abs()
     assert gaps.max() < 1e-4 and gaps.mean() < 1e-6  # float32 may swap two that are nearly as near
     cosine = retrieve(rows, labels)
     assert not torch.equal(cosine.first_hit, scores.first_hit)
