@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STEP = ["--student", "resnet18", "--teacher", "vit_tiny_patch16_224", "--size", "64", "--batch", "2", "--dim", "32",
         "--classes", "10", "--queue", "64"]  # fmt: skip
 LCR = ["--student", "resnet18", "--size", "64", "--batch", "2"]
+DISTILL = ["--method", "distill", "--student", "deit_tiny_distilled_patch16_224", "--teacher", "resnet18", "--batch", "2"]
 TINY = {
     "retrieval": ["--count", "300", "--width", "64"],
     "evaluate": ["--count", "300"],
@@ -21,6 +22,12 @@ TINY = {
     "ddt": ["--arch", "resnet18", "--size", "96", "--count", "4", "--batch", "2"],
     "metric_step": ["--student", "resnet18", "--size", "64", "--batch", "4"],
     "metric_step-loss": ["--part", "loss", "--batch", "16", "--repeats", "2"],
+    "finetune_step-pim": ["--backbone", "resnet18", "--size", "64", "--batch", "4", "--fpn-size", "16", "--selects",
+                          "16", "8", "4", "4"],
+    "finetune_step-pim-ranking": ["--part", "ranking", "--batch", "2", "--repeats", "2"],
+    "finetune_step-pim-gather": ["--part", "gather", "--batch", "2", "--repeats", "2", "--fpn-size", "8"],
+    "finetune_step-distill": DISTILL,
+    "finetune_step-distill-clean": [*DISTILL, "--teacher-view", "clean"],
     "pretrain_step": STEP,
     "pretrain_step-clean": [*STEP, "--teacher-view", "clean"],
     "pretrain_step-lcr-moco": ["--method", "lcr-moco", *LCR, "--queue", "64"],
@@ -34,6 +41,11 @@ PARTS = {
     "loader": ["REFERENCE decode-500x375", "RATIO loader-1200x900"],
     "ddt": ["REFERENCE forward", "MEMORY"],
     "metric_step": ["REFERENCE student", "REFERENCE teacher", "BOUND"],
+    "finetune_step-pim": ["REFERENCE backbone", "BOUND"],
+    "finetune_step-pim-ranking": ["OURS milliseconds", "RATIO-OF-CONFIDENCES"],
+    "finetune_step-pim-gather": ["OURS milliseconds"],
+    "finetune_step-distill": ["REFERENCE student", "REFERENCE teacher", "BOUND"],
+    "finetune_step-distill-clean": ["REFERENCE student", "BOUND"],
     "metric_step-loss": ["OURS milliseconds"],
     "pretrain_step": ["REFERENCE query", "REFERENCE key", "REFERENCE teacher", "BOUND"],
     "pretrain_step-clean": ["REFERENCE teacher", "BOUND"],
