@@ -17,5 +17,5 @@ if [ ! -e "${roots[0]}" ]; then # no folder: several, with spaces between
   for word in "${words[@]}"; do roots+=("$(from_caller "$word")"); done
 fi
 shift 5
-launch "$devices" main_finetune.py --method "$method" --preset "$task" --data-path "${roots[@]}" \
+launch "$devices" main_finetune.py --method "$method" --preset "$task" --task "$task" --data-path "${roots[@]}" \
   --results-dir "checkpoints/$name" "$@"

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHARES = ("entropy", "gate", "agreement", "self_mass", "queue_filled")
-TERMS = ("total", "loss1", "loss2", "loss3", "loss", "cam", "distill", "distill_text", "distill_image", "cosine")
+TERMS = ("total", "loss1", "loss2", "loss3", "loss", "cam", "distill", "distill_text", "distill_image", "cosine",
+         "cls", "dist", "distillation", "layer", "dropped", "selected", "combiner")
 
 
 def read_log(path: Path) -> list[dict[str, object]]:
@@ -55,7 +56,10 @@ def choose_panels(epochs: list[dict[str, object]]) -> dict[str, list[str]]:
         "loss terms": [name for name in TERMS if name in names],
         "teacher and queue (shares)": [name for name in SHARES if name in names],
         "entropy of CAM targets (1 = uniform)": [name for name in names if name.startswith("cam_entropy")],
-        "retrieval on the val split": [name for name in names if name.startswith("val_")],
+        "retrieval on the val split": [name for name in names if name.startswith(("val_rank", "val_map"))],
+        "right answers (accuracy: in training views)": [
+            name for name in names if name.startswith(("accuracy", "train_top1", "val_top1"))],
+        "loss of the test view": [name for name in names if name in ("train_loss", "val_loss", "val_loss_ema")],
         "kNN on the training split": [name for name in names if name.startswith("knn_")],
         "spread of features (0 = collapsed)": [name for name in names if name.startswith("spread_")],
     }
