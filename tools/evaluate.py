@@ -19,7 +19,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from dataclasses import replace
 
-from datasets.images import ImageSet, has_split, scan
+from datasets.images import ImageSet, scan
 from datasets.joint import join
 from engine.args import Parser, add_data, exit_cleanly, refuse
 from engine.evaluate.classification import score_branches, score_classes, score_sources
@@ -39,6 +39,7 @@ from engine.evaluate.evaluation_page import (
 )
 from engine.evaluate.known_classes import relabel
 from engine.evaluate.ledger import Result, append_result
+from engine.evaluate.pictures import find_split
 from engine.evaluate.predictions import Predictions, draw_predictions
 from engine.evaluate.sources import name_run
 from engine.evaluate.subject import check_classes
@@ -83,9 +84,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def load(args: argparse.Namespace, trained: Trained) -> tuple[Trained, ImageSet]:
     """The pictures under the classifier's numbers, all of which decode; and the classifier, which may get names."""
-    splits = [args.split if args.split != "auto" else next(split for split in ("test", "val", "train")
-                                                           if has_split(root, split)) for root in args.root]
-    joint = join([replace(scan(root, split), split=splits[0]) for root, split in zip(args.root, splits)],
+    splits = [find_split(Path(root)) if args.split == "auto" else args.split for root in args.root]
+    shown = "+".join(dict.fromkeys(splits))
+    joint = join([replace(scan(root, split), split=shown) for root, split in zip(args.root, splits)],
                  name_sources(args.root, args.data_set))
     if not trained.names:
         print(f"note: {trained.source} does not name its classes; they are taken in the order of the data set's names")
