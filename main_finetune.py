@@ -1,4 +1,4 @@
-"""Recognise classes: fine-tune a network plainly, as a teacher, with one, or with the plug-in module; parse, build, run."""
+"""Recognise classes: fine-tune a network plainly, as a teacher, with one, or with the plug-in module."""
 
 from __future__ import annotations
 

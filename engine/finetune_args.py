@@ -55,6 +55,7 @@ def make_parser() -> Parser:
                         help="continue a killed run exactly (from --results-dir unless a folder or file is given); "
                              "with --eval the network to evaluate")
     toggle(parser, "--auto-resume", False, "continue when --results-dir holds a run, else begin")
+    parser.add_argument("--c", "--config", dest="config", default=None, metavar="FILE.yaml", help=argparse.SUPPRESS)
     toggle(parser, "--eval", False, "no training: evaluate the network of --resume, or of --results-dir")
     add_photographs(parser)
     add_network(parser)
@@ -96,8 +97,8 @@ def add_network(parser: Parser) -> None:
     group.add_argument("--size", "--input-size", "--data-size", type=int, default=None,
                        help="pixels of a view's side; default 384, or what a published plug-in module has")
     group.add_argument("--finetune", "--pretrained", default="auto", metavar="WEIGHTS",
-                       help="start weights: a file (ImageNet's, our pre-trained encoder, a classifier of ours or of the "
-                            "public codes), package:efficientnet-lite0|1|2, hub, or none")
+                       help="start weights: a file (ImageNet's, our pre-trained encoder, a classifier of ours or of "
+                            "the public codes), package:efficientnet-lite0|1|2, hub, or none")
     group.add_argument("--second-head", default="auto", choices=("auto", "true", "false"),
                        help="a head for the teacher's answers; auto = with --method distill and for distilled models")
     group.add_argument("--drop", type=float, default=0.0, help="dropout before the head")
@@ -155,7 +156,8 @@ def resolve_network(args: argparse.Namespace) -> None:
     elif args.finetune == "":
         args.finetune = "none"
     distilled = "distilled" in args.model
-    args.second_head = args.method == "distill" or distilled if args.second_head == "auto" else args.second_head == "true"
+    wanted = args.method == "distill" or distilled
+    args.second_head = wanted if args.second_head == "auto" else args.second_head == "true"
 
 
 def resolve_views(args: argparse.Namespace) -> None:
@@ -185,7 +187,7 @@ def resolve_optimisation(args: argparse.Namespace) -> list[str]:
         args.min_lr_ratio = 0.02 if args.min_lr_ratio is None else args.min_lr_ratio
         return []
     if args.min_lr > args.peak_lr:
-        return [f"--min-lr {args.min_lr:g} is above the rate it should fall from, {args.peak_lr:g}: the rate would rise "
-                "to it through the whole training; use a lower one, or --min-lr-ratio, a share of --lr"]
+        return [f"--min-lr {args.min_lr:g} is above the rate it should fall from, {args.peak_lr:g}: the rate would "
+                "rise to it through the whole training; use a lower one, or --min-lr-ratio, a share of --lr"]
     args.min_lr_ratio = args.min_lr / args.peak_lr if args.peak_lr else 0.0
     return []

@@ -70,7 +70,7 @@ def build_finetune_run(args: argparse.Namespace, device: torch.device) -> Finetu
 def check_selection(args: argparse.Namespace, photos: Photographs | None) -> None:
     """Raise ConfigError when an epoch is to be selected and there is nothing to select it by."""
     if args.select == "best-val" and photos is not None and photos.val is None:
-        raise ConfigError("--select best-val needs validation images; add --val-share 0.1 (the test images select nothing)")
+        raise ConfigError("--select best-val needs validation images; add --val-share 0.1 (test images select nothing)")
 
 
 def shuffle(args: argparse.Namespace, count: int) -> Batches:
@@ -78,8 +78,8 @@ def shuffle(args: argparse.Namespace, count: int) -> Batches:
     plain: EpochBatches = make_batches(args, count)
     mixes = args.mixup > 0 or args.cutmix > 0 or args.cutmix_minmax is not None
     if mixes and plain.batch_size % 2:
-        raise ConfigError(f"--mixup and --cutmix pair the images that one process has at once, and {plain.batch_size} is "
-                          "odd; use another --batch-size")
+        raise ConfigError(f"--mixup and --cutmix pair the images that one process has at once, and {plain.batch_size} "
+                          "is odd; use another --batch-size")
     if not args.repeated_aug or args.repeats == 1:
         return plain
     return RepeatedBatches(count, plain.batch_size, repeats=args.repeats, seed=args.seed, rank=plain.rank,

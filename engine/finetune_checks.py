@@ -18,13 +18,14 @@ DATA_SETS = {"CUB": "CUB", "DOG": "DOG", "DOGS": "DOG", "FOOD": "FOOD", "FOODX":
 JOINT = {"CUB_DOG": ["CUB", "DOG"], "CUB_DOGS": ["CUB", "DOG"]}
 AS_FOLDERS = "put its images into train/ and test/ class folders and say FOLDER"
 REFUSED = {"CIFAR": f"its images come packed in archives; {AS_FOLDERS}",
-           "IMNET": f"ImageNet's train/ and val/ are class folders; name the val folder with --test-root and say FOLDER",
+           "IMNET": "ImageNet's train/ and val/ are class folders; name val with --test-root, and say FOLDER",
            "INAT": f"its JSON lists are not read; {AS_FOLDERS}", "INAT19": f"its JSON lists are not read; {AS_FOLDERS}"}
 
 # Flags of the public codes whose work is done otherwise here; they may be given and change nothing.
 WITHOUT_EFFECT = (
-    "--local-rank", "--dist-on-itp", "--dist-eval", "--start-epoch", "--save-ckpt", "--save-ckpt-freq", "--save-ckpt-num",
-    "--log-dir", "--log-freq", "--project", "--project-name", "--exp-name", "--wandb-ckpt", "--wandb-entity",
+    "--local-rank", "--dist-on-itp", "--dist-eval", "--start-epoch", "--save-ckpt", "--save-ckpt-freq",
+    "--save-ckpt-num", "--log-dir", "--log-freq", "--project", "--project-name", "--exp-name", "--wandb-ckpt",
+    "--wandb-entity",
     "--model-key", "--model-prefix", "--model-ema-force-cpu", "--model-ema-eval", "--resplit", "--cooldown-epochs",
     "--patience-epochs", "--lr-noise", "--lr-noise-pct", "--lr-noise-std", "--inat-category",
     "--imagenet-default-mean-and-std", "--ngpus", "--nodes", "--timeout", "--partition", "--use-volta32", "--comment",
@@ -35,9 +36,9 @@ RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
     (("epochs", "batch_size", "update_freq", "size", "repeats", "recount", "fpn_size", "comb_proj_size",
       "monitor_images"), "at least 1", lambda n: n >= 1),
     (("lr", "distillation_tau", "opt_eps", "decay_epochs", "crop_pct"), "above 0", lambda value: value > 0),
-    (("wd", "weight_decay_end", "clip_grad", "eval_freq", "save_every", "threads", "warmup_epochs", "warmup_lr", "min_lr",
-      "warmup_batchs", "nb_classes", "lr_scale_ref", "lambda_b", "lambda_s", "lambda_n", "lambda_c", "color_jitter",
-      "mixup", "cutmix", "backbone_lr_scale", "head_init_scale"), "at least 0", lambda value: value >= 0),
+    (("wd", "weight_decay_end", "clip_grad", "eval_freq", "save_every", "threads", "warmup_epochs", "warmup_lr",
+      "min_lr", "warmup_batchs", "nb_classes", "lr_scale_ref", "lambda_b", "lambda_s", "lambda_n", "lambda_c",
+      "color_jitter", "mixup", "cutmix", "backbone_lr_scale", "head_init_scale"), "at least 0", lambda value: value >= 0),
     (("distillation_alpha", "min_lr_ratio", "reprob", "mixup_prob", "mixup_switch_prob", "hflip", "decay_rate",
       "layer_decay"), "within 0..1", lambda value: 0 <= value <= 1),
     (("momentum", "smoothing", "drop", "drop_path", "model_ema_decay", "val_share"), "at least 0 and below 1",
@@ -53,7 +54,8 @@ def read_names(args: argparse.Namespace) -> list[str]:
     problems = [f"--data-set {name} is not read: {REFUSED[name]}" for name in asked if name in REFUSED]
     unknown = [name for name in asked if name not in DATA_SETS and name not in REFUSED]
     known = ", ".join(dict.fromkeys([*DATA_SETS.values(), *JOINT]))
-    return problems + [f"--data-set {name} is unknown; {known} are known, any class folder is FOLDER" for name in unknown]
+    return problems + [f"--data-set {name} is unknown; {known} are known, any class folder is FOLDER"
+                       for name in unknown]
 
 
 def find_problems(args: argparse.Namespace) -> list[str]:
@@ -71,10 +73,13 @@ def check_data(args: argparse.Namespace) -> list[str]:
     """Folders and their names."""
     found = []
     if not args.root and not (args.eval and args.test_root):
-        found.append("--root is missing: the data set's folder (also --data-path, --train-root; several train together)")
+        found.append("--root is missing: the data set's folder (also --data-path, --train-root), or several")
     if args.data_set and args.root and len(args.data_set) != len(args.root):
         found.append(f"--data-set names {len(args.data_set)} ({', '.join(args.data_set)}) but --data-path has "
                      f"{len(args.root)} ({', '.join(args.root)}); a folder with a space in its name needs to exist")
+    if args.config is not None:
+        found.append(f"--c {args.config}: settings are flags here; `python -m tools.convert_config {args.config}` says "
+                     "which")
     if args.select == "best-val" and args.disable_eval:
         found.append("--select best-val needs looks at a validation part; leave --disable-eval out")
     if args.select == "best-val" and args.eval_freq == 0:

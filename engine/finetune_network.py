@@ -39,8 +39,8 @@ def build_network(args: argparse.Namespace, classes: int) -> nn.Module:
 
 def make_classifier(args: argparse.Namespace, classes: int) -> Classifier:
     """A timm network with a head for each branch, without weights."""
-    return Classifier(args.model, classes, second_head=args.second_head, drop=args.drop, drop_path=args.drop_path or 0.0,
-                      image_size=args.size, head_init_scale=args.head_init_scale,
+    return Classifier(args.model, classes, second_head=args.second_head, drop=args.drop,
+                      drop_path=args.drop_path or 0.0, image_size=args.size, head_init_scale=args.head_init_scale,
                       layer_scale_init=args.layer_scale_init_value)
 
 

@@ -1,4 +1,4 @@
-"""The settings of supervised recognition as data: what a method, a data set or `small` stands for in main_finetune.py."""
+"""The settings of main_finetune.py as data: what a method, a data set or `small` stands for."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def add_watching(parser: Parser) -> None:
     toggle(group, "--disable-eval", False, "look at no images but those that train")
     group.add_argument("--ensemble-order", choices=("descending", "ascending"), default="descending",
                        help="highest-x adds the x most certain branches; ascending = the least certain, as PIM's code")
-    group.add_argument("--cache", default="cache", metavar="DIR", help="where a teacher's answers are kept between runs")
+    group.add_argument("--cache", default="cache", metavar="DIR", help="where a teacher's answers are kept")
     group.add_argument("--save-every", type=int, default=0, metavar="STEPS", help="also save within an epoch")
     group.add_argument("--logger", default="", metavar="NAMES", help="tensorboard, wandb, or both with a comma")
     group.add_argument("--enable-wandb", "--use-wandb", type=boolean, nargs="?", const=True, default=False,

@@ -49,7 +49,7 @@ class FinetuneRun(Run):
         distributed.barrier()
 
     def report(self, network: nn.Module, epoch: str, selection: str) -> Result | None:
-        """A row of results.jsonl and the files beside it (those of the moving average begin with ema_), if it can be."""
+        """A row of results.jsonl and the files beside it (ema_... of the moving average), if there are images."""
         images = self.photos.test if self.photos.test is not None else self.photos.val
         if images is None:
             if distributed.is_main():

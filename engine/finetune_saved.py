@@ -1,4 +1,4 @@
-"""main_finetune.py --eval: a network that was trained before, here or by a public code, on any images of its classes."""
+"""main_finetune.py --eval: a network that was trained before, here or by a public code, on images of its classes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from datasets.images import ImageSet
 from datasets.joint import Source
 from datasets.views import View
+from engine import distributed
 from engine.args import ConfigError
 from engine.evaluate.known_classes import relabel
 from engine.evaluate.trained import load_saved
@@ -23,7 +24,7 @@ from models.weights import read_checkpoint
 
 
 def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
-    """Report on the network of --resume (else of --results-dir) and add a row there; raises ConfigError, WeightsError."""
+    """Report on the network of --resume (else of --results-dir); raises ConfigError, WeightsError."""
     if args.threads:
         torch.set_num_threads(args.threads)
     source = find_saved_network(args)
@@ -36,6 +37,8 @@ def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
     precision = "fp32" if args.precision == "auto" else args.precision
     report(Subject(saved.network.eval(), sources, view, str(source)), images, args, device, precision=precision,
            folder=Path(args.results_dir))
+    if distributed.is_main():
+        print(f"tables and pictures are in {args.results_dir}")
 
 
 def find_saved_network(args: argparse.Namespace) -> Path:

@@ -75,8 +75,8 @@ def lr_factor(
 
     `kind`: "cosine" falls with every step, after a linear warm-up; "cosine-epoch" is constant within an epoch and
     reaches 0 in the last one (the public LEAD code); "cosine-moco" is constant within an epoch and begins at the peak
-    (MoCo); "cosine-pim" is as long as training although it begins after the warm-up, so it does not reach its end (PIM);
-    "cosine-late" is LCR's BYOL, which asks for the rate of a step only after the step: the first is taken at
+    (MoCo); "cosine-pim" is as long as training although it begins after the warm-up, so that it does not reach its end
+    (PIM); "cosine-late" is LCR's BYOL, which asks for the rate of a step only after the step: the first is taken at
     the peak, the second at the warm-up's start; "step" falls to `gamma` at milestones; "constant" does not fall.
     `start` and `floor` are the shares at which the warm-up begins and a cosine ends. `epochs` may exceed those trained.
     """

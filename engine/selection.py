@@ -1,4 +1,4 @@
-"""Which epoch's network a run ends with: the one whose number on validation images was highest, never on test images."""
+"""Which epoch's network a run ends with: the one whose number on validation images was highest; test images choose nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Selection:
         self.weights: dict[str, Tensor] = {}
 
     def consider(self, network: nn.Module, row: dict[str, object], epoch: int) -> None:
-        """Keep the network if the monitors' row of this epoch has a better number than all before; no number, no look."""
+        """Keep the network if the monitors' row of this epoch has a better number than all before it."""
         value = row.get(self.number, -math.inf)
         if value > self.value:
             self.epoch, self.value = epoch, value

@@ -131,7 +131,7 @@ class Trainer:
         return self.scaler.get_scale() >= before
 
     def set_learning_rate(self, now: Clock) -> float:
-        """Give every group its rate (and decay) at this step; one that has not started has 0. Returns the run's rate."""
+        """Give every group its rate (and decay) at this step; one that has not started has 0. Returns the rate."""
         plan = self.plan
         factor = plan.lr_factor(now.step)
         for group in self.optimizer.param_groups:

@@ -143,7 +143,7 @@ def convert_pim(flat: dict[str, object], root: str, run: str) -> Conversion:
     words += ["--num-selects", ",".join(f"{name}={value}" for name, value in selects.items())] if selects else []
     answer.commands.append(words)
     if trains and not flat.get("val_root"):
-        answer.notes.append("val_root is null: nothing is evaluated unless --root has a test folder, or --val-share 0.1")
+        answer.notes.append("val_root is null: nothing is evaluated without a test folder or --val-share 0.1")
     if flat.get("wandb_entity"):
         answer.notes.append("wandb_entity: W&B takes it from its environment, WANDB_ENTITY")
     answer.notes += [f"{name}: {value!r} has no counterpart here" for name, value in flat.items()

@@ -125,6 +125,7 @@ def test_several_folders(tmp_path: Path) -> None:
     (["--method", "pim", "--num-selects", "64", "many"], "one number above 0"),
     (["--method", "pim", "--use-selection", "false"], "--use-combiner needs --use-selection"),
     (["--distillation-type", "soft", "--teacher-path", "t", "--teacher-cache", "--mixup", "0.8"], "--mixup 0"),
+    (["--c", "configs/eval.yaml"], "tools.convert_config configs/eval.yaml"),
     (["--select", "best-val", "--disable-eval"], "leave --disable-eval out"),
     (["--smoothing", "1"], "--smoothing is 1.0, but it must be at least 0 and below 1"),
     (["--use-wandb", "--logger", "visdom"], "visdom is unknown")])
