@@ -1,4 +1,4 @@
-"""Which epoch's network a run ends with: the one whose number on validation images was highest; test images choose nothing."""
+"""Which epoch's network a run ends with: the best one on validation images; test images choose nothing."""
 
 from __future__ import annotations
 
