@@ -81,6 +81,8 @@ def test_a_run_leaves_a_network_numbers_and_can_go_on_after_a_kill(photo_tree: P
     cut.trainer.method.train()
     cut.trainer.train_step(iter(cut.trainer.loader))
     cut.trainer.save()  # in the middle of the second epoch
+    assert max(group["weight_decay"] for group in cut.trainer.optimizer.param_groups) > 1e-3  # on its way from 1e-8 to 0.1
+    assert 0.0 in {group["weight_decay"] for group in cut.trainer.optimizer.param_groups}  # vectors
     cut.trainer.logger.close()
     resumed = run(tmp_path / "cut", photo_tree, *words, "--auto-resume")
     assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
 
-from engine.schedule import cosine, lr_factor, steps_down
+from engine.schedule import Plan, cosine, lr_factor, steps_down
 
 RUN = {"steps_per_epoch": 10, "epochs": 20}
 
@@ -71,3 +72,16 @@ def test_corrected_byol_rates_at_warm_up_end_and_end() -> None:
 def test_moco_rate_is_constant_within_an_epoch_and_starts_at_the_peak() -> None:
     rates = [lr_factor(step=step, kind="cosine-moco", **RUN) for step in range(0, 200, 10)]
     assert rates[0] == 1 and rates[10] == pytest.approx(0.5) and rates[-1] == pytest.approx(cosine(19 / 20))
+
+
+def test_the_plug_in_modules_cosine_begins_after_the_warm_up_and_does_not_end() -> None:
+    at = functools.partial(lr_factor, steps_per_epoch=10, epochs=5, kind="cosine-pim", warmup_epochs=1.0)
+    assert at(step=9) < 1 and at(step=10) == 1
+    assert [at(step=10 + t) for t in range(40)] == pytest.approx([0.5 * (1 + math.cos(math.pi * t / 50)) for t in range(40)])
+    assert at(step=49) > 0.08 > lr_factor(step=49, steps_per_epoch=10, epochs=5, kind="cosine", warmup_epochs=1.0)
+
+
+def test_weight_decay_goes_along_a_cosine_where_it_has_another_end() -> None:
+    plan = Plan(4, 8, 1, 5, 0.1, "cosine", 0.0, (), 0.0, 0, 0, 0, decay_floor=0.2)
+    assert [plan.decay_factor(step) for step in (0, 10, 20)] == pytest.approx([1, 0.6, 0.2])
+    assert Plan(4, 8, 1, 5, 0.1, "cosine", 0.0, (), 0.0, 0, 0, 0).decay_factor(7) == 1
