@@ -36,7 +36,8 @@ TINY = {
 }
 PARTS = {
     "retrieval": ["REFERENCE product", "REFERENCE sort", "RATIO retrieval-copied-gallery"],
-    "evaluate": ["REFERENCE product", "REFERENCE top-k", "PEAK GB", "RATIO evaluate-without-clusters"],
+    "evaluate": ["REFERENCE product", "REFERENCE top-k", "PEAK GB", "PEAK-WITH-CLUSTERS GB",
+                 "RATIO evaluate-without-clusters"],
     "linear": ["REFERENCE backbone"],
     "loader": ["REFERENCE decode-500x375", "RATIO loader-1200x900"],
     "ddt": ["REFERENCE forward", "MEMORY"],
