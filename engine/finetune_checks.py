@@ -48,8 +48,13 @@ RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
 
 
 def read_names(args: argparse.Namespace) -> list[str]:
-    """The names of --data-set, one a folder, as tables have them; lists problems."""
+    """The names of --data-set, one a folder, as tables have them; lists problems.
+
+    Folders given in their place (DeiT's README has it so) become those of --root.
+    """
     words = [word for given in args.data_set for word in given.split()]
+    if words and not args.root and all("/" in word for word in words):
+        args.root, words = words, []
     asked = [name for word in words for name in JOINT.get(word.upper(), [word.upper()])]
     args.data_set = [DATA_SETS.get(name, name) for name in asked]
     problems = [f"--data-set {name} is not read: {REFUSED[name]}" for name in asked if name in REFUSED]

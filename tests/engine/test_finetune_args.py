@@ -110,6 +110,8 @@ def test_several_folders(tmp_path: Path) -> None:
         args = parse(["--data-set", "CUB", "DOG", "--data-path", *given, *words])
         assert (args.root, args.data_set) == (["a", "b"], ["CUB", "DOG"])
     assert parse(["--data_set", "CUB_DOG", "--data_path", "a", "b", *words]).data_set == ["CUB", "DOG"]
+    args = parse(["--data-set", "/l/CUB_200_2011/ /l/dog/", *words])  # as DeiT's README says
+    assert (args.root, args.data_set) == (["/l/CUB_200_2011/", "/l/dog/"], [])
 
 
 @pytest.mark.parametrize("words, message", [
