@@ -63,7 +63,7 @@ def draw_classifier(args: argparse.Namespace) -> None:
     facts = tell_answers(found, images, trained)
     write_table(out / "heatmap.csv", images, rows, means, facts)
     draw(trained, images, found, boxes, rows, facts, asked, args.shown).save(out / "heatmap.png")
-    print(f"{len(images)} pictures of {images.root}, {trained.describe()}")
+    print(f"{len(images)} pictures{'' if args.image else f' of {images.root}'}, {trained.describe()}")
     tell_means(found, means, asked)
     print(f"written to {out}")
 
@@ -169,5 +169,5 @@ def caption(
     missed = f", is {plain(fact['label'])}" if fact["label"] not in ("", fact["predicted"]) else ""
     text = f"{float(fact['probability']):.2f} {plain(fact['predicted'])}{missed}"
     if not fact["label"]:
-        text = f"{Path(images.samples[number].key).name[:24]}: {text}"
+        text = f"{Path(images.samples[number].key).name}\n{text}"
     return text + (f"\n{energy:.0%} of the map in the box, uniform {area:.0%}" if energy is not None else "")
