@@ -97,8 +97,8 @@ def add_network(parser: Parser) -> None:
     group.add_argument("--size", "--input-size", "--data-size", type=int, default=None,
                        help="pixels of a view's side; default 384, or what a published plug-in module has")
     group.add_argument("--finetune", "--pretrained", default="auto", metavar="WEIGHTS",
-                       help="start weights: a file (ImageNet's, our pre-trained encoder, a classifier of ours or of "
-                            "the public codes), package:efficientnet-lite0|1|2, hub, or none")
+                       help="start weights: a file or a run's folder (ImageNet's, our pre-trained encoder, a "
+                            "classifier of ours or of the public codes), package:efficientnet-lite0|1|2, hub, or none")
     group.add_argument("--second-head", default="auto", choices=("auto", "true", "false"),
                        help="a head for the teacher's answers; auto = with --method distill and for distilled models")
     group.add_argument("--drop", type=float, default=0.0, help="dropout before the head")

@@ -31,7 +31,7 @@ def build_network(args: argparse.Namespace, classes: int) -> nn.Module:
     """The network that learns, with its start weights; raises WeightsError, or ConfigError for impossible choices."""
     torch.manual_seed(args.seed)
     network = explain(lambda: make_plug_in(args, classes) if args.method == "pim" else make_classifier(args, classes))
-    for note in start_from(network, args.finetune):
+    for note in start_from(network, find_file(args.finetune)):
         if distributed.is_main():
             print(f"start weights: {note}")
     return network
