@@ -105,7 +105,7 @@ def write_files(verdict: Verdict, images: ImageSet, folder: Path, prefix: str, r
     write_rows(folder / f"{prefix}classes.csv",
                score_classes(verdict.predictions, verdict.labels, images.classes).rows())
     counts = count_confusions(verdict.predictions, verdict.labels, len(images.classes))
-    draw_confusion(counts, images.classes, folder / f"{prefix}confusion.png", title=describe(row),
+    draw_confusion(counts, images.classes, folder / f"{prefix}confusion.png", title=describe(row).partition(";")[0],
                    borders=[source.first for source in verdict.sources[1:]])
     draw_reliability(calibrate(verdict.probabilities, verdict.labels), folder / f"{prefix}reliability.png")
 
