@@ -26,6 +26,7 @@ from engine.evaluate.bootstrap import DRAWS, Estimate, Values
 from engine.evaluate.partitions import METRICS, Look, Network, estimate_differences, estimate_means, judge_partition
 from engine.evaluate.rerank import METHODS, Reranking
 from engine.evaluate.sources import find_device
+from engine.evaluate.study import find_label_faults
 from engine.prepare import count_workers
 
 Judged = dict[tuple[int, str], list[Values]]  # network and re-ranking -> for each partition [metrics, seeds, queries]
@@ -63,11 +64,7 @@ def make_parser() -> Parser:
 
 def check_flags(args: argparse.Namespace) -> None:
     """Raise ConfigError for labels that are not unique or unknown, and for weights that are not there."""
-    labels = [row.label for row in args.row]
-    problems = [f"--row {label} is given {labels.count(label)} times" for label in sorted(set(labels))
-                if labels.count(label) > 1]
-    if args.against not in labels:
-        problems.append(f"--against {args.against}: no row is called so; there are {', '.join(labels)}")
+    problems = find_label_faults([row.label for row in args.row], [args.against])
     files = [file for row in args.row for file in row.runs(args.partitions, args.seeds)
              if not file.startswith("package:")]
     problems += [f"{file}: no such weights; train that partition and seed first, or ask for fewer" for file in files

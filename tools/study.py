@@ -20,7 +20,7 @@ from datasets.images import scan
 from engine.args import Parser, exit_cleanly, refuse
 from engine.evaluate.bootstrap import DRAWS
 from engine.evaluate.ledger import read_results
-from engine.evaluate.study import Answer, Pair, Row, check_rows, judge_row, parse_row
+from engine.evaluate.study import Answer, Pair, Row, check_rows, find_label_faults, judge_row, parse_row
 from engine.evaluate.study_files import Study, write_study
 from engine.evaluate.study_table import list_grids, markdown_grid
 from engine.evaluate.subject import check_classes
@@ -58,11 +58,7 @@ def make_parser() -> Parser:
 
 def check_flags(args: argparse.Namespace) -> None:
     """Raise ConfigError with everything that the words alone tell to be wrong."""
-    labels = [row.label for row in args.row]
-    problems = [f"--row {label} is given {labels.count(label)} times" for label in sorted(set(labels))
-                if labels.count(label) > 1]
-    problems += [f"--against {label}: no row is called so; there are {', '.join(labels)}" for label in args.against
-                 if label not in labels]
+    problems = find_label_faults([row.label for row in args.row], args.against)
     problems += ["--seeds names a seed twice"] * (len(set(args.seeds)) < len(args.seeds))
     problems += [f"--{name} must be at least 1" for name, value in
                  (("draws", args.draws), ("batch-size", args.batch_size)) if value < 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +97,14 @@ def parse_row(text: str) -> Row:
     pca = max((int(option[4:]) for option in options if option.startswith("pca=")), default=0)
     centred = "centred" in options or pca > 0 or len(Row(label, source, 1).members(0)) > 1
     return Row(label, source, int(found["size"]), feature, centred, pca)
+
+
+def find_label_faults(labels: Sequence[str], against: Sequence[str]) -> list[str]:
+    """What is wrong with the names of a study's rows: given twice, or compared with and not there."""
+    twice = [f"--row {label} is given {labels.count(label)} times" for label in sorted(set(labels))
+             if labels.count(label) > 1]
+    return twice + [f"--against {label}: no row is called so; there are {', '.join(labels)}" for label in against
+                    if label not in labels]
 
 
 def open_members(row: Row, seed: int, args: argparse.Namespace) -> list[Subject]:
