@@ -29,7 +29,7 @@ from engine.evaluate.class_maps import (
 from engine.evaluate.heat_sheet import draw_heat_sheet
 from engine.evaluate.heat_table import find_boxes, write_table
 from engine.evaluate.heatmap import measure, summarise
-from engine.evaluate.known_classes import find_places, match, without_labels
+from engine.evaluate.known_classes import find_places, match
 from engine.evaluate.level_sheet import draw_level_sheet
 from engine.evaluate.pictures import find_split, gather, take_labels
 from engine.evaluate.predictions import plain, spread
