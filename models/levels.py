@@ -89,6 +89,7 @@ class Levels(nn.Module):
             raise WeightsError(f"a tap gives {list(level.shape)}; levels are maps [B, C, h, w] or tokens [B, S, C]")
         return level.permute(0, 3, 1, 2) if self.nhwc else level
 
+    @torch.enable_grad()
     def _look(self) -> dict[str, LevelShape]:
         """The levels' shapes; parameters without an influence on them are frozen."""
         modes = {module: module.training for module in self.modules()}

@@ -8,9 +8,7 @@ python -m tools.partitions --root flowers17 --out study --partitions 0 1 2 --see
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
@@ -22,8 +20,9 @@ import torch
 from datasets.metric_layouts import FOLDERS
 from datasets.views import AUGMENTATIONS
 from engine.args import Parser, exit_cleanly, refuse
-from engine.evaluate.bootstrap import DRAWS, Estimate, Values
+from engine.evaluate.bootstrap import DRAWS, Values
 from engine.evaluate.partitions import METRICS, Look, Network, estimate_differences, estimate_means, judge_partition
+from engine.evaluate.plain_table import say, write_table
 from engine.evaluate.rerank import METHODS, Reranking
 from engine.evaluate.sources import find_device
 from engine.evaluate.study import find_label_faults
@@ -85,15 +84,6 @@ def judge_all(args: argparse.Namespace) -> Judged:
     return judged
 
 
-def say(found: Estimate, *, difference: bool = False) -> str:
-    """Points with the interval; a difference stands out where its interval excludes 0 and is inconclusive elsewhere."""
-    sign = "+" if difference else ""
-    text = f"{100 * found.mean:{sign}.1f} [{100 * found.low:{sign}.1f}, {100 * found.high:{sign}.1f}]"
-    if not difference:
-        return text
-    return f"**{text}**" if found.excludes_zero else f"{text} inconclusive"
-
-
 def tabulate(args: argparse.Namespace, judged: Judged) -> list[list[str]]:
     """Head and rows: means of each network, differences from the reference, then what each re-ranking adds."""
     reference = [row.label for row in args.row].index(args.against)
@@ -123,24 +113,13 @@ def compare(
     return means, gains
 
 
-def write_tables(table: Sequence[Sequence[str]], out: Path, task: str) -> str:
-    """`<task>_partitions.csv` and `.md`; the Markdown."""
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / f"{task}_partitions.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([cell.replace("**", "") for cell in line] for line in table)
-    lines = [f"| {' | '.join(line)} |" for line in table]
-    text = "\n".join([lines[0], "|" + " --- |" * len(table[0]), *lines[1:]]) + "\n"
-    (out / f"{task}_partitions.md").write_text(text, encoding="utf-8")
-    return text
-
-
 def main() -> None:
     """The command."""
     args = make_parser().parse_args()
     check_flags(args)
     if args.threads:
         torch.set_num_threads(args.threads)
-    print(write_tables(tabulate(args, judge_all(args)), Path(args.out), args.task))
+    print(write_table(tabulate(args, judge_all(args)), Path(args.out), f"{args.task}_partitions"))
     print(f"written to {args.out}: {args.task}_partitions.csv, {args.task}_partitions.md", file=sys.stderr)
 
 

@@ -13,12 +13,13 @@ from PIL import Image
 
 from engine.args import ConfigError
 from engine.evaluate.partitions import Look, embed_unseen, estimate_differences, estimate_means, judge
+from engine.evaluate.plain_table import say
 from engine.evaluate.rerank import Reranking
 from engine.evaluate.retrieval import retrieve
 from models.backbones import build_backbone
 from models.encoder import Encoder, save_encoder
 from models.heads import build_head
-from tools.partitions import main, parse_network, say
+from tools.partitions import main, parse_network
 
 
 def make_parts(rng: np.random.Generator) -> list[np.ndarray]:

@@ -1,0 +1,29 @@
+"""Estimates as text, and tables of text as files that a person opens."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.evaluate.bootstrap import Estimate
+
+
+def say(found: Estimate, *, difference: bool = False) -> str:
+    """Points with the interval; a difference stands out where its interval excludes 0 and is inconclusive elsewhere."""
+    sign = "+" if difference else ""
+    text = f"{100 * found.mean:{sign}.1f} [{100 * found.low:{sign}.1f}, {100 * found.high:{sign}.1f}]"
+    if not difference:
+        return text
+    return f"**{text}**" if found.excludes_zero else f"{text} inconclusive"
+
+
+def write_table(table: Sequence[Sequence[str]], out: Path, name: str) -> str:
+    """`<name>.csv` and `<name>.md` in `out`, the first line is the head; returns the Markdown."""
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([cell.replace("**", "") for cell in line] for line in table)
+    lines = [f"| {' | '.join(line)} |" for line in table]
+    text = "\n".join([lines[0], "|" + " --- |" * len(table[0]), *lines[1:]]) + "\n"
+    (out / f"{name}.md").write_text(text, encoding="utf-8")
+    return text

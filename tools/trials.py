@@ -1,0 +1,139 @@
+"""Which recipe trains the better classifier? Several, each with several seeds, on the same test images, with intervals.
+
+python -m tools.trials --root flowers17 --out study --seeds 0 1 2 --against plain \\
+    --row "plain=checkpoints/plain_{seed}/model_last.pth" --row "hard=checkpoints/hard_{seed}/model_last.pth" \\
+    --row "PIM=checkpoints/pim_{seed}/model_last.pth" --row "PIM, all five=checkpoints/pim_{seed}/model_last.pth:highest-5"
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: the root is not on the path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+import torch
+
+from datasets.images import ImageSet, scan
+from datasets.views import View
+from engine.args import ConfigError, Parser, exit_cleanly, refuse
+from engine.evaluate.bootstrap import DRAWS, Values, compare, estimate
+from engine.evaluate.classify import Verdict, judge
+from engine.evaluate.known_classes import relabel
+from engine.evaluate.plain_table import say, write_table
+from engine.evaluate.sources import find_device
+from engine.evaluate.study import find_label_faults
+from engine.evaluate.subject import check_classes
+from engine.prepare import count_workers
+from models.classifier_file import load_classifier
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A row: weights in which `{seed}` stands for each seed, and the branch that answers ("" = the network's own)."""
+
+    label: str
+    source: str
+    branch: str
+
+    def file(self, seed: int) -> str:
+        """Where a seed's weights are."""
+        return self.source.format(seed=seed)
+
+
+def parse_recipe(text: str) -> Recipe:
+    """"LABEL=SOURCE[:BRANCH]"."""
+    label, equals, rest = text.partition("=")
+    source, _, branch = rest.partition(":")
+    if not (label.strip() and equals and source.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not LABEL=SOURCE[:BRANCH]")
+    return Recipe(label.strip(), source.strip(), branch.strip())
+
+
+def make_parser() -> Parser:
+    """The flags."""
+    parser = Parser(prog="python -m tools.trials", description="Recipes of fine-tuning over several seeds.")
+    parser.add_argument("--row", type=parse_recipe, action="append", required=True, metavar="LABEL=SOURCE[:BRANCH]",
+                        help="model_last.pth of main_finetune.py, {seed} in it stands for each of --seeds; BRANCH: cls, "
+                             "dist, layer1, combiner, highest-2 and so on; once a row")
+    parser.add_argument("--against", nargs="+", default=[], metavar="LABEL", help="rows that all are compared with")
+    parser.add_argument("--root", required=True, metavar="DIR", help="the data set")
+    parser.add_argument("--split", choices=("test", "val", "train"), default="test", help="which of its images")
+    parser.add_argument("-t", "--task", default="custom", help="name of the data set, and of the files written")
+    parser.add_argument("--out", default="study", metavar="DIR", help="where the table is written")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="what {seed} stands for")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="resamples of the bootstrap")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto")
+    parser.add_argument("-j", "--num-workers", default="auto", help="loader processes")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads, 0 = torch's choice")
+    return parser
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    """Raise ConfigError for labels that are not unique or unknown, and for weights that are not there."""
+    problems = find_label_faults([row.label for row in args.row], args.against)
+    files = dict.fromkeys(row.file(seed) for row in args.row for seed in args.seeds)
+    refuse(problems + [f"{file}: no such weights; train that seed first" for file in files if not Path(file).is_file()])
+
+
+def ask(file: str, images: ImageSet, args: argparse.Namespace) -> Verdict:
+    """What a classifier says of the images, whose classes meet its own by name."""
+    device = torch.device(find_device(args.device))
+    saved = load_classifier(file, device=device)
+    known = relabel(images, saved.class_names, saved.sources, text=file)
+    view = View("full", saved.view["recipe"], saved.view["size"])
+    return judge(saved.network, known, view, device=device, workers=count_workers(args.num_workers))
+
+
+def find_hits(verdict: Verdict, branch: str) -> Values:
+    """1.0 for every image that a branch names rightly, 0.0 else: [N]. Raises ConfigError for an unknown branch."""
+    if branch and branch not in verdict.branches:
+        raise ConfigError(f"there is no branch {branch!r}; this network has {', '.join(verdict.branches)}")
+    guesses = verdict.branches[branch].argmax(dim=1) if branch else verdict.predictions
+    return (guesses == verdict.labels).double().numpy()
+
+
+def judge_all(args: argparse.Namespace) -> Values:
+    """Hits of every row and seed on every image: [R, S, N]; each file is asked once."""
+    images = scan(args.root, args.split)
+    check_classes(images, 0)
+    verdicts: dict[str, Verdict] = {}
+    hits = []
+    for row in args.row:
+        print(row.label, file=sys.stderr)
+        for seed in args.seeds:
+            if row.file(seed) not in verdicts:
+                verdicts[row.file(seed)] = ask(row.file(seed), images, args)
+        hits.append([find_hits(verdicts[row.file(seed)], row.branch) for seed in args.seeds])
+    return np.array(hits)
+
+
+def tabulate(args: argparse.Namespace, hits: Values) -> list[list[str]]:
+    """Head, then a line for each row: top-1, each seed's, and the paired differences."""
+    labels = [row.label for row in args.row]
+    table = [["network", "top-1", "by seed", *(f"more than {name}" for name in args.against)]]
+    differences = [compare(hits, labels.index(name), draws=args.draws) for name in args.against]
+    for place, found in enumerate(estimate(hits, draws=args.draws)):
+        seeds = ", ".join(f"{100 * value:.1f}" for value in hits[place].mean(axis=1))
+        gains = [say(column[place], difference=True) if labels[place] != name else "–"
+                 for name, column in zip(args.against, differences, strict=True)]
+        table.append([labels[place], say(found), seeds, *gains])
+    return table
+
+
+def main() -> None:
+    """The command."""
+    args = make_parser().parse_args()
+    check_flags(args)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    print(write_table(tabulate(args, judge_all(args)), Path(args.out), f"{args.task}_trials"))
+    print(f"written to {args.out}: {args.task}_trials.csv, {args.task}_trials.md", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)
