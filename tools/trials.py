@@ -2,7 +2,7 @@
 
 python -m tools.trials --root flowers17 --out study --seeds 0 1 2 --against plain \\
     --row "plain=checkpoints/plain_{seed}/model_last.pth" --row "hard=checkpoints/hard_{seed}/model_last.pth" \\
-    --row "PIM=checkpoints/pim_{seed}/model_last.pth" --row "PIM, all five=checkpoints/pim_{seed}/model_last.pth:highest-5"
+    --row "PIM=checkpoints/pim_{seed}/model_last.pth" --row "PIM, all=checkpoints/pim_{seed}/model_last.pth:highest-5"
 """
 
 from __future__ import annotations
