@@ -58,8 +58,8 @@ def make_parser() -> Parser:
     """The flags."""
     parser = Parser(prog="python -m tools.trials", description="Recipes of fine-tuning over several seeds.")
     parser.add_argument("--row", type=parse_recipe, action="append", required=True, metavar="LABEL=SOURCE[:BRANCH]",
-                        help="model_last.pth of main_finetune.py, {seed} in it stands for each of --seeds; BRANCH: cls, "
-                             "dist, layer1, combiner, highest-2 and so on; once a row")
+                        help="model_last.pth of main_finetune.py, {seed} in it stands for each of --seeds; BRANCH: cls,"
+                             " dist, layer1, combiner, highest-2 and so on; once a row")
     parser.add_argument("--against", nargs="+", default=[], metavar="LABEL", help="rows that all are compared with")
     parser.add_argument("--root", required=True, metavar="DIR", help="the data set")
     parser.add_argument("--split", choices=("test", "val", "train"), default="test", help="which of its images")
