@@ -34,8 +34,8 @@ SMALL: Settings = {
     "layer_decay": 1.0, "head_init_scale": 0.01, "smoothing": 0.1, "mixup": 0.0, "cutmix": 0.0, "aa": "none",
     "color_jitter": 0.2, "reprob": 0.0, "scale": [0.4, 1.0], "min_lr_ratio": 0.0, "eval_freq": 4}
 SMALL_TEACHER: Settings = {**SMALL, "model": "tf_efficientnet_lite2"}
-SMALL_PIM: Settings = {**SMALL, "smoothing": 0.0, "fpn_size": 128, "num_selects": [64, 32, 16, 8],
-                       "train_view": "timm", "eval_view": "crop"}
+SMALL_PIM: Settings = {**SMALL, "lr": 3e-3, "backbone_lr_scale": 0.07, "smoothing": 0.0, "fpn_size": 128,
+                       "num_selects": [64, 32, 16, 8], "train_view": "timm", "eval_view": "crop"}
 
 # Laid under the user's flags in the order method, preset, recipe; "name:method" takes the place of "name".
 PRESETS: dict[str, Settings] = {
