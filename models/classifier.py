@@ -21,8 +21,9 @@ class Classifier(nn.Module):
     `answer` names the branch that is the network's prediction: "cls" with one head, "average" with two. `size` is the
     side (pixels) it is made for; `mean` and `std` [3, 1, 1] are those its published weights expect. Distilled
     transformers (arXiv 2012.12877) have a token and a head of their own for the teacher; any other network gets, with
-    `second_head`, a second linear head on the same features. `head_init_scale` multiplies the fresh heads;
-    `options` go to timm. Raises WeightsError for an unknown network or an option that it does not take.
+    `second_head`, a second linear head on the same features. Heads start with a deviation of
+    0.02, as DeiT's, times `head_init_scale`; `options` go to timm. Raises WeightsError for an unknown network or an
+    option that it does not take.
     """
 
     mean: Tensor
@@ -40,12 +41,14 @@ class Classifier(nn.Module):
         chosen = _timm_options(self.arch, drop, drop_path, image_size, layer_scale_init)
         self.net = _create(self.arch, classes, chosen | options)
         own = self._has_own_second_head()
-        self.head_dist = _second_head(self.net, classes) if second_head and not own else None
+        self.head_dist = nn.Linear(self.net.head_hidden_size, classes) if second_head and not own else None
         self.answer = "average" if own or second_head else "cls"
         config = self.net.pretrained_cfg
         self.size: int = image_size or config["input_size"][-1]
         self.register_buffer("mean", torch.tensor(config["mean"]).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config["std"]).view(3, 1, 1), persistent=False)
+        for head in self.heads.values():
+            _begin(head)
         self.scale_heads(head_init_scale)
 
     @classmethod
@@ -138,8 +141,8 @@ def _timm_options(
     return options
 
 
-def _second_head(net: nn.Module, classes: int) -> nn.Linear:
-    head = nn.Linear(net.head_hidden_size, classes)
-    nn.init.trunc_normal_(head.weight, std=0.02)
-    nn.init.zeros_(head.bias)
-    return head
+def _begin(head: nn.Module) -> None:
+    """A fresh head says little, whatever the family; timm starts EfficientNets' some twenty times wider."""
+    if isinstance(head, nn.Linear):
+        nn.init.trunc_normal_(head.weight, std=0.02)
+        nn.init.zeros_(head.bias)

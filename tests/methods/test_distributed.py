@@ -24,7 +24,7 @@ def run_ranks(result: Path, script: Path = SCRIPT) -> list[dict]:
     command = [sys.executable, str(script), str(result)]
     ranks = [subprocess.Popen(command, env=os.environ | place | {"RANK": str(n)}) for n in range(2)]
     try:
-        assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+        assert [rank.wait(timeout=400) for rank in ranks] == [0, 0]
     finally:
         for rank in ranks:
             rank.kill()

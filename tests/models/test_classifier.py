@@ -81,6 +81,12 @@ def test_heads_start_small_by_the_scale(arch: str, options: dict) -> None:
     assert rest and all("head" in name or "classifier" in name for name in rest)
 
 
+def test_fresh_heads_say_little_whatever_the_family() -> None:
+    torch.manual_seed(0)
+    for head in Classifier("tf_efficientnet_lite0", 10, second_head=True).heads.values():
+        assert 0.015 < head.weight.std() < 0.025 and not head.bias.any()
+
+
 def test_layer_scale_starts_where_asked_and_is_refused_where_there_is_none() -> None:
     network = Classifier("convnext_atto", 5, layer_scale_init=0.5, **CONVNEXT)
     assert all((block.gamma == 0.5).all() for stage in network.net.stages for block in stage.blocks)
