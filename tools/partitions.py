@@ -22,7 +22,7 @@ from datasets.views import AUGMENTATIONS
 from engine.args import Parser, exit_cleanly, refuse
 from engine.evaluate.bootstrap import DRAWS, Values
 from engine.evaluate.partitions import METRICS, Look, Network, estimate_differences, estimate_means, judge_partition
-from engine.evaluate.plain_table import say, write_table
+from engine.evaluate.plain_table import publish_table, say
 from engine.evaluate.rerank import METHODS, Reranking
 from engine.evaluate.sources import find_device
 from engine.evaluate.study import find_label_faults
@@ -119,8 +119,7 @@ def main() -> None:
     check_flags(args)
     if args.threads:
         torch.set_num_threads(args.threads)
-    print(write_table(tabulate(args, judge_all(args)), Path(args.out), f"{args.task}_partitions"))
-    print(f"written to {args.out}: {args.task}_partitions.csv, {args.task}_partitions.md", file=sys.stderr)
+    publish_table(tabulate(args, judge_all(args)), Path(args.out), f"{args.task}_partitions")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from engine.args import ConfigError, Parser, exit_cleanly, refuse
 from engine.evaluate.bootstrap import DRAWS, Values, compare, estimate
 from engine.evaluate.classify import Verdict, judge
 from engine.evaluate.known_classes import relabel
-from engine.evaluate.plain_table import say, write_table
+from engine.evaluate.plain_table import publish_table, say
 from engine.evaluate.sources import find_device
 from engine.evaluate.study import find_label_faults
 from engine.evaluate.subject import check_classes
@@ -131,8 +131,7 @@ def main() -> None:
     check_flags(args)
     if args.threads:
         torch.set_num_threads(args.threads)
-    print(write_table(tabulate(args, judge_all(args)), Path(args.out), f"{args.task}_trials"))
-    print(f"written to {args.out}: {args.task}_trials.csv, {args.task}_trials.md", file=sys.stderr)
+    publish_table(tabulate(args, judge_all(args)), Path(args.out), f"{args.task}_trials")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,12 +19,13 @@ def say(found: Estimate, *, difference: bool = False) -> str:
     return f"**{text}**" if found.excludes_zero else f"{text} inconclusive"
 
 
-def write_table(table: Sequence[Sequence[str]], out: Path, name: str) -> str:
-    """`<name>.csv` and `<name>.md` in `out`, the first line is the head; returns the Markdown."""
+def publish_table(table: Sequence[Sequence[str]], out: Path, name: str) -> None:
+    """Print a table, whose first line is the head, as Markdown; keep it as `<name>.csv` and `<name>.md` in `out`."""
     out.mkdir(parents=True, exist_ok=True)
     with open(out / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([cell.replace("**", "") for cell in line] for line in table)
     lines = [f"| {' | '.join(line)} |" for line in table]
     text = "\n".join([lines[0], "|" + " --- |" * len(table[0]), *lines[1:]]) + "\n"
     (out / f"{name}.md").write_text(text, encoding="utf-8")
-    return text
+    print(text)
+    print(f"written to {out}: {name}.csv, {name}.md", file=sys.stderr)
