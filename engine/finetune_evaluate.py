@@ -92,7 +92,7 @@ def describe_sources(verdict: Verdict) -> dict[str, object]:
     """Accuracies by source and which source images were taken for; {} for a single data set."""
     if len(verdict.sources) < 2:
         return {}
-    found: SourceScores = score_sources(verdict.probabilities, verdict.labels, verdict.sources)
+    found: SourceScores = score_sources(verdict.logits[verdict.answer], verdict.labels, verdict.sources)
     return {"sources": {name: {"top1": score.top1, "top5": score.top5, "images": score.images}
                         for name, score in found.scores.items() if score.images},
             "source_confusion": found.confusion.tolist()}

@@ -113,7 +113,7 @@ def publish(args: argparse.Namespace, trained: Trained, images: ImageSet, verdic
     write_rows(folder / BRANCHES, branches)
     tables = {"Branches": branches}
     if len(verdict.sources) > 1:
-        tables["Sources"] = list_sources(score_sources(verdict.probabilities, verdict.labels, verdict.sources))
+        tables["Sources"] = list_sources(score_sources(verdict.logits[verdict.answer], verdict.labels, verdict.sources))
         write_rows(folder / SOURCES, tables["Sources"])
     found = Predictions(images, images.classes, verdict.probabilities)
     wrong = found.wrong()[: args.mistakes]
