@@ -53,7 +53,7 @@ State = dict[str, Tensor]
 def is_public_pim(content: Mapping) -> bool:
     """Whether a file's content is a checkpoint of the public plug-in module."""
     return any(re.match(r"fpn\.Proj_|fpn_classifier_|selector\.classifier_l_|combiner\.param_pool", name)
-               for name in _unwrap(content))
+               for name in read_public_pim(content))
 
 
 def match_public_pim(content: Mapping, plug_in: PlugIn, *, source: str = "the weights") -> State:
@@ -61,7 +61,7 @@ def match_public_pim(content: Mapping, plug_in: PlugIn, *, source: str = "the we
 
     Strict: raises WeightsError that names every tensor that is missing, left over or of another shape.
     """
-    state = _unwrap(content)
+    state = read_public_pim(content)
     inside = {name.removeprefix(BEFORE): value for name, value in state.items() if name.startswith(BEFORE)}
     if any(name.startswith("features.") for name in inside):
         raise WeightsError(f"{source} holds torchvision's EfficientNet, which pads otherwise than timm's: it has no "
@@ -81,7 +81,8 @@ def match_public_pim(content: Mapping, plug_in: PlugIn, *, source: str = "the we
     return found | heads
 
 
-def _unwrap(content: Mapping) -> State:
+def read_public_pim(content: Mapping) -> State:
+    """The tensors of a file's content, or of its "model", by name."""
     state = content.get(WRAPPER, content)
     return {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from engine.args import ConfigError
 from engine.finetune_presets import CUB_PIM, NABIRDS_PIM
 from models.pim import PlugIn, PlugInOptions, build_plug_in
+from models.pim_checkpoint import read_public_pim
 from models.pim_presets import PRESETS
 
 # Published numbers of kept positions by their sum, which is all that a file holds of them.
@@ -28,14 +29,8 @@ def build_public_pim(
     if name is None:
         raise ConfigError(f"{source} is a plug-in module of the public code; name its backbone with --model: "
                           f"{', '.join(PRESETS)}")
-    state = read_state(content)
+    state = read_public_pim(content)
     return build_plug_in(name, count_classes(state, source), size=size, options=read_options(state, source, selects))
-
-
-def read_state(content: Mapping[str, object]) -> dict[str, Tensor]:
-    """Its tensors by name."""
-    inner = content.get("model", content)
-    return {name.removeprefix("module."): value for name, value in inner.items() if isinstance(value, Tensor)}
 
 
 def count_classes(state: Mapping[str, Tensor], source: str) -> int:
