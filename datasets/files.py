@@ -10,11 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from runtime.errors import DataError
+
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
-
-
-class DataError(ValueError):
-    """Something about the user's data that the user can mend; the message says what, where, and how."""
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from datasets.images import DataError
 from engine.allocator import keep_freed_memory
-from models.weights import WeightsError
+from runtime.errors import ConfigError, DataError, StopTraining, WeightsError
 
 # What a file system says when it refuses; any other OSError is a bug and keeps its traceback.
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT,
             errno.ENOTDIR, errno.EISDIR}
 Result = TypeVar("Result")
 IGNORED = ("--world-size", "--port", "--dist-url", "--dist-backend", "--rank", "--gpu", "--multiprocessing-distributed")
-
-
-class ConfigError(ValueError):
-    """Flags that contradict each other or the data; the message lists every problem with its remedy."""
-
-
-class StopTraining(RuntimeError):
-    """Training cannot go on (a loss is not a number, the disk is full); the message says what was saved and where."""
 
 
 def boolean(text: str) -> bool:

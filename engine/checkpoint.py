@@ -1,11 +1,9 @@
-"""Checkpoints that survive a kill: written beside, flushed, renamed; the one before is kept."""
+"""Checkpoints that survive a kill; the one before is kept."""
 
 from __future__ import annotations
 
-import os
 import random
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,39 +12,9 @@ from torch import Tensor
 
 from engine.args import ConfigError, StopTraining
 from methods.method import Method
+from runtime.files import write_atomically
 
 CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.prev.pt"
-
-
-def write_atomically(path: Path, write: Callable[[Path], None], keep: Path | None = None) -> None:
-    """Write with `write(temporary)`, flush to disk, and rename to `path`; the old file moves to `keep` if given.
-
-    Raises StopTraining when the disk refuses; what was there before stays whole.
-    """
-    for stale in path.parent.glob(f".{path.name}.*"):  # what a killed process was writing
-        stale.unlink()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        flush(temporary)
-        if keep is not None and path.exists():
-            os.replace(path, keep)
-        os.replace(temporary, path)
-        flush(path.parent)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
-        remedy = "make room on that disk (or fix its rights) and run again, with --resume where there is a checkpoint"
-        raise StopTraining(f"could not write {path}, is there room? ({error}). What was there before is untouched; "
-                           f"{remedy}") from error
-
-
-def flush(path: Path) -> None:
-    """Ask the system to put a file or folder on the disk now."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def save(folder: Path, state: dict[str, object]) -> None:

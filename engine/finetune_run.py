@@ -10,13 +10,13 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from engine import distributed
-from engine.checkpoint import write_atomically
 from engine.curves import read_log
 from engine.evaluate.ledger import Result
 from engine.finetune_data import Photographs, describe_sources, evaluation_view
 from engine.finetune_evaluate import Subject, report
 from engine.run import Run
 from models.classifier_file import save_classifier
+from runtime.files import write_atomically
 
 # Keys of the public codes' log.txt and what they are called here; accuracies there are in percent.
 SEED_KEYS = {"train_loss": "total", "train_class_acc": "accuracy", "val_loss": "val_loss"}

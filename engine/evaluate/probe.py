@@ -18,7 +18,6 @@ from datasets.images import ImageSet
 from datasets.views import View
 from engine import distributed
 from engine.args import ConfigError
-from engine.checkpoint import write_atomically
 from engine.curves import load_pyplot
 from engine.evaluate.ledger import Result, append_result
 from engine.evaluate.linear import (
@@ -34,6 +33,7 @@ from engine.evaluate.linear import (
     score,
 )
 from engine.evaluate.subject import Subject, check_classes, homes
+from runtime.files import write_atomically
 
 RATES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 SEED_RATE = 30.0

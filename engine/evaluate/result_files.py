@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.checkpoint import write_atomically
 from engine.evaluate.branches import find_global
 from engine.evaluate.classification import TopScores, score_branches
 from engine.evaluate.classify import Verdict
+from runtime.files import write_atomically
 
 EVALUATION, INFERENCE = "eval_results.txt", "infer_results.txt"
 

@@ -14,6 +14,7 @@ import torch
 
 from engine import checkpoint
 from engine.args import ConfigError, StopTraining
+from runtime.files import write_atomically
 
 
 def test_saves_and_keeps_the_one_before(tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ def test_write_atomically_leaves_no_draft_when_writing_fails(tmp_path: Path) -> 
         raise OSError(28, "No space left on device")
 
     with pytest.raises(StopTraining, match="No space left"):
-        checkpoint.write_atomically(tmp_path / "file", fail)
+        write_atomically(tmp_path / "file", fail)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,19 @@
+"""What stops a command, told apart by who can mend it; every message says what, where, and the remedy."""
+
+from __future__ import annotations
+
+
+class ConfigError(ValueError):
+    """Flags that contradict each other or the data; the message lists every problem with its remedy."""
+
+
+class DataError(ValueError):
+    """Something about the user's data that the user can mend; the message says what, where, and how."""
+
+
+class WeightsError(ValueError):
+    """Weights that are missing or do not fit; the message says what, where, and the remedy."""
+
+
+class StopTraining(RuntimeError):
+    """Training cannot go on (a loss is not a number, the disk is full); the message says what was saved and where."""
