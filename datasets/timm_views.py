@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import reduce
+from itertools import chain
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from timm.data.auto_augment import AugmentOp
 
 # ImageNet's channel means and deviations (0..1), the units in which random erasing draws its noise.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -38,25 +46,40 @@ class Augment:
         """Raises ValueError that names everything impossible."""
         wrong = [f"{name} {value} is no probability" for name, value in (("hflip", self.hflip), ("reprob", self.reprob))
                  if not 0 <= value <= 1]
-        wrong += [f"remode {self.remode!r} is none of {', '.join(_MODES)}"] * (self.remode not in _MODES)
-        wrong += [f"recount {self.recount} is not at least 1"] * (self.recount < 1)
+        if self.remode not in _MODES:
+            wrong.append(f"remode {self.remode!r} is none of {', '.join(_MODES)}")
+        if self.recount < 1:
+            wrong.append(f"recount {self.recount} is not at least 1")
         if self.interpolation not in _INTERPOLATIONS:
             wrong.append(f"interpolation {self.interpolation!r} is none of {', '.join(_INTERPOLATIONS)}")
         for name, low, high in (("scale", *self.scale), ("ratio", *self.ratio)):
-            wrong += [f"{name} {low}, {high} is no range of positive numbers"] * (not 0 < low <= high)
+            if not 0 < low <= high:
+                wrong.append(f"{name} {low}, {high} is no range of positive numbers")
         if not wrong:
             wrong += self._find_bad_policy()
         if wrong:
             raise ValueError("; ".join(wrong))
 
     def _find_bad_policy(self) -> list[str]:
-        """timm tells a policy it does not know by an assertion, or anything else, when it builds it."""
+        """timm tells a policy that it does not know when it builds it, or not before it draws from it."""
         try:
-            build_steps(self, 32)
+            _try_steps(build_steps(self, 32))
         except (AssertionError, ArithmeticError, LookupError, ValueError, TypeError) as error:
             return [f"timm cannot build auto_augment {self.auto_augment!r} with color_jitter {self.color_jitter} "
                     f"({error}); rand-m9-mstd0.5-inc1, augmix-m3, original, v0 and 3a are such"]
         return []
+
+
+def _try_steps(steps: Iterable[Callable[[Image.Image], Image.Image]]) -> None:
+    """A few views of a small grey picture; the global generators are left as they were."""
+    plain, arrays = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            for _ in range(4):
+                reduce(lambda picture, step: step(picture), steps, Image.new("RGB", (8, 8), (90, 120, 150)))
+    finally:
+        random.setstate(plain)
+        np.random.set_state(arrays)
 
 
 def build_steps(augment: Augment, size: int) -> list[Callable[[Image.Image], Image.Image]]:
@@ -70,7 +93,31 @@ def build_steps(augment: Augment, size: int) -> list[Callable[[Image.Image], Ima
         size, scale=augment.scale, ratio=augment.ratio, hflip=augment.hflip, color_jitter=augment.color_jitter,
         auto_augment=augment.auto_augment or None, interpolation=augment.interpolation, mean=MEAN, std=STD,
         normalize=False, separate=True)
+    for step in colours.transforms:
+        _guard_posterize(step)
     return [*crop.transforms, *colours.transforms]
+
+
+def _guard_posterize(policy: object) -> None:
+    """Give the posterising operations of a policy of timm's a meaning for 0 bits."""
+    for operation in _operations(policy):
+        if "Posterize" in operation.name:
+            operation.aug_fn = keep_bits
+
+
+def _operations(policy: object) -> list[AugmentOp]:
+    """The operations of a RandAugment, AugMix (`ops`) or AutoAugment (`policy`: sequences of them)."""
+    return [*getattr(policy, "ops", ()), *chain.from_iterable(getattr(policy, "policy", ()))]
+
+
+def keep_bits(picture: Image.Image, bits: int, **_: object) -> Image.Image:
+    """Posterising: the highest `bits` of every channel's eight. None of them (0 or fewer) is black.
+
+    RandAugment asks for 0 bits at its greatest magnitude (and for fewer above it), which Pillow refuses from 13 on.
+    """
+    if bits <= 0:
+        return Image.new(picture.mode, picture.size)
+    return picture if bits >= 8 else ImageOps.posterize(picture, bits)
 
 
 class ByteErasing:

@@ -13,7 +13,7 @@ from timm.data import create_transform
 from datasets.images import scan
 from datasets.multi_context import ViewSet, seed_generators
 from datasets.samplers import Draw
-from datasets.timm_views import MEAN, STD, Augment, ByteErasing
+from datasets.timm_views import MEAN, STD, Augment, ByteErasing, build_steps, keep_bits
 from datasets.views import View, make_transform
 
 
@@ -84,3 +84,56 @@ def test_impossible_settings_are_refused(settings: dict[str, object]) -> None:
 def test_other_recipes_refuse_settings() -> None:
     with pytest.raises(ValueError, match="timm"):
         View("full", "eval", 32, Augment())
+
+
+def draw(policy: str, times: int, size: int = 6) -> None:
+    """Views of a tiny picture under a policy, without the crop and the flip; a colour jitter may follow."""
+    *_, augment = build_steps(Augment(policy, color_jitter=None), size)
+    picture = photo(size, size)
+    assert all((seen := augment(picture)).size == picture.size and seen.mode == "RGB" for _ in range(times))
+
+
+@pytest.mark.parametrize("magnitude", range(11))
+@pytest.mark.parametrize("increasing", [0, 1])
+def test_random_policies_survive_every_draw_at_every_magnitude(increasing: int, magnitude: int) -> None:
+    """rand-m9-mstd0.5-inc1, the default, asks for 0 bits about once in 600 views."""
+    for rest in ("", "-mstd0.5", "-mstd101", "-n3-mmax40-mstd9", "-tweights", "-t3a-p1", "-t3aw"):
+        draw(f"rand-m{magnitude}-inc{increasing}{rest}", 150)
+    draw(f"augmix-m{magnitude}-b{increasing}", 60)
+    draw(f"augmix-m{magnitude}-w2-d1-mstd0.5-b{increasing}", 60)
+
+
+@pytest.mark.parametrize("policy", ["original", "originalr", "v0", "v0r", "3a"])
+@pytest.mark.parametrize("noise", ["", "-mstd0.5", "-mstd9"])
+def test_fixed_policies_survive_every_draw(policy: str, noise: str) -> None:
+    draw(policy + noise, 1000)
+
+
+def test_the_default_survives_as_many_views_as_an_epoch_has() -> None:
+    draw("rand-m9-mstd0.5-inc1", 8000)
+
+
+@pytest.mark.parametrize("kind", ["Posterize", "PosterizeIncreasing", "PosterizeOriginal"])
+def test_posterising_keeps_the_highest_bits_and_none_is_black(kind: str) -> None:
+    from timm.data.auto_augment import AugmentOp, NAME_TO_OP
+
+    pixels = np.asarray(photo())
+    for bits in range(-6, 10):
+        kept = 0xFF << (8 - max(0, min(8, bits))) & 0xFF
+        assert np.array_equal(np.asarray(keep_bits(photo(), bits, fillcolor=None)), pixels & kept)
+    assert NAME_TO_OP[kind] is not keep_bits and AugmentOp(kind).aug_fn is not keep_bits, "timm's own table stays"
+
+
+@pytest.mark.parametrize("policy", ["rand-m9-n16-tweights", "rand-m9-n15-t3aw", "augmix-a0"])
+def test_policies_that_cannot_be_drawn_from_are_refused(policy: str) -> None:
+    """timm builds them without a word; no view could be made."""
+    with pytest.raises(ValueError, match=policy):
+        Augment(policy)
+
+
+def test_checking_a_policy_takes_no_draw_from_the_generators() -> None:
+    seed_generators(4)
+    before = random.random(), np.random.random(), torch.rand(1).item()
+    seed_generators(4)
+    Augment("3a", color_jitter=0.4)
+    assert (random.random(), np.random.random(), torch.rand(1).item()) == before
