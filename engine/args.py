@@ -1,4 +1,4 @@
-"""Flags, the vocabulary of every command: `-` and `_` are one letter, booleans are real, presets are defaults."""
+"""Flags, the vocabulary of every command: `-` and `_` are one letter, booleans are real, what was given is known."""
 
 from __future__ import annotations
 
@@ -40,11 +40,22 @@ def architecture(text: str) -> str:
     return "resnet50" if text == "clip" else text
 
 
+class Flags(argparse.Namespace):
+    """Parsed flags. `given` names those that the command line has; it is no flag itself, and vars() is without it."""
+
+    __slots__ = ("given",)
+
+    def __init__(self, **flags: object) -> None:
+        super().__init__(**flags)
+        self.given: frozenset[str] = frozenset()
+
+
 class Parser(argparse.ArgumentParser):
     """argparse where `--moco_dim` and `--moco-dim` are the same flag and presets can be laid under the user's words."""
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **kwargs)
+        self._seen: set[str] = set()
 
     def error(self, message: str) -> NoReturn:
         """One line in place of the whole usage, with the flags that look like an unknown one."""
@@ -57,9 +68,20 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """argparse's own, after spelling every flag with dashes."""
+        """argparse's own, after spelling every flag with dashes; the result is a `Flags` unless a namespace is given."""
         words = sys.argv[1:] if args is None else args
-        return super().parse_known_args([spell(word) for word in words], namespace)
+        self._seen.clear()
+        namespace = Flags() if namespace is None else namespace
+        found, rest = super().parse_known_args([spell(word) for word in words], namespace)
+        if isinstance(found, Flags):
+            found.given = frozenset(self._seen)
+        return found, rest
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
+        """argparse's own, which it asks for the flags of the command line only: a default never passes here."""
+        if action.option_strings:
+            self._seen.add(action.dest)
+        return super()._get_values(action, arg_strings)
 
 
 def spell(word: str) -> str:
@@ -118,26 +140,14 @@ def add_device(parser: Parser) -> argparse._ArgumentGroup:
     return group
 
 
-def parse_with_presets(
-    build: Callable[[], Parser], presets: dict[str, dict[str, object]], argv: Sequence[str] | None
-) -> argparse.Namespace:
-    """Parse twice: first for `--recipe` and `--preset`, whose values become defaults under the user's own flags."""
-    peek = Parser(add_help=False)
-    peek.add_argument("--recipe", default="default")
-    peek.add_argument("--preset", default="none")
-    peek.add_argument("--method", default="lead")
-    chosen, _ = peek.parse_known_args(argv)
-    parser = build()
-    for name in (chosen.method, chosen.preset, chosen.recipe):
-        parser.set_defaults(**presets.get(f"{name}:{chosen.method}", presets.get(name, {})))
-    args = parser.parse_args(argv)
-    warn_ignored(args)
-    return args
-
-
 def write_args(path: Path, args: argparse.Namespace) -> None:
     """Keep the resolved flags beside the run, readable by people and by later commands."""
     path.write_text(json.dumps(vars(args), indent=1, sort_keys=True, default=str) + "\n")
+
+
+def given(args: argparse.Namespace) -> frozenset[str]:
+    """The names (argparse's dests) of the flags that the user gave himself, whatever presets and defaults say."""
+    return getattr(args, "given", frozenset())
 
 
 def refuse(problems: Sequence[str]) -> None:

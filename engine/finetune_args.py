@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
-from engine.args import Parser, add_data, add_device, add_ignored, parse_with_presets, refuse, toggle
+from engine.args import Parser, add_data, add_device, add_ignored, refuse, toggle
 from engine.finetune_checks import WITHOUT_EFFECT, find_problems, read_names, tell_without_effect
 from engine.finetune_method_args import add_pim, add_teacher, read_selects
 from engine.finetune_presets import DEIT, NAMES, PRESETS
 from engine.finetune_recipe_args import add_augmentation, add_optimisation, add_watching, switch
+from engine.layering import parse_with_presets
 from engine.prepare import find_crop_bottom
 from engine.pretrain_checks import usual_weights
 from models.pim_presets import find_preset
@@ -27,9 +28,9 @@ CROP_SHARES = {0.875: "deit-eval", 1.0: "short-exact"}
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with presets and automatic values resolved; raises ConfigError that names every problem."""
-    args = parse_with_presets(make_parser, PRESETS, argv)
-    problems = resolve_selects(args) + read_names(args)
+    args = parse_with_presets(make_parser, PRESETS, argv, find_method)
     resolve_method(args)
+    problems = PRESETS.find_problems(args) + resolve_selects(args) + read_names(args)
     resolve_places(args)
     resolve_network(args)
     resolve_views(args)
@@ -119,11 +120,16 @@ def resolve_selects(args: argparse.Namespace) -> list[str]:
     return []
 
 
+def find_method(args: argparse.Namespace) -> str:
+    """The method that the flags mean: DeiT's command lines say --distillation-type, and its kind, instead of it."""
+    if args.method is not None:
+        return args.method
+    return "plain" if args.distillation_type in (None, "none") else "distill"
+
+
 def resolve_method(args: argparse.Namespace) -> None:
     """The method that is meant, and the kind of distillation."""
-    wanted = args.distillation_type or "none"
-    if args.method is None:
-        args.method = "plain" if wanted == "none" else "distill"
+    args.method = find_method(args)
     if args.distillation_type is None:
         args.distillation_type = "hard" if args.method == "distill" else "none"
 

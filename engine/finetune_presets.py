@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.presets import Settings
+from engine.layering import Presets, Settings
 
 # DeiT on fine-grained sets, as its README's commands have it; both stages. Also what every flag begins with.
 DEIT: Settings = {
@@ -19,6 +19,7 @@ PIM: Settings = {
     "smoothing": 0.0, "drop_path": None, "vector_decay": True, "aa": "none", "color_jitter": 0.0, "reprob": 0.0}
 CUB_PIM: Settings = {"fpn_size": 1536, "num_selects": [2048, 512, 128, 32], "warmup_batchs": 800, "update_freq": 2}
 NABIRDS_PIM: Settings = {**CUB_PIM, "num_selects": [256, 128, 64, 32]}
+AICUP_PIM: Settings = {"task": "aicup", "fpn_size": 512, "num_selects": [32, 32, 32, 32], "batch_size": 64}
 
 # Which sets the words of run_finetune.sh and --preset name.
 CUB: Settings = {"task": "cub", "data_set": ["CUB"]}
@@ -37,19 +38,26 @@ SMALL_TEACHER: Settings = {**SMALL, "model": "tf_efficientnet_lite2"}
 SMALL_PIM: Settings = {**SMALL, "lr": 3e-3, "backbone_lr_scale": 0.07, "smoothing": 0.0, "fpn_size": 128,
                        "num_selects": [64, 32, 16, 8], "train_view": "timm", "eval_view": "crop"}
 
-# Laid under the user's flags in the order method, preset, recipe; "name:method" takes the place of "name".
-PRESETS: dict[str, Settings] = {
-    "plain": DEIT, "distill": DEIT, "teacher": CONVNEXT, "pim": PIM,
-    "deit": DEIT, "convnext": CONVNEXT, "folder": {},
-    "cub": CUB, "dogs": DOGS, "cub_dogs": CUB_DOGS, "foodx": FOODX, "nabirds": NABIRDS, "aicup": {"task": "aicup"},
-    "cub:pim": {**CUB, **CUB_PIM},
-    "nabirds:pim": {**NABIRDS, **NABIRDS_PIM},
-    "foodx:pim": {"task": "foodx", "data_set": ["FOOD"]},
-    "aicup:pim": {"task": "aicup", "fpn_size": 512, "num_selects": [32, 32, 32, 32], "batch_size": 64},
-    "small": SMALL, "small:teacher": SMALL_TEACHER, "small:pim": SMALL_PIM,
-    # What the public codes compute in their own way; `distill` also for plain, whose code it is.
-    "seed:distill": {"distillation_reduction": "legacy", "lr_scale_ref": 512, "min_lr_ratio": 0.0},
-    "seed:plain": {"lr_scale_ref": 512, "min_lr_ratio": 0.0},
-    "seed:pim": {"sched": "cosine-pim", "warmup_lr": 1e-9, "ensemble_order": "ascending"},
-}
+CLASSIFIERS = ("plain", "teacher", "distill")
+
+
+def for_all(settings: Settings, pim: Settings | None = None) -> dict[str, Settings]:
+    """The same settings for every method, but for the plug-in module where it has its own."""
+    return {**dict.fromkeys(CLASSIFIERS, settings), "pim": settings if pim is None else pim}
+
+
+PRESETS = Presets(
+    methods={"plain": DEIT, "distill": DEIT, "teacher": CONVNEXT, "pim": PIM},
+    named={
+        "deit": dict.fromkeys(CLASSIFIERS, DEIT), "convnext": dict.fromkeys(CLASSIFIERS, CONVNEXT),
+        "folder": for_all({}),
+        "cub": for_all(CUB, {**CUB, **CUB_PIM}), "dogs": for_all(DOGS), "cub_dogs": for_all(CUB_DOGS),
+        "foodx": for_all(FOODX, {"task": "foodx", "data_set": ["FOOD"]}),
+        "nabirds": for_all(NABIRDS, {**NABIRDS, **NABIRDS_PIM}),
+        "aicup": for_all({"task": "aicup"}, AICUP_PIM),
+        "small": {**for_all(SMALL, SMALL_PIM), "teacher": SMALL_TEACHER},
+        # What the public codes compute in their own way; plain fine-tuning is DeiT's code too.
+        "seed": {"plain": {"lr_scale_ref": 512, "min_lr_ratio": 0.0},
+                 "distill": {"distillation_reduction": "legacy", "lr_scale_ref": 512, "min_lr_ratio": 0.0},
+                 "pim": {"sched": "cosine-pim", "warmup_lr": 1e-9, "ensemble_order": "ascending"}}})
 NAMES = ("none", "deit", "convnext", "folder", "cub", "dogs", "cub_dogs", "foodx", "nabirds", "aicup", "small")

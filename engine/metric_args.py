@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 import torch
 
 from datasets.views import AUGMENTATIONS
-from engine.args import Parser, add_data, add_device, add_ignored, parse_with_presets, refuse, toggle
+from engine.args import Parser, add_data, add_device, add_ignored, refuse, toggle
+from engine.layering import parse_with_presets
 from engine.metric_losses import add_loss_flags
-from engine.metric_presets import PRESETS
+from engine.metric_presets import PRESETS, RUNS
 from engine.pretrain_checks import usual_weights
 from losses.criteria import ALIASES, CRITERIA
 from losses.diffusion import NORMALISATIONS
@@ -33,14 +34,14 @@ RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
     (("tv_split_perc",), "between 0 and 1", lambda value: 0 < value < 1),
     (("diffusion_w",), "at least 0 and below 1", lambda value: 0 <= value < 1),
 )
+METHOD = "obdsd"
 # What the shared parts of the engine ask for and nobody chooses here.
-FIXED = {"method": "obdsd", "recipe": "default", "accum_steps": 1, "sync_bn": False, "centre": False, "test": False,
-         "crop_root": "none"}
+FIXED = {"method": METHOD, "accum_steps": 1, "sync_bn": False, "centre": False, "test": False, "crop_root": "none"}
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with presets, architecture words and automatic values resolved; raises ConfigError with every problem."""
-    args = parse_with_presets(make_parser, PRESETS, argv)
+    args = parse_with_presets(make_parser, PRESETS, argv, lambda first: METHOD)
     problems = resolve_arch_words(args)
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -72,7 +73,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def make_parser() -> Parser:
     """The parser of main_metric.py, for parsing and for --help."""
     parser = Parser(prog="main_metric.py", description="Learn embeddings of some classes in which others are found.")
-    parser.add_argument("--preset", default="none", choices=("none", *PRESETS), help="published settings by data set")
+    parser.add_argument("--preset", default="none", choices=("none", *RUNS), help="published settings by data set")
+    parser.add_argument("--recipe", choices=("default", "seed"), default="default",
+                        help="seed = float32 throughout; else the losses are as docs/obdsd.md says either way")
     parser.add_argument("--results-dir", "--save-path", default="checkpoints/metric", metavar="DIR",
                         help="everything the run writes")
     parser.add_argument("--resume", nargs="?", const="auto", default=None, metavar="PATH",

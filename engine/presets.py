@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-Settings = dict[str, object]
+from engine.layering import Presets, Settings
 
 # LEAD on its four data sets.
 PUBLISHED: Settings = {
@@ -33,26 +33,31 @@ SMALL_LEAD: Settings = {
     "lr": 2e-5, "backbone_lr_scale": 0.5, "view_recipe": "mild", "teacher_view": "clean", "teacher_dim": 64,
     "teacher_size": 224, "neighbours": "auto", "head_start": "least-squares", "cosine_weight": 1.0}
 
-# Laid under the user's flags in the order method, preset, recipe; "name:method" takes the place of "name".
-PRESETS: dict[str, Settings] = {
-    "moco": {"moco_t": 0.2, "moco_dim": 128},
-    "byol": BYOL, "lcr-moco": {**MOCO_OF_LCR, **LCR}, "lcr-byol": {**BYOL, **LCR},
-    "bird": PUBLISHED, "car": PUBLISHED, "dog": PUBLISHED, "cub": PUBLISHED, "cars": PUBLISHED,
-    "aircraft": {**PUBLISHED, "crop_bottom": 20},
-    "small": {**SMALL, **SMALL_LEAD},
-    "seed": {**EXACT, "moco_k": 65536, "schedule_kind": "cosine-epoch", "queue_mask": "none", "teacher_norm": "student",
-             "teacher_view": "augmented", "teacher_precision": "fp32", "six_passes": True, "early_enqueue": True,
-             "log_of_softmax": True, "entropy_by": "num-classes", "distill_sum": True, "cam": "rows",
-             "attention_normalise": "batch", "shuffle_keys": True},
-    "seed:moco": MOCO_SEED, "seed:lcr-moco": {**MOCO_SEED, "cam": "rows", "attention_normalise": "batch"},
-    "seed:byol": BYOL_SEED, "seed:lcr-byol": {**BYOL_SEED, "cam": "positions", "attention_normalise": "batch"},
-}
-PRESETS |= {f"{data}:{method}": {**MOCO_OF_LCR, "crop_root": "none"}
-            for data in ("cub", "cars", "aircraft") for method in ("moco", "lcr-moco")}
-# The yaml of CUB spreads the cosine over 800 epochs, stops after 100, and asks for the kNN monitor in every one.
-PRESETS |= {f"cub:{method}": {"schedule_epochs": 800, "monitor_every": 1} for method in ("byol", "lcr-byol")}
-PRESETS |= {f"{data}:{method}": {"monitor_every": 0}
-            for data in ("cars", "aircraft") for method in ("byol", "lcr-byol")}
-PRESETS |= {f"{other}:{method}": PRESETS[f"{name}:{method}"] for other, name in (("bird", "cub"), ("car", "cars"))
-            for method in ("lcr-moco", "byol", "lcr-byol")}
-PRESETS |= {f"small:{method}": SMALL for method in ("moco", "byol", "lcr-moco", "lcr-byol")}
+LEAD_SEED: Settings = {
+    **EXACT, "moco_k": 65536, "schedule_kind": "cosine-epoch", "queue_mask": "none", "teacher_norm": "student",
+    "teacher_view": "augmented", "teacher_precision": "fp32", "six_passes": True, "early_enqueue": True,
+    "log_of_softmax": True, "entropy_by": "num-classes", "distill_sum": True, "cam": "rows",
+    "attention_normalise": "batch", "shuffle_keys": True}
+
+# LCR's data sets; the yaml of CUB spreads the cosine over 800 epochs, stops after 100, and asks for the kNN monitor in
+# every one.
+OF_MOCO: Settings = {**MOCO_OF_LCR, "crop_root": "none"}
+CUB_OF_BYOL: Settings = {"schedule_epochs": 800, "monitor_every": 1}
+OTHER_OF_BYOL: Settings = {"monitor_every": 0}
+ON_CUB: dict[str, Settings] = {"moco": OF_MOCO, "lcr-moco": OF_MOCO, "byol": CUB_OF_BYOL, "lcr-byol": CUB_OF_BYOL}
+ON_OTHERS: dict[str, Settings] = {"moco": OF_MOCO, "lcr-moco": OF_MOCO, "byol": OTHER_OF_BYOL,
+                                  "lcr-byol": OTHER_OF_BYOL}
+
+PRESETS = Presets(
+    methods={
+        "lead": {"schedule": [60, 80]}, "moco": {"moco_t": 0.2, "moco_dim": 128}, "byol": BYOL,
+        "lcr-moco": {**MOCO_OF_LCR, **LCR}, "lcr-byol": {**BYOL, **LCR}},
+    named={
+        **{name: {"lead": PUBLISHED, **ON_CUB} for name in ("bird", "cub")},
+        **{name: {"lead": PUBLISHED, **ON_OTHERS} for name in ("car", "cars")},
+        "aircraft": {"lead": {**PUBLISHED, "crop_bottom": 20}, **ON_OTHERS},
+        "dog": {"lead": PUBLISHED},
+        "small": {"lead": {**SMALL, **SMALL_LEAD}, "moco": SMALL, "byol": SMALL, "lcr-moco": SMALL, "lcr-byol": SMALL},
+        "seed": {"lead": LEAD_SEED, "moco": MOCO_SEED, "byol": BYOL_SEED,
+                 "lcr-moco": {**MOCO_SEED, "cam": "rows", "attention_normalise": "batch"},
+                 "lcr-byol": {**BYOL_SEED, "cam": "positions", "attention_normalise": "batch"}}})

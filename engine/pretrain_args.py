@@ -14,10 +14,10 @@ from engine.args import (
     add_ignored,
     architecture,
     integer_or_auto,
-    parse_with_presets,
     refuse,
     toggle,
 )
+from engine.layering import parse_with_presets
 from engine.prepare import find_crop_bottom
 from engine.presets import PRESETS
 from engine.pretrain_checks import RESNET_FILE, problems, usual_weights
@@ -27,7 +27,7 @@ COMMITTEE = "tf_efficientnet_lite0+tf_efficientnet_lite2"
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags of the command line with presets and automatic values resolved; raises ConfigError with every problem."""
-    args = parse_with_presets(make_parser, PRESETS, argv)
+    args = parse_with_presets(make_parser, PRESETS, argv, lambda first: first.method)
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
     args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
@@ -39,7 +39,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         names = [args.teacher_arch] if args.teacher == "clip" else args.teacher.split("+")
         members = [usual_weights(name) for name in names]
         args.teacher_weights = None if None in members else "+".join(members)
-    refuse(problems(args))
+    refuse(PRESETS.find_problems(args) + problems(args))
     return args
 
 
