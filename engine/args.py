@@ -1,4 +1,4 @@
-"""Flags, the vocabulary of every command: `-` and `_` are one letter, booleans are real, what was given is known."""
+"""Flags, the vocabulary of every command: `-` and `_` are one letter, booleans real; what was given is known."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """argparse's own, after spelling every flag with dashes; the result is a `Flags` unless a namespace is given."""
+        """argparse's own, after spelling every flag with dashes; a `Flags` comes back unless a namespace is given."""
         words = sys.argv[1:] if args is None else args
         self._seen.clear()
         namespace = Flags() if namespace is None else namespace
