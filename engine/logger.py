@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,9 +14,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.loader import Batch
-
+from runtime.files import append_line, flush, write_bytes
 
 BINS = 10
+NEWLINE = b"\n"
 
 
 class Meter:
@@ -68,38 +68,66 @@ class Logger:
         self.active = active
         self.path = folder / "log.jsonl"
         self.sinks = [open_sink(sink, folder, name) for sink in sinks] if active else []
-        self.file = None
+        self.open = False
 
-    def start(self, position: int = 0) -> None:
-        """Open the log, cut back to `position` bytes: what a killed run wrote after its checkpoint is taken away."""
+    def start(self, position: int = 0, step: int = 0) -> None:
+        """Begin to write, after the first `position` bytes: what a killed run wrote after its checkpoint goes.
+
+        A log that is not the one which the checkpoint of `step` knew is not cut there: its lines up to that step stay.
+        """
         if self.active:
-            self.file = open(self.path, "a+", encoding="utf-8")
-            self.file.truncate(position)
+            self.open = True
+            cut_log(self.path, position, step)
 
     def write(self, kind: str, row: dict[str, object]) -> None:
-        """Add one line; numbers that JSON has no word for are written as null."""
-        if self.file is None:
+        """Add one line; numbers that JSON has no word for are written as null. Raises StopTraining on a full disk."""
+        if not self.open:
             return
         safe = {key: value if is_sayable(value) else None for key, value in row.items()}
-        self.file.write(json.dumps({"kind": kind, **safe}) + "\n")
-        self.file.flush()
+        append_line(self.path, json.dumps({"kind": kind, **safe}), sync=False)
         numbers = {key: value for key, value in safe.items() if isinstance(value, (int, float)) and key != "step"}
         for sink in self.sinks:
             sink(kind, numbers, int(row.get("step", 0)))
 
     def position(self) -> int:
         """Size of the log in bytes, on the disk."""
-        if self.file is None:
+        if not self.open or not self.path.exists():
             return 0
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        flush(self.path)
         return self.path.stat().st_size
 
     def close(self) -> None:
-        """Close the log."""
-        if self.file is not None:
-            self.file.close()
-            self.file = None
+        """Nothing is written any more."""
+        self.open = False
+
+
+def cut_log(path: Path, position: int, step: int) -> None:
+    """Leave what stood in a log when the checkpoint of `step` was made at `position` bytes; what is missing is said."""
+    content = path.read_bytes() if path.exists() else b""
+    if content[:position].endswith(b"\n") and len(content) >= position and ends_at(content[:position], step):
+        kept = content[:position]
+    elif position == 0:
+        kept = b""
+    else:
+        kept = b"".join(line for line in content.splitlines(keepends=True) if 0 <= find_step(line) <= step)
+        what = f"is not as long as the {position} bytes" if len(content) < position else "was changed, it is not the one"
+        print(f"note: {path} {what} that the checkpoint knew; training goes on, and the log keeps the "
+              f"{kept.count(NEWLINE)} lines up to step {step} that are there", file=sys.stderr)
+    if kept != content:
+        write_bytes(path, kept)
+
+
+def ends_at(content: bytes, step: int) -> bool:
+    """Whether the last line is of this step or of one before it."""
+    return 0 <= find_step(content.splitlines()[-1]) <= step
+
+
+def find_step(line: bytes) -> int:
+    """The optimiser step of a line (0 where it names none), -1 for what is no whole line of a log."""
+    try:
+        return int(json.loads(line).get("step", 0))
+    except (ValueError, AttributeError, TypeError):
+        return -1
 
 
 def is_sayable(value: object) -> bool:

@@ -5,7 +5,6 @@ schedules -> forward -> check -> backward -> optimiser -> momentum and queues ->
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
@@ -21,6 +20,7 @@ from engine.logger import Logger, Meter, WaitTimer, progress
 from engine.schedule import Plan
 from engine.selection import Selection
 from methods.method import Clock, LossParts, Method
+from runtime.files import write_json
 
 
 NAN_REMEDY = ("Continue with --resume --precision fp32, or start anew with a lower --lr or a higher temperature in "
@@ -62,7 +62,7 @@ class Trainer:
 
     def fit(self) -> None:
         """Train to the end of the last epoch."""
-        self.logger.start(self.log_position)
+        self.logger.start(self.log_position, self.step)
         while self.step < self.plan.steps:
             epoch = self.step // self.plan.steps_per_epoch
             self.train_epoch(epoch)
@@ -159,7 +159,7 @@ class Trainer:
         images = [name for share in shares for name in share]
         if distributed.is_main():
             note = {"terms": bad, "step": now.step, "epoch": now.epoch, "images": images}
-            path.write_text(json.dumps(note, indent=1))
+            write_json(path, note)
         raise StopTraining(
             f"{', '.join(bad)} not finite in epoch {now.epoch + 1}, step {now.step}; the batch's images are named in "
             f"{path} and the last checkpoint is untouched. {NAN_REMEDY}"

@@ -1,40 +1,242 @@
-"""Files that survive a kill or a full disk: written beside, flushed, renamed."""
+"""The one way to a file: whole or not at all, whatever kills the process or fills the disk.
+
+A file is written beside its place, flushed, and renamed over it. The draft is locked while it grows, so that a later
+writer clears away what a killed process left and never what a living one is writing. Lines are appended under a lock,
+checked, and taken back when the disk refuses the second half of one.
+"""
 
 from __future__ import annotations
 
+import csv
+import fcntl
+import io
+import json
 import os
-from collections.abc import Callable
+import re
+import stat
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from runtime.errors import StopTraining
 
+REMEDY = ("make room on that disk (or mend the path or its rights) and run again, with --resume where there is a "
+          "checkpoint")
+NAME_BYTES = 255  # what common file systems allow
+DRAFT = re.compile(r"\..*\.draft-\d+-[0-9a-f]{8}(\.[^.]*)?", re.DOTALL)
+CLEARED: set[Path] = set()  # folders in which this process has looked for drafts of killed ones
 
-def write_atomically(path: Path, write: Callable[[Path], None], keep: Path | None = None) -> None:
-    """Write with `write(temporary)`, flush to disk, and rename to `path`; the old file moves to `keep` if given.
 
-    Raises StopTraining when the disk refuses; what was there before stays whole.
+def write_atomically(path: Path, write: Callable[[Path], object], keep: Path | None = None) -> None:
+    """Write with `write(draft)`, flush to disk, and rename to `path`; the old file becomes `keep` if given.
+
+    The draft has the path's suffix. Links are followed, rights of the old file stay. Raises StopTraining when the disk
+    or the file's rights refuse; what was there before stays whole.
     """
-    for stale in path.parent.glob(f".{path.name}.*"):  # what a killed process was writing
-        stale.unlink()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    target = Path(os.path.realpath(path)) if is_replaceable(path) else path
     try:
-        write(temporary)
-        flush(temporary)
-        if keep is not None and path.exists():
-            os.replace(path, keep)
-        os.replace(temporary, path)
-        flush(path.parent)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
-        remedy = "make room on that disk (or fix its rights) and run again, with --resume where there is a checkpoint"
+        if not is_replaceable(path):  # a terminal, a pipe: nothing to rename
+            return pour(path, write)
+        refuse_protected(target)
+        with open_draft(target) as draft:
+            write(draft)
+            flush(draft)
+            take_over_rights(target, draft)
+            if keep is not None and target.exists():
+                keep_beside(target, keep)
+            os.replace(draft, target)
+        flush(target.parent)
+    except StopTraining:
+        raise
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         raise StopTraining(f"could not write {path}, is there room? ({error}). What was there before is untouched; "
-                           f"{remedy}") from error
+                           f"{REMEDY}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Text in UTF-8, whole or not at all; bytes of file names that are no UTF-8 stand there as \\udcXX."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Bytes, whole or not at all."""
+    write_atomically(path, lambda draft: draft.write_bytes(content))
+
+
+def write_json(path: Path, content: object, **how: object) -> None:
+    """Indented JSON with a line break at its end; `how` goes to `json.dumps`."""
+    write_text(path, json.dumps(content, **{"indent": 1, **how}) + "\n")
+
+
+def write_table(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Rows of cells, the head first, as a CSV that spreadsheets open."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def append_line(path: Path, line: str, *, sync: bool = True) -> None:
+    """Add a line, all of it or nothing, even while others do; a last line that a kill cut off is ended first.
+
+    `sync` waits until the disk has it. Raises StopTraining when the disk refuses.
+    """
+    end: int | None = None
+    try:
+        with open_locked(path) as handle:
+            end = os.fstat(handle).st_size
+            cut = end > 0 and os.pread(handle, 1, end - 1) != b"\n"
+            try:
+                write_all(handle, b"\n" * cut + line.encode("utf-8", "backslashreplace") + b"\n")
+                if sync:
+                    os.fsync(handle)
+            except OSError:
+                os.ftruncate(handle, end)
+                raise
+    except OSError as error:
+        raise StopTraining(f"could not add a line to {path}, is there room? ({error}). The lines before it are "
+                           f"untouched; {REMEDY}") from error
+
+
+def write_all(handle: int, content: bytes) -> None:
+    """Write every byte: the system may take a part and say so. Raises OSError when it takes no more."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(handle, view):]
 
 
 def flush(path: Path) -> None:
-    """Ask the system to put a file or folder on the disk now."""
+    """Ask the system to put a file or folder on the disk now; folders of some disks cannot be asked."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError:
+        if not path.is_dir():
+            raise
     finally:
         os.close(handle)
+
+
+@contextmanager
+def open_locked(path: Path) -> Iterator[int]:
+    """A descriptor to append with, which no other process writes through at the same time."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        with suppress(OSError):  # a disk without locks: single writes do not interleave there either
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield handle
+    finally:
+        release(handle)
+
+
+@contextmanager
+def open_draft(target: Path) -> Iterator[Path]:
+    """A new file beside `target` under a lock; it is gone afterwards unless it was renamed."""
+    clear_drafts(target.parent)
+    draft, handle = make_draft(target)
+    try:
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+        release(handle)
+
+
+def release(handle: int) -> None:
+    """Unlock and close: a worker forked in between has the descriptor too, and closing ours alone would not unlock."""
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)
+
+
+def make_draft(target: Path) -> tuple[Path, int]:
+    """A draft's place and a descriptor that holds its lock; made anew if another writer cleared it in between."""
+    while True:
+        draft = target.with_name(name_draft(target))
+        handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_same(draft, handle):
+            return draft, handle
+        os.close(handle)
+
+
+def name_draft(target: Path) -> str:
+    """A hidden name that no other process takes, with the target's suffix and within what file systems allow."""
+    suffix = target.suffix if len(os.fsencode(target.suffix)) < 32 else ""
+    start = os.fsdecode(os.fsencode(target.name)[: NAME_BYTES - 75])
+    return f".{start}.draft-{os.getpid()}-{os.urandom(4).hex()}{suffix}"
+
+
+def clear_drafts(folder: Path) -> None:
+    """Remove drafts in a folder that nobody holds: their writers were killed. A process looks once into each folder."""
+    if folder in CLEARED:
+        return
+    CLEARED.add(folder)
+    with suppress(OSError):
+        for name in filter(DRAFT.fullmatch, os.listdir(folder)):
+            with suppress(OSError):  # held, or cleared by another at this moment
+                clear_if_free(folder / name)
+
+
+def clear_if_free(draft: Path) -> None:
+    """Remove a draft; raises OSError when its writer lives."""
+    handle = os.open(draft, os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_same(draft, handle):
+            draft.unlink()
+    finally:
+        os.close(handle)
+
+
+def is_same(path: Path, handle: int) -> bool:
+    """Whether a descriptor is of the file that bears this name now."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def is_replaceable(path: Path) -> bool:
+    """False for what exists and is neither a file nor a folder: /dev/stdout, a pipe."""
+    return not path.exists() or path.is_file() or path.is_dir()
+
+
+def pour(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a draft elsewhere and copy it into a terminal or a pipe."""
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder, f"draft{path.suffix}")
+        write(draft)
+        with open(path, "wb") as file:
+            file.write(draft.read_bytes())
+
+
+def refuse_protected(target: Path) -> None:
+    """Raise OSError for a folder and for a file that is not to be written: a rename would not ask."""
+    if target.is_dir():
+        raise IsADirectoryError("it is a folder")
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError("it is write-protected")
+
+
+def take_over_rights(target: Path, draft: Path) -> None:
+    """Give a draft the mode, and where that is allowed the owner, of the file that it replaces."""
+    if target.exists():
+        old = target.stat()
+        if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+            with suppress(OSError):
+                os.chown(draft, old.st_uid, old.st_gid)
+        with suppress(OSError):
+            os.chmod(draft, stat.S_IMODE(old.st_mode))
+
+
+def keep_beside(target: Path, keep: Path) -> None:
+    """Make `keep` the file that `target` is, so that at no moment both are missing."""
+    spare = keep.with_name(name_draft(keep))
+    try:
+        os.link(target, spare)
+    except OSError:  # a disk without hard links
+        os.replace(target, keep)
+        return
+    os.replace(spare, keep)
+    spare.unlink(missing_ok=True)  # it stays when both names were one file already

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -13,6 +12,7 @@ import timm
 import torch
 
 from engine.args import ConfigError
+from runtime.files import append_line
 
 PLUMAGE = "1.0.0"
 
@@ -68,15 +68,13 @@ class Result:
 
 
 def append_result(path: str | Path, row: dict[str, object]) -> None:
-    """Add one line to a results.jsonl, made with its folder if need be, in a single write: lines never interleave."""
+    """Add one line to a results.jsonl, made with its folder if need be: all of it or nothing, never within another.
+
+    Raises StopTraining when the disk refuses.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = (json.dumps(row, sort_keys=True) + "\n").encode()
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        os.write(handle, line)
-    finally:
-        os.close(handle)
+    append_line(path, json.dumps(row, sort_keys=True))
 
 
 def read_results(path: str | Path) -> list[dict[str, object]]:

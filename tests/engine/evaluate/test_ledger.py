@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -40,3 +41,19 @@ def test_missing_file_is_empty_and_a_broken_line_is_named(tmp_path: Path) -> Non
     path.write_text(json.dumps({"a": 1}) + "\n{half\n")
     with pytest.raises(ValueError, match="line 2"):
         read_results(path)
+
+
+def test_a_line_cut_off_by_a_kill_does_not_take_the_next_row_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text(json.dumps({"n": 1}) + "\n" + '{"n": 2, "te')
+    append_result(path, {"n": 3})
+    assert json.loads(path.read_text().splitlines()[2]) == {"n": 3}
+
+
+def test_a_short_write_loses_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda handle, content: real(handle, bytes(content)[:7]))
+    for number in (1, 2):
+        append_result(tmp_path / "results.jsonl", {"n": number})
+    monkeypatch.undo()
+    assert read_results(tmp_path / "results.jsonl") == [{"n": 1}, {"n": 2}]
