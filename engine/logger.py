@@ -110,7 +110,8 @@ def cut_log(path: Path, position: int, step: int) -> None:
         kept = b""
     else:
         kept = b"".join(line for line in content.splitlines(keepends=True) if 0 <= find_step(line) <= step)
-        what = f"is shorter than the {position} bytes that" if len(content) < position else "was changed and is not what"
+        short = len(content) < position
+        what = f"is shorter than the {position} bytes that" if short else "was changed and is not what"
         print(f"note: {path} {what} the checkpoint knew; training goes on, and the log keeps the "
               f"{kept.count(NEWLINE)} lines up to step {step} that are there", file=sys.stderr)
     if kept != content:
