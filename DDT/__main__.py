@@ -18,7 +18,10 @@ from DDT.job import Job, run
 from DDT.policy import find_task, parse_policy
 from DDT.scratch import GIGABYTE
 from DDT.stages import Rule
-from engine.args import Parser, StopTraining, architecture, exit_cleanly, integer_or_auto, refuse, toggle
+from engine.args import Parser, StopTraining, architecture, exit_cleanly, refuse, take_faults, toggle
+from engine.devices import list_device_problems, resolve_device
+from engine.ranges import BATCH, COUNT_OR_0, ROWS, SEED, SHARE_BELOW_1, SIDE, THREADS, WORKERS, real, whole
+from engine.words import device
 from models.backbones import build_backbone
 
 PACKAGE = "package:efficientnet-"
@@ -40,17 +43,17 @@ def add_inputs(group: argparse._ArgumentGroup) -> None:
     add("--root", "--dataset", required=True, metavar="DIR", help="the data set in any layout the trainer takes")
     add("--pretrained", "--weights", default="hub", help="path, package:efficientnet-lite0|1|2, hub or none")
     add("-a", "--arch", type=architecture, help="timm name; default resnet50, or the package's own network")
-    add("--layer", type=int, default=-1, help="which of the network's stages, -1 = the last")
-    add("--size", type=int, default=448, metavar="PIXELS", help="images are squashed to this square")
-    add("--crop-bottom", type=integer_or_auto, default="auto", metavar="PIXELS", help="rows to drop; auto = task's own")
-    add("--batch-size", "-b", type=int, default=16, help="images per forward pass")
-    add("-j", "--num-workers", "--workers", type=integer_or_auto, default="auto", help="loader processes")
-    add("--device", default="auto", help="cpu, cuda, or auto = cuda where there is one")
+    add("--layer", type=whole(-1000, 1000), default=-1, help="which of the network's stages, -1 = the last")
+    add("--size", type=SIDE, default=448, metavar="PIXELS", help="images are squashed to this square")
+    add("--crop-bottom", type=ROWS, default="auto", metavar="PIXELS", help="rows to drop; auto = task's own")
+    add("--batch-size", "-b", type=BATCH, default=16, help="images per forward pass")
+    add("-j", "--num-workers", "--workers", type=WORKERS, default="auto", help="loader processes")
+    add("--device", type=device, default="auto", help="cpu, cuda, or auto = cuda where there is one")
     add("--precision", choices=("auto", "fp32", "bf16"), default="auto",
         help="auto = bf16 on CUDA and on CPUs with AMX where the network gains by it, else fp32")
-    add("--limit", type=int, default=0, metavar="N", help="N images of each split, evenly chosen; 0 = all")
-    add("--threads", type=int, default=0, metavar="N", help="CPU threads, 0 = torch's choice")
-    add("--seed", type=int, default=123, help="of the random weights of --pretrained none")
+    add("--limit", type=COUNT_OR_0, default=0, metavar="N", help="N images of each split, evenly chosen; 0 = all")
+    add("--threads", type=THREADS, default=0, metavar="N", help="CPU threads, 0 = torch's choice")
+    add("--seed", type=SEED, default=123, help="of the random weights of --pretrained none")
     toggle(group, "--skip-bad", False, "leave images out that do not decode instead of refusing to start")
 
 
@@ -59,7 +62,7 @@ def add_localisation(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--cut-rate", default="search", help="search, or a number: the crop's sides in units of the mask's box")
     add("--policy", default="auto", help="auto = the task's own, square, none, or rect:W,H in percent to grow by")
-    add("--over-num", type=float, default=0.0, help="threshold of the rescaled indicator map, in [0, 1)")
+    add("--over-num", type=SHARE_BELOW_1, default=0.0, help="threshold of the rescaled indicator map, in [0, 1)")
     add("--recipe", choices=("default", "seed"), default="default", help="seed: banner kept, no mask -> central 85 %%")
 
 
@@ -69,18 +72,19 @@ def add_output(group: argparse._ArgumentGroup) -> None:
     add("--out", default="DDT/crop_dataset", metavar="DIR", help="results go to DIR/<task>_crop")
     add("--gt", metavar="FILE", help="true boxes (path,x1,y1,x2,y2), only to be scored against")
     toggle(group, "--no-crops", False, "write boxes.csv without crop files")
-    add("--scratch", type=float, default=10, metavar="GB", help="disk for maps during a run; 0 = compute them twice")
+    add("--scratch", type=real(0, 10**6), default=10, metavar="GB",
+        help="disk for maps during a run; 0 = compute them twice")
     toggle(group, "--restart", False, "redo a folder; an unchanged fit is used again")
 
 
 def prepare(args: argparse.Namespace) -> Job:
     """Check every flag and find the images; raises ConfigError or DataError before anything slow happens."""
     task = find_task(args.task)
-    refuse(list_problems(args))
+    refuse(take_faults(args) + list_problems(args))
     rate = None if args.cut_rate == "search" else float(args.cut_rate)
     rule = Rule(parse_policy(args.policy, args.task), rate, args.over_num, seed=args.recipe == "seed")
     banner = 0 if args.recipe == "seed" else task.crop_bottom
-    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device)
+    device = torch.device(resolve_device(args.device))
     reading = Reading(
         size=args.size,
         layer=args.layer,
@@ -113,18 +117,9 @@ def find_splits(root: str, limit: int) -> dict[str, ImageSet]:
 
 def list_problems(args: argparse.Namespace) -> list[str]:
     """Flags that make no sense, each with the remedy."""
-    problems = []
+    problems = list_device_problems(args.device)
     if args.cut_rate != "search" and not is_positive(args.cut_rate):
         problems.append(f"--cut-rate {args.cut_rate}: give search or a number above 0, such as 0.85")
-    if not 0 <= args.over_num < 1:
-        problems.append(f"--over-num {args.over_num}: the map is rescaled to 0..1, give a number in [0, 1)")
-    if not args.scratch >= 0:
-        problems.append(f"--scratch {args.scratch:g}: give gigabytes of disk, 0 for none")
-    for name in ("size", "batch_size"):
-        if getattr(args, name) < 1:
-            problems.append(f"--{name.replace('_', '-')} {getattr(args, name)}: give at least 1")
-    if args.device.startswith("cuda") and not torch.cuda.is_available():
-        problems.append(f"--device {args.device}: there is no CUDA device here, give cpu")
     if not args.task or "/" in args.task:
         problems.append(f"--task {args.task}: it names a folder, give a word without slashes")
     return problems
@@ -153,7 +148,7 @@ def choose_arch(arch: str | None, pretrained: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, check, run; a full disk or a lost folder becomes a message, since everything finished is kept."""
-    args = build_parser().parse_args(argv)
+    args = build_parser().parse_leniently(argv)
     job = prepare(args)
     torch.manual_seed(args.seed)
     if args.threads > 0:

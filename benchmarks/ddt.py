@@ -34,6 +34,7 @@ from DDT.descriptors import Reading, choose_precision, prepare, slice_batches, s
 from DDT.policy import Policy
 from DDT.scratch import GIGABYTE, Scratch
 from DDT.stages import Rule, find_boxes, fit_direction, localise
+from engine.ranges import BATCH, COUNT, SIDE
 from models.backbones import Backbone, build_backbone
 
 CPU = torch.device("cpu")
@@ -121,11 +122,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Time both over the same photographs, then measure the fit's memory at one and at four times the images."""
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add("--count", type=int, help="photographs (default 64, 3 with --quick)")
-    add("--batch", type=int, help="images of a forward pass of ours (default 16, 3 with --quick)")
-    add("--size", type=int, default=448, help="pixels of a side")
+    add("--count", type=COUNT, help="photographs (default 64, 3 with --quick)")
+    add("--batch", type=BATCH, help="images of a forward pass of ours (default 16, 3 with --quick)")
+    add("--size", type=SIDE, default=448, help="pixels of a side")
     add("--arch", default="resnet50", help="timm name")
-    add("--peak-of", type=int, help=argparse.SUPPRESS)
+    add("--peak-of", type=COUNT, help=argparse.SUPPRESS)
     args, report = start(parser, argv, "ddt")
     args.batch = args.batch or (3 if args.quick else 16)
     if args.peak_of:

@@ -19,6 +19,7 @@ from benchmarks.steps import make_step
 from benchmarks.timing import Report, compare, make_parser, start
 from datasets.views import View
 from engine.construct import describe_group
+from engine.ranges import BATCH, SIDE, WIDTH
 from methods.distill import Distill, DistillOptions
 from methods.supervised import Supervision
 from models.class_teacher import build_class_teacher
@@ -91,11 +92,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--method", choices=("distill",), default="distill", help="see finetune_step")
     add("--teacher-view", choices=("live", "clean"), default="live", help="clean: ours remembers the teacher's answers")
-    add("--batch", type=int, help="images per step (default 16, 4 with --quick)")
-    add("--size", type=int, default=224, help="pixels of a side")
+    add("--batch", type=BATCH, help="images per step (default 16, 4 with --quick)")
+    add("--size", type=SIDE, default=224, help="pixels of a side")
     add("--student", default="deit_small_distilled_patch16_224", help="timm name")
     add("--teacher", default="convnext_tiny", help="timm name")
-    add("--classes", type=int, default=200, help="classes of both")
+    add("--classes", type=WIDTH, default=200, help="classes of both")
     args, report = start(parser, argv, "finetune_step-distill")
     args.batch = args.batch or (4 if args.quick else 16)
     report.name += "-clean" * (args.teacher_view == "clean")

@@ -32,6 +32,7 @@ from benchmarks.timing import Report, compare, make_parser, start, time_once
 from engine.evaluate.clustering import score_clusters
 from engine.evaluate.geometry import measure_geometry
 from engine.evaluate.retrieval import retrieve
+from engine.ranges import COUNT_OR_0
 
 COUNT, CLASSES, WIDTH, GUARDED, ASKED = 60_502, 11_316, 128, 100, 1000
 
@@ -59,7 +60,7 @@ def guard(report: Report, rows: Tensor) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Time both; every query costs the reference the same, so that it is asked only some of them."""
     parser = make_parser(__doc__)
-    parser.add_argument("--count", type=int, default=0, help="images; 0 = 60,502, --quick a tenth")
+    parser.add_argument("--count", type=COUNT_OR_0, default=0, help="images; 0 = 60,502, --quick a tenth")
     args, report = start(parser, argv, "evaluate")
     count = args.count or COUNT // (10 if args.quick else 1)
     rows, labels = make_embeddings(count, max(count * CLASSES // COUNT, 1))

@@ -33,6 +33,7 @@ from benchmarks.steps import make_step
 from benchmarks.timing import Report, compare, make_parser, start
 from datasets.views import View
 from engine.construct import describe_group
+from engine.ranges import BATCH, COUNT, SIDE, WIDTH
 from losses.pim import average_positions
 from methods.pim import Pim
 from methods.supervised import Supervision
@@ -176,14 +177,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--method", choices=("pim", "distill"), default="pim", help="distill has flags of its own")
     add("--part", choices=("step", "ranking", "gather"), default="step", help="the step, or a part of the selector")
-    add("--batch", type=int, help="images (default 16; 4 for the step with --quick)")
-    add("--size", type=int, default=224, help="pixels of a side")
+    add("--batch", type=BATCH, help="images (default 16; 4 for the step with --quick)")
+    add("--size", type=SIDE, default=224, help="pixels of a side")
     add("--backbone", default="resnet50", help="a ResNet that torchvision and timm know")
-    add("--fpn-size", type=int, default=512, help="width of the pyramid")
-    add("--classes", type=int, default=200, help="numbers at a position")
-    add("--selects", type=int, nargs="*", default=[32] * 4, help="positions kept by level")
-    add("--positions", type=int, nargs="*", default=[3136, 784, 196, 49], help="of the levels, for a part alone")
-    add("--repeats", type=int, default=20, help="times that a part is done in a round")
+    add("--fpn-size", type=WIDTH, default=512, help="width of the pyramid")
+    add("--classes", type=WIDTH, default=200, help="numbers at a position")
+    add("--selects", type=COUNT, nargs="*", default=[32] * 4, help="positions kept by level")
+    add("--positions", type=COUNT, nargs="*", default=[3136, 784, 196, 49], help="of the levels, for a part alone")
+    add("--repeats", type=COUNT, default=20, help="times that a part is done in a round")
     args, report = start(parser, words, "finetune_step-pim")
     args.batch = args.batch or (4 if args.quick and args.part == "step" else 16)
     if args.part == "step":

@@ -20,6 +20,7 @@ from benchmarks.steps import make_step
 from benchmarks.timing import Report, compare, make_parser, start
 from engine.args import boolean
 from engine.construct import describe_group, split_adapted
+from engine.ranges import BATCH, SIDE, whole
 from methods.byol import Byol, ByolOptions
 from methods.lcr import LcrByol, LcrMoco
 from methods.method import Method
@@ -103,9 +104,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("--method", choices=METHODS, required=True, help="which system's step")
-    add("--batch", type=int, help="images per step (default 16, 4 with --quick)")
-    add("--size", type=int, default=224, help="pixels of a side")
-    add("--queue", type=int, default=65536, help="keys in each queue of lcr-moco")
+    add("--batch", type=BATCH, help="images per step (default 16, 4 with --quick)")
+    add("--size", type=SIDE, default=224, help="pixels of a side")
+    add("--queue", type=whole(1, 2**24), default=65536, help="keys in each queue of lcr-moco")
     add("--student", default="resnet50", help="a ResNet that torchvision and timm know")
     add("--max-pool", type=boolean, default=True, help="false: both sides leave it out, as the public BYOL path does")
     args, report = start(parser, argv, "pretrain_step")

@@ -31,6 +31,7 @@ from datasets.views import View
 from engine.evaluate.features import extract
 from engine.evaluate.linear import Accuracy, Plan, choose, fit, score
 from engine.evaluate.probe import RATES
+from engine.ranges import BATCH, COUNT, EPOCHS, SIDE, WIDTH
 from models.backbones import build_backbone
 from models.encoder import Encoder
 
@@ -76,12 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Time both over the same photographs."""
     parser = make_parser(__doc__)
     add = parser.add_argument
-    add("--count", type=int, help="photographs of each split (default 256, 16 with --quick)")
-    add("--batch", type=int, default=64, help="images of a forward pass")
-    add("--size", type=int, default=224, help="pixels of a side")
+    add("--count", type=COUNT, help="photographs of each split (default 256, 16 with --quick)")
+    add("--batch", type=BATCH, default=64, help="images of a forward pass")
+    add("--size", type=SIDE, default=224, help="pixels of a side")
     add("--arch", default="resnet50", help="timm name")
-    add("--classes", type=int, default=200, help="width of the classifiers")
-    add("--epochs", type=int, default=100, help="epochs of the probe")
+    add("--classes", type=WIDTH, default=200, help="width of the classifiers")
+    add("--epochs", type=EPOCHS, default=100, help="epochs of the probe")
     args, report = start(parser, argv, "linear")
     args.count = args.count or (16 if args.quick else 256)
     encoder = Encoder(build_backbone(args.arch)).eval().to(memory_format=torch.channels_last)

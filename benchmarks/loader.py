@@ -26,6 +26,7 @@ from datasets.loader import Loader, make_loader
 from datasets.multi_context import Box, Crops, ViewSet
 from datasets.samplers import SequentialBatches
 from datasets.views import View
+from engine.ranges import COUNT
 from models.backbones import standardise
 
 BATCH = 16
@@ -93,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Photographs of CUB's size decide; larger ones are printed too."""
     parser = make_parser(__doc__)
     parser.set_defaults(rounds=5)
-    parser.add_argument("--count", type=int, help="photographs (default 256, 32 with --quick)")
+    parser.add_argument("--count", type=COUNT, help="photographs (default 256, 32 with --quick)")
     args, report = start(parser, argv, "loader")
     count = args.count or (32 if args.quick else 256)
     with tempfile.TemporaryDirectory() as folder:

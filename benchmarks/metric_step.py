@@ -25,12 +25,13 @@ from benchmarks.reference.obdsd import ReferenceObdSd, make_plain_step, plain_lo
 from benchmarks.steps import make_step
 from benchmarks.timing import Report, compare, make_parser, start
 from engine.construct import describe_group
+from engine.ranges import BATCH, COUNT, SIDE
 from losses.criteria import apply_criterion
 from methods.method import Clock, LossParts
 from methods.obdsd import MetricOptions, ObdSd
 from models.backbones import build_backbone
 
-BATCH, DIM = 112, 128
+IMAGES, DIM = 112, 128
 SECOND_OF_TWO = Clock(50, 100, 1, 2)  # epochs: there is a teacher from the second on
 CUB = MetricOptions(dim=DIM, distil=True, diffusion="softmax", kd_lambda=1000.0, diffusion_w=0.3)
 
@@ -103,12 +104,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("--part", choices=("step", "loss"), default="step", help="the whole step, or the loss from embeddings on")
-    add("--batch", type=int, help="images per step, two of a class (default 112; 8 for the step with --quick)")
-    add("--size", type=int, default=224, help="pixels of a side")
+    add("--batch", type=BATCH, help="images per step, two of a class (default 112; 8 for the step with --quick)")
+    add("--size", type=SIDE, default=224, help="pixels of a side")
     add("--student", default="resnet50", help="a ResNet that torchvision and timm know")
-    add("--repeats", type=int, default=20, help="losses in a round of --part loss")
+    add("--repeats", type=COUNT, default=20, help="losses in a round of --part loss")
     args, report = start(parser, argv, "metric_step")
-    labels = torch.arange(args.batch or (8 if args.quick and args.part == "step" else BATCH)) // 2
+    labels = torch.arange(args.batch or (8 if args.quick and args.part == "step" else IMAGES)) // 2
     if args.part == "step":
         return time_network(args, report, labels)
     report.name += "-loss"

@@ -28,6 +28,7 @@ from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.lead import ReferenceLead
 from benchmarks.steps import make_step
 from benchmarks.timing import Report, compare, make_parser, start
+from engine.ranges import BATCH, SIDE, WIDTH, whole
 from methods.lead import Lead, LeadOptions
 from models.backbones import build_backbone
 from models.frozen import WORTHWHILE
@@ -122,13 +123,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--method", choices=("lead", *lcr_step.METHODS), default="lead", help="lcr-* and byol have flags of their own")
     add("--teacher-view", choices=("live", "clean"), default="live", help="clean: ours remembers the teacher's answers")
-    add("--batch", type=int, help="images per step (default 16, 2 with --quick)")
-    add("--size", type=int, default=224, help="pixels of a side")
-    add("--queue", type=int, default=65536, help="keys in each queue")
+    add("--batch", type=BATCH, help="images per step (default 16, 2 with --quick)")
+    add("--size", type=SIDE, default=224, help="pixels of a side")
+    add("--queue", type=whole(1, 2**24), default=65536, help="keys in each queue")
     add("--student", default="resnet50", help="a ResNet that torchvision and timm know")
     add("--teacher", default="vit_base_patch16_clip_224", help="timm name")
-    add("--dim", type=int, default=512, help="width of head and prototypes")
-    add("--classes", type=int, default=200, help="prototypes")
+    add("--dim", type=WIDTH, default=512, help="width of head and prototypes")
+    add("--classes", type=WIDTH, default=200, help="prototypes")
     args, report = start(parser, argv, "pretrain_step")
     args.batch = args.batch or (2 if args.quick else 16)
     warnings.filterwarnings("ignore", message=".*random weights.*")

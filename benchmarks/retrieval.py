@@ -19,6 +19,7 @@ from torch import Tensor
 from benchmarks.reference.retrieval import rank_gallery, retrieve_one_by_one, score_gallery
 from benchmarks.timing import Report, compare, make_parser, start, time_once
 from engine.evaluate.retrieval import retrieve
+from engine.ranges import COUNT, WIDTH
 
 CLASSES, GUARDED, COPIES = 200, 100, 50
 
@@ -45,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     The public code also copies the gallery without the query, every time: that is timed on a few and printed beside.
     """
     parser = make_parser(__doc__)
-    parser.add_argument("--count", type=int, default=5794, help="images")
-    parser.add_argument("--width", type=int, default=2048, help="numbers in a feature")
+    parser.add_argument("--count", type=COUNT, default=5794, help="images")
+    parser.add_argument("--width", type=WIDTH, default=2048, help="numbers in a feature")
     args, report = start(parser, argv, "retrieval")
     features, labels = make_features(args.count, args.width)
     guard(report, features)

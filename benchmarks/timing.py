@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 import torch
 
 from engine.allocator import keep_freed_memory
+from engine.args import Parser
+from engine.ranges import whole
 
 Work = Callable[[], object]
 FAIR = 0.9
@@ -59,21 +61,19 @@ class Report:
         return 1 if self.slow else 0
 
 
-def make_parser(text: str) -> argparse.ArgumentParser:
+def make_parser(text: str) -> Parser:
     """The flags that every benchmark has."""
-    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(description=text)
     parser.add_argument("--quick", action="store_true", help="smaller samples, under a minute")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads of both sides")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each side is timed, at least 3")
+    parser.add_argument("--threads", type=whole(1, 1024), default=2, help="CPU threads of both sides")
+    parser.add_argument("--rounds", type=whole(3, 10**6), default=3, help="how often each side is timed, at least 3")
     return parser
 
 
-def start(parser: argparse.ArgumentParser, argv: Sequence[str] | None, name: str) -> tuple[argparse.Namespace, Report]:
+def start(parser: Parser, argv: Sequence[str] | None, name: str) -> tuple[argparse.Namespace, Report]:
     """Parse, set the threads, the generator, and the allocator as every command has it: for both sides."""
     keep_freed_memory()
     args = parser.parse_args(argv)
-    if args.rounds < 3:
-        parser.error("--rounds must be at least 3: a median of fewer is no median")
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     return args, Report(name, args.rounds)

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from engine.allocator import keep_freed_memory
-from runtime.errors import ConfigError, DataError, StopTraining, WeightsError
+from engine.parser import GatheringParser, take_faults
+from engine.ranges import ROWS, SEED, THREADS, WORKERS
+from engine.words import device
+from runtime.errors import ConfigError, DataError, StopTraining, WeightsError, refuse
 
 # What a file system says when it refuses; any other OSError is a bug and keeps its traceback.
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT,
@@ -28,11 +31,6 @@ def boolean(text: str) -> bool:
     if text.lower() not in answers:
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
     return answers[text.lower()]
-
-
-def integer_or_auto(text: str) -> int | str:
-    """A whole number, or "auto"."""
-    return text if text == "auto" else int(text)
 
 
 def architecture(text: str) -> str:
@@ -50,7 +48,7 @@ class Flags(argparse.Namespace):
         self.given: frozenset[str] = frozenset()
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(GatheringParser):
     """argparse where `--moco_dim` and `--moco-dim` are the same flag and presets can be laid under the user's words."""
 
     def __init__(self, **kwargs: object) -> None:
@@ -63,16 +61,17 @@ class Parser(argparse.ArgumentParser):
         words = [word for word in message.split() if word.startswith("--")]
         close = [match for word in words for match in difflib.get_close_matches(word, known, 2) if match not in words]
         hint = f" Did you mean {' or '.join(close)}?" if close else ""
-        self.exit(2, f"{self.prog}: error: {message}.{hint} --help lists all flags\n")
+        more = "".join(f"\n  - {fault}" for fault in self.faults)
+        self.exit(2, f"{self.prog}: error: {message}.{hint} --help lists all flags{more}\n")
 
-    def parse_known_args(
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    def _parse(
+        self, args: Sequence[str] | None, namespace: argparse.Namespace | None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """argparse's own, after spelling every flag with dashes; a `Flags` comes back unless a namespace is given."""
+        """Spell every flag with dashes first; a `Flags` comes back unless a namespace is given."""
         words = sys.argv[1:] if args is None else args
         self._seen.clear()
         namespace = Flags() if namespace is None else namespace
-        found, rest = super().parse_known_args([spell(word) for word in words], namespace)
+        found, rest = super()._parse([spell(word) for word in words], namespace)
         if isinstance(found, Flags):
             found.given = frozenset(self._seen)
         return found, rest
@@ -121,9 +120,9 @@ def add_data(parser: Parser, *, crops: bool = True, root_required: bool = True) 
                            help="crops made by run_ddt.sh; auto = DDT/crop_dataset/<task>_crop, none = whole images")
         group.add_argument("--crop-from", choices=("auto", "boxes", "files"), default="auto",
                            help="cut crops from boxes.csv (one decode an image) or read the files")
-    group.add_argument("--crop-bottom", type=integer_or_auto, default="auto", metavar="PIXELS",
+    group.add_argument("--crop-bottom", type=ROWS, default="auto", metavar="PIXELS",
                        help="rows to drop at the bottom (FGVC's banner); auto = 20 for the task aircraft")
-    group.add_argument("-j", "--num-workers", "--workers", type=integer_or_auto, default="auto",
+    group.add_argument("-j", "--num-workers", "--workers", type=WORKERS, default="auto",
                        help="loader processes per rank; auto = one per core, at most 8")
     toggle(group, "--skip-bad", False, "leave images out that do not decode instead of refusing to start")
     return group
@@ -132,11 +131,12 @@ def add_data(parser: Parser, *, crops: bool = True, root_required: bool = True) 
 def add_device(parser: Parser) -> argparse._ArgumentGroup:
     """Where and how precisely the numbers are computed."""
     group = parser.add_argument_group("machine")
-    group.add_argument("--device", default="auto", help="cpu, cuda, or auto = cuda where there is one")
+    group.add_argument("--device", type=device, default="auto", help="cpu, cuda, or auto = cuda where there is one")
     group.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto",
                        help="auto = whichever is faster for this network here, measured once and stored")
-    group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads a process, 0 = torch's choice")
-    group.add_argument("--seed", type=int, default=123, help="everything random is a function of it")
+    group.add_argument("--threads", type=THREADS, default=0, metavar="N",
+                       help="CPU threads a process, 0 = torch's choice")
+    group.add_argument("--seed", type=SEED, default=123, help="everything random is a function of it")
     return group
 
 
@@ -148,13 +148,6 @@ def write_args(path: Path, args: argparse.Namespace) -> None:
 def given(args: argparse.Namespace) -> frozenset[str]:
     """The names (argparse's dests) of the flags that the user gave himself, whatever presets and defaults say."""
     return getattr(args, "given", frozenset())
-
-
-def refuse(problems: Sequence[str]) -> None:
-    """Raise one ConfigError that lists all problems; do nothing when there are none."""
-    if problems:
-        head = "cannot start" if len(problems) == 1 else f"cannot start, {len(problems)} problems"
-        raise ConfigError(head + ":\n" + "\n".join(f"  - {problem}" for problem in problems))
 
 
 class Problems:

@@ -7,9 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from engine.args import Parser, add_data, add_device, add_ignored, refuse, toggle
+from engine.args import Parser, add_data, add_device, add_ignored, refuse, take_faults, toggle
+from engine.devices import resolve_device
 from engine.finetune_checks import WITHOUT_EFFECT, find_problems, read_names, tell_without_effect
 from engine.finetune_method_args import add_pim, add_teacher, read_selects
 from engine.finetune_presets import DEIT, NAMES, PRESETS
@@ -17,6 +16,7 @@ from engine.finetune_recipe_args import add_augmentation, add_optimisation, add_
 from engine.layering import parse_with_presets
 from engine.prepare import find_crop_bottom
 from engine.pretrain_checks import usual_weights
+from engine.ranges import COUNT_OR_0, SHARE_BELOW_1, SIDE, WEIGHT
 from models.pim_presets import find_preset
 
 METHODS = ("plain", "teacher", "distill", "pim")
@@ -29,8 +29,9 @@ CROP_SHARES = {0.875: "deit-eval", 1.0: "short-exact"}
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with presets and automatic values resolved; raises ConfigError that names every problem."""
     args = parse_with_presets(make_parser, PRESETS, argv, find_method)
+    faults = take_faults(args)
     resolve_method(args)
-    problems = PRESETS.find_problems(args) + resolve_selects(args) + read_names(args)
+    problems = faults + PRESETS.find_problems(args) + resolve_selects(args) + read_names(args)
     resolve_places(args)
     resolve_network(args)
     resolve_views(args)
@@ -83,8 +84,9 @@ def add_photographs(parser: Parser) -> None:
                             "FOLDER; layouts are recognised by themselves")
     group.add_argument("--test-root", "--val-root", "--eval-data-path", nargs="+", default=None, metavar="DIR",
                        help="class folders to evaluate, where --root has training images only")
-    group.add_argument("--nb-classes", "--num-classes", type=int, default=0, help="checked against the data; 0 = any")
-    group.add_argument("--val-share", type=float, default=0.0,
+    group.add_argument("--nb-classes", "--num-classes", type=COUNT_OR_0, default=0,
+                       help="checked against the data; 0 = any")
+    group.add_argument("--val-share", type=SHARE_BELOW_1, default=0.0,
                        help="share of each class's training images kept for validation")
     switch(group, "--pin-mem", True, "page-locked batches, on CUDA")
 
@@ -95,17 +97,17 @@ def add_network(parser: Parser) -> None:
     group.add_argument("-a", "--model", "--arch", "--model-name",
                        help="any timm classifier; for --method pim also swin-t, resnet50, vit, efficient with the "
                             "published taps")
-    group.add_argument("--size", "--input-size", "--data-size", type=int, default=None,
+    group.add_argument("--size", "--input-size", "--data-size", type=SIDE, default=None,
                        help="pixels of a view's side; default 384, or what a published plug-in module has")
     group.add_argument("--finetune", "--pretrained", default="auto", metavar="WEIGHTS",
                        help="start weights: a file or a run's folder (ImageNet's, our pre-trained encoder, a "
                             "classifier of ours or of the public codes), package:efficientnet-lite0|1|2, hub, or none")
     group.add_argument("--second-head", default="auto", choices=("auto", "true", "false"),
                        help="a head for the teacher's answers; auto = with --method distill and for distilled models")
-    group.add_argument("--drop", type=float, default=0.0, help="dropout before the head")
-    group.add_argument("--drop-path", type=float, help="stochastic depth")
-    group.add_argument("--head-init-scale", type=float, default=1.0, help="new heads begin with weights times this")
-    group.add_argument("--layer-scale-init-value", type=float, default=None, help="of ConvNeXt; timm's by default")
+    group.add_argument("--drop", type=SHARE_BELOW_1, default=0.0, help="dropout before the head")
+    group.add_argument("--drop-path", type=SHARE_BELOW_1, help="stochastic depth")
+    group.add_argument("--head-init-scale", type=WEIGHT, default=1.0, help="new heads begin with weights times this")
+    group.add_argument("--layer-scale-init-value", type=WEIGHT, default=None, help="of ConvNeXt; timm's by default")
     toggle(group, "--frozen-bn", False, "keep the batch statistics of the start weights")
     toggle(group, "--sync-bn", True, "batch statistics over all ranks, where there are several on CUDA")
     toggle(group, "--channels-last", True, "memory format of images and weights")
@@ -137,8 +139,7 @@ def resolve_method(args: argparse.Namespace) -> None:
 def resolve_places(args: argparse.Namespace) -> None:
     """Folders as lists, the device, and whether a run is continued."""
     args.root, args.test_root = split_paths(args.root), split_paths(args.test_root)
-    if args.device == "auto":
-        args.device = "cuda" if torch.cuda.is_available() else "cpu"
+    args.device = resolve_device(args.device)
     args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
     if args.auto_resume and args.resume is None and any(Path(args.results_dir).glob("checkpoint*.pt")):
         args.resume = "auto"

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
-
-import torch
 
 from datasets.views import RECIPES
-from engine.pretrain_checks import find_sink_problems
+from engine.devices import list_device_problems
 from models.pim_presets import PRESETS as PLUG_INS
 
 # The public codes' names of data sets: what tables call them.
@@ -31,22 +28,6 @@ WITHOUT_EFFECT = (
     "--imagenet-default-mean-and-std", "--ngpus", "--nodes", "--timeout", "--partition", "--use-volta32", "--comment",
     "--job-dir")
 
-# What flags' values must be, in words and as a test; None is fine.
-RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
-    (("epochs", "batch_size", "update_freq", "size", "repeats", "recount", "fpn_size", "comb_proj_size",
-      "monitor_images"), "at least 1", lambda n: n >= 1),
-    (("lr", "distillation_tau", "opt_eps", "decay_epochs", "crop_pct"), "above 0", lambda value: value > 0),
-    (("wd", "weight_decay_end", "clip_grad", "eval_freq", "save_every", "threads", "warmup_epochs", "warmup_lr",
-      "min_lr", "warmup_batchs", "nb_classes", "lr_scale_ref", "lambda_b", "lambda_s", "lambda_n", "lambda_c",
-      "color_jitter", "mixup", "cutmix", "backbone_lr_scale", "head_init_scale"), "at least 0",
-     lambda value: value >= 0),
-    (("distillation_alpha", "min_lr_ratio", "reprob", "mixup_prob", "mixup_switch_prob", "hflip", "decay_rate",
-      "layer_decay"), "within 0..1", lambda value: 0 <= value <= 1),
-    (("momentum", "smoothing", "drop", "drop_path", "model_ema_decay", "val_share"), "at least 0 and below 1",
-     lambda value: 0 <= value < 1),
-)
-
-
 def read_names(args: argparse.Namespace) -> list[str]:
     """The names of --data-set, one a folder, as tables have them; lists problems.
 
@@ -66,12 +47,7 @@ def read_names(args: argparse.Namespace) -> list[str]:
 
 def find_problems(args: argparse.Namespace) -> list[str]:
     """Every problem that the resolved flags show."""
-    found = [f"--{name.replace('_', '-')} is {getattr(args, name)}, but it must be {words}"
-             for names, words, fits in RANGES for name in names
-             if getattr(args, name) is not None and not fits(getattr(args, name))]
-    if args.device.startswith("cuda") and not torch.cuda.is_available():
-        found.append(f"--device {args.device}: this machine has no usable CUDA device; use --device cpu")
-    found += find_sink_problems(args.logger)
+    found = list_device_problems(args.device)
     return found + check_data(args) + check_network(args) + check_optimisation(args) + check_method(args)
 
 

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from engine.args import Parser, toggle
+from engine.ranges import SHARE, TEMPERATURE, WEIGHT, WIDTH
 
 
 def add_teacher(parser: Parser) -> None:
@@ -17,8 +18,8 @@ def add_teacher(parser: Parser) -> None:
                        help="the trained teacher: model_last.pth of --method teacher, or the public code's file")
     group.add_argument("--distillation-type", choices=("none", "hard", "soft"), default=None,
                        help="hard = the teacher's class, soft = its probabilities; hard unless given")
-    group.add_argument("--distillation-alpha", type=float, default=0.5, help="weight of the teacher, within 0..1")
-    group.add_argument("--distillation-tau", type=float, default=1.0, help="temperature of soft")
+    group.add_argument("--distillation-alpha", type=SHARE, default=0.5, help="weight of the teacher, within 0..1")
+    group.add_argument("--distillation-tau", type=TEMPERATURE, default=1.0, help="temperature of soft")
     group.add_argument("--distillation-reduction", choices=("batchmean", "legacy"), default="batchmean",
                        help="legacy = also divided by the number of classes, as the public code does")
     toggle(group, "--teacher-cache", False, "ask the teacher once an image, in the evaluation view, not every step")
@@ -31,16 +32,16 @@ def add_pim(parser: Parser) -> None:
                        help="where the backbone is tapped, shallow to deep: indices of timm's forward_intermediates or "
                             "names of modules; default: those of the model's name, else its last four levels")
     toggle(group, "--use-fpn", True, "project levels to one width and add deep ones to shallow ones")
-    group.add_argument("--fpn-size", type=int, default=512, help="that width")
+    group.add_argument("--fpn-size", type=WIDTH, default=512, help="that width")
     toggle(group, "--use-selection", True, "keep a level's most certain positions, push the others to no class")
     group.add_argument("--num-selects", nargs="*", default=None, metavar="N",
                        help="positions kept by level: layer1=2048,layer2=512,... or a number for each; default 32 each")
     toggle(group, "--use-combiner", True, "one prediction from a graph over the kept positions")
-    group.add_argument("--comb-proj-size", type=int, default=512, help="width before it, without --use-fpn")
-    group.add_argument("--lambda-b", type=float, default=0.5, help="weight of each level's mean prediction")
-    group.add_argument("--lambda-s", type=float, default=0.0, help="weight of kept positions")
-    group.add_argument("--lambda-n", type=float, default=5.0, help="weight of dropped positions")
-    group.add_argument("--lambda-c", type=float, default=1.0, help="weight of the combiner")
+    group.add_argument("--comb-proj-size", type=WIDTH, default=512, help="width before it, without --use-fpn")
+    group.add_argument("--lambda-b", type=WEIGHT, default=0.5, help="weight of each level's mean prediction")
+    group.add_argument("--lambda-s", type=WEIGHT, default=0.0, help="weight of kept positions")
+    group.add_argument("--lambda-n", type=WEIGHT, default=5.0, help="weight of dropped positions")
+    group.add_argument("--lambda-c", type=WEIGHT, default=1.0, help="weight of the combiner")
 
 
 def read_tap(word: str) -> int | str:

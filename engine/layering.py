@@ -47,9 +47,9 @@ def parse_with_presets(
 
     `find_method` says which method the flags mean, also where --method itself was left out.
     """
-    first = build().parse_args(argv)
+    first = build().parse_leniently(argv)
     parser = build()
     parser.set_defaults(**presets.choose(find_method(first), first.preset, first.recipe))
-    args = parser.parse_args(argv)
+    args = parser.parse_leniently(argv)  # the caller adds its own problems to `take_faults(args)`
     warn_ignored(args)
     return args

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-
-import torch
+from collections.abc import Sequence
 
 from datasets.views import AUGMENTATIONS
-from engine.args import Parser, add_data, add_device, add_ignored, refuse, toggle
+from engine.args import Parser, add_data, add_device, add_ignored, refuse, take_faults, toggle
+from engine.devices import list_device_problems, resolve_device
 from engine.layering import parse_with_presets
 from engine.metric_losses import add_loss_flags
 from engine.metric_presets import PRESETS, RUNS
 from engine.pretrain_checks import usual_weights
+from engine.ranges import (
+    BATCH,
+    BETWEEN,
+    COUNT,
+    COUNT_OR_0,
+    EPOCHS,
+    RATE,
+    SEED,
+    SHARE,
+    SHARE_BELOW_1,
+    SIDE_OR_0,
+    TEMPERATURE,
+    WEIGHT,
+    WIDTH,
+    WORKERS,
+    real,
+)
+from engine.words import sinks
 from losses.criteria import ALIASES, CRITERIA
 from losses.diffusion import NORMALISATIONS
 from losses.mining import TRIPLET_MINERS, TUPLE_MINERS
@@ -24,16 +41,6 @@ TOKENS = ("normalize", "frozen", "double")
 WITHOUT_EFFECT = ("--log-online", "--wandb-key", "--project", "--group", "--savename", "--evaluate-on-gpu",
                   "--no-train-metrics", "--evaltypes", "--evaluation-metrics", "--storage-metrics",
                   "--miner-distance-upper-cutoff", "--miner-rho-distance-upper-cutoff")
-# What flags' values must be, in words and as a test.
-RANGES: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
-    (("epochs", "batch_size", "samples_per_class", "embed_dim", "monitor_images"), "at least 1", lambda n: n >= 1),
-    (("lr", "kd_tau", "diffusion_tau"), "above 0", lambda value: value > 0),
-    (("wd", "gamma", "clip_grad", "kd_lambda", "monitor_every", "save_every", "size", "threads"), "at least 0",
-     lambda value: value >= 0),
-    (("noisy_ratio", "miner_rho_distance_cp"), "within 0..1", lambda value: 0 <= value <= 1),
-    (("tv_split_perc",), "between 0 and 1", lambda value: 0 < value < 1),
-    (("diffusion_w",), "at least 0 and below 1", lambda value: 0 <= value < 1),
-)
 METHOD = "obdsd"
 # What the shared parts of the engine ask for and nobody chooses here.
 FIXED = {"method": METHOD, "accum_steps": 1, "sync_bn": False, "centre": False, "test": False, "crop_root": "none"}
@@ -42,9 +49,9 @@ FIXED = {"method": METHOD, "accum_steps": 1, "sync_bn": False, "centre": False, 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with presets, architecture words and automatic values resolved; raises ConfigError with every problem."""
     args = parse_with_presets(make_parser, PRESETS, argv, lambda first: METHOD)
+    faults = take_faults(args)
     problems = resolve_arch_words(args)
-    if args.device == "auto":
-        args.device = "cuda" if torch.cuda.is_available() else "cpu"
+    args.device = resolve_device(args.device)
     if args.pretrained == "auto":
         args.pretrained = "none" if args.not_pretrained else usual_weights(args.arch)
     if args.pretrained is None and not args.evaluate:
@@ -55,11 +62,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         args.PSD = args.OBDP = True
     if args.OBDP and not args.PSD:
         problems.append("--OBDP changes the target of --PSD and does nothing without it; give --OBD-SD for both")
-    if args.device.startswith("cuda") and not torch.cuda.is_available():
-        problems.append(f"--device {args.device}: this machine has no usable CUDA device; use --device cpu")
-    problems += [f"--{name.replace('_', '-')} is {getattr(args, name)}, but it must be {words}"
-                 for names, words, fits in RANGES for name in names if not fits(getattr(args, name))]
-    refuse(problems + check_selection(args))
+    refuse(problems + faults + list_device_problems(args.device) + check_selection(args))
     args.size = args.size or AUGMENTATIONS[args.augmentation].size
     args.crop_bottom = 0 if args.crop_bottom == "auto" else args.crop_bottom
     args.task = args.dataset or args.task
@@ -99,21 +102,21 @@ def add_metric_data(parser: Parser) -> None:
     group = add_data(parser, crops=False, root_required=False)
     group.add_argument("--source-path", "--source", dest="root", default=argparse.SUPPRESS, metavar="DIR",
                        help="the public code's --root: the folder that holds the data set's own")
-    group.add_argument("--kernels", dest="num_workers", type=int, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    group.add_argument("--kernels", dest="num_workers", type=WORKERS, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     group.add_argument("--dataset", choices=("cub200", "cars196", "online_products"), default=None,
                        help="whose folder to look for under --root; other trees need none")
-    group.add_argument("--partition", type=int, default=None, metavar="SEED",
+    group.add_argument("--partition", type=SEED, default=None, metavar="SEED",
                        help="another order of the classes before they are halved")
     toggle(group, "--use-tv-split", False, "hold a part of the training classes out for validation")
     toggle(group, "--tv-split-by-samples", False, "hold out images of every class instead")
-    group.add_argument("--tv-split-perc", type=float, default=0.8, help="share that stays in training")
+    group.add_argument("--tv-split-perc", type=BETWEEN, default=0.8, help="share that stays in training")
     toggle(group, "--noisy-label", False, "flip training labels")
-    group.add_argument("--noisy-ratio", type=float, default=0.0, help="share of labels to flip")
+    group.add_argument("--noisy-ratio", type=SHARE, default=0.0, help="share of labels to flip")
     group.add_argument("--augmentation", choices=tuple(AUGMENTATIONS), default="base", help="views; see docs/data.md")
-    group.add_argument("--size", type=int, default=0, help="pixels of a view's side; 0 = the augmentation's")
+    group.add_argument("--size", type=SIDE_OR_0, default=0, help="pixels of a view's side; 0 = the augmentation's")
     group.add_argument("--data-sampler", choices=("class_random", "without-replacement"), default="class_random",
                        help="how classes and images come into a batch")
-    group.add_argument("--samples-per-class", type=int, default=2, help="images of a class in a batch")
+    group.add_argument("--samples-per-class", type=COUNT, default=2, help="images of a class in a batch")
 
 
 def add_network(parser: Parser) -> None:
@@ -123,7 +126,7 @@ def add_network(parser: Parser) -> None:
                        help="any timm backbone, also in the public code's words: resnet50_normalize_frozen_double")
     group.add_argument("--pretrained", default="auto", metavar="WEIGHTS", help="as in main_pretrain.py")
     toggle(group, "--not-pretrained", False, "start from random weights")
-    group.add_argument("--embed-dim", type=int, default=128, help="width of the embedding")
+    group.add_argument("--embed-dim", type=WIDTH, default=128, help="width of the embedding")
     group.add_argument("--pool", choices=("avg", "avg+max"), default=None, help="what the embedding is made of; avg")
     toggle(group, "--normalize", None, "rows of length 1; true unless --arch has words")
     toggle(group, "--frozen-bn", None, "keep batch statistics; true unless --arch has words")
@@ -138,16 +141,16 @@ def add_losses(parser: Parser) -> None:
                        help=f"{', '.join((*CRITERIA, *ALIASES))}")
     group.add_argument("--batch-mining", default=None, metavar="NAME",
                        help=f"{', '.join((*TRIPLET_MINERS, *TUPLE_MINERS))}; the loss's own by default")
-    group.add_argument("--miner-distance-lower-cutoff", "--miner-rho-distance-lower-cutoff", type=float, default=0.5,
+    group.add_argument("--miner-distance-lower-cutoff", "--miner-rho-distance-lower-cutoff", type=WEIGHT, default=0.5,
                        help="distances count from here on")
-    group.add_argument("--miner-rho-distance-cp", type=float, default=0.2, help="share of same-class triplets")
+    group.add_argument("--miner-rho-distance-cp", type=SHARE, default=0.2, help="share of same-class triplets")
     toggle(group, "--PSD", False, "learn the similarities of the last epoch's network")
     toggle(group, "--OBDP", False, "diffuse them over the batch first")
     toggle(group, "--OBD-SD", False, "both")
-    group.add_argument("--kd-lambda", type=float, default=75.0, help="weight of --PSD at the end of training")
-    group.add_argument("--kd-tau", type=float, default=1.0, help="temperature of similarities")
-    group.add_argument("--diffusion-w", type=float, default=0.99, help="how far the diffusion goes, below 1")
-    group.add_argument("--diffusion-tau", type=float, default=1.0, help="temperature of the diffusion's walk")
+    group.add_argument("--kd-lambda", type=WEIGHT, default=75.0, help="weight of --PSD at the end of training")
+    group.add_argument("--kd-tau", type=TEMPERATURE, default=1.0, help="temperature of similarities")
+    group.add_argument("--diffusion-w", type=SHARE_BELOW_1, default=0.99, help="how far the diffusion goes, below 1")
+    group.add_argument("--diffusion-tau", type=TEMPERATURE, default=1.0, help="temperature of the diffusion's walk")
     group.add_argument("--diffusion-norm", choices=NORMALISATIONS, default="softmax",
                        help="softmax = the public code, symmetric = the paper, uniform = an ablation")
     add_loss_flags(group)
@@ -156,23 +159,25 @@ def add_losses(parser: Parser) -> None:
 def add_optimisation(parser: Parser) -> None:
     """Steps and rates, monitors and logs."""
     group = parser.add_argument_group("optimisation")
-    group.add_argument("--epochs", "--n-epochs", type=int, default=150, help="passes over the training images")
-    group.add_argument("-b", "--batch-size", "--bs", type=int, default=112, help="images of one step, over all ranks")
+    group.add_argument("--epochs", "--n-epochs", type=EPOCHS, default=150, help="passes over the training images")
+    group.add_argument("-b", "--batch-size", "--bs", type=BATCH, default=112, help="images of one step, over all ranks")
     group.add_argument("--optimizer", "--optim", choices=("adam", "sgd"), default="adam", help="sgd has momentum 0.9")
-    group.add_argument("--lr", type=float, default=1e-5, help="learning rate")
-    group.add_argument("--fc-lr", type=float, default=-1.0, help="the embedding layer's, below 0 = --lr")
-    group.add_argument("--wd", "--decay", type=float, default=4e-4, help="weight decay, added to the gradient")
+    group.add_argument("--lr", type=RATE, default=1e-5, help="learning rate")
+    group.add_argument("--fc-lr", type=real(-1, 10**4), default=-1.0, help="the embedding layer's, below 0 = --lr")
+    group.add_argument("--wd", "--decay", type=WEIGHT, default=4e-4, help="weight decay, added to the gradient")
     group.add_argument("--scheduler", choices=("step", "none"), default="step", help="none = a constant rate")
-    group.add_argument("--schedule", "--tau", type=int, nargs="*", default=[1000], help="epochs where the rate falls")
-    group.add_argument("--gamma", type=float, default=0.3, help="to this share")
-    group.add_argument("--clip-grad", type=float, default=0.0, help="largest gradient norm; 0 = any")
-    group.add_argument("--monitor-every", type=int, default=5, help="epochs between monitors; 0 = never")
+    group.add_argument("--schedule", "--tau", type=COUNT, nargs="*", default=[1000], help="epochs where the rate falls")
+    group.add_argument("--gamma", type=WEIGHT, default=0.3, help="to this share")
+    group.add_argument("--clip-grad", type=WEIGHT, default=0.0, help="largest gradient norm; 0 = any")
+    group.add_argument("--monitor-every", type=COUNT_OR_0, default=5, help="epochs between monitors; 0 = never")
     group.add_argument("--select", default="last", metavar="last|best-val",
                        help="whose network is measured: of the last epoch, or of the best on validation images")
     group.add_argument("--select-by", choices=SELECTED, default="rank1", help="best in what; docs/metrics.md")
-    group.add_argument("--monitor-images", type=int, default=2000, help="at most so many training images are monitored")
-    group.add_argument("--save-every", type=int, default=0, metavar="STEPS", help="also save within an epoch")
-    group.add_argument("--logger", default="", metavar="NAMES", help="tensorboard, wandb, or both with a comma")
+    group.add_argument("--monitor-images", type=COUNT, default=2000,
+                       help="at most so many training images are monitored")
+    group.add_argument("--save-every", type=COUNT_OR_0, default=0, metavar="STEPS", help="also save within an epoch")
+    group.add_argument("--logger", type=sinks, default="", metavar="NAMES",
+                       help="tensorboard, wandb, or both with a comma")
 
 
 def resolve_arch_words(args: argparse.Namespace) -> list[str]:

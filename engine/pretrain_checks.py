@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 
-import torch
+from engine.devices import list_device_problems
+from engine.ranges import LARGEST
 
 RESNET_FILE = "resnet50-19c8e357.pth"  # torchvision's name of the weights that the published code starts from
 USUAL_FILES = {"resnet50": (RESNET_FILE,), "ViT-B-16": ("ViT-B-16.pt", "~/.cache/clip/ViT-B-16.pt")}
-
-# What a flag's value must be, in words and as a test; automatic and absent values are fine.
-RANGES: tuple[tuple[str, str, Callable[[object], bool]], ...] = (
-    *((name, "at least 1", lambda value: value == "auto" or value >= 1)
-      for name in ("epochs", "batch_size", "accum_steps", "size", "moco_k", "monitor_images", "knn_k", "branch_width",
-                   "projector_hidden", "neighbour_steps")),
-    *((name, "above 0", lambda value: value is None or value > 0)
-      for name in ("teacher_dim", "lr", "moco_t", "temperature", "knn_t", "cam_temperature")),
-    *((name, "at least 0", lambda value: value == "auto" or value >= 0)
-      for name in ("num_workers", "monitor_every", "save_every", "head_warmup_epochs", "alpha", "beta", "cosine_weight",
-                   "clip_grad", "wd", "backbone_lr_scale", "teacher_size", "crop_bottom", "threads",
-                   "schedule_epochs", "warmup_epochs", "warmup_lr", "final_lr", "cam_weight",
-                   "neighbours")),
-    ("momentum", "at least 0 and below 1", lambda value: 0 <= value < 1),
-    ("moco_m", "within 0..1", lambda value: 0 <= value <= 1),
-    ("target_entropy", "between 0 and 1", lambda value: 0 < value < 1),
-    ("prototypes", "auto, text, both, or a number above 1", lambda value: value in ("auto", "text", "both")
-     or (value.isdigit() and int(value) > 1)),
-)
-
 
 def usual_weights(arch: str) -> str | None:
     """Where an architecture's ImageNet weights are taken from when nobody says; None when nobody knows."""
@@ -40,25 +19,16 @@ def usual_weights(arch: str) -> str | None:
     return next((str(path) for path in known if path.is_file()), None)
 
 
-def find_sink_problems(sinks: str) -> list[str]:
-    """What is wrong with the names of --logger."""
-    found = []
-    for sink in filter(None, sinks.split(",")):
-        if sink not in ("tensorboard", "wandb"):
-            found.append(f"--logger {sink} is unknown; tensorboard and wandb are known, log.jsonl is always written")
-        elif importlib.util.find_spec(sink) is None:
-            found.append(f"--logger {sink}: the package is not installed; `pip install {sink}`, or leave it out")
-    return found
+def is_count(word: str) -> bool:
+    """True for the digits of a number above 1."""
+    return word.isdecimal() and 1 < int(word) <= LARGEST
 
 
 def problems(args: argparse.Namespace) -> list[str]:
     """What is wrong with the flags alone, before any file is opened."""
-    found = []
-    if args.device.startswith("cuda") and not torch.cuda.is_available():
-        found.append(f"--device {args.device}: this machine has no usable CUDA device; use --device cpu")
-    found += [f"--{name.replace('_', '-')} is {getattr(args, name)}, but it must be {words}"
-              for name, words, fits in RANGES if not fits(getattr(args, name))]
-    found += find_sink_problems(args.logger)
+    found = list_device_problems(args.device)
+    if args.prototypes not in ("auto", "text", "both") and not is_count(args.prototypes):
+        found.append(f"--prototypes is {args.prototypes}, but it must be auto, text, both, or a number above 1")
     if args.pretrained is None:
         found.append(f"--pretrained: no start weights for {args.arch} are at hand; give a file"
                      + (f" (or put {RESNET_FILE} here)" if args.arch == "resnet50" else "")
@@ -73,7 +43,7 @@ def problems(args: argparse.Namespace) -> list[str]:
         asked = [f"--neighbours {args.neighbours}"] * bool(args.neighbours)
         asked += [f"--head-start {args.head_start}"] * (args.head_start != "random")
         found += [f"{flag} needs --teacher-view clean: it works on remembered answers" for flag in asked]
-    if args.teacher == "clip" and args.prototypes.isdigit():
+    if args.teacher == "clip" and is_count(args.prototypes):
         found.append(f"--prototypes {args.prototypes}: with --teacher clip they are text, or both")
     if args.teacher != "clip" and args.text_load not in (None, "none"):
         found.append(f"--text-load {args.text_load} needs --teacher clip; with --teacher {args.teacher} give none")

@@ -9,6 +9,7 @@ import torch
 
 from engine.args import ConfigError, Parser
 from engine.pretrain_checks import usual_weights
+from engine.ranges import SIDE_OR_0
 from engine.text import AGGREGATES, PLAIN
 from models.teachers import CLIP_ARCH, ClipTeacher, build_teacher
 
@@ -27,7 +28,7 @@ def add_clip(parser: Parser, *, short: bool = True) -> argparse._ArgumentGroup:
 def add_asking(group: argparse._ArgumentGroup) -> None:
     """How CLIP looks at images: main_pretrain.py's flags, so that answers are shared with training by `--cache`."""
     group.add_argument("--teacher-norm", choices=("own", "student"), default="own", help="mean and std for the teacher")
-    group.add_argument("--teacher-size", type=int, default=0, help="pixels the teacher sees; 0 = its own")
+    group.add_argument("--teacher-size", type=SIDE_OR_0, default=0, help="pixels the teacher sees; 0 = its own")
     group.add_argument("--cache", default="cache", metavar="DIR", help="where its answers are kept, or none")
     group.set_defaults(teacher="clip")
 

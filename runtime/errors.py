@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ConfigError(ValueError):
     """Flags that contradict each other or the data; the message lists every problem with its remedy."""
@@ -17,3 +19,10 @@ class WeightsError(ValueError):
 
 class StopTraining(RuntimeError):
     """Training cannot go on (a loss is not a number, the disk is full); the message says what was saved and where."""
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise one ConfigError that lists all problems; do nothing when there are none."""
+    if problems:
+        head = "cannot start" if len(problems) == 1 else f"cannot start, {len(problems)} problems"
+        raise ConfigError(head + ":\n" + "\n".join(f"  - {problem}" for problem in problems))

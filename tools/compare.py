@@ -25,6 +25,8 @@ from engine.evaluate.search import run_search, write_search
 from engine.evaluate.subject import FEATURES, open_subject
 from engine.evaluate.table import markdown, read_ledgers
 from engine.folders import claim_folder
+from engine.ranges import SIDE, WORKERS
+from engine.words import device
 
 
 MARKER = ".comparison"  # only folders that this command made are ever emptied
@@ -60,14 +62,14 @@ def make_parser() -> Parser:
     parser.add_argument("-t", "--task", default="custom", help="name of the data set")
     parser.add_argument("--root", required=True, metavar="DIR", help="the data set, with labels for any number")
     parser.add_argument("--out", default="compare", metavar="DIR", help="where results and pictures go; it is emptied")
-    parser.add_argument("--size", type=int, default=224, help="pixels of a side")
+    parser.add_argument("--size", type=SIDE, default=224, help="pixels of a side")
     parser.add_argument("--input", choices=("full", "crop"), default="full", help="whole images or crops")
     parser.add_argument("--crop-root", default="auto", metavar="DIR", help="crops, for --input crop")
     parser.add_argument("--feature", default="gap", help="gap, masked or head")
     parser.add_argument("--centre", type=boolean, nargs="+", default=[False, True], help="without and with centring")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto")
+    parser.add_argument("--device", type=device, default="auto", help="cpu, cuda, or auto")
     parser.add_argument("--cache", default="cache", metavar="DIR", help="where features are kept, or none")
-    parser.add_argument("-j", "--num-workers", default="auto", help="loader processes")
+    parser.add_argument("-j", "--num-workers", type=WORKERS, default="auto", help="loader processes")
     return parser
 
 

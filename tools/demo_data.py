@@ -17,6 +17,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from engine.args import ConfigError, Parser, exit_cleanly
+from engine.ranges import COUNT_OR_0, SEED
 
 STATES = {"0.0": "sound", "1.0": "defective"}  # the expert's two sure answers; "maybe" cells are left out
 NOTICE = """Photographs of solar cells from the elpv-dataset (https://github.com/zae-bayern/elpv-dataset),
@@ -58,9 +59,9 @@ def main() -> None:
     """The command."""
     parser = Parser(prog="python -m tools.demo_data", description="Solar cells from PyPI as train/test class folders.")
     parser.add_argument("--out", default="demo/elpv", metavar="DIR", help="where the folders are made")
-    parser.add_argument("--train", type=int, default=90, help="training images of a class, 0 = all")
-    parser.add_argument("--test", type=int, default=60, help="test images of a class")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--train", type=COUNT_OR_0, default=90, help="training images of a class, 0 = all")
+    parser.add_argument("--test", type=COUNT_OR_0, default=60, help="test images of a class")
+    parser.add_argument("--seed", type=SEED, default=0, help="of the draw")
     args = parser.parse_args()
     out = Path(args.out)
     if out.exists() and not (out / "LICENSE.txt").exists() and any(out.iterdir()):

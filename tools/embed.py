@@ -22,6 +22,7 @@ from engine.args import Parser, exit_cleanly, refuse, warn_ignored
 from engine.evaluate.embeddings import embed
 from engine.evaluate.sources import find_device
 from engine.evaluate.subject import add_subject, open_subject
+from engine.ranges import BATCH, COUNT
 
 
 def make_parser() -> Parser:
@@ -31,8 +32,8 @@ def make_parser() -> Parser:
     parser.add_argument("--out", required=True, metavar="DIR", help="where embeddings.npy, ids.csv, meta.json go")
     parser.add_argument("--split", choices=("auto", "train", "val", "test"), default="auto",
                         help="which part of the photographs; auto = test where there is one")
-    parser.add_argument("--piece", type=int, default=4096, help="images between two savings")
-    parser.add_argument("-b", "--batch-size", type=int, default=64, help="images at a time; changes no number")
+    parser.add_argument("--piece", type=COUNT, default=4096, help="images between two savings")
+    parser.add_argument("-b", "--batch-size", type=BATCH, default=64, help="images at a time; changes no number")
     add_subject(parser, look_at="full", feature="gap")
     return parser
 

@@ -15,10 +15,12 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from engine.args import Parser, exit_cleanly
+from engine.devices import find_device
 from engine.prepare import name_text_files
 from engine.text import describe_oddities, fill_template, read_descriptions
 from engine.text_args import add_clip, add_encoding, open_clip_teacher
 from engine.text_tensor import write_text_tensor
+from engine.words import device
 from models.teachers import ClipTeacher
 
 
@@ -30,7 +32,7 @@ def make_parser() -> Parser:
                         help="default text_description_tensor/<csv's name>_text_tensor.pt")
     add_clip(parser)
     add_encoding(parser)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda")
     return parser
 
 
@@ -46,6 +48,7 @@ def find_cut(args: argparse.Namespace, source: Path, teacher: ClipTeacher) -> li
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     args = make_parser().parse_args(argv)
+    args.device = find_device(args.device)
     source = Path(args.csv)
     read_descriptions(source)  # a mistake in it is told before a model is built
     fill_template(args.template, "", "")

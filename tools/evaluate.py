@@ -49,6 +49,7 @@ from engine.finetune_data import describe_sources, name_sources
 from engine.finetune_evaluate import describe, measure, write_files
 from engine.finetune_evaluate import describe_sources as describe_found
 from engine.prepare import check_images, count_workers
+from engine.ranges import BATCH, COUNT_OR_0
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -64,10 +65,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
                        help="auto = test, or val, or everything")
     add_classifier(parser)
     group = parser.add_argument_group("scores")
-    group.add_argument("-b", "--batch-size", type=int, default=64, help="images at a time; changes no number")
+    group.add_argument("-b", "--batch-size", type=BATCH, default=64, help="images at a time; changes no number")
     group.add_argument("--ensemble-order", choices=("descending", "ascending"), default="descending",
                        help="which branches highest-x adds up first; ascending = the public PIM code's")
-    group.add_argument("--mistakes", type=int, default=48, help="the surest mistakes on their sheet; 0 = no sheet")
+    group.add_argument("--mistakes", type=COUNT_OR_0, default=48,
+                       help="the surest mistakes on their sheet; 0 = no sheet")
     group.add_argument("--results-dir", "--out", default=None, metavar="DIR",
                        help="where everything goes; default: evaluation/ in the run's folder, else under checkpoints/")
     args = parser.parse_args(argv)

@@ -19,6 +19,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 from datasets.images import ImageSet, Sample, scan
 from engine.args import ConfigError, Parser, exit_cleanly
 from engine.folders import claim_folder
+from engine.ranges import whole
 
 FOLDS = 5
 MARKER = ".fold"  # only folders that this command made are ever emptied
@@ -64,7 +65,8 @@ def main() -> None:
     """The command."""
     parser = Parser(prog="python -m tools.folds", description="A fifth of the training split as a test split.")
     parser.add_argument("--root", required=True, metavar="DIR", help="the data set, in any layout")
-    parser.add_argument("--fold", type=int, choices=range(FOLDS), default=0, help="which fifth is held out")
+    parser.add_argument("--fold", type=whole(0, FOLDS - 1), choices=range(FOLDS), default=0,
+                        help="which fifth is held out")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the links are made; an earlier fold goes")
     args = parser.parse_args()
     splits = link_fold(Path(args.root), args.fold, Path(args.out))

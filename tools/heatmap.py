@@ -47,6 +47,7 @@ from engine.evaluate.heatmap import (
 from engine.evaluate.sources import find_device, read_args
 from engine.evaluate.subject import Subject, add_subject, open_subject
 from engine.evaluate.trained import FOR_PUBLIC, add_public, holds_classifier
+from engine.ranges import BATCH, COUNT, SHARE, WEIGHT
 
 WORDS = {RATIONALE: "M, the predicted rationale", CAM: "G, the CAM of the loss", NORM: "norm of the map"}
 
@@ -62,9 +63,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
                        help="path,x1,y1,x2,y2 in pixels; auto = boxes.csv in the data set, if there; or none")
     group.add_argument("--cam-sign", choices=("auto", "loss", "similarity"), default="auto",
                        help="G is where activation raises the loss, or lowers it; auto = as the run was trained")
-    group.add_argument("--images", type=int, default=500, help="at most so many pictures are measured, evenly chosen")
-    group.add_argument("--shown", type=int, default=16, help="pictures on the sheet")
-    group.add_argument("-b", "--batch-size", type=int, default=32, help="images at a time; changes no number")
+    group.add_argument("--images", type=COUNT, default=500, help="at most so many pictures are measured, evenly chosen")
+    group.add_argument("--shown", type=COUNT, default=16, help="pictures on the sheet")
+    group.add_argument("-b", "--batch-size", type=BATCH, default=32, help="images at a time; changes no number")
     group.add_argument("--out", default="heatmap", metavar="DIR", help="where heatmap.png and heatmap.csv go")
     add_class_maps(parser)
     args = parser.parse_args(argv)
@@ -80,9 +81,9 @@ def add_class_maps(parser: Parser) -> None:
     group.add_argument("--image", nargs="+", default=None, metavar="FILE", help="these pictures, in place of --root")
     group.add_argument("--class", dest="wanted", default="predicted", metavar="CLASS",
                        help="the class of class maps: predicted, true, a class name, or its number")
-    group.add_argument("--level-weights", type=float, nargs="+", default=None, metavar="W",
+    group.add_argument("--level-weights", type=WEIGHT, nargs="+", default=None, metavar="W",
                        help="weights that fuse a plug-in module's levels, shallow to deep; default 8 4 2 1 for four")
-    group.add_argument("--threshold", type=float, default=0.0, metavar="SHARE",
+    group.add_argument("--threshold", type=SHARE, default=0.0, metavar="SHARE",
                        help="what lies below this share of a map's range counts as 0, drawn and scored")
     group.add_argument("--model", type=architecture, default=None, metavar="NAME", help=FOR_PUBLIC)
     add_public(group)

@@ -19,6 +19,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 from engine.args import Parser, exit_cleanly, refuse
 from engine.evaluate.embeddings import read_embeddings
 from engine.evaluate.index import KINDS, IndexPlan, IndexReport, build_index, load_index, measure_index, save_index
+from engine.ranges import COUNT, COUNT_OR_0, SEED
 
 HEAD = "index     build s   file MB   ms/query   exact ms"
 
@@ -28,13 +29,15 @@ def make_parser() -> Parser:
     parser = Parser(prog="python -m tools.index", description="Build and measure search indices of embeddings.")
     parser.add_argument("folder", metavar="EMBEDDINGS", help="a folder that tools.embed wrote")
     parser.add_argument("--index", nargs="+", choices=KINDS, default=["flat"], help="kinds to build")
-    parser.add_argument("--lists", type=int, default=0, help="ivf, ivfpq: lists; 0 = 4 sqrt(N)")
-    parser.add_argument("--probes", type=int, default=0, help="ivf, ivfpq: lists a query looks into; 0 = a sixteenth")
-    parser.add_argument("--links", type=int, default=32, help="hnsw: neighbours of a node")
-    parser.add_argument("--reach", type=int, default=128, help="hnsw: candidates of a search")
-    parser.add_argument("--bytes", type=int, default=0, help="ivfpq: bytes a row, dividing its width; 0 = up to 64")
-    parser.add_argument("--queries", type=int, default=1000, help="rows that ask when it is measured")
-    parser.add_argument("--seed", type=int, default=0, help="of lists, codes and the rows that ask")
+    parser.add_argument("--lists", type=COUNT_OR_0, default=0, help="ivf, ivfpq: lists; 0 = 4 sqrt(N)")
+    parser.add_argument("--probes", type=COUNT_OR_0, default=0,
+                        help="ivf, ivfpq: lists a query looks into; 0 = a sixteenth")
+    parser.add_argument("--links", type=COUNT, default=32, help="hnsw: neighbours of a node")
+    parser.add_argument("--reach", type=COUNT, default=128, help="hnsw: candidates of a search")
+    parser.add_argument("--bytes", type=COUNT_OR_0, default=0,
+                        help="ivfpq: bytes a row, dividing its width; 0 = up to 64")
+    parser.add_argument("--queries", type=COUNT, default=1000, help="rows that ask when it is measured")
+    parser.add_argument("--seed", type=SEED, default=0, help="of lists, codes and the rows that ask")
     return parser
 
 

@@ -18,7 +18,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datasets.images import DataError, ImageSet, decode
-from engine.args import Parser, exit_cleanly, integer_or_auto, refuse, toggle
+from engine.args import Parser, exit_cleanly, refuse, toggle
 from engine.evaluate.classify import Verdict
 from engine.evaluate.confusion_sheet import count_confusions, draw_confusion
 from engine.evaluate.pictures import gather
@@ -27,6 +27,7 @@ from engine.evaluate.result_files import INFERENCE, write_results
 from engine.evaluate.trained import Trained, add_classifier, need_names, open_classifier
 from engine.finetune_data import describe_sources
 from engine.prepare import check_images, count_workers
+from engine.ranges import BATCH, COUNT, COUNT_OR_0, ROWS, WORKERS
 
 CSV, JSON, SHEET, WRONG = "predictions.csv", "predictions.json", "predictions.png", "mistakes.png"
 CONFUSION, SKIPPED = "confusion.png", "skipped.csv"
@@ -45,15 +46,16 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_classifier(parser)
     group = parser.add_argument_group("pictures")
     group.add_argument("-t", "--task", default="custom", help="name of the data set; aircraft has a banner to drop")
-    group.add_argument("--crop-bottom", type=integer_or_auto, default="auto", metavar="PIXELS",
+    group.add_argument("--crop-bottom", type=ROWS, default="auto", metavar="PIXELS",
                        help="rows to drop at the bottom; auto = as the network was trained")
-    group.add_argument("-j", "--num-workers", "--workers", type=integer_or_auto, default="auto",
+    group.add_argument("-j", "--num-workers", "--workers", type=WORKERS, default="auto",
                        help="loader processes; auto = one per core, at most 8")
     toggle(group, "--skip-bad", False, "leave pictures out that do not decode instead of refusing to start")
-    group.add_argument("-b", "--batch-size", type=int, default=64, help="pictures at a time; changes no number")
+    group.add_argument("-b", "--batch-size", type=BATCH, default=64, help="pictures at a time; changes no number")
     group = parser.add_argument_group("answers")
-    group.add_argument("--top", type=int, default=5, help="classes for each picture, with their probabilities")
-    group.add_argument("--shown", type=int, default=64, help="pictures on the sheet, evenly chosen; 0 = no sheet")
+    group.add_argument("--top", type=COUNT, default=5, help="classes for each picture, with their probabilities")
+    group.add_argument("--shown", type=COUNT_OR_0, default=64,
+                       help="pictures on the sheet, evenly chosen; 0 = no sheet")
     group.add_argument("--out", "--results-dir", default="infer", metavar="DIR", help="where everything goes")
     args = parser.parse_args(argv)
     refuse([f"--{name.replace('_', '-')} must be at least {least}, not {getattr(args, name)}"

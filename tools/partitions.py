@@ -27,6 +27,8 @@ from engine.evaluate.rerank import METHODS, Reranking
 from engine.evaluate.sources import find_device
 from engine.evaluate.study import find_label_faults
 from engine.prepare import count_workers
+from engine.ranges import COUNT, SEED, SIDE, THREADS, WORKERS
+from engine.words import device
 
 Judged = dict[tuple[int, str], list[Values]]  # network and re-ranking -> for each partition [metrics, seeds, queries]
 
@@ -49,15 +51,15 @@ def make_parser() -> Parser:
     parser.add_argument("--dataset", choices=tuple(FOLDERS), default=None, help="as for main_metric.py")
     parser.add_argument("-t", "--task", default="custom", help="name of the data set, and of the files written")
     parser.add_argument("--out", default="study", metavar="DIR", help="where the tables are written")
-    parser.add_argument("--partitions", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="--partition of the runs")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="--seed of the runs")
+    parser.add_argument("--partitions", type=SEED, nargs="+", default=[0, 1, 2, 3, 4], help="--partition of the runs")
+    parser.add_argument("--seeds", type=SEED, nargs="+", default=[0, 1, 2], help="--seed of the runs")
     parser.add_argument("--rerank", nargs="*", choices=METHODS[1:], default=[], help="re-rankings to try on every row")
     parser.add_argument("--augmentation", choices=tuple(AUGMENTATIONS), default="base", help="its test view is used")
-    parser.add_argument("--size", type=int, default=224, help="pixels of the view's side")
-    parser.add_argument("--draws", type=int, default=DRAWS, help="resamples of the bootstrap")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto")
-    parser.add_argument("-j", "--num-workers", default="auto", help="loader processes")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads, 0 = torch's choice")
+    parser.add_argument("--size", type=SIDE, default=224, help="pixels of the view's side")
+    parser.add_argument("--draws", type=COUNT, default=DRAWS, help="resamples of the bootstrap")
+    parser.add_argument("--device", type=device, default="auto", help="cpu, cuda, or auto")
+    parser.add_argument("-j", "--num-workers", type=WORKERS, default="auto", help="loader processes")
+    parser.add_argument("--threads", type=THREADS, default=0, metavar="N", help="CPU threads, 0 = torch's choice")
     return parser
 
 

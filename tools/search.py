@@ -33,6 +33,7 @@ from engine.evaluate.query import Query, Ranking, draw_ranking, rank, rank_by_in
 from engine.evaluate.sources import find_device, read_args
 from engine.evaluate.subject import Subject, add_subject, check_classes, homes, open_subject
 from engine.evaluate.zero_shot import zero_shot
+from engine.ranges import BATCH, COUNT
 from engine.text_args import add_clip, add_encoding, open_clip_teacher
 from engine.text_source import open_text
 from engine.text_tensor import TextRows, load_text
@@ -53,12 +54,12 @@ def make_parser() -> Parser:
                        help="an index that tools.index built of the same images: nothing is computed but the query")
     group.add_argument("--split", choices=("auto", "train", "val", "test"), default="auto",
                        help="which part of the photographs; auto = test where there is one")
-    group.add_argument("--top", type=int, default=24, help="pictures on a sheet; the table has all")
+    group.add_argument("--top", type=COUNT, default=24, help="pictures on a sheet; the table has all")
     add_subject(parser, look_at="full", feature="gap")
     add_clip(parser, short=False)
     add_encoding(parser)
     parser.set_defaults(teacher_arch=None)
-    parser.add_argument("-b", "--batch-size", type=int, default=64, help="images at a time through the student")
+    parser.add_argument("-b", "--batch-size", type=BATCH, default=64, help="images at a time through the student")
     return parser
 
 

@@ -23,7 +23,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
 from datasets.images import DataError, ImageSet
-from engine.args import ConfigError, Parser, Problems, exit_cleanly, integer_or_auto, refuse, toggle, warn_ignored
+from engine.args import ConfigError, Parser, Problems, exit_cleanly, refuse, toggle, warn_ignored
 from engine.evaluate import sorting_page
 from engine.evaluate.filing import file_pictures, has_labels, read_labels
 from engine.evaluate.ledger import append_result
@@ -36,6 +36,7 @@ from engine.evaluate.sorting import (
 from engine.evaluate.sorting_page import Sorting
 from engine.evaluate.sources import find_device
 from engine.evaluate.subject import Subject, add_subject, check_classes, open_subject
+from engine.ranges import BATCH, COUNT_OR_0, LARGEST, whole
 
 FIRST_WEIGHTS = "package:efficientnet-lite0"
 BUDGETS, DRAWS = (20, 50, 100), 5
@@ -50,15 +51,15 @@ def make_parser() -> Parser:
     parser.set_defaults(centre=True)
     sort = parser.add_argument_group("sorting")
     sort.add_argument("--split", choices=("train", "val", "test"), default="train", help="which part, if there are any")
-    sort.add_argument("--groups", type=integer_or_auto, default="auto", help="how many; auto = by silhouette")
+    sort.add_argument("--groups", type=whole(1, LARGEST, "auto"), default="auto", help="how many; auto = by silhouette")
     sort.add_argument("--labels", metavar="FILE.csv", help="columns path,label; blank labels are not read")
-    sort.add_argument("--name-first", type=int, default=20, metavar="N", help="pictures to propose for naming")
+    sort.add_argument("--name-first", type=COUNT_OR_0, default=20, metavar="N", help="pictures to propose for naming")
     sort.add_argument("--apply", choices=("none", "link", "copy"), default="none",
                       help="fill OUT/sorted/ with a folder for each label (else group): hard links where possible, "
                            "else symbolic ones; or copies")
     sort.add_argument("--out", default=None, metavar="DIR", help="where everything goes; default --results-dir or sort")
     toggle(sort, "--score", False, "hide the folders' labels, sort, and measure against them")
-    parser.add_argument("-b", "--batch-size", type=int, default=64, help="images at a time through the encoder")
+    parser.add_argument("-b", "--batch-size", type=BATCH, default=64, help="images at a time through the encoder")
     return parser
 
 

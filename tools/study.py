@@ -24,6 +24,8 @@ from engine.evaluate.study import Answer, Pair, Row, check_rows, find_label_faul
 from engine.evaluate.study_files import Study, write_study
 from engine.evaluate.study_table import list_grids, markdown_grid
 from engine.evaluate.subject import check_classes
+from engine.ranges import BATCH, COUNT, SEED, THREADS, WORKERS
+from engine.words import device
 
 ROW_HELP = """a network and how to look at it; once for each row.
 SOURCE: a folder under checkpoints/, a weights file, package:efficientnet-lite0|1|2, hub, none; {seed} in it stands for
@@ -45,14 +47,14 @@ def make_parser() -> Parser:
     parser.add_argument("-t", "--task", default="custom", help="name of the data set, and of the files written")
     parser.add_argument("--root", required=True, metavar="DIR", help="the data set: labelled train and test images")
     parser.add_argument("--out", default="study", metavar="DIR", help="where results are written; rows are added")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="what {seed} stands for")
-    parser.add_argument("--draws", type=int, default=DRAWS, help="resamples of the bootstrap")
-    parser.add_argument("--seed", type=int, default=123, help="of the linear probe and the bootstrap")
-    parser.add_argument("-b", "--batch-size", type=int, default=64, help="images at a time; changes no number")
+    parser.add_argument("--seeds", type=SEED, nargs="+", default=[0, 1, 2], help="what {seed} stands for")
+    parser.add_argument("--draws", type=COUNT, default=DRAWS, help="resamples of the bootstrap")
+    parser.add_argument("--seed", type=SEED, default=123, help="of the linear probe and the bootstrap")
+    parser.add_argument("-b", "--batch-size", type=BATCH, default=64, help="images at a time; changes no number")
     parser.add_argument("--cache", default="cache", metavar="DIR", help="where features are kept, or none")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto")
-    parser.add_argument("-j", "--num-workers", default="auto", help="loader processes")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads, 0 = torch's choice")
+    parser.add_argument("--device", type=device, default="auto", help="cpu, cuda, or auto")
+    parser.add_argument("-j", "--num-workers", type=WORKERS, default="auto", help="loader processes")
+    parser.add_argument("--threads", type=THREADS, default=0, metavar="N", help="CPU threads, 0 = torch's choice")
     return parser
 
 

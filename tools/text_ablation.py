@@ -32,6 +32,7 @@ from engine.evaluate.text_ablation import Line, render_page, render_text, summar
 from engine.evaluate.text_audit import Reading, audit, match_entropy
 from engine.guidance import TEXT_TEMPERATURE, ask
 from engine.prepare import find_crop_bottom, load_images, open_crops
+from engine.ranges import BETWEEN, COUNT_OR_0, TEMPERATURE
 from engine.text import Description, encode_descriptions, fill_template, read_descriptions
 from engine.text_args import add_asking, add_clip, open_clip_teacher
 from engine.text_variants import FREE, Variant, make_variants
@@ -81,11 +82,14 @@ def make_parser() -> Parser:
                        help="descriptions of classes that are not there; default FILE_random.csv where it exists")
     group.add_argument("--template", default=TEMPLATE, help="of the names, with {name}")
     group.add_argument("--variants", default="all", metavar="A,B", help="only these lines of the table, by their keys")
-    group.add_argument("--tau", "--temperature", type=float, default=TEXT_TEMPERATURE, help="temperature of every line")
-    group.add_argument("--match-entropy", type=float, default=None, metavar="H",
+    group.add_argument("--tau", "--temperature", type=TEMPERATURE, default=TEXT_TEMPERATURE,
+                       help="temperature of every line")
+    group.add_argument("--match-entropy", type=BETWEEN, default=None, metavar="H",
                        help="in place of --tau: each line the temperature at which the mean entropy is H")
-    group.add_argument("--prototypes", type=int, default=0, help="centroids without text; 0 = as many as classes")
-    group.add_argument("--train", type=int, default=0, metavar="EPOCHS", help="also pre-train a student for each line")
+    group.add_argument("--prototypes", type=COUNT_OR_0, default=0,
+                       help="centroids without text; 0 = as many as classes")
+    group.add_argument("--train", type=COUNT_OR_0, default=0, metavar="EPOCHS",
+                       help="also pre-train a student for each line")
     group.add_argument("--out", default=None, metavar="DIR", help="default ablation/<the CSV's name>")
     add_device(parser)
     return parser

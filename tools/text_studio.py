@@ -19,13 +19,14 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 import torch
 
-from engine.args import Parser, add_data, add_device, exit_cleanly, refuse
+from engine.args import Parser, add_data, add_device, exit_cleanly
 from engine.evaluate.sources import find_device
 from engine.evaluate.text_audit import Audit, audit
 from engine.evaluate.text_page import render_page
 from engine.evaluate.text_verdict import judge, to_json
 from engine.guidance import TEXT_TEMPERATURE, ask
 from engine.prepare import find_crop_bottom, load_images, open_crops
+from engine.ranges import BETWEEN, TEMPERATURE
 from engine.text_args import add_asking, add_clip, add_encoding, open_clip_teacher
 from engine.text_source import open_text, read_texts
 
@@ -39,8 +40,8 @@ def make_parser() -> Parser:
     add_encoding(parser)
     group = parser.add_argument_group("studio")
     group.add_argument("--split", choices=("train", "val", "test"), default="train", help="which images")
-    group.add_argument("--tau", "--temperature", type=float, default=TEXT_TEMPERATURE, help="temperature of p_t")
-    group.add_argument("--target-entropy", type=float, default=0.5, help="mean entropy to find a temperature for")
+    group.add_argument("--tau", "--temperature", type=TEMPERATURE, default=TEXT_TEMPERATURE, help="temperature of p_t")
+    group.add_argument("--target-entropy", type=BETWEEN, default=0.5, help="mean entropy to find a temperature for")
     group.add_argument("--out", default=None, metavar="DIR", help="default studio/<the text's name>")
     add_device(parser)
     return parser
@@ -49,8 +50,6 @@ def make_parser() -> Parser:
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
     args = make_parser().parse_args(argv)
-    refuse([f"--tau must be above 0, not {args.tau:g}"] * (args.tau <= 0)
-           + [f"--target-entropy is between 0 and 1, not {args.target_entropy:g}"] * (not 0 < args.target_entropy < 1))
     args.device = find_device(args.device)
     args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
     args.out = Path(args.out or Path("studio") / Path(args.text).stem)

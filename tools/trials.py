@@ -29,6 +29,8 @@ from engine.evaluate.sources import find_device
 from engine.evaluate.study import find_label_faults
 from engine.evaluate.subject import check_classes
 from engine.prepare import count_workers
+from engine.ranges import COUNT, SEED, THREADS, WORKERS
+from engine.words import device
 from models.classifier_file import load_classifier
 
 
@@ -65,11 +67,11 @@ def make_parser() -> Parser:
     parser.add_argument("--split", choices=("test", "val", "train"), default="test", help="which of its images")
     parser.add_argument("-t", "--task", default="custom", help="name of the data set, and of the files written")
     parser.add_argument("--out", default="study", metavar="DIR", help="where the table is written")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="what {seed} stands for")
-    parser.add_argument("--draws", type=int, default=DRAWS, help="resamples of the bootstrap")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto")
-    parser.add_argument("-j", "--num-workers", default="auto", help="loader processes")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads, 0 = torch's choice")
+    parser.add_argument("--seeds", type=SEED, nargs="+", default=[0, 1, 2], help="what {seed} stands for")
+    parser.add_argument("--draws", type=COUNT, default=DRAWS, help="resamples of the bootstrap")
+    parser.add_argument("--device", type=device, default="auto", help="cpu, cuda, or auto")
+    parser.add_argument("-j", "--num-workers", type=WORKERS, default="auto", help="loader processes")
+    parser.add_argument("--threads", type=THREADS, default=0, metavar="N", help="CPU threads, 0 = torch's choice")
     return parser
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from engine.args import Parser, refuse, toggle, warn_ignored
+from engine.args import Parser, toggle, warn_ignored
 from engine.evaluate.protocol import PROTOCOLS
-from engine.evaluate.rerank import add_rerank, read_rerank
+from engine.evaluate.rerank import add_rerank
 from engine.evaluate.sources import CHECKPOINTS, find_device, find_source, name_run
 from engine.evaluate.subject import add_subject
+from engine.ranges import BATCH, COUNT, EPOCHS, RATE, SHARE_BELOW_1, TEMPERATURE
 
 
 def make_probe_parser() -> Parser:
@@ -19,15 +20,16 @@ def make_probe_parser() -> Parser:
     group = parser.add_argument_group("classifier")
     group.add_argument("--protocol", choices=("cached", "seed"), default="cached",
                        help="cached = features of one clean view; seed = the public LEAD code's augmented training")
-    group.add_argument("--lr", "--learning-rate", type=float, nargs="+", default=None,
+    group.add_argument("--lr", "--learning-rate", type=RATE, nargs="+", default=None,
                        help="learning rates to choose among on held-out training images; seed's protocol: one, 30")
-    group.add_argument("--epochs", type=int, default=100, help="passes over the training images")
-    group.add_argument("-b", "--batch-size", type=int, default=256, help="images of one step of the classifier")
-    group.add_argument("--schedule", type=int, nargs="*", default=None,
+    group.add_argument("--epochs", type=EPOCHS, default=100, help="passes over the training images")
+    group.add_argument("-b", "--batch-size", type=BATCH, default=256, help="images of one step of the classifier")
+    group.add_argument("--schedule", type=COUNT, nargs="*", default=None,
                        help="epochs at which the rate falls to a tenth; default 60 %% and 80 %% of the epochs")
     toggle(group, "--cos", False, "fall along a cosine instead")
-    group.add_argument("--hold-out", type=float, default=0.2, help="share of train that chooses rate and best epoch")
-    group.add_argument("--extract-batch-size", type=int, default=64, help="images at a time through the encoder")
+    group.add_argument("--hold-out", type=SHARE_BELOW_1, default=0.2,
+                       help="share of train that chooses rate and best epoch")
+    group.add_argument("--extract-batch-size", type=BATCH, default=64, help="images at a time through the encoder")
     return parser
 
 
@@ -35,12 +37,6 @@ def parse_probe(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
     args = make_probe_parser().parse_args(argv)
     warn_ignored(args)
-    problems = [f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}"
-                for name in ("epochs", "batch_size", "extract_batch_size") if getattr(args, name) < 1]
-    if not 0 <= args.hold_out < 1:
-        problems.append(f"--hold-out is a share from 0 to below 1, not {args.hold_out}")
-    problems += [f"--lr must be above 0, not {rate:g}" for rate in args.lr or () if rate <= 0]
-    refuse(problems)
     args.device = find_device(args.device)
     if args.recipe == "seed":
         args.protocol = "seed"
@@ -55,7 +51,7 @@ def make_search_parser() -> Parser:
     parser = Parser(prog="main_retrieval.py", description="Let every image of a split query all others; no training.")
     add_subject(parser, look_at="full", feature="gap")
     group = parser.add_argument_group("retrieval")
-    group.add_argument("-b", "--batch-size", type=int, default=64, help="images at a time; changes no number")
+    group.add_argument("-b", "--batch-size", type=BATCH, default=64, help="images at a time; changes no number")
     group.add_argument("--split", choices=("auto", "test", "val", "train"), default="auto",
                        help="auto = test, or train where there is no test")
     group.add_argument("--protocol", choices=PROTOCOLS, default="leave-one-out",
@@ -64,11 +60,11 @@ def make_search_parser() -> Parser:
     group.add_argument("--gallery", choices=("train", "val", "test"), default="train",
                        help="the split that answers with --protocol query-gallery")
     toggle(group, "--clusters", True, "k-means for NMI, AMI and F1")
-    group.add_argument("-k", "--neighbours", "--k", type=int, default=6, help="neighbours of a query in the picture")
-    group.add_argument("--queries", type=int, default=10, help="queries in the picture, a third of them the worst")
+    group.add_argument("-k", "--neighbours", "--k", type=COUNT, default=6, help="neighbours of a query in the picture")
+    group.add_argument("--queries", type=COUNT, default=10, help="queries in the picture, a third of them the worst")
     toggle(group, "--knn", False, "kNN accuracy from the training split, not only within the split")
-    group.add_argument("--knn-k", type=int, default=20, help="neighbours that vote")
-    group.add_argument("--knn-t", type=float, default=0.07, help="temperature of the votes")
+    group.add_argument("--knn-k", type=COUNT, default=20, help="neighbours that vote")
+    group.add_argument("--knn-t", type=TEMPERATURE, default=0.07, help="temperature of the votes")
     add_rerank(parser)
     return parser
 
@@ -77,10 +73,6 @@ def parse_search(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
     args = make_search_parser().parse_args(argv)
     warn_ignored(args)
-    problems = [f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}"
-                for name in ("batch_size", "neighbours", "queries", "knn_k") if getattr(args, name) < 1]
-    read_rerank(args)
-    refuse(problems + [f"--knn-t must be above 0, not {args.knn_t:g}"] * (args.knn_t <= 0))
     args.device = find_device(args.device)
     if args.recipe == "seed":
         args.eval_view = "squash"

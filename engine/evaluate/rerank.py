@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.args import Parser, refuse
+from engine.args import Parser
 from engine.evaluate.diffusion import DENSE_LIMIT, DiffusionPlan, diffusion_stripes
 from engine.evaluate.k_reciprocal import ReciprocalPlan, reciprocal_stripes
 from engine.evaluate.pairing import Pairing
 from engine.evaluate.ranking import leave_self, take_top
 from engine.evaluate.similarity import TILE, Stripe, cross_stripes, normalise_rows
+from engine.ranges import COUNT, POSITIVE, SHARE, SHARE_BELOW_1
 
 METHODS = ("none", "aqe", "alpha-qe", "k-reciprocal", "diffusion")
 
@@ -45,30 +46,22 @@ def add_rerank(parser: Parser) -> None:
     """The flags that `read_rerank` reads."""
     group = parser.add_argument_group("re-ranking")
     group.add_argument("--rerank", choices=METHODS, default="none", help="what to do with neighbours after the search")
-    group.add_argument("--qe-n", type=int, default=10, help="aqe, alpha-qe: neighbours averaged with the query")
-    group.add_argument("--qe-alpha", type=float, default=3.0, help="alpha-qe: power of the cosine that weighs them")
-    group.add_argument("--k1", type=int, default=20, help="k-reciprocal: neighbours that must be mutual")
-    group.add_argument("--k2", type=int, default=6, help="k-reciprocal: neighbours whose sets are averaged")
-    group.add_argument("--jaccard-lambda", type=float, default=0.3, help="k-reciprocal: share of the first distance")
+    group.add_argument("--qe-n", type=COUNT, default=10, help="aqe, alpha-qe: neighbours averaged with the query")
+    group.add_argument("--qe-alpha", type=POSITIVE, default=3.0, help="alpha-qe: power of the cosine that weighs them")
+    group.add_argument("--k1", type=COUNT, default=20, help="k-reciprocal: neighbours that must be mutual")
+    group.add_argument("--k2", type=COUNT, default=6, help="k-reciprocal: neighbours whose sets are averaged")
+    group.add_argument("--jaccard-lambda", type=SHARE, default=0.3, help="k-reciprocal: share of the first distance")
     group.add_argument("--diffusion-mode", choices=("auto", "dense", "truncated"), default="auto",
                        help=f"auto = dense up to {DENSE_LIMIT:,} images")
-    group.add_argument("--diffusion-k", type=int, default=50, help="neighbours in the graph, an image itself included")
-    group.add_argument("--diffusion-gamma", type=float, default=3.0, help="power of the cosine on an edge")
-    group.add_argument("--diffusion-alpha", type=float, default=0.99, help="how far to walk, from 0 to below 1")
-    group.add_argument("--diffusion-n", type=int, default=1000, help="truncated: images around one that it may reach")
+    group.add_argument("--diffusion-k", type=COUNT, default=50,
+                       help="neighbours in the graph, an image itself included")
+    group.add_argument("--diffusion-gamma", type=POSITIVE, default=3.0, help="power of the cosine on an edge")
+    group.add_argument("--diffusion-alpha", type=SHARE_BELOW_1, default=0.99, help="how far to walk, from 0 to below 1")
+    group.add_argument("--diffusion-n", type=COUNT, default=1000, help="truncated: images around one that it may reach")
 
 
 def read_rerank(args: argparse.Namespace) -> Reranking:
-    """The flags' meaning; raises ConfigError with every problem."""
-    problems = [f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}"
-                for name in ("qe_n", "k1", "k2", "diffusion_k", "diffusion_n") if getattr(args, name) < 1]
-    problems += [f"--{name.replace('_', '-')} must be above 0, not {getattr(args, name):g}"
-                 for name in ("qe_alpha", "diffusion_gamma") if not getattr(args, name) > 0]
-    if not 0 <= args.diffusion_alpha < 1:
-        problems.append(f"--diffusion-alpha lies from 0 to below 1, not {args.diffusion_alpha:g}")
-    if not 0 <= args.jaccard_lambda <= 1:
-        problems.append(f"--jaccard-lambda lies from 0 to 1, not {args.jaccard_lambda:g}")
-    refuse(problems)
+    """The flags' meaning."""
     return Reranking(
         how=args.rerank,
         neighbours=args.qe_n,

@@ -7,23 +7,14 @@ import json
 import re
 from pathlib import Path
 
-import torch
-
 from datasets.multi_context import Crops
 from engine.args import ConfigError
+from engine.devices import find_device
 from engine.prepare import crop_folder, find_crops
 
 CHECKPOINTS = Path("checkpoints")
 SOURCES = ("none", "hub")
-
-
-def find_device(name: str) -> str:
-    """cpu or cuda for `--device`; raises ConfigError for a device that is not here."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"--device {name}: this machine has no usable CUDA device; use --device cpu")
-    return name
+__all__ = ["find_device"]
 
 
 def name_run(args: argparse.Namespace) -> str:

@@ -21,6 +21,7 @@ from engine.evaluate.ledger import Result
 from engine.evaluate.similarity import normalise_rows
 from engine.evaluate.sources import choose_crops, find_root, find_source, inherit, read_args
 from engine.prepare import count_workers, find_crop_bottom, load_images, need_crops
+from engine.ranges import COUNT_OR_0, SIDE_OR_0
 from models.encoder import Encoder, describe_encoder, load_encoder
 from models.weights import fingerprint
 
@@ -39,7 +40,8 @@ def add_subject(parser: Parser, *, look_at: str, feature: str) -> None:
                        help="gap = backbone = plain average, masked = attention-weighted, head = projection; "
                             "auto = masked where the encoder has a rationale branch, else gap")
     group.add_argument("--input", choices=("full", "crop"), default=look_at, help="whole images or the object's crops")
-    group.add_argument("--size", type=int, default=0, help="pixels of a side; 0 = as trained (args.json), else 224")
+    group.add_argument("--size", type=SIDE_OR_0, default=0,
+                       help="pixels of a side; 0 = as trained (args.json), else 224")
     group.add_argument("--eval-view", choices=("eval", "squash"), default="eval",
                        help="squash = the public LEAD view: a square whatever the aspect")
     group.add_argument("--label", default="", help="what tables call this network; default: its method or weights")
@@ -48,7 +50,8 @@ def add_subject(parser: Parser, *, look_at: str, feature: str) -> None:
                        help="seed = the public LEAD code's protocol and view")
     group.add_argument("--preset", choices=PRESETS, default="none",
                        help="a data set's published settings: for evaluation they are the defaults of --recipe seed")
-    group.add_argument("--num-classes", type=int, default=0, help="checked against the data set; 0 = take its number")
+    group.add_argument("--num-classes", type=COUNT_OR_0, default=0,
+                       help="checked against the data set; 0 = take its number")
     group.add_argument("--cache", default="cache", metavar="DIR", help="where features are kept between runs, or none")
     group.add_argument("--results-dir", default=None, metavar="DIR", help="where the outputs go")
     add_device(parser)

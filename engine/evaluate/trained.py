@@ -18,6 +18,7 @@ from engine.evaluate.ledger import Result
 from engine.evaluate.public_pim import build_public_pim
 from engine.evaluate.sources import SOURCES, find_device, find_source, read_args
 from engine.prepare import count_workers, find_crop_bottom
+from engine.ranges import COUNT, SIDE_OR_0
 from models.checkpoint_styles import CLASSIFIER_FORMAT, EXPORT_FORMAT
 from models.classifier_file import SavedClassifier, load_classifier
 from models.pim_checkpoint import is_public_pim
@@ -36,7 +37,7 @@ def add_classifier(parser: Parser) -> argparse._ArgumentGroup:
     group.add_argument("-a", "--model", "--arch", dest="arch", type=architecture, default=None, metavar="NAME",
                        help=FOR_PUBLIC)
     add_public(group)
-    group.add_argument("--size", type=int, default=0, help="pixels of a side; 0 = what the file says")
+    group.add_argument("--size", type=SIDE_OR_0, default=0, help="pixels of a side; 0 = what the file says")
     group.add_argument("--eval-view", choices=("auto", *EVAL_VIEWS), default="auto",
                        help="how a picture becomes a square; auto = what the file says")
     add_device(parser)
@@ -45,7 +46,7 @@ def add_classifier(parser: Parser) -> argparse._ArgumentGroup:
 
 def add_public(group: argparse._ArgumentGroup) -> None:
     """What a public file does not tell about itself."""
-    group.add_argument("--num-selects", type=int, nargs="+", default=None, metavar="N",
+    group.add_argument("--num-selects", type=COUNT, nargs="+", default=None, metavar="N",
                        help="for PIM's: positions that each level keeps; the published numbers are known")
     group.add_argument("--class-names", default=None, metavar="FILE",
                        help="for a public file: its classes in their order, one a line")

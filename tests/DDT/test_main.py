@@ -89,7 +89,7 @@ def test_flat_folder(photo_tree: Path, tmp_path: Path, words: Words, read_table:
 
 def test_all_flag_problems_at_once(tmp_path: Path, words: Words) -> None:
     wrong = ("--cut-rate", "often", "--over-num", 2, "--batch-size", 0)
-    with pytest.raises(ConfigError, match="--cut-rate often(.|\n)*--over-num 2.0(.|\n)*--batch-size 0"):
+    with pytest.raises(ConfigError, match="3 problems(.|\n)*--over-num is 2.0(.|\n)*--batch-size is 0(.|\n)*--cut-rate often"):
         main(words(tmp_path, *wrong))
 
 

@@ -54,5 +54,5 @@ def test_without_weights_the_one_command_is_told(photo_tree: Path, tmp_path: Pat
 
 
 def test_bad_numbers_are_refused_together() -> None:
-    with pytest.raises(ConfigError, match="(?s)--tau must be above 0.*--target-entropy is between"):
+    with pytest.raises(ConfigError, match="(?s)--tau is 0.0, but it must be above 0.*--target-entropy is 1.5, but it must be"):
         text_studio.parse(["x.csv", "--root", "photos", "--tau", "0", "--target-entropy", "1.5"])

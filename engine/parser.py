@@ -1,0 +1,96 @@
+"""argparse that goes on after a fault, so that one message names every flag that is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+
+from runtime.errors import refuse
+
+FAULTY = object()  # stands where a value was refused, until the default takes its place
+NEGATIVE = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|^-(inf|infinity|nan)$", re.IGNORECASE)
+
+
+class GatheringParser(argparse.ArgumentParser):
+    """An ArgumentParser that lists all refused values (of ranges, types and choices) in one ConfigError."""
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self._negative_number_matcher = NEGATIVE  # argparse's own takes -1e5 and -inf for flags
+        self.faults: list[str] = []
+        self._given: list[str] = []
+
+    def parse_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """The flags; raises ConfigError with every fault, exits with 2 where the line itself cannot be read."""
+        found = self.parse_leniently(args, namespace)
+        refuse(take_faults(found))
+        return found
+
+    def parse_leniently(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """As `parse_args`, but defaults stand for what was refused: the caller has to `take_faults`."""
+        found, unknown = self._parse(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        found.faults = self.faults
+        return found
+
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """argparse's own; raises ConfigError with every fault."""
+        found, unknown = self._parse(args, namespace)
+        refuse(self.faults)
+        return found, unknown
+
+    def _parse(
+        self, args: Sequence[str] | None, namespace: argparse.Namespace | None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        self.faults, self._given = [], list(sys.argv[1:] if args is None else args)
+        found, unknown = super().parse_known_args(self._given, namespace)
+        for action in self._actions:
+            self._mend(found, action)
+        return found, unknown
+
+    def _mend(self, found: argparse.Namespace, action: argparse.Action) -> None:
+        value = getattr(found, action.dest, None)
+        if value is FAULTY or (isinstance(value, list) and any(part is FAULTY for part in value)):
+            if action.default is argparse.SUPPRESS:
+                delattr(found, action.dest)
+            else:
+                setattr(found, action.dest, action.default)
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> object:
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError as error:
+            self._add_fault(action, error.message)
+            return FAULTY
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        try:
+            if value is not FAULTY:
+                super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            self._add_fault(action, error.message)
+
+    def _add_fault(self, action: argparse.Action, message: str) -> None:
+        name = self._name(action)
+        self.faults.append(f"{name} {message}" if message.startswith("is ") else f"{name}: {message}")
+
+    def _name(self, action: argparse.Action) -> str:
+        """The flag as the user wrote it, else its first long name."""
+        given = {word.partition("=")[0] for word in self._given}
+        used = [flag for flag in action.option_strings if flag in given]
+        long = [flag for flag in action.option_strings if flag.startswith("--")]
+        return (used or long or [action.metavar or action.dest])[0]
+
+
+def take_faults(args: argparse.Namespace) -> list[str]:
+    """What `parse_leniently` refused, which does not stay among the flags."""
+    return vars(args).pop("faults", [])
