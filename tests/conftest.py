@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import runpy
 import sys
+import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +20,51 @@ from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+LOOPBACK = ROOT / "tests" / "loopback"
 
 
 @pytest.fixture(autouse=True)
-def fixed_generators() -> None:
-    """Every test draws the same numbers, in any order and alone."""
+def fixed_generators() -> Iterator[None]:
+    """Every test draws the same numbers, in any order and alone, and leaves as many threads as it found."""
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+class Network:
+    """Attempts to reach another machine, by this process and by all that it started."""
+
+    def __init__(self, log: Path) -> None:
+        self.log, self.seen = log, 0
+
+    def take(self) -> list[str]:
+        """Those since the last look."""
+        lines = self.log.read_text(encoding="utf-8").splitlines()
+        fresh, self.seen = lines[self.seen:], len(lines)
+        return fresh
+
+
+@pytest.fixture(scope="session")
+def banned_network() -> Iterator[Network]:
+    """The ban on other machines, in this process and, through the environment, in those that tests start."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        log = Path(folder) / "network.log"
+        log.touch()
+        patch.setenv("PLUMAGE_NETWORK_LOG", str(log))
+        patch.setenv("PYTHONPATH", str(LOOPBACK), prepend=os.pathsep)
+        runpy.run_path(str(LOOPBACK / "sitecustomize.py"))["forbid_network"](str(log))
+        yield Network(log)
+
+
+@pytest.fixture(autouse=True)
+def network(banned_network: Network) -> Iterator[Network]:
+    """Fails a test that asked another machine for something, whatever became of the attempt."""
+    yield banned_network
+    if attempts := banned_network.take():
+        pytest.fail("this test used the network:\n" + "\n".join(attempts), pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,13 @@ def run_here(words: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def server() -> multiprocessing.context.BaseContext:
+def server() -> Iterator[multiprocessing.context.BaseContext]:
     """Starts processes that have torch imported already and no threads running."""
-    os.environ["PYTHONPATH"] = str(ROOT)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["main_pretrain"])
-    return context
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["main_pretrain"])
+        yield context
 
 
 @pytest.fixture

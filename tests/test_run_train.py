@@ -28,7 +28,8 @@ def vit(tmp_path_factory: pytest.TempPathFactory, save_openai_archive: Callable)
 
 
 def run(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    places = os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])
+    env = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "PYTHONPATH": places}
     return subprocess.run([str(word) for word in words], capture_output=True, text=True, cwd=cwd, env=env)
 
 
