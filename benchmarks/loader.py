@@ -67,7 +67,7 @@ def decode_plain(photos: Sequence[Path]) -> None:
 def decode_bare(photos: Sequence[Path]) -> None:
     """Pillow alone."""
     for photo in photos:
-        Image.open(photo).convert("RGB")
+        Image.open(photo, formats=("JPEG",)).convert("RGB")
 
 
 def measure(report: Report, folder: Path, count: int, width: int, height: int) -> float:

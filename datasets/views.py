@@ -14,6 +14,7 @@ from torchvision.transforms import v2
 
 from datasets.blur import GaussianBlur
 from datasets.colour import FastColorJitter
+from datasets.strips import Resize
 from datasets.timm_views import Augment, build_steps, finish_steps
 
 BILINEAR = v2.InterpolationMode.BILINEAR
@@ -104,34 +105,34 @@ def adv_steps(size: int) -> list[v2.Transform]:
 
 def red_steps(size: int) -> list[v2.Transform]:
     """Metric learning's milder view: short side to 8/7 x size, a random square of it, flip (`--augmentation red`)."""
-    shrink = v2.Resize(round(size * 8 / 7), interpolation=BILINEAR)
+    shrink = Resize(round(size * 8 / 7), interpolation=BILINEAR, anywhere=True)
     return [shrink, v2.RandomCrop(size), v2.RandomHorizontalFlip(p=0.5)]
 
 
 def short_steps(size: int) -> list[v2.Transform]:
     """Short side to 8/7 x size (256 for 224), bilinear, and the central square: metric learning's test view."""
-    return [v2.Resize(round(size * 8 / 7), interpolation=BILINEAR), v2.CenterCrop(size)]
+    return [Resize(round(size * 8 / 7), interpolation=BILINEAR), v2.CenterCrop(size)]
 
 
 def short_exact_steps(size: int) -> list[v2.Transform]:
     """Short side to size, bilinear, and the central square: the test view of `--augmentation big`."""
-    return [v2.Resize(size, interpolation=BILINEAR), v2.CenterCrop(size)]
+    return [Resize(size, interpolation=BILINEAR), v2.CenterCrop(size)]
 
 
 def eval_steps(size: int) -> list[v2.Transform]:
     """Short side to 1.14 x size, bicubic, and the central square: aspect kept."""
-    return [v2.Resize(round(1.14 * size), interpolation=BICUBIC), v2.CenterCrop(size)]
+    return [Resize(round(1.14 * size), interpolation=BICUBIC), v2.CenterCrop(size)]
 
 
 def squash_steps(size: int) -> list[v2.Transform]:
     """A square of 8/7 x size (256 for 224) whatever the aspect, bilinear, and its centre: the seed's test view."""
     side = round(size * 8 / 7)
-    return [v2.Resize((side, side), interpolation=BILINEAR), v2.CenterCrop(size)]
+    return [Resize((side, side), interpolation=BILINEAR), v2.CenterCrop(size)]
 
 
 def squash_exact_steps(size: int) -> list[v2.Transform]:
     """The whole picture as size x size, whatever the aspect, bilinear: DDT's view."""
-    return [v2.Resize((size, size), interpolation=BILINEAR)]
+    return [Resize((size, size), interpolation=BILINEAR)]
 
 
 def small_steps(size: int) -> list[v2.Transform]:
@@ -151,12 +152,12 @@ def timm_steps(size: int) -> list[Callable[[Image.Image], Image.Image]]:
 
 def deit_eval_steps(size: int) -> list[v2.Transform]:
     """Short side to 256/224 x size rounded down (438 for 384), bicubic, and the central square: DeiT's test view."""
-    return [v2.Resize(int(256 / 224 * size), interpolation=BICUBIC), v2.CenterCrop(size)]
+    return [Resize(int(256 / 224 * size), interpolation=BICUBIC), v2.CenterCrop(size)]
 
 
 def warp_steps(size: int) -> list[v2.Transform]:
     """The whole picture as size x size, whatever the aspect, bicubic: ConvNeXt's test view from 384 pixels on."""
-    return [v2.Resize((size, size), interpolation=BICUBIC)]
+    return [Resize((size, size), interpolation=BICUBIC)]
 
 
 def pim_steps(size: int) -> list[v2.Transform]:
@@ -178,7 +179,7 @@ def pim_eval_steps(size: int) -> list[v2.Transform]:
 def _pim_squash(size: int) -> v2.Transform:
     """A square of 510 for 384, whatever the aspect, bilinear; the published ratio at other sizes."""
     side = round(size * 510 / 384)
-    return v2.Resize((side, side), interpolation=BILINEAR)
+    return Resize((side, side), interpolation=BILINEAR)
 
 
 RECIPES: dict[str, Callable[[int], list[v2.Transform]]] = {

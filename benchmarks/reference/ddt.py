@@ -31,7 +31,7 @@ class PlainDirection:
 
 def read_image(path: Path, size: int) -> tuple[Tensor, tuple[int, int]]:
     """A normalised batch [1, 3, size, size], aspect ignored, and the picture's width and height."""
-    picture = Image.open(path).convert("RGB")
+    picture = Image.open(path, formats=("JPEG", "PNG")).convert("RGB")
     steps = [transforms.Resize((size, size)), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
     return transforms.Compose(steps)(picture)[None], picture.size
 
@@ -99,7 +99,7 @@ def score_box(box: tuple[float, ...], width: int, height: int) -> float:
 
 def save_plain(path: Path, box: tuple[float, ...], target: Path) -> None:
     """Write the square around a box, with its longer side, inside the picture."""
-    picture = Image.open(path).convert("RGB")
+    picture = Image.open(path, formats=("JPEG", "PNG")).convert("RGB")
     side = min(max(box[2] - box[0], box[3] - box[1]), *picture.size)
     left = min(max((box[0] + box[2] - side) / 2, 0), picture.width - side)
     top = min(max((box[1] + box[3] - side) / 2, 0), picture.height - side)

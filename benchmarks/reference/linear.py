@@ -31,7 +31,7 @@ class PlainPhotos(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """One photograph."""
         with open(self.paths[index], "rb") as file:
-            picture = Image.open(file).convert("RGB")
+            picture = Image.open(file, formats=("JPEG", "PNG")).convert("RGB")
         return self.transform(picture), self.labels[index]
 
 

@@ -41,7 +41,7 @@ def plain_recipe(size: int) -> transforms.Compose:
 def read_picture(path: Path) -> Image.Image:
     """Decode a file to RGB."""
     with open(path, "rb") as file:
-        return Image.open(file).convert("RGB")
+        return Image.open(file, formats=("JPEG", "PNG")).convert("RGB")
 
 
 class PlainViews(Dataset):

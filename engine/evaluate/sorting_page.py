@@ -164,7 +164,7 @@ def write_page(path: Path, sorting: Sorting, open_image: OpenImage, lead: str) -
     body = [show_first(sorting, open_image), show_groups(sorting), show_numbers(sorting)]
     for name, title, _ in list_sheets(sorting):
         if name != "name_first":
-            with Image.open(path.parent / "groups" / f"{name}.png") as sheet:
+            with Image.open(path.parent / "groups" / f"{name}.png", formats=("PNG",)) as sheet:
                 body.append(f"<h2 id={name}>{html.escape(title)}</h2><img src='{embed(sheet)}' alt='{name}'>")
     head = "<meta charset=utf-8><meta name=viewport content='width=device-width'><title>Sorted photographs</title>"
     path.write_text(f"<!doctype html><html lang=en>{head}<style>{STYLE}</style>"
