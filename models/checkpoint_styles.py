@@ -1,30 +1,32 @@
 """The layouts in which published checkpoints keep a network, brought to plain backbone, head and attention tensors.
 
-Known: a plain state dict; wrappers `state_dict`, `model`, `module`, `net`, `model_ema`, `state_dict_ema`, `teacher`;
-the prefixes of DataParallel and torch.compile; MoCo v1/v2 (`encoder_q`), MoCo v3 (`base_encoder`), LEAD and LCR
-(`encoder_q`, `conv16`, `bn16` or `conv`, `bn`), BYOL and LCR's BYOL (`online_*`), DINO (`backbone.`), OBD-SD (`model.`
-beside `model.last_linear`) and this project's exports.
+Known: whatever `models.containers` finds a network in; and, taken apart here, MoCo v1/v2 (`encoder_q`), MoCo v3
+(`base_encoder`), LEAD and LCR (`encoder_q`, `conv16`, `bn16` or `conv`, `bn`), BYOL and LCR's BYOL (`online_*`), OBD-SD
+(`model.` beside `model.last_linear`) and this project's exports.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from models.containers import drop_pretext, find_network, flatten, strip_prefixes
+
 EXPORT_FORMAT = "plumage-encoder"
 CLASSIFIER_FORMAT = "plumage-classifier"
-WRAPPERS = ("state_dict", "model", "module", "net", "model_ema", "state_dict_ema", "teacher")
-PREFIXES = ("module.", "_orig_mod.")
 CLASSIFIERS = ("fc.", "classifier.", "head.", "head.fc.", "head_dist.", "_fc.", "last_linear.")
 QUERY_ENCODERS = ("encoder_q.", "base_encoder.")
 # BYOL's online network; the projector lies beside the backbone, or behind it in a Sequential.
-ONLINE_ENCODERS = ("online_encoder.0.", "online_backbone.", "online_encoder.", "online_network.")
+ONLINE_ENCODERS = ("online_encoder.0.", "online_backbone.", "online_encoder.net.", "online_encoder.", "online_network.")
 ONLINE_ONLY = ("online_", "target_", "projector.", "predictor.", "backbone.")
-# What a contrastive checkpoint holds besides its query encoder and rationale branch; never needed again.
-TRAINING_ONLY = ("encoder_k.", "momentum_encoder.", "predictor.", "queue", "clip_model.", "clip.", "teacher.")
+# What a contrastive checkpoint holds besides its query encoder and rationale branch; never needed again. The last five
+# are LCR's second, masked contrast, which is in its every file and was never trained.
+TRAINING_ONLY = ("encoder_k.", "momentum_encoder.", "predictor.", "queue", "clip_model.", "clip.", "teacher.",
+                 "conv16_2.", "bn16_2.", "qmax.", "kmax.", "fc.")
+AVERAGES = {"encoder_q.": "encoder_k", "base_encoder.": "momentum_encoder"}
 BRANCH = {"conv16.": "conv.", "bn16.": "bn.", "conv.": "conv.", "bn.": "bn."}
 State = dict[str, Tensor]
 
@@ -33,7 +35,8 @@ State = dict[str, Tensor]
 class EncoderState:
     """A checkpoint's parts: backbone tensors under timm's names, head ("0.weight", ..., or "weight" of a linear one),
 
-    rationale branch ("conv.weight", "bn.weight", ...), what the file says of itself, and feature means by name.
+    rationale branch ("conv.weight", "bn.weight", ...), what the file says of itself, feature means by name, and which of
+    several networks was taken, in words ("" where there is one). `arch_hint` is a foreign file's word for its network.
     """
 
     backbone: State
@@ -41,6 +44,8 @@ class EncoderState:
     attention: State | None = None
     meta: dict = field(default_factory=dict)
     centre: State = field(default_factory=dict)
+    choice: str = ""
+    arch_hint: str = ""
 
 
 def unwrap(checkpoint: Mapping) -> State:
@@ -50,22 +55,27 @@ def unwrap(checkpoint: Mapping) -> State:
 
 def split_encoder_state(checkpoint: Mapping) -> EncoderState:
     """Sort a checkpoint into backbone, head and attention. An unknown layout comes back whole, as the backbone."""
-    state = _strip(_tensors(checkpoint))
-    if checkpoint.get("format") == EXPORT_FORMAT:
-        return _split_export(checkpoint, state)
-    if checkpoint.get("format") == CLASSIFIER_FORMAT:
-        return _split_classifier(checkpoint, state)
+    if checkpoint.get("format") in (EXPORT_FORMAT, CLASSIFIER_FORMAT):
+        state = strip_prefixes(dict(flatten(checkpoint["state_dict"])))
+        return (_split_export if checkpoint["format"] == EXPORT_FORMAT else _split_classifier)(checkpoint, state)
+    found = find_network(dict(flatten(checkpoint)), _is_known)
+    parts = _split_known(found.state, checkpoint) if _is_known(found.state) else EncoderState(found.state)
+    hint = checkpoint.get("arch")
+    return replace(parts, choice=parts.choice or found.choice, arch_hint=hint if isinstance(hint, str) else "")
+
+
+def _is_known(state: State) -> bool:
+    """Whether it is a layout with more than a network in it that is taken apart here."""
+    metric = "model.last_linear.weight" in state and any(name.startswith("layer_blocks.") for name in state)
+    return metric or any(name.startswith((*QUERY_ENCODERS, *ONLINE_ENCODERS)) for name in state)
+
+
+def _split_known(state: State, checkpoint: Mapping) -> EncoderState:
     for query in QUERY_ENCODERS:
         if any(name.startswith(query) for name in state):
             return _split_contrastive(state, query)
-    if any(name.startswith("online_") for name in state):
-        return _split_online(state)
-    if "model.last_linear.weight" in state:
-        return _split_metric(state)
-    if any(name.startswith("backbone.") for name in state):
-        kept = {name: value for name, value in state.items() if not name.startswith("head.")}
-        return EncoderState({name.removeprefix("backbone."): value for name, value in kept.items()})
-    return EncoderState(state)
+    online = any(name.startswith(ONLINE_ENCODERS) for name in state)
+    return _split_online(state) if online else _split_metric(state, checkpoint)
 
 
 def drop_classifier(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> State:
@@ -90,23 +100,6 @@ def recognise(state: Mapping[str, Tensor]) -> str:
     return f"no architecture known here (first names: {', '.join(list(state)[:3]) or 'none, it holds no tensors'})"
 
 
-def _tensors(checkpoint: Mapping) -> State:
-    """Tensors of the outermost dictionary that has some, looking inside the wrappers first."""
-    for wrapper in WRAPPERS:
-        inner = checkpoint.get(wrapper)
-        if isinstance(inner, Mapping) and (found := _tensors(inner)):
-            return found
-    return {str(name): value for name, value in checkpoint.items() if isinstance(value, Tensor)}
-
-
-def _strip(state: State) -> State:
-    """Without the prefixes of DataParallel and torch.compile."""
-    for prefix in PREFIXES:
-        if state and all(name.startswith(prefix) for name in state):
-            return _strip({name.removeprefix(prefix): value for name, value in state.items()})
-    return state
-
-
 def _split_export(checkpoint: Mapping, state: State) -> EncoderState:
     backbone = {name.removeprefix("net."): value for name, value in (_under(state, "backbone.") or {}).items()}
     meta = json.loads(checkpoint.get("meta", "{}"))
@@ -129,13 +122,13 @@ def _split_contrastive(state: State, query: str) -> EncoderState:
     known = (query, *TRAINING_ONLY, *BRANCH)
     # A name nobody documented stays with the backbone, so that strict matching reports it.
     unknown = {name: value for name, value in state.items() if not name.startswith(known)}
-    odd = {name: value for name, value in unknown.items() if branch is None or not _may_be_nameless(name, value)}
-    return EncoderState(backbone | odd, head, branch)
+    return EncoderState(drop_pretext(backbone) | unknown, head, branch, choice=_tell(state, query, AVERAGES[query]))
 
 
-def _may_be_nameless(name: str, value: Tensor) -> bool:
-    """Beside a branch, matrices, biases, counters: LCR's second, masked contrast has heads and a queue never read."""
-    return value.ndim == 2 or name.endswith("bias") or not value.is_floating_point()
+def _tell(state: State, taken: str, other: str) -> str:
+    """Which of two networks was taken, in words; "" where the other is not in the file."""
+    taken, rivals = taken.split(".")[0], any(name.startswith(f"{other}.") for name in state)
+    return f"holds {taken} and {other}: {taken} is taken" if rivals else ""
 
 
 def _split_online(state: State) -> EncoderState:
@@ -146,16 +139,25 @@ def _split_online(state: State) -> EncoderState:
     backbone = {name: value for name, value in inside.items() if not name.startswith((*CLASSIFIERS, *BRANCH))}
     known = (*ONLINE_ONLY, *BRANCH)
     backbone.update({name: value for name, value in state.items() if not name.startswith(known)})
-    return EncoderState(backbone, None, branch, {"skips_max_pool": True} if branch else {})
+    target = online.split(".")[0].replace("online", "target")
+    meta = {"skips_max_pool": True} if branch else {}
+    return EncoderState(backbone, None, branch, meta, choice=_tell(state, online, target))
 
 
-def _split_metric(state: State) -> EncoderState:
-    """OBD-SD's public code, which has every stage twice: `model.layer1.*` is `layer_blocks.0.*` again."""
+def _split_metric(state: State, checkpoint: Mapping) -> EncoderState:
+    """OBD-SD's public code, which has every stage twice: `model.layer1.*` is `layer_blocks.0.*` again.
+
+    Its best checkpoints keep the arguments of the run, whose `arch` tells how the head is fed and whether its rows are
+    of length 1; its `net.pth` does not.
+    """
     inside = _under(state, "model.") or {}
     backbone = {name: value for name, value in inside.items() if not name.startswith("last_linear.")}
     # A name nobody documented stays with the backbone, so that strict matching reports it.
     backbone.update({name: value for name, value in state.items() if not name.startswith(("model.", "layer_blocks."))})
-    return EncoderState(backbone, _under(inside, "last_linear."))
+    told = getattr(checkpoint.get("opt"), "arch", None)
+    meta = {"head_pool": "avg+max" if "double" in told else "avg", "unit_head": "normalize" in told} if isinstance(
+        told, str) else {}
+    return EncoderState(backbone, _under(inside, "last_linear."), meta=meta)
 
 
 def _find_branch(state: State) -> State | None:

@@ -15,7 +15,7 @@ from models.classifier import Classifier
 from models.classifier_weights import TOKENS, choose_names, fill
 from models.pim import PlugIn
 from models.pim_checkpoint import is_public_pim, match_public_pim
-from models.weights import State, WeightsError, read_checkpoint, unwrap
+from models.weights import State, WeightsError, read_checkpoint, take_apart
 
 
 @dataclass
@@ -61,7 +61,7 @@ def load_classifier(
     elif is_public_pim(content):
         saved = _load_public_pim(content, path, network)
     else:
-        saved = _load_public(unwrap(content), path, arch, size, network)
+        saved = _load_public(take_apart(content, path).backbone, path, arch, size, network)
     saved.network.to(device).eval()
     return saved
 

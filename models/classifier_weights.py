@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models.backbones import download
 from models.layer_decay import classifier_names
-from models.weights import State, match_state, read_checkpoint, rename_candidates, unwrap
+from models.weights import State, match_state, read_parts, rename_candidates
 
 TOKENS = ("cls_token", "dist_token", "reg_token")
 SECOND = "head_dist."
@@ -157,7 +157,7 @@ def _head_names(network: nn.Module) -> list[str]:
 
 def _read(network: nn.Module, source: str | Path) -> dict[str, Tensor]:
     if str(source) != "hub":
-        return unwrap(read_checkpoint(source))
+        return read_parts(source).backbone
     config = find_net(network).pretrained_cfg
     arch = getattr(network, "arch", None) or ".".join(filter(None, (config["architecture"], config.get("tag"))))
     return download(partial(timm.create_model, arch, pretrained=True), arch).state_dict()

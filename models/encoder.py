@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import RationaleBranch, masked_pool
 from models.backbones import Backbone, build_backbone, resolve_arch
-from models.checkpoint_styles import EXPORT_FORMAT, EncoderState, recognise, split_encoder_state
+from models.checkpoint_styles import EXPORT_FORMAT, EncoderState, recognise
 from models.heads import LinearHead, ProjectionHead, build_head
-from models.weights import WeightsError, read_checkpoint
+from models.weights import WeightsError, read_parts
 
 HeadPool = Literal["avg", "avg+max"]
 _HEAD_LAYOUTS = (("0.weight", "2.weight"), ("weight",))
@@ -131,13 +132,14 @@ def load_encoder(
     """
     if str(source) in ("none", "hub"):
         return Encoder(build_backbone(arch or "resnet50", str(source))).to(device).eval()
-    parts = split_encoder_state(read_checkpoint(source))
+    parts = read_parts(source)
     backbone = build_backbone(_choose_arch(str(source), arch, parts))
     backbone.load(parts.backbone, source=str(source))
     if parts.meta.get("skips_max_pool"):
         backbone.skip_max_pool()
-    if parts.meta:  # our export, which keeps what is unusual: nothing else is to be told
-        head_pool, unit_head = parts.meta.get("head_pool"), parts.meta.get("unit_head")
+    if "arch" in parts.meta:  # our export, which keeps what is unusual: nothing else is to be told
+        head_pool = unit_head = None
+    head_pool, unit_head = parts.meta.get("head_pool", head_pool), parts.meta.get("unit_head", unit_head)
     encoder = Encoder(backbone, _rebuild_head(parts), _rebuild_attention(parts), head_pool=head_pool or "avg",
                       unit_head=unit_head is not False)
     encoder.centre = {name: mean.to(device) for name, mean in parts.centre.items()}
@@ -151,6 +153,8 @@ def _choose_arch(source: str, arch: str | None, parts: EncoderState) -> str:
     if arch or stored:
         return arch or stored
     guess = recognise(parts.backbone)
+    if timm.is_model(parts.arch_hint) and not guess.startswith("resnet"):
+        return parts.arch_hint
     if not guess.startswith("resnet"):
         raise WeightsError(f"{source} does not say what network it belongs to; it looks like {guess}. Give --arch")
     return guess

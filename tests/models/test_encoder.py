@@ -88,7 +88,7 @@ def test_lead_and_moco_checkpoints_load(encoder: Encoder, images: Tensor, tmp_pa
     state |= {f"module.encoder_q.fc.{name}": value for name, value in encoder.head.state_dict().items()}
     state |= {"module.conv16.weight": encoder.attention.conv.weight.detach()}
     state |= {f"module.bn16.{name}": value for name, value in encoder.attention.bn.state_dict().items()}
-    state |= {"module.queue1": torch.zeros(2, 2), "module.encoder_k.conv1.weight": torch.zeros(1)}
+    state |= {"module.queue2": torch.zeros(2, 2), "module.encoder_k.conv1.weight": torch.zeros(1)}
     torch.save({"state_dict": state, "epoch": 3}, tmp_path / "seed.pth.tar")
     assert_same_outputs(encoder, load_encoder(tmp_path / "seed.pth.tar"), images)
 
@@ -100,7 +100,7 @@ def test_lcr_moco_checkpoints_load(encoder: Encoder, images: Tensor, tmp_path: P
     state |= {f"module.encoder_q.fc.{name}": value for name, value in encoder.head.state_dict().items()}
     state |= {f"{place}conv.weight": encoder.attention.conv.weight.detach()}
     state |= {f"{place}bn.{name}": value for name, value in encoder.attention.bn.state_dict().items()}
-    state |= {"module.masked_q.0.weight": torch.zeros(3, 3), "module.queue_ptr": torch.zeros(1)}
+    state |= {"module.qmax.0.weight": torch.zeros(3, 3), "module.queue_ptr_max": torch.zeros(1)}
     torch.save({"state_dict": state, "arch": "resnet50"}, tmp_path / "checkpoint_0099.pth.tar")
     assert_same_outputs(encoder, load_encoder(tmp_path / "checkpoint_0099.pth.tar"), images)
 
@@ -111,7 +111,7 @@ def test_lcr_byol_checkpoints_load_without_max_pool(encoder: Encoder, images: Te
     state = {f"{online}{name}": value for name, value in body.items()}
     state |= {f"target_encoder.0.{name}": torch.zeros_like(value) for name, value in body.items()}
     state |= {f"backbone.{name}": value for name, value in body.items()}  # one module under two names
-    state |= {"online_encoder.1.l1.weight": torch.zeros(3, 3), "online_predictor.l1.weight": torch.zeros(3, 3)}
+    state |= {"online_encoder.1.layer2.weight": torch.zeros(3, 3), "online_predictor.layer2.weight": torch.zeros(3, 3)}
     branch = {"conv16.weight": encoder.attention.conv.weight.detach()}
     branch |= {f"bn16.{name}": value for name, value in encoder.attention.bn.state_dict().items()}
     torch.save({"state_dict": state | branch}, tmp_path / "byol.pth")

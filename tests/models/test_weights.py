@@ -59,8 +59,8 @@ def _lead(state: State) -> dict:
     mlp |= {"fc.2.weight": torch.randn(8, 512), "fc.2.bias": torch.randn(8)}
     tensors = _prefixed(_body(state) | mlp, "module.encoder_q.")
     tensors |= _prefixed({name: 2 * value for name, value in (_body(state) | mlp).items()}, "module.encoder_k.")
-    tensors |= {"module.queue1": torch.randn(8, 4), "module.queue2": torch.randn(8, 4)}
-    tensors |= {"module.queue_ptr1": torch.zeros(1), "module.conv16.weight": torch.randn(32, 512, 1, 1)}
+    tensors |= {"module.queue": torch.randn(8, 4), "module.queue2": torch.randn(8, 4)}
+    tensors |= {"module.queue_ptr2": torch.zeros(1), "module.conv16.weight": torch.randn(32, 512, 1, 1)}
     norm = nn.BatchNorm2d(32).state_dict()
     return {"epoch": 9, "arch": "resnet18", "state_dict": tensors | _prefixed(norm, "module.bn16.")}
 
