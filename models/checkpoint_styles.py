@@ -35,8 +35,8 @@ State = dict[str, Tensor]
 class EncoderState:
     """A checkpoint's parts: backbone tensors under timm's names, head ("0.weight", ..., or "weight" of a linear one),
 
-    rationale branch ("conv.weight", "bn.weight", ...), what the file says of itself, feature means by name, and which of
-    several networks was taken, in words ("" where there is one). `arch_hint` is a foreign file's word for its network.
+    rationale branch ("conv.weight", "bn.weight", ...), what the file says of itself, feature means by name, and which
+    of several networks was taken, in words ("" where there is one). `arch_hint`: a foreign file's word for its network.
     """
 
     backbone: State

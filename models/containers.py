@@ -1,7 +1,7 @@
 """Where in a checkpoint the network lies: within dictionaries, behind prefixes, beside a second network.
 
-Trainers put a network into dictionaries (`state_dict`, `model`, ...) and modules (`module.`, `model.`, `backbone.`, ...),
-in any nesting. Both are names with a dot here. A network is recognised by the layers that networks begin with.
+Trainers put a network into dictionaries (`state_dict`, `model`, ...) and modules (`module.`, `backbone.`, ...), in any
+nesting. Both are names with a dot here. A network is recognised by the layers that networks begin with.
 
 One rule decides between two networks: the one that the optimiser trained is taken, not its moving average (query before
 key, online before target, backbone before momentum_backbone, model before model_ema); but of a student and a teacher of

@@ -32,7 +32,7 @@ BEGINNINGS = (
     (rb"<(!doctype|html|head|body|\?xml|!--|error)", "a web page, not weights: the download returned an HTML page",
      "Download it again"),
     (rb"version https://git-lfs", "a Git LFS pointer, not the weights", "Run: git lfs pull"),
-    (rb"[\[{]", "JSON text (an index, a configuration, or a server's answer), not weights", "Name the weights it is about"),
+    (rb"[\[{]", "JSON text (an index, a configuration, an error), not weights", "Name the weights it is about"),
     (rb"\x1f\x8b|BZh\d|\xfd7zXZ|7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd", "a compressed archive, not weights", UNPACK),
     (rb"\x89hdf", "an HDF5 file, as TensorFlow and Keras write them", CONVERT),
     (rb"\x93numpy", "a NumPy array, not a network's weights", CONVERT),
@@ -44,7 +44,7 @@ BEGINNINGS = (
 class Inert(dict):
     """What stands in for a Python object that lies beside the tensors of a file: it takes everything and does nothing.
 
-    A configuration, a logger's history, a callback: nobody here reads them, and opening their own classes could run code.
+    A configuration, a logger's history, a callback: nobody here reads them, and opening them could run code.
     """
 
     def __new__(cls, *_given: object, **_named: object) -> Inert:

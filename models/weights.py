@@ -1,7 +1,7 @@
 """How the tensors of a weight file are given to a network: under its names, complete, of the right shapes.
 
-Nothing is loaded loosely: a tensor that is missing, left over or of another shape is an error that names it. What a user
-may name as a source, and how its file is opened, is in `models.weight_files`.
+Nothing is loaded loosely: a tensor that is missing, left over or of another shape is an error that names it. What a
+user may name as a source, and how its file is opened, is in `models.weight_files`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def rename_candidates(state: State, target: nn.Module) -> list[State]:
     wanted = target.state_dict()
     candidates = [state]
     tops = {name.split(".")[0] for name in wanted}
-    if len(tops) == 1 and not any(name.split(".")[0] in tops for name in state):  # all in one module, which was left out
+    if len(tops) == 1 and not any(name.split(".")[0] in tops for name in state):  # all are in one module
         top = tops.copy().pop()
         candidates.append({f"{top}.{name}": value for name, value in state.items()})
     if any(name.startswith("_conv_stem.") for name in state):

@@ -1,4 +1,4 @@
-"""The plain transcription of the plug-in module around a transformer: levels are tokens, the class token is one of them."""
+"""The plain transcription of the plug-in module around a transformer, whose class token is one of the positions."""
 
 from __future__ import annotations
 

@@ -156,7 +156,9 @@ def write_pim_vit(
     return {"model": plain.state_dict(), "epoch": 49}
 
 
-def write_pim_swin(classes: int = 12, width: int = 64, selects: tuple[int, ...] = (2048, 512, 128, 32)) -> dict[str, object]:
+def write_pim_swin(
+    classes: int = 12, width: int = 64, selects: tuple[int, ...] = (2048, 512, 128, 32)
+) -> dict[str, object]:
     """A plug-in module around Swin-L at 384 pixels as timm 0.4.12 had it, with its head of 21,841 classes.
 
     Patches merge at the end of a stage there, and masks and indices of windows lie in the file.

@@ -39,8 +39,8 @@ def sgd() -> dict:
 
 LAYOUTS: dict[str, Callable[[State], dict]] = {
     "SwAV": lambda s: pre(s | {"projection_head.0.weight": ODD, "prototypes.weight": ODD}, "module."),
-    "SwAV's full checkpoint": lambda s: {"state_dict": pre(s | {"projection_head.3.bias": ODD, "prototypes.prototypes0.weight":
-                                                                ODD}, "module."), "optimizer": sgd(), "epoch": 3},
+    "SwAV's full checkpoint": lambda s: {"optimizer": sgd(), "epoch": 3, "state_dict": pre(s | {
+        "projection_head.3.bias": ODD, "prototypes.prototypes0.weight": ODD}, "module.")},
     "model_state_dict": lambda s: {"model_state_dict": s, "optimizer_state_dict": sgd(), "epoch": 3, "loss": 0.1},
     "AveragedModel": lambda s: {"n_averaged": torch.tensor(3)} | pre(s, "module."),
     "AveragedModel of DataParallel": lambda s: {"n_averaged": torch.tensor(3)} | pre(s, "module.module."),
@@ -72,7 +72,8 @@ LAYOUTS: dict[str, Callable[[State], dict]] = {
                                                                       "module.bn.running_mean": ODD}},
     "BYOL of lucidrains": lambda s: pre(s, "online_encoder.net.") | pre(other(s), "target_encoder.net.") | {
         "online_encoder.projector.0.weight": ODD, "online_predictor.0.weight": ODD},
-    "lightly": lambda s: {"state_dict": pre(numbered(s), "backbone.") | pre(other(numbered(s)), "backbone_momentum.") | {
+    "lightly": lambda s: {"state_dict": pre(numbered(s), "backbone.") | {
+        f"backbone_momentum.{name}": value + 1 for name, value in numbered(s).items()} | {
         "projection_head.layers.0.weight": ODD, "prediction_head.layers.0.weight": ODD}},
     "lightly's DINO": lambda s: pre(s, "teacher_backbone.") | pre(other(s), "student_backbone.") | {
         "student_head.layers.0.weight": ODD},
@@ -131,8 +132,9 @@ def test_mae_and_dinov2_fill_a_vit(tmp_path: Path) -> None:
         assert all(torch.equal(value, plain[name]) for name, value in target.state_dict().items())
 
 
-@pytest.mark.parametrize("arch", ["volo_d1_224", "vgg11", "aimv2_large_patch14_224", "test_vit", "dla34", "nasnetalarge",
-                                  "efficientvim_m1", "inception_resnet_v2", "regnety_002", "tresnet_m", "tnt_s_patch16_224"])
+@pytest.mark.parametrize("arch", [
+    "volo_d1_224", "vgg11", "aimv2_large_patch14_224", "test_vit", "dla34", "nasnetalarge", "efficientvim_m1",
+    "inception_resnet_v2", "regnety_002", "tresnet_m", "tnt_s_patch16_224"])
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": pre(s, "module.")}])
 def test_names_of_networks_are_not_taken_for_wrappers(arch: str, wrap: Callable) -> None:
     """timm's networks have modules called `network`, `trunk`, `body`, `weights` themselves."""

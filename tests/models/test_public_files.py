@@ -1,4 +1,4 @@
-"""Every published code's file opens as the network that it holds: names, types and shapes are those it really writes."""
+"""Every published code's file opens as the network that it holds; names, types and shapes are those really written."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def test_a_surprise_in_a_published_file_is_named(tmp_path: Path) -> None:
     content = write_lcr_moco("resnet18")
     content["state_dict"]["module.surprise.weight"] = torch.zeros(3, 3)
     torch.save(content, tmp_path / "x.pth.tar")
-    with pytest.raises(WeightsError, match="(?s)1 left over: surprise.weight.*Every tensor of the network is there") as no:
+    words = "(?s)1 left over: surprise.weight.*Every tensor of the network is there"
+    with pytest.raises(WeightsError, match=words) as no:
         load_encoder(tmp_path / "x.pth.tar")
     assert "Name that architecture" not in str(no.value)
 
@@ -114,7 +115,9 @@ def test_a_convnext_teacher_opens(tmp_path: Path) -> None:
                        content["model"]["stages.2.1.pwconv1.weight"].flatten())
 
 
-def test_a_deit_student_opens_as_its_network_not_its_average(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_deit_student_opens_as_its_network_not_its_average(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     content = write_deit("deit_tiny_distilled_patch16_224", 7, img_size=64)
     torch.save(content, tmp_path / "checkpoint.pth")
     network = load_classifier(tmp_path / "checkpoint.pth", arch="deit_tiny_distilled_patch16_224").network
@@ -129,7 +132,7 @@ def test_files_of_the_published_sizes_open(name: str, tmp_path: Path) -> None:
     write, prefix = BRANCHED[name]
     with torch.device("meta"):
         content = write()
-    state = {key: (torch.tensor(number / 1000) if value.is_floating_point() else torch.tensor(number)).expand(value.shape)
+    state = {key: torch.tensor(number / 1000 if value.is_floating_point() else number).expand(value.shape)
              for number, (key, value) in enumerate(content["state_dict"].items(), start=1)}
     torch.save(content | {"state_dict": state}, tmp_path / "real.pth")
     encoder = load_encoder(tmp_path / "real.pth")
