@@ -63,7 +63,7 @@ def add_localisation(group: argparse._ArgumentGroup) -> None:
     add("--cut-rate", default="search", help="search, or a number: the crop's sides in units of the mask's box")
     add("--policy", default="auto", help="auto = the task's own, square, none, or rect:W,H in percent to grow by")
     add("--over-num", type=SHARE_BELOW_1, default=0.0, help="threshold of the rescaled indicator map, in [0, 1)")
-    add("--recipe", choices=("default", "seed"), default="default", help="seed: banner kept, no mask -> central 85 %%")
+    add("--recipe", choices=("default", "seed"), default="default", help="seed: banner kept")
 
 
 def add_output(group: argparse._ArgumentGroup) -> None:
@@ -82,7 +82,7 @@ def prepare(args: argparse.Namespace) -> Job:
     task = find_task(args.task)
     refuse(take_faults(args) + list_problems(args))
     rate = None if args.cut_rate == "search" else float(args.cut_rate)
-    rule = Rule(parse_policy(args.policy, args.task), rate, args.over_num, seed=args.recipe == "seed")
+    rule = Rule(parse_policy(args.policy, args.task), rate, args.over_num)
     banner = 0 if args.recipe == "seed" else task.crop_bottom
     device = torch.device(resolve_device(args.device))
     reading = Reading(
@@ -105,6 +105,7 @@ def prepare(args: argparse.Namespace) -> Job:
         skip_bad=args.skip_bad,
         restart=args.restart,
         scratch=args.scratch * GIGABYTE,
+        seed=args.recipe == "seed",
     )
 
 

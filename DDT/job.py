@@ -35,7 +35,7 @@ class Job:
     """A run's parts: images by split, how they are read, what becomes of their maps, where results go.
 
     truth: boxes by key, only to be scored against. skip_bad: leave undecodable images out instead of refusing.
-    scratch: bytes of disk that the maps of the fit may take until the boxes are found.
+    scratch: bytes of disk that the maps of the fit may take until the boxes are found. seed: the public code's recipe.
     """
 
     task: str
@@ -49,6 +49,7 @@ class Job:
     skip_bad: bool = False
     restart: bool = False
     scratch: float = 0
+    seed: bool = False
 
     @property
     def root(self) -> Path:
@@ -98,7 +99,9 @@ def list_settings(job: Job) -> dict[str, Setting]:
     """All that the boxes depend on besides the network, so that a folder is never continued with something else."""
     images = {f"{split}_images": found.fingerprint() for split, found in job.splits.items()}
     rule = {"policy": str(job.rule.policy), "cut_rate": job.rule.rate or "search"}
-    rule |= {"over_num": job.rule.over_num, "recipe": "seed" if job.rule.seed else "default"}
+    # Folders of an older seed recipe, which cut images without a mask to their central 85 %, are not continued.
+    recipe = "seed, whole image without a mask" if job.seed else "default"
+    rule |= {"over_num": job.rule.over_num, "recipe": recipe}
     return images | rule
 
 

@@ -144,6 +144,6 @@ def snap(box: Box, frame: Frame) -> Box:
     return Box(left, top, left + width, top + height)
 
 
-def whole(frame: Frame, share: float = 1.0) -> Box:
-    """The central part of an image that keeps `share` of each side."""
-    return place(frame.width / 2, frame.height / 2, share * frame.width, share * frame.height, frame)
+def whole(frame: Frame) -> Box:
+    """All of an image."""
+    return Box(0, 0, frame.width, frame.height)

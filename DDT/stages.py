@@ -17,21 +17,17 @@ from DDT.localize import Cut, Frame, Region, cut_at, find_region, search_cut, sn
 from DDT.policy import Policy, apply_policy
 from DDT.principal import Direction, Moments, project
 
-SEED_FALLBACK = 0.85
-
 
 @dataclass(frozen=True)
 class Rule:
     """How an indicator map becomes boxes.
 
-    rate: the cut rate, None to search. over_num: the mask's threshold in [0, 1]. seed: the cut of an image without a
-    mask is its central 85 %, as in the public code, instead of the whole image.
+    rate: the cut rate, None to search. over_num: the mask's threshold in [0, 1].
     """
 
     policy: Policy
     rate: float | None = None
     over_num: float = 0.0
-    seed: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,10 +59,12 @@ def describe(indicator: np.ndarray, key: str, frame: Frame, rule: Rule, reading:
 
 
 def choose_cut(region: Region | None, frame: Frame, rule: Rule) -> Cut:
-    """The cut at the rule's rate, the best of the searched ones, or the fallback of an image without a mask."""
+    """The cut at the rule's rate, the best of the searched ones, or the whole image where there is no mask.
+
+    The public code ends with the whole image too: it reads its central 85 % as x, y, width, height, which is too large.
+    """
     if region is None:
-        share = SEED_FALLBACK if rule.seed else 1.0
-        return Cut(whole(frame, share), share)
+        return Cut(whole(frame), 1.0)
     return search_cut(region, frame) if rule.rate is None else cut_at(region, rule.rate, frame)
 
 

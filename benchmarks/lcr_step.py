@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torchvision
-from timm.optim import Lars
 from torch import Tensor, nn
 
 from benchmarks.formats import choose_number, time_formats
@@ -19,7 +18,8 @@ from benchmarks.reference.lcr import PlainLars, ReferenceLcrByol, ReferenceLcrMo
 from benchmarks.steps import make_step
 from benchmarks.timing import Report, compare, make_parser, start
 from engine.args import boolean
-from engine.construct import describe_group, split_adapted
+from engine.construct import adapted_groups
+from engine.lars import Lars
 from engine.ranges import BATCH, SIDE, whole
 from methods.byol import Byol, ByolOptions
 from methods.lcr import LcrByol, LcrMoco
@@ -71,12 +71,10 @@ def make_method(args: argparse.Namespace) -> Method:
 
 def make_optimizer(args: argparse.Namespace, method: Method) -> torch.optim.Optimizer:
     """The method's own."""
-    groups = method.param_groups()
     if args.method == "lcr-moco":
-        learning = [p for group in groups for p in group.params]
+        learning = [p for group in method.param_groups() for p in group.params]
         return torch.optim.SGD(learning, lr=0.03, momentum=0.9, weight_decay=1e-4, foreach=True)
-    parts = [describe_group(part, 1.5e-6) for group in groups for part in split_adapted(group)]
-    return Lars(parts, lr=0.15, momentum=0.9, trust_coeff=1e-3)
+    return Lars(adapted_groups(method, 1.5e-6), lr=0.15, momentum=0.9)
 
 
 def make_ours(args: argparse.Namespace, number_format: str) -> Callable[[], None]:

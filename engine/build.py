@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from engine.run import Run
 from engine.schedule import Plan
 from engine.trainer import Trainer
 from methods.method import Method
+from models.backbones import learns_statistics
 
 
 def build_run(args: argparse.Namespace, device: torch.device) -> Run:
@@ -50,9 +52,8 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     identity["teacher_precision"] = teacher_precision(guide)
     method = place(build_method(args, len(images), backbone, guide), args, device)
     refuse(need_disk(folder, checkpoint_bytes(method)) if saved is None else [])
-    if method.couples_batch and args.accum_steps > 1:
-        raise ConfigError(f"--accum-steps {args.accum_steps}: with these flags {args.method}'s loss is no mean over a "
-                          "batch's images, so a cut batch would change it; use 1")
+    if args.accum_steps > 1:
+        check_accumulation(method, args)
     if args.method == "lead" and args.head_start == "least-squares" and saved is None:
         start_head(method, args, images, crops, device)
     batches = method.sampler(images.labels, batches.batch_size) or batches
@@ -90,6 +91,16 @@ def make_batches(args: argparse.Namespace, count: int) -> EpochBatches:
                           f"lower --batch-size to at most {count // shares * shares}")
     return EpochBatches(count, args.batch_size // shares, seed=args.seed, rank=distributed.rank(),
                         world=distributed.world())
+
+
+def check_accumulation(method: Method, args: argparse.Namespace) -> None:
+    """Raise ConfigError when a batch may not be cut; say it when batch statistics will be those of its parts."""
+    if method.couples_batch:
+        raise ConfigError(f"--accum-steps {args.accum_steps}: {args.method}'s loss depends on which images share a "
+                          "batch, so that cutting it would change the loss; use 1")
+    if learns_statistics(method) and distributed.is_main():
+        share = args.batch_size // (distributed.world() * args.accum_steps)
+        print(f"note: batch statistics are those of {share} images at a time, not of a whole step's", file=sys.stderr)
 
 
 def place(method: Method, args: argparse.Namespace, device: torch.device) -> Method:
@@ -153,8 +164,10 @@ def sample_images(images: ImageSet, most: int) -> ImageSet:
 def make_plan(args: argparse.Namespace, steps_per_epoch: int) -> Plan:
     """The trainer's share of the flags."""
     kind = args.schedule_kind if args.cos else "step"
+    first = 1 if args.method == "lead" else 0  # LEAD's public code counts epochs from 1, MoCo's and LCR's from 0
+    falls = tuple(milestone - first for milestone in args.schedule)
     return Plan(args.epochs, args.batch_size, args.accum_steps, steps_per_epoch, peak_lr(args), kind,
-                args.warmup_epochs, tuple(args.schedule), args.clip_grad, args.save_every, args.monitor_every,
+                args.warmup_epochs, falls, args.clip_grad, args.save_every, args.monitor_every,
                 args.seed, args.schedule_epochs or args.epochs, args.warmup_lr / args.lr, args.final_lr / args.lr)
 
 

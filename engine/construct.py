@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
-from timm.optim import Lars
 from torch import nn
 
 from engine.args import ConfigError
+from engine.lars import Lars
 from methods.byol import Byol, ByolOptions
 from methods.lcr import LcrByol, LcrMoco
 from methods.lead import Lead, LeadOptions
@@ -36,7 +36,7 @@ def build_method(args: argparse.Namespace, images: int, backbone: Backbone, guid
     shared = {"size": args.size, "momentum": args.moco_m, "backbone_lr_scale": args.backbone_lr_scale,
               "head_warmup_epochs": args.head_warmup_epochs, "frozen_bn": args.frozen_bn}
     if args.method in ("byol", "lcr-byol"):
-        options = ByolOptions(**shared, dim=args.moco_dim or ByolOptions.dim, hidden=args.projector_hidden,
+        options = ByolOptions(**shared, dim=pick_dim(args, ByolOptions.dim), hidden=args.projector_hidden,
                               source=args.moco_source, momentum_schedule=args.tau_schedule)
         return Byol(backbone, options) if args.method == "byol" else LcrByol(backbone, options, rationale_options(args))
     contrast = {**shared, "queue_size": queue_size(args, images), "temperature": args.moco_t,
@@ -44,17 +44,22 @@ def build_method(args: argparse.Namespace, images: int, backbone: Backbone, guid
     if args.method == "lead":
         return Lead(backbone, guide, lead_options(args, guide, contrast), seed=args.seed)
     contrast |= {} if args.aug_plus else {"view_recipe": "mocov1"}
-    options = MocoOptions(**contrast, dim=args.moco_dim or ContrastOptions.dim, source=args.moco_source, mlp=args.mlp)
+    options = MocoOptions(**contrast, dim=pick_dim(args, ContrastOptions.dim), source=args.moco_source, mlp=args.mlp)
     if args.method == "moco":
         return Moco(backbone, options, seed=args.seed)
     return LcrMoco(backbone, options, rationale_options(args), seed=args.seed)
+
+
+def pick_dim(args: argparse.Namespace, usual: int) -> int:
+    """The head's width, a method's usual one unless it was given."""
+    return usual if args.moco_dim is None else args.moco_dim
 
 
 def lead_options(args: argparse.Namespace, guide: nn.Module, common: dict[str, object]) -> LeadOptions:
     """LEAD's choices from the flags; raises ConfigError when the head's width is not the prototypes'."""
     if args.moco_dim not in (None, guide.dim):
         raise ConfigError(f"--moco-dim {args.moco_dim}: the prototypes have {guide.dim} numbers; leave --moco-dim out")
-    classes = (args.num_classes or None) if args.entropy_by == "num-classes" else None
+    classes = (args.num_classes or None) if args.entropy_by == "num-classes" else None  # 0 = as many as prototypes
     return LeadOptions(**common, **{name: getattr(args, name) for name in LEAD_FLAGS}, entropy_classes=classes)
 
 
@@ -75,8 +80,8 @@ def queue_size(args: argparse.Namespace, images: int) -> int:
 def build_optimizer(args: argparse.Namespace, method: Method) -> torch.optim.Optimizer:
     """SGD, AdamW or LARS over the method's groups; the trainer sets their rates."""
     if args.optimizer == "lars":
-        groups = [describe_group(part, args.wd) for group in method.param_groups() for part in split_adapted(group)]
-        return Lars(groups, lr=peak_lr(args), momentum=args.momentum, trust_coeff=1e-3)
+        return Lars(adapted_groups(method, args.wd), lr=peak_lr(args), momentum=args.momentum,
+                    joint=args.lars_norm == "joint")
     groups = [describe_group(group, args.wd) for group in method.param_groups()]
     if args.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=peak_lr(args), foreach=True)
@@ -89,14 +94,17 @@ def describe_group(group: ParamGroup, decay: float) -> dict[str, object]:
             "weight_decay": decay if group.weight_decay is None else group.weight_decay}
 
 
-def split_adapted(group: ParamGroup) -> Iterator[ParamGroup]:
-    """Weights of layers, whose rate LARS adapts, and biases and norms: plain SGD without decay (timm adapts by decay).
-
-    Layers' weights are those with two dimensions or more.
+def adapted_groups(method: Method, decay: float) -> list[dict[str, object]]:
+    """A method's groups for LARS, each in two: layers' weights, which have two dimensions or more, are adapted; biases
+    and norms are plain SGD's and do not decay.
     """
-    weights = [p for p in group.params if p.ndim > 1]
-    yield ParamGroup(weights, group.lr_scale, group.weight_decay, group.start_epoch)
-    yield ParamGroup([p for p in group.params if p.ndim <= 1], group.lr_scale, 0.0, group.start_epoch)
+    groups = []
+    for group in method.param_groups():
+        for adapt in (True, False):
+            part = replace(group, params=[p for p in group.params if (p.ndim > 1) == adapt],
+                           weight_decay=group.weight_decay if adapt else 0.0)
+            groups.append(describe_group(part, decay) | {"adapt": adapt})
+    return groups
 
 
 def peak_lr(args: argparse.Namespace) -> float:

@@ -16,7 +16,15 @@ from datasets.samplers import Batches, EpochBatches
 from datasets.views import View
 from engine import distributed
 from engine.args import ConfigError, Problems, refuse, write_args
-from engine.build import checkpoint_bytes, choose_precision, find_saved, make_batches, place, share_statistics
+from engine.build import (
+    check_accumulation,
+    checkpoint_bytes,
+    choose_precision,
+    find_saved,
+    make_batches,
+    place,
+    share_statistics,
+)
 from engine.construct import describe_group
 from engine.finetune_data import Photographs, load_photographs, training_view
 from engine.finetune_network import build_network, check_sources, explain, load_teacher, make_teacher, remember_answers
@@ -57,6 +65,8 @@ def build_finetune_run(args: argparse.Namespace, device: torch.device) -> Finetu
     method = build_method(args, network, view, teacher, photos, device, identity)
     method = place(method, args, device)
     refuse(need_disk(folder, checkpoint_bytes(method, selecting=args.select != "last")) if saved is None else [])
+    if args.accum_steps > 1:
+        check_accumulation(method, args)
     identity["precision"] = identity["precision"] or choose_precision(args, method, device)
     method = share_statistics(method, args, device)
     trainer = make_trainer(args, method, photos, batches, device, folder, identity)

@@ -56,8 +56,8 @@ def restore_guide(
     """The guide whose tensors lie in a method's state dict; a live one gets its frozen teacher again."""
     own = {name.removeprefix("guide."): value for name, value in state.items() if name.startswith("guide.")}
     names = sorted({name.split(".")[1] for name in own if name.startswith("prototypes.")})
-    prototypes = {name: Prototypes(own[f"prototypes.{name}.rows"], float(own[f"prototypes.{name}.temperature"]))
-                  for name in names}
+    prototypes = {name: Prototypes(own[f"prototypes.{name}.rows"], float(own[f"prototypes.{name}.temperature"]),
+                                   unit=False) for name in names}
     if "bank" in own:
         return BankGuide(own["bank"], prototypes)
     space = Space(own["mean"], own["components"]) if "components" in own else None
@@ -81,9 +81,10 @@ def guide_by_text(
 ) -> Guide:
     """CLIP and class descriptions; with `--prototypes both` also centroids of CLIP's own image features."""
     path = ensure_text_tensor(args.text_load, teacher, args.teacher_arch)
-    text = load_text(path, teacher=teacher, rows=args.num_classes or None)
+    text = load_text(path, teacher=teacher, rows=args.num_classes or None, as_stored=args.rows_as_stored)
     rows = order_rows(text, images) if args.text_rows == "classes" else text.rows
-    prototypes = {"text": Prototypes(rows, args.temperature or TEXT_TEMPERATURE)}
+    temperature = TEXT_TEMPERATURE if args.temperature is None else args.temperature
+    prototypes = {"text": Prototypes(rows, temperature, unit=not args.rows_as_stored)}
     clean, both = args.teacher_view == "clean", args.prototypes == "both"
     if not (clean or both):
         return LiveGuide(teacher, prototypes)
@@ -109,7 +110,9 @@ def guide_by_images(
 
 def choose_dim(args: argparse.Namespace, images: int) -> int | None:
     """How many directions of an image teacher's features are kept; None = what `fit_space` takes by itself."""
-    return args.moco_dim or (min(args.teacher_dim, max(images - 1, 1)) if args.teacher_dim else None)
+    if args.moco_dim is not None:
+        return args.moco_dim
+    return None if args.teacher_dim is None else min(args.teacher_dim, max(images - 1, 1))
 
 
 def steady(args: argparse.Namespace, answers: Tensor) -> Tensor:
@@ -149,7 +152,8 @@ def cluster(args: argparse.Namespace, answers: Tensor) -> Prototypes:
     count = default_prototype_count(len(answers)) if automatic else int(args.prototypes)
     try:
         rows = kmeans_prototypes(answers, count, args.seed)
-        tau = args.temperature or temperature_for_entropy(answers, rows, args.target_entropy)
+        tau = args.temperature
+        tau = temperature_for_entropy(answers, rows, args.target_entropy) if tau is None else tau
         rows, tau = distributed.broadcast_object((rows, tau))
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -23,7 +23,8 @@ LCR: Settings = {"cam_weight": 0.01, "crop_root": "none"}
 EXACT: Settings = {"precision": "fp32", "sync_bn": False, "crop_bottom": 0}
 MOCO_SEED: Settings = {**EXACT, "moco_k": 65536, "queue_mask": "none", "shuffle_keys": True,
                        "schedule_kind": "cosine-moco"}
-BYOL_SEED: Settings = {**EXACT, "momentum": 0.0, "schedule_kind": "cosine-late", "max_pool": False}
+BYOL_SEED: Settings = {**EXACT, "momentum": 0.0, "lars_norm": "joint", "schedule_kind": "cosine-late",
+                       "max_pool": False}
 
 # Some hundreds of images and one CPU; chosen on held-out fifths of training splits, see docs/results.md.
 SMALL: Settings = {
@@ -37,7 +38,7 @@ LEAD_SEED: Settings = {
     **EXACT, "moco_k": 65536, "schedule_kind": "cosine-epoch", "queue_mask": "none", "teacher_norm": "student",
     "teacher_view": "augmented", "teacher_precision": "fp32", "six_passes": True, "early_enqueue": True,
     "log_of_softmax": True, "entropy_by": "num-classes", "distill_sum": True, "cam": "rows",
-    "attention_normalise": "batch", "shuffle_keys": True}
+    "attention_normalise": "batch", "shuffle_keys": True, "rows_as_stored": True}
 
 # LCR's data sets; the yaml of CUB spreads the cosine over 800 epochs, stops after 100, and asks for the kNN monitor in
 # every one.

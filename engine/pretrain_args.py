@@ -188,6 +188,7 @@ def add_facts(parser: Parser) -> None:
     toggle(group, "--early-enqueue", False, "the third term meets its own key among the negatives")
     toggle(group, "--log-of-softmax", False, "log(softmax) in place of log_softmax")
     toggle(group, "--distill-sum", False, "sum the distillation over the local batch")
+    toggle(group, "--rows-as-stored", False, "text rows in half precision as they are, lengths .9994 to 1.0006")
     toggle(group, "--shuffle-keys", False, "keys take batch statistics from other ranks' images (ShuffleBN)")
     group.add_argument("--entropy-by", choices=("prototypes", "num-classes"), default="prototypes",
                        help="the number whose logarithm divides the teacher's entropy")
@@ -201,6 +202,8 @@ def add_optimisation(parser: Parser) -> None:
     group.add_argument("--accum-steps", type=PARTS, default=1, help="micro-batches a step is cut into")
     group.add_argument("--optimizer", choices=("sgd", "adamw", "lars"), default="sgd",
                        help="lars leaves biases and norms to plain SGD")
+    group.add_argument("--lars-norm", choices=("apart", "joint"), default="apart",
+                       help="what LARS's trust ratio divides by: |g| + wd |w|, or |g + wd w| as LCR's code does")
     group.add_argument("--momentum", type=SHARE_BELOW_1, default=0.9, help="of sgd and lars")
     group.add_argument("--lr", "--learning-rate", type=RATE, default=0.02, help="peak learning rate")
     toggle(group, "--scale-lr", False, "the rates are for 256 images: times batch size / 256")
@@ -213,7 +216,8 @@ def add_optimisation(parser: Parser) -> None:
                        help="epochs the cosine is made for; 0 = --epochs")
     group.add_argument("--final-lr", type=WEIGHT, default=0.0, help="where a cosine ends")
     group.add_argument("--schedule", type=COUNT, nargs="*", default=[120, 160],
-                       help="epochs at which the rate falls to a tenth")
+                       help="epochs at which the rate falls to a tenth, with --cos false; LEAD's 60 80 count from 1 "
+                            "(the 60th epoch runs at the lower rate), MoCo's and LCR's 120 160 from 0")
     group.add_argument("--warmup-epochs", type=WEIGHT, default=0.0, help="linear rise of the rate")
     group.add_argument("--warmup-lr", type=WEIGHT, default=0.0, help="where it begins")
     group.add_argument("--backbone-lr-scale", type=WEIGHT, default=1.0, help="the backbone's share of the rate")

@@ -24,6 +24,15 @@ def is_count(word: str) -> bool:
     return word.isdecimal() and 1 < int(word) <= LARGEST
 
 
+def find_coupling(args: argparse.Namespace) -> list[str]:
+    """The flags that tie the images of a batch together, where the method reads them (see `Method.couples_batch`)."""
+    lead, branch = args.method == "lead", args.method in ("lead", "lcr-moco", "lcr-byol")
+    asked = {"--six-passes": lead and args.six_passes, "--early-enqueue": lead and args.early_enqueue,
+             "--distill-sum": lead and args.distill_sum, f"--cam {args.cam}": branch and args.cam != "peak",
+             "--attention-normalise batch": branch and args.attention_normalise == "batch"}
+    return [flag for flag, couples in asked.items() if couples]
+
+
 def problems(args: argparse.Namespace) -> list[str]:
     """What is wrong with the flags alone, before any file is opened."""
     found = list_device_problems(args.device)
@@ -33,6 +42,10 @@ def problems(args: argparse.Namespace) -> list[str]:
         found.append(f"--pretrained: no start weights for {args.arch} are at hand; give a file"
                      + (f" (or put {RESNET_FILE} here)" if args.arch == "resnet50" else "")
                      + ", hub, or none for a random start")
+    if args.accum_steps > 1 and find_coupling(args):
+        found.append(f"--accum-steps {args.accum_steps}: {', '.join(find_coupling(args))} "
+                     f"{'(see --recipe seed) ' if args.recipe == 'seed' else ''}make the loss depend on which images "
+                     "share a batch, so that cutting it would change the loss; use --accum-steps 1, or leave them out")
     if args.method == "lead" and args.cam == "positions":
         found.append("--cam positions is LCR's; LEAD's public code has --cam rows")
     if args.method == "lead" and args.teacher != "clip" and args.teacher_weights is None:

@@ -40,7 +40,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class TextRows:
-    """Unit rows float32 [C, D] of a file, and the class name of each; () where no manifest tells."""
+    """Rows float32 [C, D] of a file, of length 1 unless asked for as stored, and the classes' names or ()."""
 
     path: Path
     rows: Tensor
@@ -76,8 +76,9 @@ def write_text_tensor(
 
 
 def load_text(path: Path, *, width: int | None = None, teacher: ClipTeacher | None = None,
-              rows: int | None = None) -> TextRows:
-    """A text tensor checked against its manifest and the teacher that is to be guided by it.
+              rows: int | None = None, as_stored: bool = False) -> TextRows:
+    """A text tensor checked against its manifest and the teacher that is to be guided by it; `as_stored` see
+    `read_text_tensor`.
 
     Without a manifest (tensors of the public LEAD code) it is taken as is. Raises WeightsError naming all that differs.
     """
@@ -85,7 +86,7 @@ def load_text(path: Path, *, width: int | None = None, teacher: ClipTeacher | No
     faults = [] if manifest is None else find_faults(manifest, path, teacher)
     if faults:
         raise WeightsError(f"{path} is not to be trusted: {'; '.join(faults)}; {AGAIN}")
-    tensor = read_text_tensor(path, rows=rows, width=width if teacher is None else teacher.dim)
+    tensor = read_text_tensor(path, rows=rows, width=width if teacher is None else teacher.dim, as_stored=as_stored)
     return TextRows(path, tensor, () if manifest is None else tuple(manifest.classes))
 
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
-from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.losses import GeneralizedLiftedStructureLoss
-from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor
 
 from losses.criterion import Criterion, Mined, mean_norm, mean_or_zero
-from losses.mining import Tuples
+from losses.mining import Tuples, euclid
 from losses.multisimilarity import multi_similarity_of, pair_masks, soft_plus_sum
 
 
@@ -84,16 +81,16 @@ class Lifted(Criterion):
 
     def __init__(self, neg_margin: float = 1.0, l2: float = 0.005) -> None:
         super().__init__()
-        self.loss = GeneralizedLiftedStructureLoss(
-            neg_margin, 0.0, distance=LpDistance(normalize_embeddings=False), reducer=MeanReducer())
-        self.l2 = l2
+        self.neg_margin, self.l2 = neg_margin, l2
 
     def forward(
         self, embeddings: Tensor, labels: Tensor, mined: Mined = None, generator: torch.Generator | None = None
     ) -> Tensor:
-        """See Criterion. The mean is over the anchors that were mined; the library divides by all images."""
-        loss = self.loss(embeddings, labels, as_pairs(mined)) * len(embeddings) / max(len(mined.anchor), 1)
-        return loss + self.l2 * mean_norm(embeddings)
+        """See Criterion. The mean is over the anchors that were mined; the distances are those that miners look at."""
+        distance = euclid(embeddings)[mined.anchor]
+        near = distance.masked_fill(~mined.positive, -torch.inf).logsumexp(dim=1)
+        far = (self.neg_margin - distance).masked_fill(~mined.negative, -torch.inf).logsumexp(dim=1)
+        return mean_or_zero((near + far).relu(), embeddings) + self.l2 * mean_norm(embeddings)
 
 
 class Histogram(Criterion):
@@ -140,13 +137,6 @@ def npair_exponents(embeddings: Tensor, mined: Tuples) -> Tensor:
     """a n - a p of every anchor and image, p its first positive: [B, D] -> [A, B]."""
     products = embeddings[mined.anchor] @ embeddings.T
     return products - products.gather(1, mined.positive.byte().argmax(dim=1)[:, None])
-
-
-def as_pairs(mined: Tuples) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Anchors' positives and negatives as pairs, in the words of pytorch-metric-learning."""
-    own, positive = mined.positive.nonzero(as_tuple=True)
-    also, negative = mined.negative.nonzero(as_tuple=True)
-    return mined.anchor[own], positive, mined.anchor[also], negative
 
 
 def soft_histogram(values: Tensor, nodes: int) -> Tensor:

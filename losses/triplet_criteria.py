@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import torch
-from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.losses import ContrastiveLoss, TripletMarginLoss
-from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor, nn
 
 from losses.criterion import Criterion, Mined, mean_or_zero
-from losses.mining import Triplets
+from losses.mining import euclid
 
 # The first one is what a loss takes unless told otherwise.
 MINERS = ("distance", "rho_distance", "random", "semihard", "softhard")
@@ -26,14 +23,16 @@ class Contrastive(TripletCriterion):
 
     def __init__(self, pos_margin: float = 0.0, neg_margin: float = 1.0) -> None:
         super().__init__()
-        self.loss = ContrastiveLoss(pos_margin, neg_margin, distance=LpDistance(normalize_embeddings=False),
-                                    reducer=MeanReducer())
+        self.pos_margin, self.neg_margin = pos_margin, neg_margin
 
     def forward(
         self, embeddings: Tensor, labels: Tensor, mined: Mined = None, generator: torch.Generator | None = None
     ) -> Tensor:
-        """See Criterion."""
-        return self.loss(embeddings, labels, as_indices(mined))
+        """See Criterion. The distances are those that miners look at."""
+        distance = euclid(embeddings)
+        near = (distance[mined.anchor, mined.positive] - self.pos_margin).relu()
+        far = (self.neg_margin - distance[mined.anchor, mined.negative]).relu()
+        return mean_or_zero(near, embeddings) + mean_or_zero(far, embeddings)
 
 
 class Triplet(TripletCriterion):
@@ -41,14 +40,16 @@ class Triplet(TripletCriterion):
 
     def __init__(self, margin: float = 0.2) -> None:
         super().__init__()
-        self.loss = TripletMarginLoss(margin, distance=LpDistance(power=2, normalize_embeddings=False),
-                                      reducer=MeanReducer())
+        self.margin = margin
 
     def forward(
         self, embeddings: Tensor, labels: Tensor, mined: Mined = None, generator: torch.Generator | None = None
     ) -> Tensor:
         """See Criterion."""
-        return self.loss(embeddings, labels, as_indices(mined))
+        anchor = embeddings[mined.anchor]
+        near = (anchor - embeddings[mined.positive]).square().sum(dim=1)
+        far = (anchor - embeddings[mined.negative]).square().sum(dim=1)
+        return mean_or_zero((near - far + self.margin).relu(), embeddings)
 
 
 class Margin(TripletCriterion):
@@ -120,11 +121,6 @@ class SignalToNoise(TripletCriterion):
         above = (near - far + self.margin).relu()
         zero_mean = anchor.sum(dim=1).abs().mean()
         return above.sum() / (above > 0).sum().clamp_min(1) + self.reg_lambda * zero_mean
-
-
-def as_indices(mined: Triplets) -> tuple[Tensor, Tensor, Tensor]:
-    """Triplets in the words of pytorch-metric-learning."""
-    return mined.anchor, mined.positive, mined.negative
 
 
 def pair_distance(embeddings: Tensor, first: Tensor, second: Tensor) -> Tensor:

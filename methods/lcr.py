@@ -27,7 +27,7 @@ class LcrMoco(Moco):
     ) -> None:
         super().__init__(backbone, options, seed=seed, branch=rationale.make_branch(backbone.num_features))
         self.rationale = rationale
-        self.couples_batch = rationale.sums_up
+        self.couples_batch = rationale.couples_batch
 
     def combine(self, query: Encoded, key: Encoded, term: Contrast) -> LossParts:
         """InfoNCE plus the rationale of the query view."""
@@ -49,7 +49,7 @@ class LcrByol(Byol):
     def __init__(self, backbone: Backbone, options: ByolOptions, rationale: RationaleOptions) -> None:
         super().__init__(backbone, options, branch=rationale.make_branch(backbone.num_features))
         self.rationale = rationale
-        self.couples_batch = rationale.sums_up
+        self.couples_batch = rationale.couples_batch
 
     def combine(self, view: Encoded, loss1: Tensor, loss2: Tensor) -> LossParts:
         """BYOL's loss plus the rationale of the first view, which only `loss1` depends on."""

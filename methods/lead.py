@@ -59,6 +59,14 @@ class LeadOptions(ContrastOptions):
     cam: Literal["peak", "rows"] = "peak"
     attention_normalise: Literal["image", "batch"] = "image"
 
+    @property
+    def couples_batch(self) -> bool:
+        """Whether the loss of a batch is more than the mean over its images: sums, a queue or an encoder that changes
+        within the step, attention brought to [0, 1] by the whole batch.
+        """
+        return (self.six_passes or self.early_enqueue or self.distill_sum or self.cam != "peak"
+                or self.attention_normalise == "batch")
+
     @classmethod
     def default(cls, **changes: object) -> LeadOptions:
         """Our arithmetic."""
@@ -110,7 +118,7 @@ class Lead(MomentumContrast):
         dim = options.dim if guide is None else guide.dim
         branch = RationaleBranch(width, options.branch_width, options.attention_normalise)
         super().__init__(Encoder(backbone, ProjectionHead(width, width, dim), branch), options, seed=seed)
-        self.guide = guide
+        self.guide, self.couples_batch = guide, options.couples_batch
         self.queue1 = KeyQueue(dim, options.queue_size, 2 * seed)
         self.queue2 = KeyQueue(dim, options.queue_size, 2 * seed + 1)
         self.monitor: dict[str, Tensor] = {}

@@ -48,6 +48,11 @@ class RationaleOptions:
         """Whether the term is a sum over the local batch."""
         return self.cam != "peak"
 
+    @property
+    def couples_batch(self) -> bool:
+        """Whether an image's term depends on the others of its batch."""
+        return self.sums_up or self.normalise == "batch"
+
     def make_branch(self, channels: int) -> RationaleBranch:
         """The branch on a map of that many channels."""
         return RationaleBranch(channels, self.width, self.normalise)

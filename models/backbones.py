@@ -143,6 +143,12 @@ def freeze_batch_norm(module: nn.Module) -> int:
     return len(norms)
 
 
+def learns_statistics(module: nn.Module) -> bool:
+    """Whether some batch norm looks at the batch in training: what it says of an image then depends on the others."""
+    norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
+    return any(_use_running_statistics not in norm._forward_pre_hooks.values() for norm in norms)
+
+
 def _use_running_statistics(norm: nn.Module, _inputs: tuple) -> None:
     norm.training = False
 

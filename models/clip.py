@@ -86,8 +86,13 @@ def has_quick_gelu(network: nn.Module) -> bool:
     return any(type(part).__name__ == "QuickGELU" for part in network.modules())
 
 
-def read_text_tensor(path: str | Path, *, rows: int | None = None, width: int | None = None) -> Tensor:
-    """Text prototypes of a file as unit rows [C, D], float32. Raises WeightsError when it is not [rows, width]."""
+def read_text_tensor(
+    path: str | Path, *, rows: int | None = None, width: int | None = None, as_stored: bool = False
+) -> Tensor:
+    """Text prototypes of a file, float32 [C, D]: unit rows, or, `as_stored`, as half precision has left them.
+
+    Raises WeightsError when it is not [rows, width].
+    """
     tensor = read_object(path)
     if not isinstance(tensor, Tensor) or tensor.dim() != 2 or not tensor.is_floating_point():
         found = f"{list(tensor.shape)} of {tensor.dtype}" if isinstance(tensor, Tensor) else type(tensor).__name__
@@ -98,4 +103,4 @@ def read_text_tensor(path: str | Path, *, rows: int | None = None, width: int | 
     norms = tensor.float().norm(dim=1)
     if not torch.isfinite(norms).all() or (norms == 0).any():
         raise WeightsError(f"{path} has rows that are zero or not finite; encode the descriptions again")
-    return tensor.float() / norms[:, None]
+    return tensor.float() if as_stored else tensor.float() / norms[:, None]

@@ -13,14 +13,18 @@ from models.prototypes import Space
 
 
 class Prototypes(nn.Module):
-    """Unit `rows` [M, D] (class descriptions or centroids) and the `temperature` of their softmax, saved with a run."""
+    """`rows` [M, D] (class descriptions or centroids) and the `temperature` of their softmax, saved with a run.
+
+    Rows are brought to length 1; with `unit` False they stay as they are.
+    """
 
     rows: Tensor
     temperature: Tensor
 
-    def __init__(self, rows: Tensor, temperature: float) -> None:
+    def __init__(self, rows: Tensor, temperature: float, *, unit: bool = True) -> None:
         super().__init__()
-        self.register_buffer("rows", F.normalize(rows.detach().float(), dim=1))
+        rows = rows.detach().float()
+        self.register_buffer("rows", F.normalize(rows, dim=1) if unit else rows)
         self.register_buffer("temperature", torch.tensor(float(temperature)))
 
 

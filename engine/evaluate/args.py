@@ -25,7 +25,8 @@ def make_probe_parser() -> Parser:
     group.add_argument("--epochs", type=EPOCHS, default=100, help="passes over the training images")
     group.add_argument("-b", "--batch-size", type=BATCH, default=256, help="images of one step of the classifier")
     group.add_argument("--schedule", type=COUNT, nargs="*", default=None,
-                       help="epochs at which the rate falls to a tenth; default 60 %% and 80 %% of the epochs")
+                       help="epochs, counted from 0, at which the rate falls to a tenth; default 60 %% and 80 %% of "
+                            "them. --protocol seed: 60 80, counted from 1")
     toggle(group, "--cos", False, "fall along a cosine instead")
     group.add_argument("--hold-out", type=SHARE_BELOW_1, default=0.2,
                        help="share of train that chooses rate and best epoch")

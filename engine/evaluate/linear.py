@@ -21,17 +21,19 @@ from datasets.samplers import permute
 
 @dataclass(frozen=True)
 class Plan:
-    """How a classifier is trained: the rate falls to a tenth at each of `milestones`, or along a cosine without any."""
+    """How a classifier is trained: the rate falls to a tenth at each of `milestones` (epochs from 0), or, where they
+    are None, along a cosine.
+    """
 
     epochs: int = 100
     batch_size: int = 256
-    milestones: tuple[int, ...] = (60, 80)
+    milestones: tuple[int, ...] | None = (60, 80)
     momentum: float = 0.9
     seed: int = 0
 
     def factor(self, epoch: int) -> float:
         """The share of the initial learning rate that epoch 0 ... epochs - 1 trains with."""
-        if self.milestones:
+        if self.milestones is not None:
             return 0.1 ** sum(epoch >= milestone for milestone in self.milestones)
         return (1 + math.cos(math.pi * epoch / self.epochs)) / 2
 

@@ -37,6 +37,7 @@ from runtime.files import write_atomically
 
 RATES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 SEED_RATE = 30.0
+SEED_FALLS = (60, 80)
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,16 @@ def run_probe(subject: Subject, args: argparse.Namespace) -> Probe:
 
 
 def make_plan(args: argparse.Namespace) -> Plan:
-    """The schedule: x0.1 at `--schedule` (60 % and 80 % of the epochs unless given), or a cosine."""
-    steps = args.schedule if args.schedule is not None else (round(0.6 * args.epochs), round(0.8 * args.epochs))
-    return Plan(args.epochs, args.batch_size, () if args.cos else tuple(steps), seed=args.seed)
+    """The schedule: x0.1 at `--schedule` (60 % and 80 % of the epochs unless given), or a cosine.
+
+    The public LEAD protocol has 60 and 80, and counts epochs from 1: the 60th is trained at the lower rate.
+    """
+    if args.cos:
+        return Plan(args.epochs, args.batch_size, None, seed=args.seed)
+    public = args.protocol == "seed"
+    usual = SEED_FALLS if public else (round(0.6 * args.epochs), round(0.8 * args.epochs))
+    falls = usual if args.schedule is None else args.schedule
+    return Plan(args.epochs, args.batch_size, tuple(fall - public for fall in falls), seed=args.seed)
 
 
 def single_rate(args: argparse.Namespace) -> float:

@@ -164,4 +164,3 @@ def test_snap_keeps_squares_and_stays_inside() -> None:
 
 def test_whole() -> None:
     assert whole(Frame(30, 20)) == Box(0, 0, 30, 20)
-    assert whole(Frame(200, 100), 0.85) == Box(15, 7.5, 185, 92.5)

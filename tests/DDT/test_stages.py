@@ -43,8 +43,6 @@ def test_without_a_mask() -> None:
     nothing = -np.ones((14, 14), dtype=np.float32)
     row = describe(nothing, "a.jpg", FRAME, Rule(Policy("none")), READING)
     assert row.tight == row.cut == row.crop == Box(0, 0, 280, 140) and (row.rate, row.empty) == (1.0, True)
-    seed = describe(nothing, "a.jpg", FRAME, Rule(Policy("none"), seed=True), READING)
-    assert seed.tight == row.tight and seed.cut == Box(21, 10.5, 259, 129.5) and seed.rate == 0.85
     square = describe(nothing, "a.jpg", FRAME, Rule(Policy()), READING)
     assert square.cut == row.cut and square.crop == Box(70, 0, 210, 140)
 

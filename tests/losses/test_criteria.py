@@ -136,6 +136,33 @@ def test_lifted() -> None:
     check("lifted", plain, unit=False)
 
 
+@pytest.mark.parametrize("name", ["contrastive", "triplet", "lifted"])
+def test_distances_are_exact_where_rows_nearly_coincide(name: str) -> None:
+    """Forty float32 rows 1e-4 apart, where |a|^2 + |b|^2 - 2ab knows nothing; the plain values are in float64."""
+    generator_ = torch.Generator().manual_seed(0)
+    x = F.normalize(torch.randn(1, DIM, generator=generator_) + 1e-4 * torch.randn(40, DIM, generator=generator_), dim=1)
+    x.requires_grad_()
+    labels, criterion = torch.arange(40) // 4, build_criterion(name, classes=10, dim=DIM)
+    mined = mine(choose_miner(criterion, "random" if name != "lifted" else None), x.detach(), labels, generator())
+    exact = x.detach().double().requires_grad_()
+    if name == "lifted":
+        same = labels[:, None] == labels[None, :]
+        losses = []
+        for a in range(40):
+            pull = sum(gap(exact, a, p).exp() for p in range(40) if p != a and same[a, p]).log()
+            losses.append((pull + sum((1 - gap(exact, a, n)).exp() for n in range(40) if not same[a, n]).log()).relu())
+        expected = mean(losses) + 0.005 * norms(exact)
+    elif name == "contrastive":
+        expected = (mean([gap(exact, a, p) for a, p, _ in triplets(mined)])
+                    + mean([(1 - gap(exact, a, n)).relu() for a, _, n in triplets(mined)]))
+    else:
+        expected = mean([(gap(exact, a, p) ** 2 - gap(exact, a, n) ** 2 + 0.2).relu() for a, p, n in triplets(mined)])
+    ours = criterion(x, labels, mined, generator())
+    torch.testing.assert_close(ours.double(), expected, atol=2e-7, rtol=1e-6)
+    torch.testing.assert_close(torch.autograd.grad(ours, x)[0].double(), torch.autograd.grad(expected, exact)[0],
+                               atol=3e-4, rtol=1e-3)
+
+
 def test_histogram() -> None:
     def plain(x: Tensor, _: object, __: object) -> Tensor:
         nodes = torch.linspace(-1, 1, 9, dtype=torch.float64)

@@ -52,6 +52,11 @@ def test_prototypes_are_brought_to_unit_length() -> None:
     torch.testing.assert_close(Prototypes(torch.randn(3, 4).half(), 1).rows.norm(dim=1), torch.ones(3))
 
 
+def test_rows_as_stored_keep_their_lengths() -> None:
+    stored = torch.randn(3, 4).half()
+    torch.testing.assert_close(Prototypes(stored, 1, unit=False).rows, stored.float(), rtol=0, atol=0)
+
+
 def test_widths_must_agree() -> None:
     with pytest.raises(ValueError, match="one width"):
         LiveGuide(Eye(), {"text": Prototypes(torch.randn(3, 4), 1), "image": Prototypes(torch.randn(3, 5), 1)})

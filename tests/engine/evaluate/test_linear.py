@@ -57,7 +57,7 @@ def test_starts_as_published() -> None:
 def test_schedules() -> None:
     stepped = Plan(epochs=100)
     assert [stepped.factor(epoch) for epoch in (0, 59, 60, 79, 80, 99)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
-    cosine = Plan(epochs=10, milestones=())
+    cosine = Plan(epochs=10, milestones=None)
     assert cosine.factor(0) == 1 and cosine.factor(5) == pytest.approx(0.5) and 0 < cosine.factor(9) < 0.03
 
 
