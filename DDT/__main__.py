@@ -18,7 +18,9 @@ from DDT.job import Job, run
 from DDT.policy import find_task, parse_policy
 from DDT.scratch import GIGABYTE
 from DDT.stages import Rule
-from engine.args import Parser, StopTraining, architecture, exit_cleanly, refuse, take_faults, toggle
+from engine.args import (
+    Parser, StopTraining, add_list_left_out, architecture, exit_cleanly, refuse, take_faults, toggle,
+)
 from engine.devices import list_device_problems, resolve_device
 from engine.ranges import BATCH, COUNT_OR_0, ROWS, SEED, SHARE_BELOW_1, SIDE, THREADS, WORKERS, real, whole
 from engine.words import device
@@ -55,6 +57,7 @@ def add_inputs(group: argparse._ArgumentGroup) -> None:
     add("--threads", type=THREADS, default=0, metavar="N", help="CPU threads, 0 = torch's choice")
     add("--seed", type=SEED, default=123, help="of the random weights of --pretrained none")
     toggle(group, "--skip-bad", False, "leave images out that do not decode instead of refusing to start")
+    add_list_left_out(group)
 
 
 def add_localisation(group: argparse._ArgumentGroup) -> None:
@@ -111,8 +114,8 @@ def prepare(args: argparse.Namespace) -> Job:
 
 def find_splits(root: str, limit: int) -> dict[str, ImageSet]:
     """Every split of a data set; raises DataError when there is nothing to fit on."""
-    splits = {"train": scan(root, "train")}
-    splits |= {split: scan(root, split) for split in SPLITS if split != "train" and has_split(root, split)}
+    splits = {"train": scan(root, "train", "ignored")}
+    splits |= {split: scan(root, split, "ignored") for split in SPLITS if split != "train" and has_split(root, split)}
     return {split: thin(images, limit) for split, images in splits.items()}
 
 

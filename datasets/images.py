@@ -15,7 +15,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.files import DataError, decode
-from datasets.layouts import read_listing
+from datasets.findings import announce, describe
+from datasets.layouts import Labels, read_listing
 from datasets.listing import Listing
 
 __all__ = ["DataError", "ImageSet", "Sample", "decode", "find_undecodable", "has_split", "scan", "without"]
@@ -54,26 +55,28 @@ class ImageSet:
         return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def scan(root: str | Path, split: str = "train") -> ImageSet:
+def scan(root: str | Path, split: str = "train", labels: Labels = "searched") -> ImageSet:
     """The images of one split of a data set in any known layout (docs/data.md), without opening them.
 
-    Raises DataError for a missing or empty folder, a missing split, or a bad list.
+    What was found is said once a run, on stderr. `labels` says what they are for, see `read_listing`.
+    Raises DataError for a missing or empty folder, a missing split, a bad list, or labels that are unclear.
     """
-    listing = read_listing(root)
+    listing = read_listing(root, labels)
     if split not in listing.splits:
         raise DataError(
-            f"{root}: no split {split!r}, only {', '.join(listing.splits)}; "
+            f"{root}: no split {split!r}, only {', '.join(listing.splits)} ({describe(listing)}); "
             f"add a {split}/ folder, or a .csv list with a split column"
         )
-    return _take_split(listing, split)
+    announce(listing)
+    return take_split(listing, split)
 
 
 def has_split(root: str | Path, split: str) -> bool:
     """Whether `scan(root, split)` would find images."""
-    return split in read_listing(root).splits
+    return split in read_listing(root, "ignored").splits
 
 
-def _take_split(listing: Listing, split: str) -> ImageSet:
+def take_split(listing: Listing, split: str) -> ImageSet:
     """One split of a listing, labels numbered over all splits."""
     number = {name: label for label, name in enumerate(listing.classes)}
     samples = tuple(

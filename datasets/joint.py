@@ -40,8 +40,8 @@ def join(sets: Sequence[ImageSet], names: Sequence[str]) -> Joint:
     """
     unlabelled = [f"{images.root} ({images.split})" for images in sets if not images.classes or -1 in images.labels]
     if unlabelled or not sets:
-        raise DataError(f"images without labels in {', '.join(unlabelled) or 'an empty list of data sets'}; supervised "
-                        "training needs class folders, or a list with a label column")
+        raise DataError(f"images without labels in {', '.join(unlabelled) or 'an empty list of data sets'}; here each "
+                        "image needs a class: class folders, or a list with a label column")
     sources = place_sources(number_names(names), [len(images.classes) for images in sets])
     if len(sets) == 1:
         return Joint(sets[0], sources)

@@ -1,39 +1,115 @@
-"""The layouts of data sets on disk: each reader turns one layout into the same plain listing."""
+"""The layouts of data sets on disk: each is recognised, and its reader turns it into the same plain listing."""
 
 from __future__ import annotations
 
 import json
 import os
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from datasets.files import DataError, walk_images
-from datasets.listing import SPLITS, Entry, Listing, check_files, make_listing, show
+from datasets.csv_list import read_csv
+from datasets.findings import describe, join_twins
+from datasets.folder_layout import Account, enter, name_folders, need_pictures, read_tree, unwrap
+from datasets.folder_names import NOTES_BESIDE_CONTAINERS, find_split, plain
+from datasets.listing import Entry, Listing, check_files, make_listing, show
+from datasets.suffixes import find_remedy, find_suffix, is_archive, is_image
 from datasets.supervised_layouts import READERS, read_split
-from datasets.tables import read_rows, read_table
+from datasets.tables import read_table
+from datasets.walk import Folder, read_folder
+from runtime.errors import DataError
+
+# What labels are for: to be learned, to be searched by, or nothing.
+Labels = Literal["learned", "searched", "ignored"]
 
 
-def read_listing(root: str | Path) -> Listing:
+def read_listing(root: str | Path, labels: Labels = "searched") -> Listing:
     """Recognise the layout of `root` and list its images.
 
-    Raises DataError for a missing or empty folder, a listed file that is not there, or an unreadable list.
+    Labels that can be read in two ways are refused, or dropped where they are "ignored"; classes that differ by their
+    spelling only are refused where they are "learned". Raises DataError for that, for a missing or empty folder, a
+    listed file that is not there, or an unreadable list.
     """
-    root = Path(root).expanduser()
-    if not root.exists():
+    return settle_labels(recognise(Path(root).expanduser()), labels)
+
+
+def settle_labels(listing: Listing, labels: Labels) -> Listing:
+    """The listing as it may be used for `labels`, see `read_listing`; raises DataError."""
+    if labels == "ignored":
+        if not listing.doubts:
+            return listing
+        bare = listing.without_labels()
+        return replace(bare, notes=(*bare.notes, "labels are unclear, so none are used"))
+    if listing.doubts:
+        raise DataError("\n".join(listing.doubts))
+    if labels == "learned" and listing.twins():
+        raise DataError(f"{listing.root}: classes that differ by spelling only ({join_twins(listing)}) would be "
+                        "learned as different ones; join them, or give them names of their own (found: "
+                        f"{describe(listing)})")
+    return listing
+
+
+def recognise(root: Path) -> Listing:
+    """The listing of a folder or file as its layout has it, with doubts and all."""
+    if not os.path.exists(root):
         raise DataError(f"{root}: no such folder or list; give the data set's folder or a .csv list of images")
-    if root.is_file():
-        return read_csv(root)
+    if not root.is_dir():
+        return read_file(root)
+    reader = find_reader(root)
+    if reader is not None:
+        return reader(root)
+    return read_folders(read_folder(root, may_repeat=lambda name: find_split(name) is not None))
+
+
+def read_file(path: Path) -> Listing:
+    """A .csv list; raises DataError for any other file."""
+    if is_image(path.name):
+        raise DataError(f"{path}: is a single picture; give the folder that holds the pictures, or a .csv list of them")
+    if is_archive(path.name) or (path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))):
+        raise DataError(f"{path}: is an archive; unpack it, and give the folder that comes out of it")
+    remedy = find_remedy(find_suffix(path.name))
+    if remedy is not None or not path.is_file():
+        raise DataError(f"{path}: is neither a folder nor a .csv list of images" + (f" ({remedy})" if remedy else ""))
+    return read_csv(path)
+
+
+def find_reader(root: Path) -> Callable[[Path], Listing] | None:
+    """The reader of a crop folder or of a data set as it is distributed, None for plain folders."""
     if (root / "ddt.json").is_file() and (root / "boxes.csv").is_file():
-        return read_listing(find_original_root(root))
-    for belongs, read in READERS:
-        if belongs(root):
-            return read(root)
-    if is_cub(root):
-        return read_cub(root)
-    if variant_folder(root):
-        return read_aircraft(root)
-    if any((root / split).is_dir() for split in SPLITS):
-        return make_listing(root, [entry for split in SPLITS for entry in _read_folder(root / split, root, split)])
-    return make_listing(root, _read_folder(root, root, "train"))
+        return lambda crops: recognise(find_original_root(crops))
+    return next((read for belongs, read in (*READERS, (is_cub, read_cub), (variant_folder, read_aircraft))
+                 if belongs(root)), None)
+
+
+def read_folders(folder: Folder) -> Listing:
+    """Plain folders, or the distributed data set inside, without the folders that only lie around them."""
+    need_pictures(folder)
+    account = Account()
+    while True:
+        known = [inner for inner in folder.folders if find_reader(inner.path) is not None]
+        if known:
+            return account.complete(read_known(folder, known, account), Folder(folder.path))
+        inner = unwrap(folder, account)
+        if inner is None:
+            return read_tree(folder, account)
+        folder = inner
+
+
+def read_known(folder: Folder, known: list[Folder], account: Account) -> Listing:
+    """The only distributed data set in a folder; raises DataError when pictures lie beside it."""
+    beside = [inner for inner in folder.filled() if inner not in known]
+    notes = [inner for inner in beside if plain(inner.path.name) in NOTES_BESIDE_CONTAINERS]
+    others = [inner for inner in beside if inner not in notes]
+    if len(known) > 1 or others or folder.pictures:
+        rest = f"beside {name_folders(others)}" if others else "and loose pictures beside it"
+        what = f"holds several data sets: {name_folders(known)}" if len(known) > 1 else (
+            f"holds the data set {name_folders(known)} {rest}")
+        raise DataError(f"{folder.path}: {what}; give one of these folders")
+    enter(folder, known[0], notes, account)
+    return find_reader(known[0].path)(known[0].path)
 
 
 def find_original_root(crops: Path) -> Path:
@@ -44,8 +120,10 @@ def find_original_root(crops: Path) -> Path:
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{note}: not a note of DDT with a 'root' ({error}); run DDT again") from error
     original = original if original.is_absolute() else crops / original
-    if not original.exists():
+    if not os.path.exists(original):
         raise DataError(f"{note}: the crops' original data set {original} is gone; give its new folder instead")
+    if os.path.samefile(original, crops):
+        raise DataError(f"{note}: says that the crops are their own original; give the data set's folder instead")
     return original
 
 
@@ -83,67 +161,3 @@ def read_aircraft(root: Path) -> Listing:
             path = folder / "images" / f"{image}.jpg"
             entries.append(Entry(path, path.relative_to(root).as_posix(), variant.replace("/", ""), split))
     return make_listing(root, check_files(entries, folder))
-
-
-def read_csv(path: Path) -> Listing:
-    """A list with columns path[,label][,split]; relative paths start at the list's own folder.
-
-    Other columns are ignored, a blank label is none, a blank split is train. Raises DataError naming every bad line.
-    """
-    rows = read_rows(path, ("path",))
-    problems: list[str] = []
-    first_line: dict[str, int] = {}
-    entries = []
-    for line, row in rows:
-        name = row["path"].replace("\\", "/")
-        split = row.get("split", "").lower() or "train"
-        file = Path(os.path.normpath(path.parent / name))
-        complaint = _judge_row(name, split, file, first_line.setdefault(str(file), line), line)
-        if complaint:
-            problems.append(f"line {line}: {complaint}")
-        entries.append(Entry(file, name, row.get("label") or None, split))
-    if problems:
-        raise DataError(f"{path}: {len(problems)} bad lines; mend or remove them\n  " + show(problems, "\n  "))
-    return _list_rows(path, entries)
-
-
-def _judge_row(name: str, split: str, file: Path, first: int, line: int) -> str | None:
-    """What is wrong with a row of a list, if anything."""
-    if not name:
-        return "no path"
-    if first != line:
-        return f"{name!r} is on line {first} already"
-    if split not in SPLITS:
-        return f"split {split!r} is none of {', '.join(SPLITS)}"
-    return None if file.is_file() else f"no file {file}"
-
-
-def _list_rows(path: Path, entries: list[Entry]) -> Listing:
-    """Keys relative to the list's folder, or to the folder that all images share when some lie outside of it."""
-    if not entries:
-        raise DataError(f"{path}: lists no image; it needs a header 'path,label,split' and a line for every image")
-    root = path.parent
-    if any(root not in entry.path.parents for entry in entries):
-        root = Path(os.path.commonpath([entry.path.parent.absolute() for entry in entries]))
-    keyed = [
-        Entry(entry.path, os.path.relpath(entry.path, root).replace(os.sep, "/"), entry.class_name, entry.split)
-        for entry in entries
-    ]
-    return make_listing(root, keyed, numeric=True)
-
-
-def _read_folder(folder: Path, root: Path, split: str) -> list[Entry]:
-    """Images of one split: class folders, or loose images without labels."""
-    if not folder.is_dir():
-        return []
-    entries = []
-    for path in walk_images(folder):
-        inside = path.relative_to(folder).parts
-        entries.append(Entry(path, path.relative_to(root).as_posix(), inside[0] if len(inside) > 1 else None, split))
-    loose = sum(entry.class_name is None for entry in entries)
-    if 0 < loose < len(entries):
-        raise DataError(
-            f"{folder}: holds {loose} loose images beside folders of images, so that labels are unclear; "
-            "move the loose ones away, or list the images in a .csv"
-        )
-    return entries

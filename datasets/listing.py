@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from datasets.files import DataError
+from datasets.folder_names import SPLITS, find_twins
+from datasets.walk import LeftOut
+from runtime.errors import DataError
 
-SPLITS = ("train", "val", "test")
+__all__ = ["SPLITS", "Entry", "Listing", "check_files", "make_listing", "show"]
 _SHOWN = 10
 
 
@@ -24,17 +26,38 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """All images of a data set, of every split; `classes` are in label order, over all splits."""
+    """All images of a data set, of every split; `classes` are in label order, over all splits.
+
+    `notes` say how the folders were read where that is no matter of course, `left_out` what is not read, `doubts` why
+    the folders may mean other classes than these, and `twice` holds the images that are one file under two names.
+    """
 
     root: Path
     entries: tuple[Entry, ...]
     classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    doubts: tuple[str, ...] = ()
+    twice: tuple[Path, ...] = ()
 
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits that hold images, in the order train, val, test."""
         present = {entry.split for entry in self.entries}
         return tuple(split for split in SPLITS if split in present)
+
+    def present_classes(self, split: str) -> set[str]:
+        """Names of the classes that have an image in a split."""
+        return {entry.class_name for entry in self.entries if entry.split == split and entry.class_name is not None}
+
+    def twins(self) -> list[tuple[str, ...]]:
+        """Classes that a person would read as one: they differ by case, Unicode form, spaces or leading zeros."""
+        return find_twins(self.classes)
+
+    def without_labels(self) -> Listing:
+        """The same images, with nothing said of their classes."""
+        return replace(self, classes=(), doubts=(),
+                       entries=tuple(replace(entry, class_name=None) for entry in self.entries))
 
 
 def check_files(entries: list[Entry], source: Path) -> list[Entry]:
@@ -59,7 +82,8 @@ def make_listing(
         return Listing(root, entries, tuple(classes))
     names = {entry.class_name for entry in entries if entry.class_name is not None}
     by_value = numeric and all(name.isdecimal() for name in names)
-    return Listing(root, entries, tuple(sorted(names, key=int if by_value else None)))
+    # The name itself decides between 007 and 7: a set's own order differs from process to process.
+    return Listing(root, entries, tuple(sorted(names, key=(lambda name: (int(name), name)) if by_value else None)))
 
 
 def show(things: Sequence[object], separator: str = ", ") -> str:

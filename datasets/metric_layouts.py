@@ -5,14 +5,19 @@ distributed and as the public code's archives pack them again (`images/` and, fo
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.files import DataError, walk_images
+from datasets.findings import announce, describe
+from datasets.folder_layout import Account, read_part
+from datasets.folder_names import find_split
 from datasets.images import Sample
-from datasets.layouts import is_cub, read_listing
-from datasets.listing import show
+from datasets.layouts import Labels, find_reader, recognise, settle_labels
+from datasets.listing import Entry, Listing, check_files, make_listing, show
 from datasets.tables import read_table
+from datasets.walk import is_skipped, read_folder
+from runtime.errors import DataError
 
 # Names of the data sets, and of the folder that each is in under a common parent.
 FOLDERS = {"cub200": ("cub200", "CUB_200_2011"), "cars196": ("cars196", "stanford_cars"),
@@ -32,50 +37,65 @@ class Collection:
     train_classes: int | None = None
 
 
-def read_collection(root: str | Path, dataset: str | None = None) -> Collection:
+def read_collection(root: str | Path, dataset: str | None = None, labels: Labels = "searched") -> Collection:
     """The data set in `root`, or in its folder under `root` when `dataset` names it; any other labelled tree too.
 
-    A tree with train and test folders of the same classes is read whole. Raises DataError for a missing folder,
-    missing files, or images without labels.
+    A tree with train and test folders of the same classes is read whole. What was found is said once a run. Raises
+    DataError for a missing folder, missing files, images without labels, or (labels "learned") classes that differ by
+    their spelling only.
     """
     root = find_root(Path(root).expanduser(), dataset)
     if products_lists(root) is not None:
         return read_products(root)
-    if (root / "images").is_dir() and not is_cub(root):
-        return read_class_folders(root)
-    listing = read_listing(root)
+    listing = settle_labels(read_class_folders(root) if holds_class_folders(root) else recognise(root), labels)
     unlabelled = sum(entry.class_name is None for entry in listing.entries)
     if unlabelled:
-        raise DataError(f"{root}: {unlabelled} of {len(listing.entries)} images have no label; metric learning needs "
-                        "class folders, or a list with a label column")
+        raise DataError(f"{root}: {unlabelled} of {len(listing.entries)} images have no label ({describe(listing)}); "
+                        "metric learning needs class folders, or a list with a label column")
+    announce(listing)
     number = {name: label for label, name in enumerate(listing.classes)}
     samples = tuple(Sample(entry.path, entry.key, number[entry.class_name]) for entry in listing.entries)
     return Collection(listing.root, samples, listing.classes)
 
 
 def find_root(root: Path, dataset: str | None) -> Path:
-    """`root`, or the data set's own folder in it; raises DataError when neither is there."""
-    if not root.exists():
-        raise DataError(f"{root}: no such folder; give the data set's folder, or its parent and --dataset")
-    inside = [root / name for name in FOLDERS.get(dataset or "", ()) if (root / name).is_dir()]
-    return inside[0] if inside else root
+    """`root`, the data set's own folder in it, or the only folder in it that is Stanford Online Products.
 
-
-def read_class_folders(root: Path) -> Collection:
-    """`images/<class>/...` with classes in the order of their names; files of macOS's archives (`._*`) are no images.
-
-    Raises DataError when there is none.
+    Raises DataError when there is no such folder.
     """
-    paths = [path for path in walk_images(root / "images") if not path.name.startswith("._")
-             and not path.relative_to(root).parts[1].startswith("._")]
-    keyed = sorted((path.relative_to(root).as_posix(), path) for path in paths)
-    loose = [key for key, _ in keyed if key.count("/") < 2]
-    if loose or not keyed:
+    if not os.path.exists(root):
+        raise DataError(f"{root}: no such folder; give the data set's folder, or its parent and --dataset")
+    named = [root / name for name in FOLDERS.get(dataset or "", ()) if (root / name).is_dir()]
+    if named or not root.is_dir():
+        return named[0] if named else root
+    inside = visible_folders(root)
+    return root / inside[0] if len(inside) == 1 and products_lists(root / inside[0]) is not None else root
+
+
+def visible_folders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, without hidden ones."""
+    with os.scandir(folder) as found:
+        return sorted(entry.name for entry in found if entry.is_dir() and not is_skipped(entry.name))
+
+
+def holds_class_folders(root: Path) -> bool:
+    """True for the archives of the public code: images/ with a folder for each class, and no list of CUB's."""
+    images = root / "images"
+    if not images.is_dir() or find_reader(root) is not None:
+        return False
+    return not any(find_split(name) for name in visible_folders(images)) and not any(
+        find_split(name) for name in visible_folders(root))
+
+
+def read_class_folders(root: Path) -> Listing:
+    """`images/<class>/...` with classes in the order of their names; raises DataError when there is none."""
+    folder, account = read_folder(root / "images"), Account()
+    if folder.pictures or not folder.holds_pictures():
         raise DataError(f"{root}/images: should hold a folder of images for each class, but "
-                        + (f"{show(loose)} lie beside them" if loose else "holds no image"))
-    classes = tuple(sorted({key.split("/")[1] for key, _ in keyed}))
-    number = {name: label for label, name in enumerate(classes)}
-    return Collection(root, tuple(Sample(path, key, number[key.split("/")[1]]) for key, path in keyed), classes)
+                        + (f"{show([path.name for path in folder.pictures])} lie beside them" if folder.pictures
+                           else "holds no image"))
+    entries = read_part(folder, root, "train", account)
+    return account.complete(make_listing(root, entries), folder)
 
 
 def products_lists(root: Path) -> Path | None:
@@ -105,12 +125,8 @@ def read_products(root: Path) -> Collection:
     if present != set(range(sum(counts))):
         raise DataError(f"{folder}: class ids of the two lists overlap or have gaps; unpack the data set again")
     classes = tuple(str(label + 1) for label in range(sum(counts)))
-    return Collection(root, check_files(tuple(samples), folder), classes, counts[0])
-
-
-def check_files(samples: tuple[Sample, ...], source: Path) -> tuple[Sample, ...]:
-    """The samples, when all their files exist; raises DataError."""
-    absent = [sample.key for sample in samples if not sample.path.is_file()]
-    if absent:
-        raise DataError(f"{source}: {len(absent)} listed images are missing ({show(absent)}); unpack it again")
-    return samples
+    entries = [Entry(sample.path, sample.key, classes[sample.label], "train" if sample.label < counts[0] else "test")
+               for sample in samples]
+    check_files(entries, folder)
+    announce(Listing(root, tuple(entries), classes, notes=("split by class",)))
+    return Collection(root, tuple(samples), classes, counts[0])

@@ -29,22 +29,34 @@ def read_table(path: Path) -> dict[str, str]:
 def read_rows(path: Path, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """The rows of a CSV file (comma, semicolon or tab; BOM, quotes and blank lines are fine) with their line numbers.
 
-    Raises DataError when it is not text or lacks a required column.
+    UTF-16, as Excel saves "Unicode text", is read where its byte order mark tells. Raises DataError when it is not
+    text, lacks a required column, or has lines of more cells than columns.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open(path, encoding=find_encoding(path), newline="") as file:
             header = file.readline()
             file.seek(0)
             delimiter = next((mark for mark in ",;\t" if mark in header), ",")
             reader = csv.DictReader(file, delimiter=delimiter, restval="")
             reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
-            rows = [(reader.line_num, _strip(row)) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
+            rows = [(reader.line_num, row) for row in reader]
+            long = [line for line, row in rows if any(cell.strip() for cell in row.get(None, ()))]
+    except (UnicodeError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV file in UTF-8 ({error}); save it again as such") from error
     absent = [name for name in required if name not in reader.fieldnames]
     if absent:
-        raise DataError(f"{path}: the first line must name the columns; there is no {', '.join(absent)}")
-    return [(line, row) for line, row in rows if any(row.values())]
+        raise DataError(f"{path}: the first line must name the columns; there is no {', '.join(absent)}, only "
+                        f"{show([name for name in reader.fieldnames if name]) or 'an empty line'}")
+    if long:
+        raise DataError(f"{path}: line {show(long)} has more cells than the first line has columns; quote cells that "
+                        f"hold {delimiter!r}, or name all columns")
+    return [(line, row) for line, row in ((line, _strip(row)) for line, row in rows) if any(row.values())]
+
+
+def find_encoding(path: Path) -> str:
+    """UTF-16 for a file with its byte order mark, else UTF-8."""
+    with open(path, "rb") as file:
+        return "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 
 def _strip(row: dict[str | None, str | list[str]]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from datasets.findings import FLAG, VOICE, begin_run
 from engine.allocator import keep_freed_memory
 from engine.parser import GatheringParser, take_faults
 from engine.ranges import ROWS, SEED, THREADS, WORKERS
@@ -109,6 +110,20 @@ def warn_ignored(args: argparse.Namespace) -> None:
         print(f"note: {', '.join(given)} ignored; torchrun's environment decides about processes", file=sys.stderr)
 
 
+class ListLeftOut(argparse.Action):
+    """The flag that asks for every file that is left out of a data set; no part of a run's settings."""
+
+    def __call__(self, *_: object) -> None:
+        """Have the list printed after the line that says what was found."""
+        VOICE.in_full = True
+
+
+def add_list_left_out(group: argparse._ActionsContainer) -> None:
+    """Add `--list-left-out`, which every command that reads photographs has."""
+    group.add_argument(FLAG, action=ListLeftOut, nargs=0, dest=argparse.SUPPRESS, default=argparse.SUPPRESS,
+                       help="name every file of the data set that is not read, and why")
+
+
 def add_data(parser: Parser, *, crops: bool = True, root_required: bool = True) -> argparse._ArgumentGroup:
     """Where the photographs are and how they are read."""
     group = parser.add_argument_group("data")
@@ -125,6 +140,7 @@ def add_data(parser: Parser, *, crops: bool = True, root_required: bool = True) 
     group.add_argument("-j", "--num-workers", "--workers", type=WORKERS, default="auto",
                        help="loader processes per rank; auto = one per core, at most 8")
     toggle(group, "--skip-bad", False, "leave images out that do not decode instead of refusing to start")
+    add_list_left_out(group)
     return group
 
 
@@ -172,6 +188,7 @@ class Problems:
 def exit_cleanly(main: Callable[[], None]) -> None:
     """Run a command: what the user can mend is printed as a message (exit 2), a bug keeps its traceback."""
     keep_freed_memory()
+    begin_run()
     try:
         main()
     except (ConfigError, DataError, WeightsError, StopTraining) as error:

@@ -13,6 +13,7 @@ from timm.layers import convert_sync_batchnorm
 from datasets.images import ImageSet
 from datasets.loader import make_loader
 from datasets.multi_context import Crops, ViewSet
+from datasets.layouts import read_listing
 from datasets.samplers import Batches, EpochBatches
 from datasets.views import View
 from engine import checkpoint, distributed, precision
@@ -39,7 +40,8 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     folder = Path(args.results_dir)
     problems = Problems()
     saved = problems.attempt(lambda: find_saved(args, folder))
-    images = problems.attempt(lambda: load_images(args.root, "train", skip_bad=args.skip_bad))
+    images = problems.attempt(lambda: load_images(args.root, "train", skip_bad=args.skip_bad, labels="ignored"))
+    problems.attempt(lambda: read_listing(args.root)) if args.test and images else None
     crops = problems.attempt(lambda: open_crops(args, images))
     batches = problems.attempt(lambda: make_batches(args, len(images))) if images else None
     problems.attempt(lambda: check_sources(args))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,8 +13,12 @@ NUMBER = re.compile(r"^(\d{3}\.|n\d{8}[- ])")  # CUB's `001.`, ImageNet's `n0208
 
 
 def name_key(name: str) -> str:
-    """What two spellings of a class have in common: no leading number, no case, letters and digits only."""
-    return "".join(letter for letter in NUMBER.sub("", name).casefold() if letter.isalnum())
+    """What two spellings of a class have in common: no leading number, no case, letters and digits only.
+
+    Letters keep their marks, and a letter with its mark is one whether a computer wrote one sign for it or two.
+    """
+    letters = unicodedata.normalize("NFC", unicodedata.normalize("NFC", NUMBER.sub("", name)).casefold())
+    return "".join(letter for letter in letters if letter.isalnum() or unicodedata.category(letter).startswith("M"))
 
 
 def find_repeated(names: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +13,10 @@ from datasets.images import DataError, ImageSet, has_split, scan
 from datasets.joint import Joint, Source, join
 from datasets.timm_views import Augment
 from datasets.views import View
+from engine import distributed
 from engine.args import ConfigError
 from engine.evaluate.known_classes import relabel
-from engine.prepare import check_images
+from engine.prepare import check_images, need_classes
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,9 @@ class Photographs:
 def load_photographs(args: argparse.Namespace) -> Photographs:
     """The parts that the flags ask for, all of which decode; raises DataError, or ConfigError for a class count."""
     names = name_sources(args.root, args.data_set)
-    joined = join([scan(root, "train") for root in args.root], names)
+    joined = join([scan(root, "train", "learned") for root in args.root], names)
     train, count = joined.images, len(joined.images.classes)
+    need_classes(train)
     if not train.classes or bool((train.labels < 0).any()):
         raise DataError(f"{', '.join(args.root)}: training images without a class; put them into class folders")
     if args.nb_classes and args.nb_classes != count:
@@ -63,10 +66,9 @@ def split_off(images: ImageSet, share: float, seed: int) -> tuple[ImageSet, Imag
 
 
 def find_val(args: argparse.Namespace, names: Sequence[str]) -> ImageSet | None:
-    """The data sets' own validation splits, where all have one."""
-    if not all(has_split(root, "val") for root in args.root):
-        return None
-    return join([scan(root, "val") for root in args.root], names).images
+    """The data sets' own validation splits, where all have one with labels."""
+    found = [scan_labelled(root, "val") for root in args.root]
+    return join(found, names).images if all(found) else None
 
 
 def find_test(args: argparse.Namespace, names: Sequence[str], trained: Joint) -> ImageSet | None:
@@ -77,13 +79,27 @@ def find_test(args: argparse.Namespace, names: Sequence[str], trained: Joint) ->
     if args.test_root:
         return relabel(scan_any(args.test_root).images, trained.images.classes, describe_sources(trained.sources),
                        text="the training images")
-    without = [root for root in args.root if not has_split(root, "test")]
+    found = [scan_labelled(root, "test") for root in args.root]
+    without = [root for root, images in zip(args.root, found, strict=True) if images is None]
     if len(without) == len(args.root):
         return None
     if without:
-        raise DataError(f"{', '.join(without)}: no test split, but the other sets have one; add test folders, or name "
-                        "all test images with --test-root")
-    return join([scan(root, "test") for root in args.root], names).images
+        raise DataError(f"{', '.join(without)}: no test split, but the other sets have one; add labelled test "
+                        "folders, or name all test images with --test-root")
+    return join(found, names).images
+
+
+def scan_labelled(root: str, split: str) -> ImageSet | None:
+    """A split to score on; None where there is none, or (with a word) where none of its images has a label."""
+    if not has_split(root, split):
+        return None
+    images = scan(root, split, "learned")
+    if bool((images.labels >= 0).any()):
+        return images
+    if distributed.is_main():
+        print(f"note: the {len(images)} {split} images of {root} have no labels (as in competitions), so they are left "
+              "out; tools.infer answers them, --test-root names labelled ones", file=sys.stderr)
+    return None
 
 
 def scan_any(roots: Sequence[str]) -> Joint:

@@ -17,7 +17,7 @@ def load_halves(args: argparse.Namespace) -> Halves:
 
     Raises DataError where a split is not possible.
     """
-    halves = halve(read_collection(args.root, args.dataset), args.partition)
+    halves = halve(read_collection(args.root, args.dataset, "learned"), args.partition)
     halves = replace(halves, train=check_images(halves.train, skip_bad=args.skip_bad),
                      test=check_images(halves.test, skip_bad=args.skip_bad))
     if args.use_tv_split:

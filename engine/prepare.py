@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from datasets.images import DataError, ImageSet, find_undecodable, scan, without
+from datasets.layouts import Labels
 from datasets.multi_context import Crops
 from engine import distributed
 from models.backbones import resolve_arch
@@ -16,9 +17,22 @@ from models.weights import WeightsError, find_weights
 SHOWN = 10
 
 
-def load_images(root: str, split: str, *, skip_bad: bool, workers: int = 0) -> ImageSet:
-    """The images of a split that decode; raises DataError naming those that do not, unless `skip_bad`."""
-    return check_images(scan(root, split), skip_bad=skip_bad, workers=workers)
+def load_images(
+    root: str, split: str, *, skip_bad: bool, workers: int = 0, labels: Labels = "searched"
+) -> ImageSet:
+    """The images of a split that decode; raises DataError naming those that do not, unless `skip_bad`.
+
+    `labels` says what they are for, see `datasets.layouts.read_listing`.
+    """
+    return check_images(scan(root, split, labels), skip_bad=skip_bad, workers=workers)
+
+
+def need_classes(images: ImageSet) -> None:
+    """Raise DataError where there is nothing to tell apart: one class, as of a folder one level too high or low."""
+    if len(images.classes) < 2:
+        named = "".join(f" ({name!r})" for name in images.classes)
+        raise DataError(f"{images.root}: {len(images.classes)} class{named}, and telling classes apart needs two; give "
+                        "the folder whose folders are the classes, or a .csv list with columns path,label,split")
 
 
 def check_images(images: ImageSet, *, skip_bad: bool, workers: int = 0) -> ImageSet:

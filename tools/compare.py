@@ -17,7 +17,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 import torch
 
 from datasets.images import has_split, scan
-from engine.args import Parser, boolean, exit_cleanly
+from engine.args import Parser, add_list_left_out, boolean, exit_cleanly
 from engine.evaluate.args import parse_probe, parse_search
 from engine.evaluate.ledger import append_result, read_results
 from engine.evaluate.probe import run_probe, write_probe
@@ -61,6 +61,7 @@ def make_parser() -> Parser:
                         help="a folder under checkpoints/ or a weight source; once for each network")
     parser.add_argument("-t", "--task", default="custom", help="name of the data set")
     parser.add_argument("--root", required=True, metavar="DIR", help="the data set, with labels for any number")
+    add_list_left_out(parser)
     parser.add_argument("--out", default="compare", metavar="DIR", help="where results and pictures go; it is emptied")
     parser.add_argument("--size", type=SIDE, default=224, help="pixels of a side")
     parser.add_argument("--input", choices=("full", "crop"), default="full", help="whole images or crops")
@@ -89,9 +90,14 @@ def evaluate(args: argparse.Namespace, network: Network, centred: bool, folder: 
     device = torch.device(searched.device)
     subject = open_subject(searched, device, searched.batch_size)
     write_search(run_search(subject, searched), folder, searched)
-    if has_split(args.root, "test") and scan(args.root, "train").classes:
+    if has_labels(args.root, "train") and has_labels(args.root, "test"):
         probed = parse_probe(words)
         write_probe(run_probe(open_subject(probed, device, probed.extract_batch_size), probed), folder, probed)
+
+
+def has_labels(root: str, split: str) -> bool:
+    """Whether a split is there and some of its images have a label."""
+    return has_split(root, split) and bool((scan(root, split).labels >= 0).any())
 
 
 def merge(folders: list[Path], out: Path) -> Path:

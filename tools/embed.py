@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         subject = open_subject(args, device, args.batch_size)
         split = args.split if args.split != "auto" else "test" if has_split(subject.root, "test") else "train"
-        meta = embed(subject, subject.images(split), Path(args.out), args.piece)
+        meta = embed(subject, subject.images(split, "ignored"), Path(args.out), args.piece)
         if distributed.is_main():
             speed = f"{meta['images_per_second']:.0f} images/s"
             print(f"{meta['images']} {split} images, {meta['dim']} numbers each, {speed}, "

@@ -17,7 +17,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datasets.images import ImageSet, Sample, scan
-from engine.args import ConfigError, Parser, exit_cleanly
+from engine.args import ConfigError, Parser, add_list_left_out, exit_cleanly
 from engine.folders import claim_folder
 from engine.ranges import whole
 
@@ -65,6 +65,7 @@ def main() -> None:
     """The command."""
     parser = Parser(prog="python -m tools.folds", description="A fifth of the training split as a test split.")
     parser.add_argument("--root", required=True, metavar="DIR", help="the data set, in any layout")
+    add_list_left_out(parser)
     parser.add_argument("--fold", type=whole(0, FOLDS - 1), choices=range(FOLDS), default=0,
                         help="which fifth is held out")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the links are made; an earlier fold goes")

@@ -150,7 +150,7 @@ def draw_encoder(args: argparse.Namespace) -> None:
     """The maps of an encoder."""
     subject = open_subject(args, torch.device(args.device), args.batch_size)
     split = args.split if args.split != "auto" else "test" if has_split(subject.root, "test") else "train"
-    images = sample_images(subject.images(split), args.images)
+    images = sample_images(subject.images(split, "ignored"), args.images)
     losses, name = choose_losses(subject, images, args.cam_sign)
     maps = read_maps(subject, images, losses)
     boxes = find_boxes(images, subject.root, args.boxes, subject.view, subject.crop_bottom)

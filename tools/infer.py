@@ -18,7 +18,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datasets.images import DataError, ImageSet, decode
-from engine.args import Parser, exit_cleanly, refuse, toggle
+from engine.args import Parser, add_list_left_out, exit_cleanly, refuse, toggle
 from engine.evaluate.classify import Verdict
 from engine.evaluate.confusion_sheet import count_confusions, draw_confusion
 from engine.evaluate.pictures import gather
@@ -51,6 +51,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     group.add_argument("-j", "--num-workers", "--workers", type=WORKERS, default="auto",
                        help="loader processes; auto = one per core, at most 8")
     toggle(group, "--skip-bad", False, "leave pictures out that do not decode instead of refusing to start")
+    add_list_left_out(group)
     group.add_argument("-b", "--batch-size", type=BATCH, default=64, help="pictures at a time; changes no number")
     group = parser.add_argument_group("answers")
     group.add_argument("--top", type=COUNT, default=5, help="classes for each picture, with their probabilities")

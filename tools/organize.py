@@ -21,10 +21,11 @@ if __package__ in (None, ""):  # started as a file: its own folder is on the pat
 from tqdm import tqdm
 
 from datasets.cars import ALL_CARS, CAR_LISTS, CAR_NAMES, find_list
-from datasets.files import DataError
+from datasets.findings import FLAG, VOICE, announce, begin_run
 from datasets.layouts import read_listing, variant_folder
 from datasets.listing import Entry, show
 from datasets.supervised_layouts import DOG_LISTS, find_dog_lists
+from runtime.errors import DataError
 
 SPLITS = ("train", "test")
 
@@ -50,6 +51,7 @@ def place(path: Path, split: str, class_name: str) -> Placement:
 def plan_listed(source: Path) -> list[Placement]:
     """CUB, FGVC-Aircraft, or a tree with train/ and test/ already: everything that the layout's own lists name."""
     listing = read_listing(source)
+    announce(listing)
     if not listing.classes or "test" not in listing.splits:
         raise DataError(f"{source}: not the unpacked data set (its {len(listing.entries)} images are in no known list)")
     return [place(entry.path, entry.split, _name_class(entry)) for entry in listing.entries]
@@ -189,12 +191,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--link", choices=("none", "hard", "soft"), default="none", help="copy (none), hard links, or symbolic links"
     )
+    parser.add_argument(FLAG, action="store_true", help="name every file of the data set that is not read, and why")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 when all went well, 2 for a mistake of the user."""
     options = parse(arguments)
+    begin_run()
+    VOICE.in_full = options.list_left_out
     try:
         print(organize(options.dataset, options.source, options.out, options.link))
     except DataError as error:

@@ -19,7 +19,7 @@ import torch
 
 from datasets.metric_layouts import FOLDERS
 from datasets.views import AUGMENTATIONS
-from engine.args import Parser, exit_cleanly, refuse
+from engine.args import Parser, add_list_left_out, exit_cleanly, refuse
 from engine.evaluate.bootstrap import DRAWS, Values
 from engine.evaluate.partitions import METRICS, Look, Network, estimate_differences, estimate_means, judge_partition
 from engine.evaluate.plain_table import publish_table, say
@@ -48,6 +48,7 @@ def make_parser() -> Parser:
                         help="a network: weights in which {partition} and {seed} stand for each of both; once a row")
     parser.add_argument("--against", required=True, metavar="LABEL", help="the row that the others are compared with")
     parser.add_argument("--root", required=True, metavar="DIR", help="the data set, as for main_metric.py")
+    add_list_left_out(parser)
     parser.add_argument("--dataset", choices=tuple(FOLDERS), default=None, help="as for main_metric.py")
     parser.add_argument("-t", "--task", default="custom", help="name of the data set, and of the files written")
     parser.add_argument("--out", default="study", metavar="DIR", help="where the tables are written")

@@ -187,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     subject = open_subject(args, torch.device(args.device), args.batch_size)
     args = inherit_clip(args, subject)
     split = args.split if args.split != "auto" else "test" if has_split(subject.root, "test") else "train"
-    images = subject.images(split)
+    images = subject.images(split, "searched" if args.zero_shot else "ignored")
     folder = Path(args.results_dir) if args.results_dir else (subject.folder or Path("checkpoints")) / "search"
     folder.mkdir(parents=True, exist_ok=True)
     queries = read_words(args, speak(subject)) if args.text else []

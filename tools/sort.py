@@ -194,7 +194,7 @@ def main() -> None:
     """The command."""
     args = parse()
     subject = open_subject(args, torch.device(args.device), args.batch_size)
-    images = subject.images(args.split)
+    images = subject.images(args.split, "searched" if args.score else "ignored")
     problems = Problems()
     problems.attempt(lambda: check_images(images, args.groups))
     given = problems.attempt(lambda: read_labels(args.labels, images) if args.labels else {})

@@ -17,7 +17,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datasets.images import scan
-from engine.args import Parser, exit_cleanly, refuse
+from engine.args import Parser, add_list_left_out, exit_cleanly, refuse
 from engine.evaluate.bootstrap import DRAWS
 from engine.evaluate.ledger import read_results
 from engine.evaluate.study import Answer, Pair, Row, check_rows, find_label_faults, judge_row, parse_row
@@ -46,6 +46,7 @@ def make_parser() -> Parser:
                         help="rows that every other row is compared with, image by image and seed by seed")
     parser.add_argument("-t", "--task", default="custom", help="name of the data set, and of the files written")
     parser.add_argument("--root", required=True, metavar="DIR", help="the data set: labelled train and test images")
+    add_list_left_out(parser)
     parser.add_argument("--out", default="study", metavar="DIR", help="where results are written; rows are added")
     parser.add_argument("--seeds", type=SEED, nargs="+", default=[0, 1, 2], help="what {seed} stands for")
     parser.add_argument("--draws", type=COUNT, default=DRAWS, help="resamples of the bootstrap")
@@ -69,7 +70,7 @@ def check_flags(args: argparse.Namespace) -> None:
 
 def read_pair(root: str) -> Pair:
     """Both splits; raises DataError when one is missing or has no labels."""
-    pair = Pair(scan(root, "train"), scan(root, "test"))
+    pair = Pair(scan(root, "train", "learned"), scan(root, "test", "learned"))
     check_classes(pair.train, 0)
     check_classes(pair.test, 0)
     return pair

@@ -210,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, further = parse(argv)
     rows = read_descriptions(Path(args.csv))
     variants = choose_variants(args, rows)
-    images = load_images(args.root, "train", skip_bad=args.skip_bad)
+    images = load_images(args.root, "train", skip_bad=args.skip_bad, labels="ignored")
     crops = open_crops(args, images)
     command = f"python -m tools.text_ablation {args.csv} --root {args.root}"
     teacher = open_clip_teacher(args, args.device, command=command)

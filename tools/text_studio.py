@@ -60,7 +60,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def study(args: argparse.Namespace) -> tuple[Audit, str]:
     """The audit that the flags ask for, and a line that says of what."""
-    images = load_images(args.root, args.split, skip_bad=args.skip_bad)
+    images = load_images(args.root, args.split, skip_bad=args.skip_bad, labels="ignored")
     crops = open_crops(args, images)
     command = f"python -m tools.text_studio {args.text} --root {args.root}"
     teacher = open_clip_teacher(args, args.device, command=command)

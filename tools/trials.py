@@ -20,7 +20,7 @@ import torch
 
 from datasets.images import ImageSet, scan
 from datasets.views import View
-from engine.args import ConfigError, Parser, exit_cleanly, refuse
+from engine.args import ConfigError, Parser, add_list_left_out, exit_cleanly, refuse
 from engine.evaluate.bootstrap import DRAWS, Values, compare, estimate
 from engine.evaluate.classify import Verdict, judge
 from engine.evaluate.known_classes import relabel
@@ -64,6 +64,7 @@ def make_parser() -> Parser:
                              " dist, layer1, combiner, highest-2 and so on; once a row")
     parser.add_argument("--against", nargs="+", default=[], metavar="LABEL", help="rows that all are compared with")
     parser.add_argument("--root", required=True, metavar="DIR", help="the data set")
+    add_list_left_out(parser)
     parser.add_argument("--split", choices=("test", "val", "train"), default="test", help="which of its images")
     parser.add_argument("-t", "--task", default="custom", help="name of the data set, and of the files written")
     parser.add_argument("--out", default="study", metavar="DIR", help="where the table is written")

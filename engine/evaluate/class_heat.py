@@ -78,7 +78,7 @@ def find_pictures(args: argparse.Namespace, trained: Trained) -> ImageSet:
     root = args.root or (known[0] if isinstance(known, list) and len(known) == 1 else None)
     if root is None:
         raise ConfigError("which pictures? give --root DIR, or --image FILE ...")
-    images = scan(root, args.split if args.split != "auto" else find_split(Path(root)))
+    images = scan(root, args.split if args.split != "auto" else find_split(Path(root)), "ignored")
     images = take_labels(images, trained.names, sources, "auto", trained.source) if images.classes else images
     return check_images(sample_images(images, args.images), skip_bad=args.skip_bad)
 

@@ -7,9 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.files import SUFFIXES, is_image, walk_images
+from datasets.findings import announce
+from datasets.folder_layout import need_pictures
 from datasets.images import DataError, ImageSet, Sample, has_split, scan
-from datasets.listing import show
+from datasets.listing import Entry, Listing, show
+from datasets.suffixes import SUFFIXES, find_remedy, find_suffix, is_image
+from datasets.walk import read_folder
 from engine.evaluate.known_classes import Sources, count_known, relabel, without_labels
 
 
@@ -25,10 +28,13 @@ def gather(
     absent = [path for path in paths if not os.path.exists(path)]
     if absent:
         raise DataError(f"no such picture or folder: {show(absent)}")
-    foreign = [path for path in paths if os.path.isfile(path) and not is_image(path) and not path.endswith(".csv")]
+    foreign = [path for path in paths if os.path.isfile(path) and not names_picture(path)
+               and find_suffix(path) != ".csv"]
     if foreign:
-        raise DataError(f"no pictures by their names: {show(foreign)}; these are: {', '.join(sorted(SUFFIXES))}")
-    collections = [path for path in paths if not is_image(path) or os.path.isdir(path)]
+        remedies = {suffix: find_remedy(suffix) for suffix in map(find_suffix, foreign) if find_remedy(suffix)}
+        raise DataError(f"no pictures by their names: {show(foreign)}; these are: {', '.join(sorted(SUFFIXES))}"
+                        + "".join(f"; {suffix}: {remedy}" for suffix, remedy in remedies.items()))
+    collections = [path for path in paths if not names_picture(path) or os.path.isdir(path)]
     if not collections:
         return ImageSet(Path("."), "pictures", tuple(Sample(Path(path), path, None) for path in paths), ())
     if len(paths) > 1:
@@ -36,7 +42,8 @@ def gather(
     root = Path(paths[0])
     if labels == "none" and root.is_dir():
         return walk(root)
-    images = scan(root, split if split != "auto" else find_split(root))
+    images = scan(root, split if split != "auto" else find_split(root),
+                  "searched" if labels == "folders" else "ignored")
     return take_labels(images, names, sources, labels, text)
 
 
@@ -62,7 +69,14 @@ def find_split(root: Path) -> str:
 
 def walk(root: Path) -> ImageSet:
     """Every picture below a folder, unlabelled, whatever the folders mean; raises DataError when there is none."""
-    found = tuple(Sample(path, path.relative_to(root).as_posix(), None) for path in walk_images(root))
-    if not found:
-        raise DataError(f"{root}: no image found")
+    folder = read_folder(root)
+    need_pictures(folder)
+    found = tuple(Sample(path, path.relative_to(root).as_posix(), None) for path in folder.all_pictures())
+    announce(Listing(root, tuple(Entry(sample.path, sample.key, None, "train") for sample in found), (),
+                     left_out=tuple(folder.all_left_out()), twice=tuple(folder.all_twice())))
     return ImageSet(root, "pictures", found, ())
+
+
+def names_picture(path: str) -> bool:
+    """Whether a path has the suffix of a picture; somebody who names a hidden file means it."""
+    return is_image(os.path.basename(path).lstrip("."))

@@ -33,6 +33,7 @@ from engine.evaluate.linear import (
     score,
 )
 from engine.evaluate.subject import Subject, check_classes, homes
+from engine.prepare import need_classes
 from runtime.files import write_atomically
 
 RATES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -77,8 +78,9 @@ class Probe:
 
 def run_probe(subject: Subject, args: argparse.Namespace) -> Probe:
     """Train the classifier that the flags ask for; raises DataError or ConfigError before anything is computed."""
-    train, test = subject.images("train"), subject.images("test")
+    train, test = subject.images("train", "learned"), subject.images("test", "learned")
     check_classes(train, args.num_classes)
+    need_classes(train)
     check_classes(test, args.num_classes)
     plan = make_plan(args)
     centre = subject.centre()

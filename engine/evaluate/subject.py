@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.images import DataError, ImageSet, Sample, decode, scan
+from datasets.layouts import Labels
 from datasets.multi_context import Crops
 from datasets.views import View
 from engine.args import ConfigError, Parser, add_data, add_device, add_ignored, architecture, toggle
@@ -82,9 +83,13 @@ class Subject:
     skip_bad: bool
     label: str = ""
 
-    def images(self, split: str) -> ImageSet:
-        """The images of a split; raises DataError when it is missing, or naming the images without a crop."""
-        images = load_images(str(self.root), split, skip_bad=True) if self.skip_bad else scan(self.root, split)
+    def images(self, split: str, labels: Labels = "searched") -> ImageSet:
+        """The images of a split; raises DataError when it is missing, or naming the images without a crop.
+
+        `labels` says what they are for, see `datasets.layouts.read_listing`.
+        """
+        images = (load_images(str(self.root), split, skip_bad=True, labels=labels) if self.skip_bad
+                  else scan(self.root, split, labels))
         if self.view.source == "crop":
             need_crops(self.crops, images, self.task, self.root)
         return images
@@ -125,7 +130,7 @@ class Subject:
         stored = self.encoder.centre.get(self.feature)
         if stored is not None and (self.view.source, self.view.recipe) == ("full", "eval"):
             return stored.to(self.device)
-        return self.extract(self.images("train")).tensors[self.feature].mean(dim=0).to(self.device)
+        return self.extract(self.images("train", "ignored")).tensors[self.feature].mean(dim=0).to(self.device)
 
     def result(self, kind: str, images: ImageSet, speed: float, metrics: dict[str, float], **more: object) -> Result:
         """A row for the ledger with this protocol filled in."""

@@ -1,0 +1,66 @@
+"""A list of images with columns path[,label][,split], wherever the images lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from datasets.folder_names import find_split
+from datasets.listing import SPLITS, Entry, Listing, make_listing, show
+from datasets.tables import read_rows
+from runtime.errors import DataError
+
+
+def read_csv(path: Path) -> Listing:
+    """A list with columns path[,label][,split]; relative paths start at the list's own folder.
+
+    Other columns are ignored, a blank label is none, a blank split is train; splits are spelled as folders may be.
+    Raises DataError naming every bad line.
+    """
+    problems: list[str] = []
+    first_line: dict[str, int] = {}
+    entries = []
+    for line, row in read_rows(path, ("path",)):
+        file = find_file(path.parent, row["path"])
+        word = row.get("split", "")
+        complaint = _judge_row(row["path"], word, file, first_line.setdefault(str(file), line), line)
+        if complaint:
+            problems.append(f"line {line}: {complaint}")
+        entries.append(Entry(file, row["path"], row.get("label") or None, find_split(word or "train") or word))
+    if problems:
+        count = f"{len(problems)} bad line" + ("s; mend or remove them" if len(problems) > 1 else "; mend or remove it")
+        raise DataError(f"{path}: {count}\n  " + show(problems, "\n  "))
+    return _list_rows(path, entries)
+
+
+def find_file(folder: Path, name: str) -> Path:
+    """The file that a list in `folder` names; backslashes are slashes unless the file's name has them."""
+    as_written = Path(os.path.normpath(folder / name))
+    return as_written if os.path.exists(as_written) else Path(os.path.normpath(folder / name.replace("\\", "/")))
+
+
+def _judge_row(name: str, split: str, file: Path, first: int, line: int) -> str | None:
+    """What is wrong with a row of a list, if anything."""
+    if not name:
+        return "no path"
+    if first != line:
+        return f"{name!r} is on line {first} already"
+    if split and find_split(split) is None:
+        return f"split {split!r} is none of {', '.join(SPLITS)}"
+    if os.path.isfile(file):
+        return None
+    return f"{file} is a folder; name each image" if os.path.isdir(file) else f"no file {file}"
+
+
+def _list_rows(path: Path, entries: list[Entry]) -> Listing:
+    """Keys relative to the list's folder, or to the folder that all images share when some lie outside of it."""
+    if not entries:
+        raise DataError(f"{path}: lists no image; it needs a header 'path,label,split' and a line for every image")
+    root = path.parent
+    if any(root not in entry.path.parents for entry in entries):
+        root = Path(os.path.commonpath([entry.path.parent.absolute() for entry in entries]))
+    keyed = [
+        Entry(entry.path, os.path.relpath(entry.path, root).replace(os.sep, "/"), entry.class_name, entry.split)
+        for entry in entries
+    ]
+    return make_listing(root, keyed, numeric=True)

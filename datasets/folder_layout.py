@@ -1,0 +1,241 @@
+"""What plain folders mean: splits, classes, what only lies around a data set; or that nobody can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from datasets.findings import describe_left_out
+from datasets.folder_names import NOTES, NOTES_BESIDE_CONTAINERS, UNLABELLED, find_split, is_container, plain
+from datasets.listing import Entry, Listing, make_listing, show
+from datasets.walk import Folder, LeftOut
+from runtime.errors import DataError
+
+LIST_REMEDY = "or give a .csv list with columns path,label,split"
+
+
+@dataclass
+class Account:
+    """What is noted while folders are read: how, what is not read, and why the labels are unclear."""
+
+    notes: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+    def drop(self, folders: Iterable[Folder], kind: str) -> None:
+        """Count the pictures of folders that are not read; their other files count as what they are."""
+        for folder in folders:
+            self.left_out += [LeftOut(path, f"{kind} {folder.path.name}/") for path in folder.all_pictures()]
+            self.left_out += folder.all_left_out()
+
+    def complete(self, listing: Listing, folder: Folder) -> Listing:
+        """The listing with all of this."""
+        return replace(listing, notes=(*self.notes, *listing.notes), left_out=(*self.left_out, *listing.left_out),
+                       doubts=tuple(self.doubts), twice=tuple(folder.all_twice()))
+
+
+def need_pictures(folder: Folder) -> None:
+    """Raise DataError, naming what lies there instead, for a folder without a picture."""
+    if folder.holds_pictures():
+        return
+    inside = "; ".join(describe_left_out(folder.all_left_out())).replace("left out: ", "only ") or "it is empty"
+    raise DataError(f"{folder.path}: no image found ({inside}); it should hold train/<class>/ and test/<class>/, "
+                    "or images")
+
+
+def unwrap(folder: Folder, account: Account) -> Folder | None:
+    """The only folder with pictures, where it is no class and no split but lies around the data set; None elsewhere."""
+    kept, notes = part_notes(folder)
+    if folder.pictures or len(kept) != 1:
+        return None
+    only = kept[0]
+    is_part = find_split(only.path.name) and len(split_names(only)) < 2  # Training/{train,test}/ is no split
+    if is_part or (only.pictures and not is_container(only.path.name)):
+        return None
+    enter(folder, only, notes, account)
+    return only
+
+
+def enter(folder: Folder, only: Folder, notes: Sequence[Folder], account: Account) -> None:
+    """Note that the data set is one of a folder's folders."""
+    account.notes.append(f"entered {only.path.name}/, the only folder with pictures" + (
+        f" beside {name_folders(notes)}" if notes else ""))
+    leave(folder, only, account)
+    account.drop(notes, "in")
+
+
+def leave(folder: Folder, only: Folder, account: Account) -> None:
+    """Count what lies in a folder around the one that is entered."""
+    account.left_out += folder.left_out
+    account.left_out += [one for other in folder.folders if other is not only and not other.holds_pictures()
+                         for one in other.all_left_out()]
+
+
+def part_notes(folder: Folder) -> tuple[list[Folder], list[Folder]]:
+    """Folders with pictures, apart from those that hold masks and the like of the same pictures."""
+    filled = folder.filled()
+    by_container = any(is_container(inner.path.name) for inner in filled)
+    names = NOTES_BESIDE_CONTAINERS if by_container else NOTES if folder.pictures else frozenset()
+    notes = [inner for inner in filled if plain(inner.path.name) in names]
+    return [inner for inner in filled if inner not in notes], notes
+
+
+def read_tree(folder: Folder, account: Account) -> Listing:
+    """The images of split folders, class folders or a flat folder.
+
+    Raises DataError naming both readings where it could be one or the other.
+    """
+    splits = find_splits(folder, account)
+    if not splits:
+        entries = read_part(folder, folder.path, "train", account)
+        return account.complete(make_listing(folder.path, entries), folder)
+    refuse_inner_splits(folder, list(splits.values()))
+    entries = []
+    for split, part in splits.items():
+        if plain(part.path.name) != split:
+            account.notes.append(f"{part.path.name}/ is read as {split}")
+        entries += read_part(unwrap_split(part, list(splits.values()), account), folder.path, split, account)
+    account.left_out += folder.left_out
+    account.left_out += [LeftOut(path, "beside the splits") for path in folder.pictures]
+    return account.complete(make_listing(folder.path, entries), folder)
+
+
+def find_splits(folder: Folder, account: Account) -> dict[str, Folder]:
+    """The folders of the splits, in order; {} where the folders are classes. Raises DataError where both may be."""
+    filled = folder.filled()
+    named = [(split, part) for part in filled if (split := find_split(part.path.name))]
+    if not named:
+        return {}
+    others = [part for part in filled if not find_split(part.path.name)]
+    notes = [part for part in others if plain(part.path.name) in NOTES_BESIDE_CONTAINERS]
+    extra = [part for part in others if part not in notes]
+    if extra and not is_split_apart(folder, named, extra, account):
+        return {}
+    refuse_double(folder, named)
+    account.drop(notes, "in")
+    account.drop(extra, "beside the splits in")
+    account.left_out += [one for other in folder.folders if not other.holds_pictures() for one in other.all_left_out()]
+    return {split: part for wanted in ("train", "val", "test") for split, part in named if split == wanted}
+
+
+def is_split_apart(
+    folder: Folder, named: Sequence[tuple[str, Folder]], extra: Sequence[Folder], account: Account
+) -> bool:
+    """Whether folders named as splits are splits although others lie beside them; raises DataError where unclear."""
+    parts, names = [part for _, part in named], {split for split, _ in named}
+    nested = any(part.filled() for part in parts)
+    if nested and len(names) > 1:
+        return True
+    if not nested and len(parts) == 1 and names == {"train"} and len(extra) > 1 and all(
+            other.pictures and not other.filled() for other in extra):
+        account.notes.append(f"{parts[0].path.name}/ is read as a class beside {name_folders(extra)}")
+        return False
+    raise DataError(
+        f"{folder.path}: {name_folders(parts)} beside {name_folders(extra)} can be read in two ways. Either "
+        f"{name_folders(parts)} is a split and the others are no part of it: then move the others away. Or all of them "
+        f"are classes: then move all of them into one folder named train, {LIST_REMEDY}")
+
+
+def refuse_double(folder: Folder, named: Sequence[tuple[str, Folder]]) -> None:
+    """Raise DataError for a split that two folders name."""
+    for split in dict.fromkeys(split for split, _ in named):
+        same = [part for other, part in named if other == split]
+        if len(same) > 1:
+            raise DataError(f"{folder.path}: {name_folders(same)} all name the {split} split; join them, or rename all "
+                            f"but one, {LIST_REMEDY}")
+
+
+def unwrap_split(part: Folder, all_parts: Sequence[Folder], account: Account) -> Folder:
+    """The folder inside a split's that holds its classes: train/train/, train/images/, or the same way in every one."""
+    kept, notes = part_notes(part)
+    if part.pictures or len(kept) != 1:
+        return part
+    only, name = kept[0], plain(kept[0].path.name)
+    says_nothing = (is_container(only.path.name) or name == plain(part.path.name) or find_split(only.path.name)
+                    or (name in UNLABELLED and not only.filled()))
+    if says_nothing or (len(all_parts) > 1 and all(is_wrapped(other) for other in all_parts)):
+        account.notes.append(f"entered {part.path.name}/{only.path.name}/")
+        leave(part, only, account)
+        account.drop(notes, "in")
+        return unwrap_split(only, [only], account)
+    return part
+
+
+def is_wrapped(part: Folder) -> bool:
+    """Whether a split's folder holds a single folder of folders."""
+    filled = part.filled()
+    return not part.pictures and len(filled) == 1 and not filled[0].pictures
+
+
+def read_part(folder: Folder, root: Path, split: str, account: Account) -> list[Entry]:
+    """Images of one split: class folders, or loose images without labels."""
+    kept, notes = part_notes(folder)
+    refuse_masks(folder, kept)
+    refuse_inner_splits(folder, kept)
+    account.drop(notes, "in")
+    account.left_out += folder.left_out
+    account.left_out += [one for inner in folder.folders if inner not in notes for one in inner.all_left_out()]
+    doubt_labels(folder, kept, account)
+    entries = [make_entry(path, root, None, split) for path in folder.pictures]
+    for inner in kept:
+        entries += [make_entry(path, root, inner.path.name, split) for path in inner.all_pictures()]
+    return entries
+
+
+def make_entry(path: Path, root: Path, class_name: str | None, split: str) -> Entry:
+    """An image under its key."""
+    return Entry(path, path.relative_to(root).as_posix(), class_name, split)
+
+
+def doubt_labels(folder: Folder, kept: Sequence[Folder], account: Account) -> None:
+    """Note why class folders may be none, or not at the level that is read."""
+    containers = [inner for inner in kept if is_container(inner.path.name)]
+    if folder.pictures and kept:
+        account.doubts.append(f"{folder.path} holds {len(folder.pictures)} loose images beside folders of images "
+                              f"({name_folders(kept)}), so that labels are unclear; move the loose ones away, "
+                              f"{LIST_REMEDY}")
+    elif containers and len(kept) > 1:
+        account.doubts.append(f"{folder.path}: {name_folders(kept)} are either classes, or {name_folders(containers)} "
+                              "is the data set and the others are no part of it; move away what is none, "
+                              f"{LIST_REMEDY}")
+    below = [{inner.path.name for inner in part.filled()} for part in kept if not part.pictures]
+    if len(kept) > 1 and len(below) == len(kept) and (shared := sorted(set.intersection(*below))):
+        account.notes.append(f"{name_folders(kept)} are the classes, although each of them holds the folders "
+                             f"{show(shared[:3])}")
+
+
+def refuse_inner_splits(folder: Folder, kept: Sequence[Folder]) -> None:
+    """Raise DataError for folders that hold splits of their own."""
+    whole = [inner for inner in kept if len(split_names(inner)) > 1]
+    if whole:
+        parts = name_folders([part for part in whole[0].filled() if find_split(part.path.name)])
+        raise DataError(
+            f"{folder.path}: {parts} lie in {name_folders(whole)}, which can be read in two ways. Either it is a data "
+            f"set of its own: then give that folder. Or it is a class that is split within: then make train/<class>/ "
+            f"and test/<class>/ of it, {LIST_REMEDY}")
+
+
+def split_names(folder: Folder) -> set[str]:
+    """The splits that folders right in a folder name."""
+    return {split for part in folder.filled() if (split := find_split(part.path.name))}
+
+
+def refuse_masks(folder: Folder, kept: Sequence[Folder]) -> None:
+    """Raise DataError for a folder that seems to hold the masks of its neighbours' pictures, by name and file names."""
+    for inner in kept if len(kept) > 1 else ():
+        if plain(inner.path.name) not in NOTES:
+            continue
+        stems = {path.stem for path in inner.all_pictures()}
+        others = {path.stem for other in kept if other is not inner for path in other.all_pictures()}
+        if 2 * len(stems & others) >= len(stems):
+            rest = [other for other in kept if other is not inner]
+            raise DataError(
+                f"{folder.path}: {inner.path.name}/ holds files of the same names as {name_folders(rest)}. Either they "
+                f"are masks or the like of those pictures: then move {inner.path.name}/ away. Or it is a class: then "
+                f"give it another name, {LIST_REMEDY}")
+
+
+def name_folders(folders: Sequence[Folder]) -> str:
+    """`a/, b/`."""
+    return show([f"{folder.path.name}/" for folder in folders])

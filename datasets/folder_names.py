@@ -1,0 +1,59 @@
+"""What a folder's name says of its contents: a split, nothing (a container), or masks and notes instead of pictures."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+SPLITS = ("train", "val", "test")
+SPELLINGS = {
+    "train": frozenset({"train", "training", "trn", "trainval"}),
+    "val": frozenset({"val", "valid", "validation", "validate", "validating", "dev"}),
+    "test": frozenset({"test", "testing", "tst"}),
+}
+# What people join to a split's name: train_set, Test Images, trainset, val2017.
+ADDED_WORDS = frozenset({"set", "data", "dataset", "folder", "image", "images", "img", "imgs", "photos", "pictures",
+                         "seg", "split"})
+ADDED_END = re.compile(r"(?:set|data|images|imgs|\d{4})$")
+CONTAINERS = frozenset({"image", "images", "img", "imgs", "jpegimages", "jpeg", "jpegs", "jpg", "jpgs", "photo",
+                        "photos", "picture", "pictures", "png", "pngs", "rgb"})
+NOTES = frozenset({"annotation", "annotations", "bboxes", "groundtruth", "labels", "masks", "segmentationclass",
+                   "segmentationmasks", "segmentationobject", "segmentations", "thumbnails", "thumbs", "trimaps"})
+# Of the same kind, but elsewhere classes (mask/ beside no_mask/): notes only beside a container or a split.
+NOTES_BESIDE_CONTAINERS = NOTES | {"depth", "edges", "gt", "label", "mask", "segmentation"}
+UNLABELLED = frozenset({"all", "unknown", "unlabeled", "unlabelled"})
+
+
+def find_split(name: str) -> str | None:
+    """The split that a folder or a word in a list names, in any case and in its usual spellings; None for others."""
+    parts = [part for part in re.split(r"[\W_]+", name.strip().casefold()) if part]
+    kept = [part for part in parts if part not in ADDED_WORDS and not re.fullmatch(r"\d{4}", part)]
+    if len(kept) != 1:
+        return None
+    words = {kept[0], ADDED_END.sub("", kept[0])}
+    return next((split for split, spellings in SPELLINGS.items() if words & spellings), None)
+
+
+def plain(name: str) -> str:
+    """A name without case, spaces and punctuation."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def is_container(name: str) -> bool:
+    """True for a folder whose name says no more than that pictures lie in it."""
+    return plain(name) in CONTAINERS
+
+
+def same_spelling(name: str) -> str:
+    """What names that differ only by case, Unicode's normal form, outer spaces or leading zeros have in common."""
+    word = " ".join(unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()).split())
+    return str(int(word)) if word.isdecimal() else word
+
+
+def find_twins(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Groups of names that a person would read as one, in order."""
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names):
+        groups.setdefault(same_spelling(name), []).append(name)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
