@@ -25,6 +25,7 @@ from engine.devices import list_device_problems, resolve_device
 from engine.ranges import BATCH, COUNT_OR_0, ROWS, SEED, SHARE_BELOW_1, SIDE, THREADS, WORKERS, real, whole
 from engine.words import device
 from models.backbones import build_backbone
+from models.sizes import check_size
 
 PACKAGE = "package:efficientnet-"
 
@@ -158,6 +159,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.threads > 0:
         torch.set_num_threads(args.threads)
     backbone = build_backbone(choose_arch(args.arch, args.pretrained), args.pretrained, device=job.device)
+    check_size(backbone, args.size, look="intermediate", layer=args.layer)
     precision = choose_precision(args.precision, job.device, backbone)
     job = replace(job, reading=replace(job.reading, precision=precision))
     try:

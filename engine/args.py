@@ -18,6 +18,7 @@ from engine.parser import GatheringParser, take_faults
 from engine.ranges import ROWS, SEED, THREADS, WORKERS
 from engine.words import device
 from runtime.errors import ConfigError, DataError, StopTraining, WeightsError, refuse
+from runtime.hub_names import strip_hub
 
 # What a file system says when it refuses; any other OSError is a bug and keeps its traceback.
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT,
@@ -35,8 +36,9 @@ def boolean(text: str) -> bool:
 
 
 def architecture(text: str) -> str:
-    """A timm name; "clip" is what the public LEAD code calls its ResNet-50."""
-    return "resnet50" if text == "clip" else text
+    """A timm name, also as a hub prints it; "clip" is what the public LEAD code calls its ResNet-50."""
+    name = strip_hub(text)
+    return "resnet50" if name == "clip" else name
 
 
 class Flags(argparse.Namespace):

@@ -18,6 +18,8 @@ from datasets.samplers import Batches, EpochBatches
 from datasets.views import View
 from engine import checkpoint, distributed, precision
 from engine.args import ConfigError, Problems, refuse, write_args
+from engine.batch_norm import check_batch_norm, shares_statistics
+from engine.batch_norm import check_batch_norm, shares_statistics
 from engine.construct import build_method, build_optimizer, build_student, peak_lr
 from engine.guidance import build_guide, teacher_precision
 from engine.head_start import start_head
@@ -46,6 +48,8 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     batches = problems.attempt(lambda: make_batches(args, len(images))) if images else None
     problems.attempt(lambda: check_sources(args))
     backbone = problems.attempt(lambda: build_student(args))
+    if backbone is not None:
+        problems.attempt(lambda: check_batch_norm(args, backbone, frozen=args.frozen_bn))
     validation = problems.attempt(lambda: load_validation(args)) if args.monitor_retrieval else None
     problems.refuse()
     identity = describe_run(args, images, crops, device, saved)
@@ -53,6 +57,7 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     guide = build_guide(args, images, crops, device, saved) if args.method == "lead" else None
     identity["teacher_precision"] = teacher_precision(guide)
     method = place(build_method(args, len(images), backbone, guide), args, device)
+    check_batch_norm(args, method)  # the heads have batch norms of their own
     refuse(need_disk(folder, checkpoint_bytes(method)) if saved is None else [])
     if args.accum_steps > 1:
         check_accumulation(method, args)
@@ -112,7 +117,7 @@ def place(method: Method, args: argparse.Namespace, device: torch.device) -> Met
 
 def share_statistics(method: Method, args: argparse.Namespace, device: torch.device) -> Method:
     """Batch norm over all CUDA ranks if asked. timm's conversion keeps the activations that its layers carry."""
-    if args.sync_bn and not args.frozen_bn and distributed.world() > 1 and device.type == "cuda":
+    if shares_statistics(args) and device.type == "cuda":
         return convert_sync_batchnorm(method)
     return method
 

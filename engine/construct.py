@@ -17,6 +17,7 @@ from methods.method import Method, ParamGroup
 from methods.moco import ContrastOptions, Moco, MocoOptions
 from methods.rationale import RationaleOptions
 from models.backbones import Backbone, build_backbone
+from models.sizes import check_size
 
 # Flags that LEAD's options take over under their own names.
 LEAD_FLAGS = ("alpha", "beta", "cross_weight", "cam_weight", "cam_temperature", "branch_width", "cosine_weight",
@@ -26,6 +27,7 @@ LEAD_FLAGS = ("alpha", "beta", "cross_weight", "cam_weight", "cam_temperature", 
 def build_student(args: argparse.Namespace) -> Backbone:
     """The network that learns, with its start weights; raises WeightsError."""
     backbone = build_backbone(args.arch, args.pretrained)
+    check_size(backbone, args.size)
     if not args.max_pool:
         backbone.skip_max_pool()
     return backbone

@@ -18,6 +18,7 @@ from engine.prepare import find_crop_bottom
 from engine.pretrain_checks import usual_weights
 from engine.ranges import COUNT_OR_0, SHARE_BELOW_1, SIDE, WEIGHT
 from models.pim_presets import find_preset
+from runtime.hub_names import strip_hub
 
 METHODS = ("plain", "teacher", "distill", "pim")
 # What the shared parts of the engine ask for and nobody chooses here.
@@ -94,7 +95,7 @@ def add_photographs(parser: Parser) -> None:
 def add_network(parser: Parser) -> None:
     """The network that learns."""
     group = parser.add_argument_group("network")
-    group.add_argument("-a", "--model", "--arch", "--model-name",
+    group.add_argument("-a", "--model", "--arch", "--model-name", type=strip_hub,
                        help="any timm classifier; for --method pim also swin-t, resnet50, vit, efficient with the "
                             "published taps")
     group.add_argument("--size", "--input-size", "--data-size", type=SIDE, default=None,

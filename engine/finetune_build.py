@@ -16,6 +16,7 @@ from datasets.samplers import Batches, EpochBatches
 from datasets.views import View
 from engine import distributed
 from engine.args import ConfigError, Problems, refuse, write_args
+from engine.batch_norm import check_batch_norm
 from engine.build import (
     check_accumulation,
     checkpoint_bytes,
@@ -27,7 +28,15 @@ from engine.build import (
 )
 from engine.construct import describe_group
 from engine.finetune_data import Photographs, load_photographs, training_view
-from engine.finetune_network import build_network, check_sources, explain, load_teacher, make_teacher, remember_answers
+from engine.finetune_network import (
+    build_network,
+    check_fit,
+    check_sources,
+    explain,
+    load_teacher,
+    make_teacher,
+    remember_answers,
+)
 from engine.finetune_run import FinetuneRun
 from engine.finetune_watch import Watch
 from engine.identity import describe_run
@@ -51,6 +60,7 @@ def build_finetune_run(args: argparse.Namespace, device: torch.device) -> Finetu
     folder, problems = Path(args.results_dir), Problems()
     saved = problems.attempt(lambda: find_saved(args, folder))
     problems.attempt(lambda: check_sources(args))
+    problems.attempt(lambda: check_fit(args))
     view = problems.attempt(lambda: training_view(args))
     photos = problems.attempt(lambda: load_photographs(args))
     problems.attempt(lambda: check_selection(args, photos))
@@ -59,10 +69,13 @@ def build_finetune_run(args: argparse.Namespace, device: torch.device) -> Finetu
     batches = problems.attempt(lambda: shuffle(args, len(photos.train)))
     teacher = problems.attempt(lambda: load_teacher(args, names)) if args.method == "distill" else None
     network = problems.attempt(lambda: build_network(args, len(names)))
+    if network is not None:
+        problems.attempt(lambda: check_batch_norm(args, network.backbone, frozen=args.frozen_bn))
     problems.refuse()
     identity = describe_run(args, photos.train, None, device, saved)
     folder.mkdir(parents=True, exist_ok=True)
     method = build_method(args, network, view, teacher, photos, device, identity)
+    check_batch_norm(args, method)  # the plug-in module has batch norms of its own
     method = place(method, args, device)
     refuse(need_disk(folder, checkpoint_bytes(method, selecting=args.select != "last")) if saved is None else [])
     if args.accum_steps > 1:

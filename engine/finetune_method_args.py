@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from engine.args import Parser, toggle
 from engine.ranges import SHARE, TEMPERATURE, WEIGHT, WIDTH
+from runtime.hub_names import strip_hub
 
 
 def add_teacher(parser: Parser) -> None:
     """Who is imitated, and how."""
     group = parser.add_argument_group("distillation (--method distill)")
-    group.add_argument("--teacher-model", default=None, metavar="NAME",
+    group.add_argument("--teacher-model", type=strip_hub, default=None, metavar="NAME",
                        help="timm's name of a public file's network; a file of ours knows its own")
     group.add_argument("--teacher-path", "--teacher-weights", default=None, metavar="FILE",
                        help="the trained teacher: model_last.pth of --method teacher, or the public code's file")

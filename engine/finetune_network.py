@@ -17,11 +17,14 @@ from engine.args import ConfigError
 from engine.class_names import name_key
 from engine.evaluate.features import extract
 from engine.prepare import count_workers
+from models.arch_names import resolve_arch
 from models.class_teacher import ClassTeacher, build_class_teacher
 from models.classifier import Classifier
 from models.classifier_file import SavedClassifier, load_classifier
 from models.classifier_weights import start_from
 from models.pim import PlugIn, PlugInOptions, build_plug_in
+from models.pim_presets import find_preset
+from models.sizes import check_arch_size, check_size
 from models.weights import WeightsError, find_weights
 
 Built = TypeVar("Built")
@@ -42,6 +45,13 @@ def make_classifier(args: argparse.Namespace, classes: int) -> Classifier:
     return Classifier(args.model, classes, second_head=args.second_head, drop=args.drop,
                       drop_path=args.drop_path or 0.0, image_size=args.size, head_init_scale=args.head_init_scale,
                       layer_scale_init=args.layer_scale_init_value)
+
+
+def check_fit(args: argparse.Namespace) -> None:
+    """Raise WeightsError for an unknown network, or a side that it cannot look at, before an image is read."""
+    preset = find_preset(args.model) if args.method == "pim" else None
+    arch = preset.arch if preset else resolve_arch(args.model)
+    check_arch_size(lambda side: Classifier(arch, 2, image_size=side), arch, args.size)
 
 
 def make_plug_in(args: argparse.Namespace, classes: int) -> PlugIn:
@@ -82,6 +92,7 @@ def find_file(source: str) -> str:
 def load_teacher(args: argparse.Namespace, names: Sequence[str]) -> SavedClassifier:
     """The trained teacher; raises ConfigError when its classes are not those of the data."""
     saved = load_classifier(find_file(args.teacher_path), arch=args.teacher_model, size=args.size)
+    check_size(saved.network, int(saved.view.get("size", args.size)))
     known = saved.class_names
     if saved.network.classes != len(names):
         raise ConfigError(f"--teacher-path {args.teacher_path} knows {saved.network.classes} classes, the data has "

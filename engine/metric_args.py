@@ -34,6 +34,7 @@ from engine.words import sinks
 from losses.criteria import ALIASES, CRITERIA
 from losses.diffusion import NORMALISATIONS
 from losses.mining import TRIPLET_MINERS, TUPLE_MINERS
+from runtime.hub_names import strip_hub
 
 SELECTED = ("rank1", "map", "map_at_r")
 TOKENS = ("normalize", "frozen", "double")
@@ -122,7 +123,7 @@ def add_metric_data(parser: Parser) -> None:
 def add_network(parser: Parser) -> None:
     """Backbone and embedding layer."""
     group = parser.add_argument_group("network")
-    group.add_argument("-a", "--arch", default="resnet50",
+    group.add_argument("-a", "--arch", type=strip_hub, default="resnet50",
                        help="any timm backbone, also in the public code's words: resnet50_normalize_frozen_double")
     group.add_argument("--pretrained", default="auto", metavar="WEIGHTS", help="as in main_pretrain.py")
     toggle(group, "--not-pretrained", False, "start from random weights")

@@ -16,6 +16,7 @@ from datasets.samplers import Batches
 from datasets.views import AUGMENTATIONS
 from engine import distributed
 from engine.args import ConfigError, Problems, refuse, write_args
+from engine.batch_norm import check_batch_norm
 from engine.build import checkpoint_bytes, choose_precision, find_saved, make_batches, place, sample_images
 from engine.construct import build_student, describe_group
 from engine.evaluate.ledger import append_result
@@ -76,6 +77,7 @@ def build_metric_run(args: argparse.Namespace, device: torch.device) -> MetricRu
         method = ObdSd(backbone, read_options(args), classes=halves.train_classes, seed=args.seed)
     except ValueError as error:  # names and options of losses and miners
         raise ConfigError(str(error)) from error
+    check_batch_norm(args, method)
     batches = method.sampler(halves.train.labels, shuffled.batch_size)
     identity = describe_run(args, halves.train, None, device, saved)
     folder.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from engine.evaluate.retrieval import Distance, retrieve
 from engine.metric_data import eval_view, load_halves
 from engine.prepare import count_workers
 from models.encoder import Encoder, load_encoder
+from models.sizes import check_size
 from models.weights import WeightsError, fingerprint
 
 
@@ -38,6 +39,7 @@ def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
     test = load_halves(args).test
     for source in sources:
         encoder = load_encoder(source, arch=args.arch, device=device, head_pool=args.pool, unit_head=args.normalize)
+        check_size(encoder.backbone, args.size)
         if encoder.head is None:
             raise WeightsError(f"{source} has no embedding layer; give a network that main_metric.py or OBD-SD's "
                                "public code trained")

@@ -11,7 +11,7 @@ from datasets.images import DataError, ImageSet, find_undecodable, scan, without
 from datasets.layouts import Labels
 from datasets.multi_context import Crops
 from engine import distributed
-from models.backbones import resolve_arch
+from models.teachers import check_teacher
 from models.weights import WeightsError, find_weights
 
 SHOWN = 10
@@ -139,12 +139,11 @@ def check_sources(args: argparse.Namespace) -> None:
                 find_weights(source)
         except WeightsError as error:
             absent.append(str(error))
-    if args.method == "lead" and args.teacher != "clip":
-        for name in args.teacher.split("+"):
-            try:
-                resolve_arch(name)
-            except WeightsError as error:
-                absent.append(f"--teacher: {error}")
+    for name in args.teacher.split("+") if args.method == "lead" else ():
+        try:
+            check_teacher(name, args.teacher_arch, args.teacher_size or None)
+        except WeightsError as error:
+            absent.append(f"--teacher: {error}")
     if absent:
         raise WeightsError("; ".join(dict.fromkeys(absent)))
 

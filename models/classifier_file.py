@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from models.arch_names import same_arch
 from models.checkpoint_styles import CLASSIFIER_FORMAT, CLASSIFIERS, recognise
 from models.classifier import Classifier
 from models.classifier_weights import TOKENS, choose_names, fill
@@ -107,7 +108,7 @@ def _load_own(content: Mapping, path: str | Path) -> SavedClassifier:
 
 def _refuse_other_arch(saved: SavedClassifier, path: str | Path, arch: str | None) -> None:
     own = saved.network.describe()["arch"]
-    if arch is not None and arch != own:
+    if arch is not None and not same_arch(arch, own):
         raise WeightsError(f"{path} is a {own}, not a {arch}. Leave the architecture out")
 
 

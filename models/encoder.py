@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.arch_names import same_arch
 from models.attention import RationaleBranch, masked_pool
 from models.backbones import Backbone, build_backbone, resolve_arch
 from models.checkpoint_styles import EXPORT_FORMAT, EncoderState, recognise
@@ -148,10 +149,10 @@ def load_encoder(
 
 def _choose_arch(source: str, arch: str | None, parts: EncoderState) -> str:
     stored = parts.meta.get("arch") or _PACKAGE_ARCHS.get(source)
-    if arch and stored and resolve_arch(arch) != stored:
+    if arch and stored and not same_arch(arch, stored):
         raise WeightsError(f"{source} is a {stored}, not a {resolve_arch(arch)}. Leave --arch out, or give {stored}")
     if arch or stored:
-        return arch or stored
+        return stored or arch
     guess = recognise(parts.backbone)
     if timm.is_model(parts.arch_hint) and not guess.startswith("resnet"):
         return parts.arch_hint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -12,9 +13,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from models.arch_names import resolve_arch
 from models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone, build_backbone
 from models.clip import ClipNetwork, ClipTeacher, has_quick_gelu, read_text_tensor
 from models.frozen import PRECISIONS, CommitteeTeacher, FrozenTeacher, ImageTeacher, settle_precision
+from models.sizes import check_size
 from models.weights import WeightsError, find_weights, match_state, read_checkpoint, unwrap
 
 __all__ = ["ClipTeacher", "CommitteeTeacher", "FrozenTeacher", "ImageTeacher", "build_teacher", "has_quick_gelu",
@@ -64,6 +67,41 @@ def build_teacher(
     return CommitteeTeacher(members)
 
 
+def check_teacher(spec: str, clip_arch: str, size: int | None) -> None:
+    """Raise WeightsError for one teacher's unknown name, or a side that it cannot look at, before anything is built."""
+    kind, _, name = spec.partition(":")
+    if kind != "clip":
+        arch = resolve_arch(spec)
+        if size is not None:
+            with torch.device("meta"):
+                backbone = Backbone(arch)
+            check_size(backbone, size, flag="--teacher-size")
+    elif size is not None:
+        _refuse_clip_size(name or clip_arch, size)
+    else:
+        _read_clip_config(name or clip_arch)
+
+
+def _read_clip_config(name: str) -> dict:
+    import open_clip
+
+    config = open_clip.get_model_config(name)
+    if config is None:
+        close = difflib.get_close_matches(name, open_clip.list_models(), n=5)
+        hint = f"Did you mean {', '.join(close)}?" if close else "Names look like ViT-B-16, ViT-L-14-quickgelu, RN50"
+        raise WeightsError(f"open_clip knows no model '{name}'. {hint}")
+    return config
+
+
+def _refuse_clip_size(name: str, size: int) -> None:
+    vision = _read_clip_config(name)["vision_cfg"]
+    step = 32 if isinstance(vision.get("layers"), list) else vision.get("patch_size", 1)  # a ResNet halves five times
+    if size % step:
+        near = [side for side in (size // step * step, (size // step + 1) * step) if side]
+        raise WeightsError(f"--teacher-size {size}: {name} looks at patches of {step} pixels, which do not fill that "
+                           f"side; take {' or '.join(map(str, near))}")
+
+
 def _build_one(spec: str, weights: str | Path, clip_arch: str, options: Options) -> FrozenTeacher:
     if str(weights) == "none":
         warnings.warn(f"teacher {spec} has random weights: it teaches nothing", stacklevel=3)
@@ -86,6 +124,7 @@ def _build_image_teacher(arch: str, weights: str | Path, options: Options) -> Im
     backbone = build_backbone(arch, weights, device=options.device)
     config = backbone.net.pretrained_cfg
     size = options.size or (config.get("test_input_size") or config["input_size"])[-1]
+    check_size(backbone, size, flag="--teacher-size")
     _set_norm(backbone, options.norm)
     precision = settle_precision(backbone, options.precision, size)
     return ImageTeacher(backbone, size=size, dim=backbone.num_features, precision=precision)
@@ -115,8 +154,9 @@ def _create_clip(name: str, weights: str | Path, size: int | None) -> nn.Module:
     """The open_clip model with its weights, on the CPU in float32."""
     import open_clip
 
-    if open_clip.get_model_config(name) is None:
-        raise WeightsError(f"open_clip knows no model '{name}'. Names look like ViT-B-16, ViT-L-14-quickgelu, RN50")
+    _read_clip_config(name)
+    if size is not None:
+        _refuse_clip_size(name, size)
     place, _, tag = str(weights).partition(":")
     if place == "hub":
         return _download_clip(name, tag, size)

@@ -24,6 +24,7 @@ from engine.evaluate.sources import choose_crops, find_root, find_source, inheri
 from engine.prepare import count_workers, find_crop_bottom, load_images, need_crops
 from engine.ranges import COUNT_OR_0, SIDE_OR_0
 from models.encoder import Encoder, describe_encoder, load_encoder
+from models.sizes import check_size
 from models.weights import fingerprint
 
 PRESETS = ("none", "bird", "car", "aircraft", "dog", "cub", "cars", "small")
@@ -157,6 +158,7 @@ def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int
     crops = choose_crops(args, root) if args.input == "crop" else None
     torch.manual_seed(args.seed)  # `--pretrained none` is a random network: the same one every time
     encoder = load_encoder(source, arch=args.arch, device=device).to(memory_format=torch.channels_last)
+    check_size(encoder.backbone, args.size)
     return Subject(
         encoder=encoder,
         source=args.pretrained,

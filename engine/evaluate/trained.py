@@ -22,6 +22,7 @@ from engine.ranges import COUNT, SIDE_OR_0
 from models.checkpoint_styles import CLASSIFIER_FORMAT, EXPORT_FORMAT
 from models.classifier_file import SavedClassifier, load_classifier
 from models.pim_checkpoint import is_public_pim
+from models.sizes import check_size
 from models.weights import fingerprint, read_checkpoint
 
 EVAL_VIEWS = ("deit-eval", "warp", "pim-eval", "eval", "squash", "squash-exact", "short", "short-exact")
@@ -149,8 +150,11 @@ def load_saved(source: str, args: argparse.Namespace) -> SavedClassifier:
                           f"--finetune {source}, or evaluate it with main_linear.py and main_retrieval.py")
     if content.get("format") != CLASSIFIER_FORMAT and is_public_pim(content):
         network = build_public_pim(content, source, name=args.arch, size=args.size or None, selects=args.num_selects)
-        return load_classifier(source, network=network)
-    return load_classifier(source, arch=args.arch, size=args.size or None)
+        saved = load_classifier(source, network=network)
+    else:
+        saved = load_classifier(source, arch=args.arch, size=args.size or None)
+    check_size(saved.network, args.size or int(saved.view["size"]))
+    return saved
 
 
 def choose_view(args: argparse.Namespace, saved: SavedClassifier) -> View:
