@@ -108,7 +108,8 @@ LONG = zlib.compress(bytes(3_000_000))
 
 
 @pytest.mark.parametrize("more", [
-    [chunk(b"zTXt", b"note\0\0" + LONG)], [chunk(b"iTXt", b"note\0\1\0\0\0" + LONG)], [chunk(b"iCCP", b"sRGB\0\0" + LONG)],
+    [chunk(b"zTXt", b"note\0\0" + LONG)],
+    [chunk(b"iTXt", b"note\0\1\0\0\0" + LONG)], [chunk(b"iCCP", b"sRGB\0\0" + LONG)],
     [chunk(b"tEXt", b"note\0" + bytes(900_000))] * 80, [chunk(b"iCCP", b"sRGB\0\0nonsense")], [chunk(b"gAMA", b"\0")],
     [chunk(b"tEXt", b"note\0text")[:-1] + b"?"],
 ], ids=["zTXt", "iTXt", "iCCP", "many texts", "broken profile", "short gamma", "wrong sum"])
