@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from datasets.images import Sample, decode
 from datasets.multi_context import Box
 from DDT.boxes import Row, write_whole
 from DDT.corloc import iou
 from DDT.crops import encode
+from runtime.typefaces import draw_text, measure, shorten
 
 COLUMNS, PHOTOS = 8, 40
 SIDE, GAP, CAPTION, HEADER = 232, 12, 22, 76
@@ -38,22 +39,10 @@ PENS = (
 TRUTH = Pen("ground truth", "", "#39d353", 2)
 
 
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own typeface."""
-    return ImageFont.load_default(size)
-
-
 def choose_evenly(count: int, wanted: int = PHOTOS) -> list[int]:
     """At most `wanted` indices spread evenly over range(count)."""
     shown = min(count, wanted)
     return [(2 * number + 1) * count // (2 * shown) for number in range(shown)]
-
-
-def shorten(text: str, width: int, size: int) -> str:
-    """The text, cut to a width in pixels."""
-    while text and font(size).getlength(text) > width:
-        text = text[:-2].rstrip(" .…") + "…" if len(text) > 2 else ""
-    return text
 
 
 def draw_box(draw: ImageDraw.ImageDraw, box: Box, pen: Pen, scale: float, limit: tuple[int, int]) -> None:
@@ -99,15 +88,15 @@ def write_caption(row: Row, truth: Box | None) -> str:
 
 def draw_legend(draw: ImageDraw.ImageDraw, title: str, pens: Sequence[Pen]) -> None:
     """Title and colours in the header."""
-    draw.text((GAP, 10), title, fill=INK, font=font(22))
+    draw_text(draw, (GAP, 10), title, 22, INK)
     x = GAP
     for pen in pens:
         draw.rectangle((x, 48, x + 26, 64), outline="#000000", width=pen.width + 2)
         draw.rectangle((x + 1, 49, x + 25, 63), outline=pen.colour, width=pen.width)
-        draw.text((x + 36, 47), pen.label, fill=INK, font=font(16))
-        x += 36 + round(font(16).getlength(pen.label)) + 30
+        draw_text(draw, (x + 36, 47), pen.label, 16, INK)
+        x += 36 + round(measure(pen.label, 16)) + 30
     if TRUTH in pens:
-        draw.text((x, 47), "IoU with the truth: mask / cut / policy", fill=FAINT, font=font(16))
+        draw_text(draw, (x, 47), "IoU with the truth: mask / cut / policy", 16, FAINT)
 
 
 def draw_sheet(samples: Sequence[Sample], rows: Sequence[Row], truth: Mapping[str, Box], *, title: str) -> Image.Image:
@@ -125,8 +114,8 @@ def draw_sheet(samples: Sequence[Sample], rows: Sequence[Row], truth: Mapping[st
         photo = draw_photo(samples[index], row, truth.get(row.path))
         draw.rectangle((x, y, x + SIDE - 1, y + SIDE - 1), fill=MAT)
         sheet.paste(photo, (x + (SIDE - photo.width) // 2, y + (SIDE - photo.height) // 2))
-        caption = shorten(write_caption(row, truth.get(row.path)), SIDE, 14)
-        draw.text((x, y + SIDE + 3), caption, fill=FAINT, font=font(14))
+        caption = shorten(write_caption(row, truth.get(row.path)), 14, SIDE, "…")
+        draw_text(draw, (x, y + SIDE + 3), caption, 14, FAINT)
     return sheet
 
 

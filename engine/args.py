@@ -19,6 +19,7 @@ from engine.ranges import ROWS, SEED, THREADS, WORKERS
 from engine.words import device
 from runtime.errors import ConfigError, DataError, StopTraining, WeightsError, refuse
 from runtime.hub_names import strip_hub
+from runtime.names import make_printing_safe
 
 # What a file system says when it refuses; any other OSError is a bug and keeps its traceback.
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT,
@@ -191,6 +192,7 @@ def exit_cleanly(main: Callable[[], None]) -> None:
     """Run a command: what the user can mend is printed as a message (exit 2), a bug keeps its traceback."""
     keep_freed_memory()
     begin_run()
+    make_printing_safe()
     try:
         main()
     except (ConfigError, DataError, WeightsError, StopTraining) as error:

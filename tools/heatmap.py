@@ -48,6 +48,7 @@ from engine.evaluate.sources import find_device, read_args
 from engine.evaluate.subject import Subject, add_subject, open_subject
 from engine.evaluate.trained import FOR_PUBLIC, add_public, holds_classifier
 from engine.ranges import BATCH, COUNT, SHARE, WEIGHT
+from runtime.names import show_name
 
 WORDS = {RATIONALE: "M, the predicted rationale", CAM: "G, the CAM of the loss", NORM: "norm of the map"}
 
@@ -128,7 +129,7 @@ def show(subject: Subject, images: ImageSet, maps: dict[str, Tensor], boxes: lis
     pictures = [Image.fromarray(transform(decode(images.samples[n].path, subject.crop_bottom)).permute(1, 2, 0).numpy())
                 for n in chosen]
     first = next(iter(maps))
-    captions = [f"{Path(images.samples[n].key).name[:32]}"
+    captions = [show_name(Path(images.samples[n].key).name)[:32]
                 + (f"   {rows[n][f'{first}_energy']:.0%} of {first} in the box, uniform {rows[n]['area']:.0%}"
                    if f"{first}_energy" in rows[n] else "") for n in chosen]
     return draw_heat_sheet(pictures, {name: heat[chosen] for name, heat in maps.items()}, [boxes[n] for n in chosen],

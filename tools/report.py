@@ -20,7 +20,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from engine.args import ConfigError, Parser, exit_cleanly, refuse
-from engine.curves import load_pyplot
+from engine.curves import label_text, load_pyplot
 from engine.evaluate.ledger import read_results
 from engine.evaluate.study_figure import draw_study
 from engine.evaluate.study_table import Grid, html_grid, list_grids, markdown_grid, take_studies
@@ -97,7 +97,7 @@ def draw_figure(lines: Sequence[Line], picture: Path) -> None:
         low, high = min(known, default=0), max(known, default=1)
         axis.set(title=f"{title}, %", xlim=(low - 0.25 * (high - low) - 1, high + 0.45 * (high - low) + 1), xticks=[])
         axis.spines[["top", "right", "bottom"]].set_visible(False)
-    axes[0].set_yticks(list(places), [line.name for line in lines])
+    axes[0].set_yticks(list(places), [label_text(line.name) for line in lines])
     axes[0].invert_yaxis()
     figure.tight_layout()
     figure.savefig(picture, dpi=120)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from engine.curves import load_pyplot
+from engine.curves import label_text, load_pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +70,7 @@ def draw_reliability(calibration: Calibration, picture: Path, title: str = "Reli
     pyplot = load_pyplot()
     figure, (upper, lower) = pyplot.subplots(2, 1, figsize=(5, 6.2), height_ratios=[4, 1], sharex=True)
     draw_bins(upper, calibration)
-    upper.set(title=title, ylabel="accuracy in percent", ylim=(0, 100))
+    upper.set(title=label_text(title), ylabel="accuracy in percent", ylim=(0, 100))
     upper.title.set_fontsize(10)
     width, centres = place_bins(len(calibration.count))
     lower.bar(centres, 100 * calibration.count / calibration.count.sum(), 0.92 * width, color=OUTLINE)

@@ -39,6 +39,7 @@ from engine.evaluate.trained import Trained, open_classifier
 from engine.finetune_data import describe_sources
 from engine.prepare import check_images
 from models.pim import PlugIn
+from runtime.names import show_name
 
 SELECTED_ROW = "what a level selected; dropped positions are dark"
 
@@ -169,5 +170,5 @@ def caption(
     missed = f", is {plain(fact['label'])}" if fact["label"] not in ("", fact["predicted"]) else ""
     text = f"{float(fact['probability']):.2f} {plain(fact['predicted'])}{missed}"
     if not fact["label"]:
-        text = f"{Path(images.samples[number].key).name}\n{text}"
+        text = f"{show_name(Path(images.samples[number].key).name)}\n{text}"
     return text + (f"\n{energy:.0%} of the map in the box, uniform {area:.0%}" if energy is not None else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.curves import load_pyplot
+from engine.curves import label_text, load_pyplot
+from runtime.names import show_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,8 +71,14 @@ def call(label: int, names: Sequence[str]) -> str:
     return shorten(names[label], CUT) if len(names) <= NAMED else f"{label} {shorten(names[label], CUT - 4)}"
 
 
+def count_columns(text: str) -> int:
+    """How many Latin letters a text is as wide as: East Asian ones are twice as wide."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
 def shorten(name: str, letters: int) -> str:
-    """The name, its middle left out where it is too long."""
+    """The name on one line, its middle left out where it is too long."""
+    name = show_name(name)
     half = (letters - 1) // 2
     return name if len(name) <= letters else f"{name[:letters - 1 - half]}…{name[-half:]}"
 
@@ -97,9 +105,9 @@ def draw_confusion(
     `borders` are the first classes of a joint data set's sources; lines are drawn there.
     """
     pyplot = load_pyplot()
-    classes = len(names)
+    names, classes = [label_text(name) for name in names], len(names)
     cell = 46 if classes <= WRITTEN else max(2, round((900 if classes > NAMED else 1050) / classes))
-    margin = 55 + (7 * max(len(shorten(name, CUT)) for name in names) if classes <= NAMED else 15)
+    margin = 55 + (7 * max(count_columns(shorten(name, CUT)) for name in names) if classes <= NAMED else 15)
     side, listing = max(cell * classes, 330), 680
     wide, high = margin + side + listing, max(margin + side, 640) + 90
     figure = pyplot.figure(figsize=(wide / DOTS, high / DOTS), dpi=DOTS)
@@ -111,7 +119,7 @@ def draw_confusion(
     label_axes(axis, names)
     if classes <= WRITTEN:
         write_cells(axis, counts)
-    figure.text(20 / wide, 1 - 28 / high, title, fontsize=12, color=INK)
+    figure.text(20 / wide, 1 - 28 / high, label_text(title), fontsize=12, color=INK)
     words = figure.add_axes(((margin + side + 24) / wide, 0, (listing - 24) / wide, 1 - 60 / high))
     write_list(words, counts, names, int(max(side, 300) / LINE))
     figure.savefig(picture)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from datasets.multi_context import Box
-from engine.evaluate.sheet import shorten
+from runtime.typefaces import draw_text, shorten
 
 SIDE, GAP, CAPTION, HEADER, BLOCKS = 150, 8, 20, 58, 2
 INK, FAINT, PAPER, FRAME = "#1b1f24", "#6a737d", "#ffffff", "#39d353"
@@ -50,17 +50,16 @@ def draw_heat_sheet(
     lines = -(-len(pictures) // BLOCKS)
     high = SIDE + GAP + CAPTION + (CAPTION - 5) * max((caption.count("\n") for caption in captions), default=0)
     sheet = Image.new("RGB", (BLOCKS * wide, HEADER + lines * high), PAPER)
-    font = ImageFont.load_default(12)
     draw = ImageDraw.Draw(sheet)
-    draw.text((GAP, 8), title, fill=INK, font=ImageFont.load_default(18))
+    draw_text(draw, (GAP, 8), shorten(title, 18, sheet.width - 2 * GAP), 18, INK)
     legend = "  |  ".join(["picture", *(words[name] for name in maps)])
-    draw.text((GAP, 34), legend, fill=FAINT, font=ImageFont.load_default(13))
+    draw_text(draw, (GAP, 34), legend, 13, FAINT)
     for number, picture in enumerate(pictures):
         left, top = number % BLOCKS * wide + GAP, HEADER + number // BLOCKS * high
         small = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         cells = [small, *(overlay(small, heat[number]) for heat in maps.values())]
         for place, cell in enumerate(cells):
             sheet.paste(outline(cell, boxes[number]), (left + place * (SIDE + GAP), top))
-        text = "\n".join(shorten(line, font, wide - 2 * GAP) for line in captions[number].split("\n"))
-        draw.text((left, top + SIDE + 2), text, fill=FAINT, font=font, spacing=2)
+        text = "\n".join(shorten(line, 12, wide - 2 * GAP) for line in captions[number].split("\n"))
+        draw_text(draw, (left, top + SIDE + 2), text, 12, FAINT, spacing=2)
     return sheet

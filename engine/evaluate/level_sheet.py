@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from datasets.multi_context import Box
 from engine.evaluate.heat_sheet import FAINT, GAP, HEADER, INK, PAPER, outline, overlay
+from runtime.typefaces import draw_text, shorten
 
 SIDE, LABEL = 140, 18
 DIM = 0.18  # how bright a position stays that was not selected
@@ -32,17 +33,17 @@ def draw_level_sheet(
     block = lines + LABEL + 2 * GAP
     sheet = Image.new("RGB", (lines + 3 * GAP + len(columns) * (SIDE + GAP), HEADER + len(pictures) * block), PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((GAP, 8), title, fill=INK, font=ImageFont.load_default(18))
-    draw.text((GAP, 34), f"columns: {', '.join(columns)}", fill=FAINT, font=ImageFont.load_default(13))
+    draw_text(draw, (GAP, 8), shorten(title, 18, sheet.width - 2 * GAP), 18, INK)
+    draw_text(draw, (GAP, 34), f"columns: {', '.join(columns)}", 13, FAINT)
     for number, picture in enumerate(pictures):
         top = HEADER + number * block
         large = picture.resize((lines, lines), Image.Resampling.LANCZOS)
         sheet.paste(outline(large, boxes[number]), (GAP, top))
-        draw.text((GAP, top + lines + 2), captions[number], fill=INK, font=ImageFont.load_default(14))
+        draw_text(draw, (GAP, top + lines + 2), shorten(captions[number], 14, sheet.width - 2 * GAP), 14, INK)
         small = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         for place, (what, maps) in enumerate(rows.items()):
             high = top + place * (SIDE + LABEL)
-            draw.text((lines + 3 * GAP, high), what, fill=FAINT, font=ImageFont.load_default(13))
+            draw_text(draw, (lines + 3 * GAP, high), what, 13, FAINT)
             for column, heat in maps.items():
                 shown = (spotlight if what == selected else overlay)(small, heat[number])
                 left = lines + 3 * GAP + columns.index(column) * (SIDE + GAP)

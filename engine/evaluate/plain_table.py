@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.evaluate.bootstrap import Estimate
+from runtime.names import escape_cell
 
 
 def say(found: Estimate, *, difference: bool = False) -> str:
@@ -24,7 +25,7 @@ def publish_table(table: Sequence[Sequence[str]], out: Path, name: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with open(out / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([cell.replace("**", "") for cell in line] for line in table)
-    lines = [f"| {' | '.join(line)} |" for line in table]
+    lines = [f"| {' | '.join(map(escape_cell, line))} |" for line in table]
     text = "\n".join([lines[0], "|" + " --- |" * len(table[0]), *lines[1:]]) + "\n"
     (out / f"{name}.md").write_text(text, encoding="utf-8")
     print(text)

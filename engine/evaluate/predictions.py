@@ -15,6 +15,7 @@ from torch import Tensor
 from datasets.images import ImageSet, decode
 from engine.class_names import NUMBER
 from engine.evaluate.sheet import SIDE, Cell, draw_sheet
+from runtime.names import show_name
 
 COLUMNS = 8  # pictures in a line of a sheet
 
@@ -90,7 +91,7 @@ def draw_predictions(found: Predictions, chosen: Sequence[int], title: str, crop
 
 def plain(name: str) -> str:
     """A class name as captions have it, which have little room: without a leading number, with spaces."""
-    return NUMBER.sub("", name).replace("_", " ") or name
+    return show_name(NUMBER.sub("", name).replace("_", " ") or name)
 
 
 def spread(count: int, most: int) -> list[int]:

@@ -18,7 +18,7 @@ from datasets.images import ImageSet
 from datasets.views import View
 from engine import distributed
 from engine.args import ConfigError
-from engine.curves import load_pyplot
+from engine.curves import count_powers, label_text, load_pyplot
 from engine.evaluate.ledger import Result, append_result
 from engine.evaluate.linear import (
     Accuracy,
@@ -231,8 +231,9 @@ def draw_curves(path: Path, outcome: Outcome) -> None:
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6))
     left.plot(range(1, len(outcome.fitted.losses) + 1), outcome.fitted.losses)
     left.set(title=f"training loss, lr {outcome.rate:g}", xlabel="epoch", yscale="log")
+    count_powers(left.yaxis)
     for name, values in outcome.curves.items():
-        right.plot(range(1, len(values) + 1), values, label=name)
+        right.plot(range(1, len(values) + 1), values, label=label_text(name))
     right.set(title="top-1", xlabel="epoch")
     if outcome.curves:
         right.legend(fontsize=8, frameon=False)

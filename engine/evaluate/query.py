@@ -16,6 +16,7 @@ from datasets.views import View
 from engine.evaluate.sheet import SIDE, Cell, draw_sheet
 from engine.evaluate.similarity import cross_stripes, normalise_rows
 from engine.evaluate.subject import Subject
+from runtime.names import show_name
 
 COLUMNS = 6  # pictures in a line of the sheet
 
@@ -104,7 +105,7 @@ def draw_ranking(ranking: Ranking, images: ImageSet, subject: Subject, most: int
     for index, score in zip(ranking.order[:most].tolist(), ranking.scores[:most].tolist()):
         sample = images.samples[index]
         name = sample.path.stem if sample.label is None else images.classes[sample.label]
-        cells.append(Cell(index, f"{score:.3f} {name}", None, judged=False))
+        cells.append(Cell(index, f"{score:.3f} {show_name(name)}", None, judged=False))
     lines = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
 
     def open_image(index: int) -> Image.Image:

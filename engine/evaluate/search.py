@@ -28,6 +28,7 @@ from engine.evaluate.retrieval import RetrievalScores, choose_block, score_strip
 from engine.evaluate.sheet import Cell, draw_sheet
 from engine.evaluate.similarity import Stripe
 from engine.evaluate.subject import Subject, check_classes, homes
+from runtime.names import show_name
 
 LISTED = 5
 
@@ -197,13 +198,14 @@ def draw_neighbours(search: Search, args: argparse.Namespace) -> Image.Image:
     names, scored = (*search.images.classes, ""), search.verdict is not None
 
     def query_cell(index: int) -> Cell:
-        return Cell(index, names[int(search.labels[index])] if scored else search.images.samples[index].path.stem, None)
+        name = names[int(search.labels[index])] if scored else search.images.samples[index].path.stem
+        return Cell(index, show_name(name), None)
 
     def found_cell(index: int, query: int) -> Cell:
         label = int(search.gallery_labels[index])
         right = label == int(search.labels[query]) and label >= 0 if scored else None
         name = names[label] if scored else search.gallery.samples[index].path.stem
-        return Cell(len(search.images) + index, name, right)
+        return Cell(len(search.images) + index, show_name(name), right)
 
     def open_image(index: int) -> Image.Image:
         return search.subject.picture((search.images.samples + search.gallery.samples)[index])

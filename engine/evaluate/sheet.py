@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
+
+from runtime.typefaces import draw_text, shorten
 
 SIDE, FRAME, GAP, CAPTION = 132, 5, 8, 30
 QUERY, HIT, MISS, FOUND = (60, 90, 160), (40, 150, 70), (200, 50, 50), (120, 132, 148)
@@ -29,8 +31,7 @@ def draw_sheet(rows: Sequence[Sequence[Cell]], open_image: Callable[[int], Image
     """Rows of cells as one RGB picture; `open_image` gives the image of an index."""
     width = GAP + max(len(row) for row in rows) * (SIDE + GAP)
     sheet = Image.new("RGB", (width, GAP + CAPTION + len(rows) * (SIDE + CAPTION + GAP)), PAPER)
-    font = ImageFont.load_default(14)
-    ImageDraw.Draw(sheet).text((GAP, GAP), shorten(title, font, width - 2 * GAP), fill=INK, font=font)
+    draw_text(ImageDraw.Draw(sheet), (GAP, GAP), shorten(title, 14, width - 2 * GAP), 14, INK)
     for number, row in enumerate(rows):
         top = GAP + CAPTION + number * (SIDE + CAPTION + GAP)
         for place, cell in enumerate(row):
@@ -42,15 +43,5 @@ def _draw_cell(sheet: Image.Image, cell: Cell, image: Image.Image, left: int, to
     colour = FOUND if not cell.judged else QUERY if cell.right is None else HIT if cell.right else MISS
     framed = ImageOps.expand(ImageOps.fit(image, (SIDE - 2 * FRAME,) * 2), FRAME, colour)
     sheet.paste(framed, (left, top))
-    font = ImageFont.load_default(11)
-    caption = "\n".join(shorten(line, font, SIDE) for line in cell.caption.split("\n"))
-    ImageDraw.Draw(sheet).text((left, top + SIDE + 2), caption, fill=colour, font=font, spacing=1)
-
-
-def shorten(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The text cut to a width in pixels."""
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "...") > width:
-        text = text[:-1]
-    return text + "..."
+    caption = "\n".join(shorten(line, 11, SIDE) for line in cell.caption.split("\n"))
+    draw_text(ImageDraw.Draw(sheet), (left, top + SIDE + 2), caption, 11, colour, spacing=1)

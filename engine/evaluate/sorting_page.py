@@ -19,6 +19,7 @@ from tqdm import tqdm
 from datasets.images import ImageSet
 from engine.evaluate.sheet import SIDE, Cell, draw_sheet
 from engine.evaluate.sorting import ODD, Estimate, Spread
+from runtime.names import show_name
 
 COLUMNS, SHOWN = 8, 64  # pictures in a line and on a sheet
 FEW = 16  # pictures of the odd sheet where none is odd
@@ -138,8 +139,8 @@ def space_evenly(members: Sequence[int], most: int) -> list[int]:
 def describe(sorting: Sorting, index: int) -> str:
     """The caption of a picture: its label and how sure it is, else its file's name."""
     if sorting.spread is None:
-        return sorting.images.samples[index].path.stem
-    return f"{float(sorting.spread.confidence[index]):.2f} {sorting.label(index)}"
+        return show_name(sorting.images.samples[index].path.stem)
+    return f"{float(sorting.spread.confidence[index]):.2f} {show_name(sorting.label(index))}"
 
 
 STYLE = """

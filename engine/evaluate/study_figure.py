@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.curves import load_pyplot
+from engine.curves import label_text, load_pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,8 +36,8 @@ def draw_panel(axis: Axes, task: str, rows: Sequence[dict[str, object]]) -> None
         colour = OURS if row["details"]["trained_with_seed"] else OTHERS
         axis.errorbar(mean, place, xerr=[[mean - low], [high - mean]], fmt="o", color=colour, capsize=3, markersize=5)
         axis.annotate(f"{mean:.1f}", (mean, place), (0, 5), textcoords="offset points", ha="center", fontsize=8)
-    axis.set_yticks(range(len(rows)), [str(row["label"]) for row in rows])
-    axis.set(title=f"{task}: mAP in percent, with 95 % interval", ylim=(len(rows) - 0.5, -0.6))
+    axis.set_yticks(range(len(rows)), [label_text(str(row["label"])) for row in rows])
+    axis.set(title=f"{label_text(task)}: mAP in percent, with 95 % interval", ylim=(len(rows) - 0.5, -0.6))
     axis.title.set_fontsize(10)
     axis.grid(axis="x", color="#e4e9ef")
     axis.set_axisbelow(True)

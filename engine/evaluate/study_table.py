@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from engine.evaluate.table import COLUMNS
+from runtime.names import escape_cell
 
 CAPTION = "Percent: mean over {images} test images{seeds}, with the 95 % interval [low, high] of a bootstrap over them."
 DIFFERENCE = ("Points more than {reference}, paired by image and seed, with the 95 % interval; "
@@ -78,9 +79,9 @@ def markdown_grid(grid: Grid) -> str:
     """The table in Markdown."""
     lines = [[f"**{cell}**" if (line, column) in grid.strong else cell for column, cell in enumerate(cells)]
              for line, cells in enumerate(grid.cells)]
-    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
+    table = "\n".join("| " + " | ".join(escape_cell(cell) for cell in line) + " |"
                       for line in [grid.head, ["---"] * len(grid.head), *lines])
-    return f"**{grid.title}**\n\n{grid.caption}\n\n{table}"
+    return f"**{escape_cell(grid.title)}**\n\n{grid.caption}\n\n{table}"
 
 
 def html_grid(grid: Grid) -> str:

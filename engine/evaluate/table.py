@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from engine.args import ConfigError
 from engine.evaluate.ledger import read_results
+from runtime.names import escape_cell
 
 COLUMNS = {"rank-1": "rank1", "rank-5": "rank5", "mAP": "map", "kNN": "knn", "linear": "top1"}
 OWN_TABLES = ("sort", "study", "text")  # kinds whose numbers are not a network's under a protocol
@@ -88,9 +89,9 @@ def markdown(lines: Sequence[Line]) -> str:
         chosen = [line for line in lines if line.task == task]
         best = best_values(chosen)
         head = ["network", *choose_columns(chosen), "images/s", "protocol"]
-        rows = [[line.name, *cells(line, best, "**{}**"), line.protocol] for line in chosen]
+        rows = [[escape_cell(line.name), *cells(line, best, "**{}**"), escape_cell(line.protocol)] for line in chosen]
         table = [head, ["---"] * len(head), *rows]
-        parts.append(f"**{task}**\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in table))
+        parts.append(f"**{escape_cell(task)}**\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in table))
     return "\n\n".join(parts)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.curves import load_pyplot
+from engine.curves import count_powers, label_text, load_pyplot
 from engine.evaluate.text_audit import TWINS, Audit
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def draw_sweep(audit: Audit) -> bytes:
         axis.axvline(audit.matched.temperature, color=MATCHED, linewidth=0.9, linestyle=":")
         axis.annotate(f" entropy {audit.target:g}", (audit.matched.temperature, 0.9), fontsize=8, color=MATCHED)
     axis.set(xscale="log", xlabel="tau", ylim=(-0.02, 1.15), xlim=(taus[0], taus[-1]))
+    count_powers(axis.xaxis)
     _put_legend(axis, axis.get_legend_handles_labels()[0])
     return _finish(figure)
 
@@ -90,8 +91,9 @@ def draw_confusion(audit: Audit) -> bytes:
     axis.set(xlabel="guess", ylabel="class")
     if few:
         places = range(len(shares))
-        axis.set_xticks(places, audit.names, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
-        axis.set_yticks(places, audit.names, fontsize=8)
+        names = [label_text(name) for name in audit.names]
+        axis.set_xticks(places, names, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
+        axis.set_yticks(places, names, fontsize=8)
     figure.colorbar(image, ax=axis, shrink=0.7, label="share of the class's images")
     return _finish(figure)
 

@@ -11,7 +11,8 @@ from datasets.images import Sample
 from datasets.multi_context import Box
 from DDT.boxes import Row
 from DDT.localize import Frame
-from DDT.sheet import PENS, TRUTH, choose_evenly, draw_box, draw_sheet, font, shorten
+from DDT.sheet import PENS, TRUTH, choose_evenly, draw_box, draw_sheet
+from runtime.typefaces import measure, shorten
 
 
 def colours(image: Image.Image) -> set[tuple[int, ...]]:
@@ -43,6 +44,6 @@ def test_boxes_of_a_pixel_and_photos_of_a_few_rows_are_drawn(box: Box) -> None:
 
 
 def test_shortens_to_a_width() -> None:
-    text = shorten("A very long class name that fits nowhere", 100, 14)
-    assert text.endswith("…") and font(14).getlength(text) <= 100
-    assert shorten("short", 100, 14) == "short"
+    text = shorten("A very long class name that fits nowhere", 14, 100, "…")
+    assert text.endswith("…") and measure(text, 14) <= 100
+    assert shorten("short", 14, 100, "…") == "short"
