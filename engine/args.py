@@ -43,13 +43,27 @@ def architecture(text: str) -> str:
 
 
 class Flags(argparse.Namespace):
-    """Parsed flags. `given` names those that the command line has; it is no flag itself, and vars() is without it."""
+    """Parsed flags. `given` maps those that the user gave to the words that gave them.
+
+    It is a slot: no flag itself, and vars() and args.json are without it.
+    """
 
     __slots__ = ("given",)
 
     def __init__(self, **flags: object) -> None:
         super().__init__(**flags)
-        self.given: frozenset[str] = frozenset()
+        self.given: dict[str, str] = {}
+
+
+def list_given(args: argparse.Namespace) -> dict[str, str]:
+    """The flags (by the names that `args` has them under) that the user gave, each with the word that gave it."""
+    return getattr(args, "given", {})
+
+
+def imply(args: argparse.Namespace, word: str, *names: str) -> None:
+    """Count flags as given that another word of the user's decides: `-a resnet50_double` decides the pooling."""
+    if isinstance(args, Flags):
+        args.given = {**{name: word for name in names}, **args.given}
 
 
 class Parser(GatheringParser):
@@ -72,12 +86,14 @@ class Parser(GatheringParser):
         self, args: Sequence[str] | None, namespace: argparse.Namespace | None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Spell every flag with dashes first; a `Flags` comes back unless a namespace is given."""
-        words = sys.argv[1:] if args is None else args
+        words = [spell(word) for word in (sys.argv[1:] if args is None else args)]
         self._seen.clear()
-        namespace = Flags() if namespace is None else namespace
-        found, rest = super()._parse([spell(word) for word in words], namespace)
+        found, rest = super()._parse(words, Flags() if namespace is None else namespace)
         if isinstance(found, Flags):
-            found.given = frozenset(self._seen)
+            spelled = {word.partition("=")[0] for word in words}
+            found.given = {action.dest: next((flag for flag in action.option_strings if flag in spelled),
+                                             action.option_strings[-1])
+                           for action in self._actions if action.dest in self._seen and action.option_strings}
         return found, rest
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
@@ -98,6 +114,19 @@ def spell(word: str) -> str:
 def toggle(group: argparse._ArgumentGroup, name: str, default: bool | None, text: str) -> None:
     """Add a boolean flag: `--name`, `--name true`, `--name false`."""
     group.add_argument(name, type=boolean, nargs="?", const=True, default=default, metavar="BOOL", help=text)
+
+
+def switch_or_run(text: str) -> bool | str:
+    """A boolean, or the name of a finished run."""
+    try:
+        return boolean(text)
+    except argparse.ArgumentTypeError:
+        return text
+
+
+def add_evaluation(parser: Parser, name: str, text: str) -> None:
+    """Add the flag that evaluates a finished run in place of training: `--name`, `--name RUN`, `--name false`."""
+    parser.add_argument(name, type=switch_or_run, nargs="?", const=True, default=False, metavar="RUN", help=text)
 
 
 def add_ignored(parser: Parser) -> None:

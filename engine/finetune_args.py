@@ -7,9 +7,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.args import Parser, add_data, add_device, add_ignored, refuse, take_faults, toggle
+from engine.args import (
+    Parser, add_data, add_device, add_evaluation, add_ignored, imply, list_given, refuse, take_faults, toggle,
+)
 from engine.devices import resolve_device
 from engine.finetune_checks import WITHOUT_EFFECT, find_problems, read_names, tell_without_effect
+from engine.finetune_finished import find_finished, list_contradictions
 from engine.finetune_method_args import add_pim, add_teacher, read_selects
 from engine.finetune_presets import DEIT, NAMES, PRESETS
 from engine.finetune_recipe_args import add_augmentation, add_optimisation, add_watching, switch
@@ -31,12 +34,14 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with presets and automatic values resolved; raises ConfigError that names every problem."""
     args = parse_with_presets(make_parser, PRESETS, argv, find_method)
     faults = take_faults(args)
+    saved = find_finished(args)
     resolve_method(args)
     problems = faults + PRESETS.find_problems(args) + resolve_selects(args) + read_names(args)
     resolve_places(args)
     resolve_network(args)
     resolve_views(args)
     problems += resolve_optimisation(args)
+    problems += list_contradictions(args, saved)
     refuse(problems + find_problems(args))
     vars(args).update(FIXED)
     tell_without_effect(args)
@@ -59,7 +64,8 @@ def make_parser() -> Parser:
                              "with --eval the network to evaluate")
     toggle(parser, "--auto-resume", False, "continue when --results-dir holds a run, else begin")
     parser.add_argument("--c", "--config", dest="config", default=None, metavar="FILE.yaml", help=argparse.SUPPRESS)
-    toggle(parser, "--eval", False, "no training: evaluate the network of --resume, or of --results-dir")
+    add_evaluation(parser, "--eval", "no training: evaluate the network of RUN, else of --resume, else of "
+                   "--results-dir, as its args.json says; flags that contradict the run are refused")
     add_photographs(parser)
     add_network(parser)
     add_teacher(parser)
@@ -116,6 +122,8 @@ def add_network(parser: Parser) -> None:
 
 def resolve_selects(args: argparse.Namespace) -> list[str]:
     """Positions by level from the words of --num-selects; lists problems."""
+    if isinstance(args.num_selects, dict):  # of a finished run
+        return []
     try:
         args.num_selects = read_selects(args.num_selects)
     except argparse.ArgumentTypeError as error:
@@ -132,7 +140,10 @@ def find_method(args: argparse.Namespace) -> str:
 
 def resolve_method(args: argparse.Namespace) -> None:
     """The method that is meant, and the kind of distillation."""
-    args.method = find_method(args)
+    if args.method is None:
+        args.method = find_method(args)
+        imply(args, f"--distillation-type {args.distillation_type}",
+              *["method"] * ("distillation_type" in list_given(args)))
     if args.distillation_type is None:
         args.distillation_type = "hard" if args.method == "distill" else "none"
 
@@ -157,7 +168,6 @@ def split_paths(given: str | Sequence[str] | None) -> list[str]:
 def resolve_network(args: argparse.Namespace) -> None:
     """Side, start weights, and the heads that are needed."""
     named = find_preset(args.model) if args.method == "pim" else None
-    args.asked_size = args.size is not None
     args.size = args.size or (named.size if named else 384)
     if args.finetune == "auto":
         args.finetune = usual_weights(named.arch if named else args.model)
@@ -170,11 +180,11 @@ def resolve_network(args: argparse.Namespace) -> None:
 
 def resolve_views(args: argparse.Namespace) -> None:
     """The recipes of training and evaluation."""
-    args.asked_view = args.eval_view != "auto" or args.crop_pct is not None
     if args.train_view == "auto":
         args.train_view = "pim" if args.method == "pim" else "timm"
-    if args.crop_pct is not None:
+    if args.crop_pct is not None and not (args.eval and "eval_view" in list_given(args)):
         args.eval_view = CROP_SHARES.get(args.crop_pct, args.eval_view)
+        imply(args, f"--crop-pct {args.crop_pct:g}", *["eval_view"] * ("crop_pct" in list_given(args)))
     if args.eval_view == "auto":
         warped = args.method == "teacher" and args.size >= 384
         args.eval_view = "pim" if args.method == "pim" else "warp" if warped else "crop"

@@ -25,6 +25,7 @@ from engine.evaluate.evaluation_page import write_rows
 from engine.evaluate.ledger import Result, append_result
 from engine.evaluate.result_files import EVALUATION, write_results
 from engine.prepare import count_workers
+from engine.run_record import name_method
 from models.weights import fingerprint
 
 
@@ -67,13 +68,9 @@ def make_row(
                   weights_sha256=fingerprint(subject.network), arch=str(subject.network.describe()["arch"]),
                   feature=verdict.answer, input="full", view=subject.view.recipe, size=subject.view.size,
                   centred=False, seed=args.seed, precision=precision, images_per_second=verdict.images_per_second,
-                  metrics=measure(verdict, images.classes), method=name_method(args),
-                  label=folder.name, details=describe_sources(verdict) | {"classes": len(images.classes)})
-
-
-def name_method(args: argparse.Namespace) -> str:
-    """The method in a word for tables."""
-    return f"{args.distillation_type}-distill" if args.method == "distill" else str(args.method)
+                  metrics=measure(verdict, images.classes), method=name_method(vars(args)),
+                  label=Path(args.run).parent.name if args.run else folder.name,
+                  details=describe_sources(verdict) | {"classes": len(images.classes)})
 
 
 def measure(verdict: Verdict, classes: Sequence[str]) -> dict[str, float]:

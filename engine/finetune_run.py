@@ -68,11 +68,10 @@ class FinetuneRun(Run):
 
     def write(self, network: nn.Module, name: str, epoch: int) -> None:
         """A network with all that evaluation needs to know, whole or not at all."""
-        args, view, photos = self.args, evaluation_view(self.args), self.photos
-        meta = {"method": args.method, "recipe": args.recipe, "task": args.task, "seed": args.seed, "epoch": epoch}
+        view, photos = evaluation_view(self.args), self.photos
         write_atomically(self.folder / name, lambda draft: save_classifier(
             network, draft, class_names=photos.train.classes, sources=describe_sources(photos.sources),
-            view={"recipe": view.recipe, "size": view.size}, meta=meta))
+            view={"recipe": view.recipe, "size": view.size}, meta=self.describe(epoch)))
 
 
 def write_seed_log(folder: Path, parameters: int, row: Result | None) -> None:

@@ -11,50 +11,73 @@ from datasets.images import ImageSet
 from datasets.joint import Source
 from datasets.views import View
 from engine import distributed
-from engine.args import ConfigError
+from engine.args import ConfigError, list_given
 from engine.evaluate.known_classes import relabel
 from engine.evaluate.trained import load_saved
-from engine.finetune_data import scan_any
+from engine.finetune_data import load_photographs, scan_any
 from engine.finetune_evaluate import Subject, report
-from engine.finetune_network import find_file
+from engine.finetune_finished import REMEDY
 from engine.prepare import check_images
+from engine.run_record import choose_precision
 from models.checkpoint_styles import CLASSIFIER_FORMAT
 from models.classifier_file import SavedClassifier
 from models.weights import read_checkpoint
 
+EPOCHS = {"model_last.pth": "last", "model_best.pth": "best", "model_ema.pth": "ema"}
+
 
 def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
-    """Report on the network of --resume (else of --results-dir); raises ConfigError, WeightsError."""
+    """Report on the network of a finished run, or on a public file; raises ConfigError, WeightsError."""
     if args.threads:
         torch.set_num_threads(args.threads)
-    source = find_saved_network(args)
-    joint = scan_any(args.test_root or args.root)
+    source = Path(args.run)
+    if not source.is_file():
+        raise ConfigError(f"--eval: no network at {source}; {REMEDY}")
     saved = open_saved(source, args)
-    images = check_images(name_classes(joint.images, saved), skip_bad=args.skip_bad)
-    view = View("full", args.eval_view if args.asked_view else saved.view.get("recipe", args.eval_view),
-                args.size if args.asked_size else saved.view.get("size", args.size))
-    sources = tuple(Source(**one) for one in saved.sources) or joint.sources
-    precision = "fp32" if args.precision == "auto" else args.precision
+    images, sources = find_images(args, saved)
+    view = View("full", saved.view.get("recipe", args.eval_view), saved.view.get("size", args.size))
+    if not saved.meta.get("method"):  # a public file, of which the flags may say more
+        view, args.method = look_as_asked(view, args), name_public(args, saved)
+    precision = choose_precision(args, saved.meta, device)
     report(Subject(saved.network.eval(), sources, view, str(source)), images, args, device, precision=precision,
-           folder=Path(args.results_dir))
+           folder=Path(args.results_dir), epoch=EPOCHS.get(source.name, ""), selection=f"{source.name} of the run")
     if distributed.is_main():
         print(f"tables and pictures are in {args.results_dir}")
 
 
-def find_saved_network(args: argparse.Namespace) -> Path:
-    """The file that --eval means: --resume's, else --results-dir's, else --finetune's; raises ConfigError."""
-    named = args.resume if args.resume not in (None, "auto") else args.results_dir
-    best = Path(named) / "model_best.pth"
-    path = best if args.select == "best-val" and best.is_file() else Path(find_file(str(named)))
-    if not path.is_file():
-        raise ConfigError(f"--eval: no network at {path}; name a file or a run's folder with --resume")
-    return path
+def find_images(args: argparse.Namespace, saved: SavedClassifier) -> tuple[ImageSet, tuple[Source, ...]]:
+    """The images of the folders that were given, else those that the run itself was reported on; and its sources.
+
+    Raises DataError or ConfigError where there are none.
+    """
+    told = tuple(Source(**one) for one in saved.sources)
+    if told and not {"root", "test_root"} & list_given(args).keys():
+        photos = load_photographs(argparse.Namespace(**{**vars(args), "disable_eval": False}))
+        images = photos.test if photos.test is not None else photos.val
+        if images is None:
+            raise ConfigError(f"{', '.join(args.root)}: the run had no images to report on; name some with --test-root")
+        return images, told
+    joint = scan_any(args.test_root or args.root)
+    return check_images(name_classes(joint.images, saved), skip_bad=args.skip_bad), told or joint.sources
+
+
+def name_public(args: argparse.Namespace, saved: SavedClassifier) -> str:
+    """What tables call the method of a public file: --method where it is given, else what one can see."""
+    kind = str(saved.network.describe()["kind"])
+    return args.method if "method" in list_given(args) else kind if kind == "pim" else "public"
+
+
+def look_as_asked(view: View, args: argparse.Namespace) -> View:
+    """The view of a public file, which flags may change."""
+    given = list_given(args)
+    return View("full", args.eval_view if "eval_view" in given else view.recipe,
+                args.size if "size" in given else view.size)
 
 
 def open_saved(source: Path, args: argparse.Namespace) -> SavedClassifier:
     """A network of ours, or one of the public codes', whose architecture --model names."""
     own = read_checkpoint(source).get("format") == CLASSIFIER_FORMAT
-    named = argparse.Namespace(arch=None if own else args.model, size=args.size if args.asked_size else 0,
+    named = argparse.Namespace(arch=None if own else args.model, size=args.size if "size" in list_given(args) else 0,
                                num_selects=list(args.num_selects.values()) or None)
     return load_saved(str(source), named)
 

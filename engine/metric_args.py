@@ -7,11 +7,14 @@ import sys
 from collections.abc import Sequence
 
 from datasets.views import AUGMENTATIONS
-from engine.args import Parser, add_data, add_device, add_ignored, refuse, take_faults, toggle
+from engine.args import (
+    Parser, add_data, add_device, add_evaluation, add_ignored, imply, refuse, take_faults, toggle,
+)
 from engine.devices import list_device_problems, resolve_device
 from engine.layering import parse_with_presets
 from engine.metric_losses import add_loss_flags
 from engine.metric_presets import PRESETS, RUNS
+from engine.metric_saved import settle_evaluation
 from engine.pretrain_checks import usual_weights
 from engine.ranges import (
     BATCH,
@@ -51,7 +54,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with presets, architecture words and automatic values resolved; raises ConfigError with every problem."""
     args = parse_with_presets(make_parser, PRESETS, argv, lambda first: METHOD)
     faults = take_faults(args)
-    problems = resolve_arch_words(args)
+    problems = resolve_words(args) + settle_evaluation(args)
+    resolve_network(args)
     args.device = resolve_device(args.device)
     if args.pretrained == "auto":
         args.pretrained = "none" if args.not_pretrained else usual_weights(args.arch)
@@ -59,14 +63,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         problems.append(f"--pretrained: no start weights for {args.arch} are at hand; give a file, hub, or none")
     if args.root is None:
         problems.append("--root is missing: the data set's folder, or its parent with --dataset")
-    if args.OBD_SD:
-        args.PSD = args.OBDP = True
     if args.OBDP and not args.PSD:
         problems.append("--OBDP changes the target of --PSD and does nothing without it; give --OBD-SD for both")
     refuse(problems + faults + list_device_problems(args.device) + check_selection(args))
-    args.size = args.size or AUGMENTATIONS[args.augmentation].size
-    args.crop_bottom = 0 if args.crop_bottom == "auto" else args.crop_bottom
-    args.task = args.dataset or args.task
     vars(args).update(FIXED)
     # Which epochs may be chosen is part of what the run is; how often monitors look otherwise is not.
     args.monitor_every_to_select = args.monitor_every if args.select == "best-val" else 0
@@ -84,7 +83,8 @@ def make_parser() -> Parser:
                         help="everything the run writes")
     parser.add_argument("--resume", nargs="?", const="auto", default=None, metavar="PATH",
                         help="continue a killed run exactly (from --results-dir unless a folder or file is given)")
-    toggle(parser, "--evaluate", False, "no training: measure the network of --results-dir, or published ones")
+    add_evaluation(parser, "--evaluate", "no training: measure the network of RUN (else of --results-dir) as its "
+                   "args.json says, or published ones; flags that contradict the run are refused")
     parser.add_argument("--pretrained-root", default=None, metavar="DIR",
                         help="the public code's Training_Results with Recall/ and NMI/, for --evaluate")
     add_metric_data(parser)
@@ -181,8 +181,8 @@ def add_optimisation(parser: Parser) -> None:
                        help="tensorboard, wandb, or both with a comma")
 
 
-def resolve_arch_words(args: argparse.Namespace) -> list[str]:
-    """Take `_normalize`, `_frozen`, `_double` out of --arch, and fill in what no flag says; lists problems.
+def resolve_words(args: argparse.Namespace) -> list[str]:
+    """What words of --arch and switches for several flags at once decide; lists problems.
 
     Raises ConfigError at once for a flag that is glued to it: every other problem would follow from that one.
     """
@@ -192,14 +192,31 @@ def resolve_arch_words(args: argparse.Namespace) -> list[str]:
                 f"continuation `\\` needs a space before it); write --arch {arch} --{lost}"])
     base, *words = args.arch.split("_")
     found = [word for word in words if word in TOKENS]
+    given = f"--arch {args.arch}"
     args.arch = "_".join([base, *(word for word in words if word not in TOKENS)])
-    wordless = not found
-    args.normalize = (wordless or "normalize" in found) if args.normalize is None else args.normalize
-    args.frozen_bn = (wordless or "frozen" in found) if args.frozen_bn is None else args.frozen_bn
-    args.pool = args.pool or ("avg+max" if "double" in found else "avg")
+    if found:
+        args.normalize = "normalize" in found if args.normalize is None else args.normalize
+        args.frozen_bn = "frozen" in found if args.frozen_bn is None else args.frozen_bn
+        args.pool = args.pool or ("avg+max" if "double" in found else "avg")
+        imply(args, given, "normalize", "frozen_bn", "pool")
+    if args.OBD_SD:
+        args.PSD = args.OBDP = True
+        imply(args, "--OBD-SD", "PSD", "OBDP")
+    if args.dataset:
+        args.task = args.dataset
+        imply(args, f"--dataset {args.dataset}", "task")
     if args.arch.split("_")[0] in ("bninception", "googlenet"):
         return [f"--arch {args.arch} is not offered: no library keeps its weights; take resnet50"]
     return []
+
+
+def resolve_network(args: argparse.Namespace) -> None:
+    """What neither a flag, nor a word of --arch, nor a finished run says."""
+    args.normalize = True if args.normalize is None else args.normalize
+    args.frozen_bn = True if args.frozen_bn is None else args.frozen_bn
+    args.pool = args.pool or "avg"
+    args.size = args.size or AUGMENTATIONS[args.augmentation].size
+    args.crop_bottom = 0 if args.crop_bottom == "auto" else args.crop_bottom
 
 
 def check_selection(args: argparse.Namespace) -> list[str]:

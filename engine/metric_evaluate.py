@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,6 @@ import torch
 
 from datasets.images import ImageSet
 from engine import distributed
-from engine.args import ConfigError
 from engine.evaluate.bootstrap import interval
 from engine.evaluate.clustering import score_clusters
 from engine.evaluate.features import extract
@@ -19,54 +19,53 @@ from engine.evaluate.geometry import measure_geometry
 from engine.evaluate.ledger import Result, append_result
 from engine.evaluate.retrieval import Distance, retrieve
 from engine.metric_data import eval_view, load_halves
+from engine.metric_saved import find_published, name_published
 from engine.prepare import count_workers
+from engine.run_record import choose_precision, name_method, read_meta, read_settings
 from models.encoder import Encoder, load_encoder
 from models.sizes import check_size
 from models.weights import WeightsError, fingerprint
-
+from runtime.errors import ConfigError
 
 PUBLISHED = "published: best epoch on the test classes"
 
 
 def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
-    """Measure the network of --results-dir, or the published ones under --pretrained-root, and add rows there.
+    """Measure the network of a finished run, or the published ones under --pretrained-root, and add rows.
 
-    Raises ConfigError for networks that are not there, WeightsError for files without an embedding layer.
+    Raises ConfigError for networks that are not there, or whose training classes are not those that the data set gives;
+    WeightsError for files without an embedding layer.
     """
     if args.threads:
         torch.set_num_threads(args.threads)
-    sources = find_networks(args)
-    test = load_halves(args).test
+    sources = find_published(args) if args.run is None else [Path(args.run)]
+    meta = read_meta(sources[0])
+    halves = load_halves(args)
+    check_same_images(halves.train, meta, args)
     for source in sources:
         encoder = load_encoder(source, arch=args.arch, device=device, head_pool=args.pool, unit_head=args.normalize)
         check_size(encoder.backbone, args.size)
         if encoder.head is None:
             raise WeightsError(f"{source} has no embedding layer; give a network that main_metric.py or OBD-SD's "
                                "public code trained")
-        precision = "fp32" if args.precision == "auto" else args.precision
-        row = measure_classes(encoder.eval(), test, args, device, precision=precision, weights=str(source),
-                              selection=PUBLISHED if args.pretrained_root else f"{source.name} of the run")
+        row = measure_classes(encoder.eval(), halves.test, args, device, precision=choose_precision(args, meta, device),
+                              weights=str(source),
+                              selection=PUBLISHED if name_published(source) else f"{source.name} of the run")
         if distributed.is_main():
             append_result(Path(args.results_dir) / "results.jsonl", row.to_dict())
             print(f"{source}: {describe(row)}")
 
 
-def find_networks(args: argparse.Namespace) -> list[Path]:
-    """The files to measure; the published ones come in two kinds, each the best epoch of one metric."""
-    if args.pretrained_root is None:
-        name = "model_best.pth" if args.select == "best-val" else "model_last.pth"
-        files = [Path(args.results_dir) / name]
-    elif args.dataset is None:
-        raise ConfigError("--pretrained-root needs --dataset: there is a network for each")
-    else:
-        kind = f"OBDSD_d{args.embed_dim}" if args.OBDP else "PSD"
-        files = [Path(args.pretrained_root) / metric / kind / args.dataset / "net.pth" for metric in ("Recall", "NMI")]
-    absent = [str(file) for file in files if not file.is_file()]
-    if absent:
-        raise ConfigError(f"no such network: {', '.join(absent)}; --results-dir names a finished run, "
-                          "--pretrained-root the folder that holds Recall/ and NMI/; --OBD-SD and --embed-dim say "
-                          "which of them")
-    return files
+def check_same_images(train: ImageSet, meta: Mapping[str, object], args: argparse.Namespace) -> None:
+    """Raise ConfigError when the halves that the flags give are not those of the training: test would be mixed up."""
+    known = meta.get("data_sha256")
+    if known is None or known == train.fingerprint():
+        return
+    before = read_settings(Path(args.run)).get("root", "a folder of other images")
+    raise ConfigError(f"--root is {args.root}, but {args.run} was trained with {before}: the training classes are not "
+                      "the same, so that classes that it knows might be searched as unseen ones. Give the data set of "
+                      "the training as it was then, or search this one with main_retrieval.py --pretrained "
+                      f"{args.run} --feature head --root {args.root}")
 
 
 def measure_classes(
@@ -93,14 +92,10 @@ def measure_classes(
                   images_per_second=found.images_per_second,
                   metrics={name: value for name, value in named.items() if math.isfinite(value)},
                   epoch="" if args.pretrained_root else args.select, selection=selection,
-                  method=describe_method(args), label=Path(args.results_dir).name,
+                  method=name_method(vars(args)),
+                  label=Path(args.run).parent.name if args.run else Path(args.results_dir).name,
                   details={"protocol": f"other classes than in training, leave-one-out, {distance}",
                            "classes": len(test.labels.unique()), "partition": args.partition})
-
-
-def describe_method(args: argparse.Namespace) -> str:
-    """The loss and what distils, in a word for tables."""
-    return args.loss + ("+PSD" if args.PSD else "") + (f"+OBDP({args.diffusion_norm})" if args.OBDP else "")
 
 
 def describe(row: Result) -> str:

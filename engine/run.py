@@ -18,6 +18,7 @@ from engine.evaluate.search import run_search, write_search
 from engine.evaluate.subject import open_subject
 from engine.identity import hash_flags
 from engine.prepare import count_workers
+from engine.run_record import keep_settings, name_method
 from engine.trainer import Trainer
 from models.encoder import save_encoder
 from models.weights import fingerprint
@@ -68,12 +69,17 @@ class Run:
         """Write the encoder with all that evaluation needs to know; `epoch` counts from 1, None is the last."""
         encoder = self.trainer.method.encoder()
         encoder.centre = centre
-        meta = {"method": self.args.method, "recipe": self.args.recipe, "task": self.args.task, "size": self.args.size,
-                "epoch": epoch or self.args.epochs, "seed": self.args.seed}
+        meta = self.describe(epoch)
         write_atomically(self.folder / name, lambda path: save_encoder(encoder, path, meta))
 
+    def describe(self, epoch: int | None) -> dict[str, object]:
+        """What a file says of its run: the settings that evaluation needs, and which images trained it."""
+        return {**keep_settings(self.args), "epoch": epoch or self.args.epochs,
+                "precision": self.trainer.number_format, "data_sha256": self.images.fingerprint()}
+
     def fingerprint_line(self) -> str:
-        """sha256 of weights, of the list of images and of the flags: two runs with equal lines are the same run."""
+        """Method, sha256 of weights, of the list of images and of the flags: two runs with equal lines are the same."""
         weights = fingerprint(self.trainer.method.encoder())
         flags = hash_flags(self.trainer.identity["flags"])
-        return f"fingerprint weights={weights[:16]} data={self.images.fingerprint()[:16]} args={flags[:16]}"
+        return (f"fingerprint method={name_method(vars(self.args))} weights={weights[:16]} "
+                f"data={self.images.fingerprint()[:16]} args={flags[:16]}")

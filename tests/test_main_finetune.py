@@ -133,6 +133,26 @@ def test_a_finished_network_is_evaluated_again(photo_tree: Path, tmp_path: Path)
         evaluate_saved(parse([*again, "--root", str(photo_tree), "--resume", str(tmp_path / "run/checkpoint.pt")]), CPU)
 
 
+def test_a_finished_run_is_evaluated_as_it_was_trained(photo_tree: Path, tmp_path: Path) -> None:
+    mine, words = tmp_path / "mine", ["--device", "cpu", "--num-workers", "0"]
+    run(mine, photo_tree, "--epochs", "1", "--method", "teacher", "-t", "aircraft", "--seed", "5", "--eval-view", "warp",
+        "--crop-bottom", "0")
+    shutil.copy(mine / "model_last.pth", tmp_path / "net.pth")
+    for asked in (["--eval", str(mine)],
+                  ["--eval", str(tmp_path / "net.pth"), "--root", str(photo_tree), "--results-dir", str(mine)]):
+        evaluate_saved(parse([*words, *asked]), CPU)
+    found = rows(mine, "results.jsonl")
+    assert len(found) == 3
+    for row in found:
+        assert row["metrics"] == pytest.approx(found[0]["metrics"], abs=1e-6)
+        assert [row[name] for name in ("method", "task", "size", "view", "seed", "epoch")] == [
+            "teacher", "aircraft", 32, "warp", 5, "last" if row is not found[2] else ""]
+    with pytest.raises(ConfigError) as caught:
+        parse([*words, "--eval", str(mine), "--method", "plain", "--size", "64", "--crop-pct", "1", "--seed", "6"])
+    assert all(line in str(caught.value) for line in (
+        "--method is plain", "--size is 64", "--crop-pct is 1.0", "--seed is 6, but", "was trained with 5"))
+
+
 def test_a_public_file_is_evaluated(photo_tree: Path, tmp_path: Path) -> None:
     run(tmp_path / "run", photo_tree, "--epochs", "1", "--eval-view", "crop")
     net = load_classifier(tmp_path / "run/model_last.pth").network.net

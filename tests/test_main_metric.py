@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +122,36 @@ def test_retrieval_and_probe_take_the_network_of_a_run(
     assert probe.subject.view.source == "full"  # trained without crops
 
 
+def test_a_finished_run_is_measured_as_it_was_trained(
+    photo_tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, words = tmp_path / "mine", ["--device", "cpu", "--num-workers", "0"]
+    run(mine, photo_tree, "--epochs", "1", "--partition", "3", "--augmentation", "big", "-t", "birds", "--seed", "7")
+    shutil.copytree(photo_tree, tmp_path / "moved")
+    shutil.copy(mine / "model_last.pth", tmp_path / "net.pth")
+    for asked in (["--evaluate", str(mine)], ["--evaluate", "--results-dir", str(mine), "--size", "32", "-b", "4"],
+                  ["--evaluate", str(mine), "--root", str(tmp_path / "moved"), "--loss", "margin"],
+                  ["--evaluate", str(tmp_path / "net.pth"), "--root", str(photo_tree), "--results-dir", str(mine)]):
+        evaluate_saved(parse([*words, *asked]), torch.device("cpu"))
+    rows = [json.loads(line) for line in (mine / "results.jsonl").read_text().splitlines()]
+    assert len(rows) == 5 and "no args.json beside" in capsys.readouterr().err
+    for row in rows:
+        assert row["metrics"] == pytest.approx(rows[0]["metrics"], abs=1e-6)
+        assert {name: row[name] for name in ("task", "size", "view", "seed", "method", "dataset_sha256", "epoch")} == {
+            "task": "birds", "size": 32, "view": "short-exact", "seed": 7, "method": "margin+PSD+OBDP(softmax)",
+            "dataset_sha256": rows[0]["dataset_sha256"], "epoch": "last"}
+        assert row["details"]["partition"] == 3
+    with pytest.raises(ConfigError) as caught:
+        parse([*words, "--evaluate", str(mine), "--size", "64", "--partition", "1", "--loss", "triplet", "-a",
+               "test_resnet_normalize"])
+    assert all(line in str(caught.value) for line in (
+        "--size is 64", "--partition is 1", "was trained with 3", "--loss is triplet", "--pool is avg by --arch"))
+    (photo_tree / "train" / "000.New").mkdir()
+    shutil.copytree(photo_tree / "train" / "001.Red_bird", photo_tree / "train" / "000.New", dirs_exist_ok=True)
+    with pytest.raises(ConfigError, match="classes that it knows might be searched as unseen"):
+        evaluate_saved(parse([*words, "--evaluate", str(mine)]), torch.device("cpu"))
+
+
 @pytest.mark.slow
 def test_two_processes_train_as_one(photo_tree: Path, tmp_path: Path) -> None:
     run(tmp_path / "one", photo_tree, "--loss", "multisimilarity")
@@ -165,6 +196,18 @@ def test_published_networks_are_measured(photo_tree: Path, tmp_path: Path) -> No
     rows = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
     assert [Path(row["weights"]).parts[-4] for row in rows] == ["Recall", "NMI"]
     assert all(row["selection"] == "published: best epoch on the test classes" and not row["epoch"] for row in rows)
+    heads = [load_encoder(tmp_path / "published" / metric / "OBDSD_d128" / "cars196" / "net.pth") for metric in
+             ("Recall", "NMI")]
+    assert all(head.head_pool == "avg+max" for head in heads)  # main_retrieval.py and the others see it too
+    file = str(tmp_path / "published/NMI/OBDSD_d128/cars196/net.pth")
+    evaluate_saved(parse(["--evaluate", file, "--root", str(photo_tree), "--size", "32", "--device", "cpu", "--num-workers",
+                          "0", "-a", "resnet18", "--results-dir", str(tmp_path / "one")]), torch.device("cpu"))
+    alone = json.loads((tmp_path / "one/results.jsonl").read_text())
+    assert alone["metrics"] == pytest.approx(rows[1]["metrics"], abs=1e-6) and alone["selection"] == rows[1]["selection"]
+    with pytest.raises(ConfigError, match="--pool is avg, but what is published as OBD-SD was trained with avg.max"):
+        parse([*words, "--pool", "avg"])
+    assert parse([*words, "--arch", "resnet18"]).pool == "avg+max"
+    assert parse([word for word in words if word != "--OBD-SD"][:-4] + words[-4:] + ["--arch", "resnet18"]).pool == "avg"
     assert rows[0]["weights_sha256"] != rows[1]["weights_sha256"] and all("nmi" in row["metrics"] for row in rows)
     plain = build_backbone("resnet18")
     torch.save(plain.net.state_dict(), tmp_path / "out/model_last.pth")

@@ -101,7 +101,7 @@ def load(args: argparse.Namespace, trained: Trained) -> tuple[Trained, ImageSet]
 def make_row(args: argparse.Namespace, trained: Trained, images: ImageSet, verdict: Verdict) -> Result:
     """The line of the ledger."""
     details = describe_found(verdict) | {"classes": len(images.classes)}
-    return trained.result(images, verdict.images_per_second, measure(verdict, images.classes), task=args.task,
+    return trained.result(images, verdict.images_per_second, measure(verdict, images.classes),
                           details=details)
 
 

@@ -44,10 +44,11 @@ from engine.evaluate.heatmap import (
     measure,
     summarise,
 )
-from engine.evaluate.sources import find_device, read_args
+from engine.evaluate.sources import find_device
 from engine.evaluate.subject import Subject, add_subject, open_subject
 from engine.evaluate.trained import FOR_PUBLIC, add_public, holds_classifier
 from engine.ranges import BATCH, COUNT, SHARE, WEIGHT
+from engine.run_record import read_args
 from runtime.names import show_name
 
 WORDS = {RATIONALE: "M, the predicted rationale", CAM: "G, the CAM of the loss", NORM: "norm of the map"}
@@ -72,7 +73,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     refuse([f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}"
             for name in ("images", "shown", "batch_size") if getattr(args, name) < 1])
-    args.device, args.input, args.eval_view = find_device(args.device), "full", "eval"
+    args.device, args.input = find_device(args.device), "full"
     return args
 
 
@@ -141,7 +142,7 @@ def main() -> None:
     """The command."""
     args = parse()
     if args.model or holds_classifier(args.pretrained):
-        args.arch, args.eval_view = args.model or args.arch, "auto"
+        args.arch = args.model or args.arch
         draw_classifier(args)
     else:
         draw_encoder(args)

@@ -30,10 +30,11 @@ from engine.evaluate.embeddings import describe
 from engine.evaluate.features import Features
 from engine.evaluate.ledger import append_result
 from engine.evaluate.query import Query, Ranking, draw_ranking, rank, rank_by_index, read_pictures, write_table
-from engine.evaluate.sources import find_device, read_args
+from engine.evaluate.sources import find_device
 from engine.evaluate.subject import Subject, add_subject, check_classes, homes, open_subject
 from engine.evaluate.zero_shot import zero_shot
 from engine.ranges import BATCH, COUNT
+from engine.run_record import read_args
 from engine.text_args import add_clip, add_encoding, open_clip_teacher
 from engine.text_source import open_text
 from engine.text_tensor import TextRows, load_text

@@ -34,10 +34,10 @@ from engine.evaluate.level_sheet import draw_level_sheet
 from engine.evaluate.pictures import find_split, gather, take_labels
 from engine.evaluate.predictions import plain, spread
 from engine.evaluate.rollout import attention_layers
-from engine.evaluate.sources import read_args
 from engine.evaluate.trained import Trained, open_classifier
 from engine.finetune_data import describe_sources
 from engine.prepare import check_images
+from engine.run_record import read_args
 from models.pim import PlugIn
 from runtime.names import show_name
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
+import copy
 import re
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from datasets.multi_context import Crops
-from engine.args import ConfigError
+from datasets.views import AUGMENTATIONS, RECIPES
+from engine.args import ConfigError, list_given
 from engine.devices import find_device
 from engine.prepare import crop_folder, find_crops
+from engine.run_record import CHECKPOINTS, find_run, read_args, read_meta
 
-CHECKPOINTS = Path("checkpoints")
+EVAL_VIEWS = ("eval", "squash", "squash-exact", "short", "short-exact", "deit-eval", "warp", "pim-eval")
 SOURCES = ("none", "hub")
 __all__ = ["find_device"]
 
@@ -25,8 +29,10 @@ def name_run(args: argparse.Namespace) -> str:
 
 def find_source(pretrained: str) -> tuple[str, Path | None]:
     """The weights that `--pretrained` names, and the run's folder when it names one; raises ConfigError for neither."""
-    if pretrained in SOURCES or pretrained.startswith("package:") or Path(pretrained).is_file():
+    if pretrained in SOURCES or pretrained.startswith("package:"):
         return pretrained, None
+    if Path(pretrained).is_file():
+        return pretrained, find_run(Path(pretrained))
     folders = [folder for folder in (CHECKPOINTS / pretrained, Path(pretrained)) if folder.is_dir()]
     for folder in folders:  # results of a run that lies elsewhere make a folder of its name under checkpoints/
         if (folder / "model_last.pth").is_file():
@@ -39,24 +45,16 @@ def find_source(pretrained: str) -> tuple[str, Path | None]:
                       "hub, none")
 
 
-def read_args(folder: Path | None) -> dict[str, object]:
-    """The flags that a run was trained with, {} when they are not kept."""
-    if folder is None or not (folder / "args.json").is_file():
-        return {}
-    try:
-        return json.loads((folder / "args.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        remedy = "delete it and give --root and --size"
-        raise ConfigError(f"{folder / 'args.json'} is not JSON ({error}); {remedy}") from error
-
-
 def find_root(args: argparse.Namespace, folder: Path | None) -> Path:
     """`--root`, else the root the encoder was trained on, else the data set that the crops were cut from."""
     if args.root:
         return Path(args.root)
-    trained_on = read_args(folder).get("root")
+    trained_on = as_list(read_args(folder).get("root"))
+    if len(trained_on) > 1:
+        raise ConfigError(f"the network was trained on several data sets, {', '.join(trained_on)}: give one of them as "
+                          "--root")
     if trained_on:
-        return Path(str(trained_on))
+        return Path(trained_on[0])
     crops = crop_folder(args)
     if crops is not None and (crops / "ddt.json").is_file():
         return crops
@@ -64,19 +62,59 @@ def find_root(args: argparse.Namespace, folder: Path | None) -> Path:
                       f"nor a ddt.json in {crops} tells it")
 
 
-def inherit(args: argparse.Namespace, folder: Path | None) -> argparse.Namespace:
-    """Automatic flags filled in from the run in `folder`: size, and on the same data set its crops and banner."""
-    trained = read_args(folder)
-    filled = argparse.Namespace(**vars(args))
-    filled.size = args.size or int(trained.get("size", 224))
-    same = args.root is None or Path(args.root).resolve() == Path(str(trained.get("root", ""))).resolve()
-    for name in ("crop_root", "crop_bottom") if same else ():
-        if getattr(args, name) == "auto" and name in trained:
-            setattr(filled, name, trained[name])
+def inherit(args: argparse.Namespace, folder: Path | None, source: str = "none") -> argparse.Namespace:
+    """The flags with what the run in `folder` (else the file `source` itself) says where the user says nothing.
+
+    Size, view and seed are always the run's; its crops and banner too on the same data set, which is one at the same
+    place or, moved, of the same --task. A word is said where the user's size or view is another one.
+    """
+    trained = read_args(folder) or (read_meta(Path(source)) if Path(source).is_file() else {})
+    filled = copy.copy(args)
+    recipe = find_recipe(trained)
+    filled.size = args.size or int(trained.get("size") or 224)
+    filled.eval_view = recipe if args.eval_view == "auto" else args.eval_view
+    tell_other(filled, trained, recipe)
+    if "seed" not in list_given(args) and isinstance(trained.get("seed"), int):
+        filled.seed = trained["seed"]
+    if is_same_data(args, trained):
+        for name in ("crop_root", "crop_bottom"):
+            if getattr(args, name) == "auto" and name in trained:
+                setattr(filled, name, trained[name])
+        if "task" not in list_given(args):
+            filled.task = str(trained.get("task", args.task))
     if filled.crop_root == "none" and args.crop_root == "auto" and args.input == "crop":
         print("note: this network was trained without crops; it looks at whole images")
         filled.input = "full"
     return filled
+
+
+def find_recipe(trained: Mapping[str, object]) -> str:
+    """The view in which a run's networks are tested."""
+    if trained.get("augmentation") in AUGMENTATIONS:
+        return AUGMENTATIONS[str(trained["augmentation"])].test
+    named = str(trained.get("eval_view", "eval"))
+    return named if named in RECIPES else "eval"
+
+
+def tell_other(args: argparse.Namespace, trained: Mapping[str, object], recipe: str) -> None:
+    """A word for a size or a view of the user's that is not the run's: allowed here, and written in the row."""
+    pairs = (("--size", args.size, trained.get("size")), ("--eval-view", args.eval_view, recipe if trained else None))
+    other = [f"{flag} {here} (the run: {there})" for flag, here, there in pairs if there and here != there]
+    if other:
+        print(f"note: looking otherwise than the network was trained for: {', '.join(other)}", file=sys.stderr)
+
+
+def as_list(folders: object) -> list[str]:
+    """Folders of a flag that takes one or several."""
+    return list(map(str, folders)) if isinstance(folders, (list, tuple)) else [str(folders)] if folders else []
+
+
+def is_same_data(args: argparse.Namespace, trained: Mapping[str, object]) -> bool:
+    """Whether the data set is the one that the run was trained on."""
+    known, here = as_list(trained.get("root")) + as_list(trained.get("test_root")), as_list(getattr(args, "root", None))
+    if {Path(place).resolve() for place in here} <= {Path(place).resolve() for place in known}:
+        return True
+    return args.task == trained.get("task") != "custom" and args.task is not None
 
 
 def choose_crops(args: argparse.Namespace, root: Path) -> Crops:

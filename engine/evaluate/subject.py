@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -20,9 +21,10 @@ from engine.args import ConfigError, Parser, add_data, add_device, add_ignored, 
 from engine.evaluate.features import Features, extract
 from engine.evaluate.ledger import Result
 from engine.evaluate.similarity import normalise_rows
-from engine.evaluate.sources import choose_crops, find_root, find_source, inherit, read_args
+from engine.evaluate.sources import EVAL_VIEWS, choose_crops, find_root, find_source, inherit
 from engine.prepare import count_workers, find_crop_bottom, load_images, need_crops
 from engine.ranges import COUNT_OR_0, SIDE_OR_0
+from engine.run_record import name_method, read_settings
 from models.encoder import Encoder, describe_encoder, load_encoder
 from models.sizes import check_size
 from models.weights import fingerprint
@@ -44,8 +46,9 @@ def add_subject(parser: Parser, *, look_at: str, feature: str) -> None:
     group.add_argument("--input", choices=("full", "crop"), default=look_at, help="whole images or the object's crops")
     group.add_argument("--size", type=SIDE_OR_0, default=0,
                        help="pixels of a side; 0 = as trained (args.json), else 224")
-    group.add_argument("--eval-view", choices=("eval", "squash"), default="eval",
-                       help="squash = the public LEAD view: a square whatever the aspect")
+    group.add_argument("--eval-view", choices=("auto", *EVAL_VIEWS), default="auto",
+                       help="how a picture becomes a square; auto = as the run was trained, else eval; squash = the "
+                            "public LEAD view: a square whatever the aspect")
     group.add_argument("--label", default="", help="what tables call this network; default: its method or weights")
     toggle(group, "--centre", False, "subtract the training split's mean feature before normalising")
     group.add_argument("--recipe", choices=("default", "seed"), default="default",
@@ -83,6 +86,7 @@ class Subject:
     cache: Path | None
     skip_bad: bool
     label: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
 
     def images(self, split: str, labels: Labels = "searched") -> ImageSet:
         """The images of a split; raises DataError when it is missing, or naming the images without a crop.
@@ -124,12 +128,15 @@ class Subject:
     def centre(self) -> Tensor | None:
         """The training split's mean of the feature [D], None when not asked for.
 
-        The one stored with the encoder is of whole images in the `eval` view, so it serves only there.
+        The one stored with the encoder is of whole images in the `eval` view and the training's size and banner, so it
+        serves only there.
         """
         if not self.centred:
             return None
         stored = self.encoder.centre.get(self.feature)
-        if stored is not None and (self.view.source, self.view.recipe) == ("full", "eval"):
+        seen = (self.view.source, self.view.recipe, self.view.size, self.crop_bottom)
+        known = self.settings
+        if stored is not None and seen == ("full", "eval", known.get("size"), known.get("crop_bottom", seen[3])):
             return stored.to(self.device)
         return self.extract(self.images("train", "ignored")).tensors[self.feature].mean(dim=0).to(self.device)
 
@@ -140,7 +147,7 @@ class Subject:
                       arch=self.encoder.backbone.arch, feature=self.feature, input=self.view.source,
                       view=self.view.recipe, size=self.view.size,
                       centred=self.centred, seed=self.seed, precision=self.precision, images_per_second=round(speed, 2),
-                      metrics=metrics, method=str(read_args(self.folder).get("method", "")), label=self.label, **more)
+                      metrics=metrics, method=name_method(self.settings), label=self.label, **more)
 
     def describe(self) -> str:
         """One line for people: what looks at what."""
@@ -153,7 +160,7 @@ def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int
     if args.threads:
         torch.set_num_threads(args.threads)
     source, folder = find_source(args.pretrained)
-    args = inherit(args, folder)
+    args = inherit(args, folder, source)
     root = find_root(args, folder)
     crops = choose_crops(args, root) if args.input == "crop" else None
     torch.manual_seed(args.seed)  # `--pretrained none` is a random network: the same one every time
@@ -179,6 +186,7 @@ def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int
         cache=None if args.cache == "none" else Path(args.cache),
         skip_bad=args.skip_bad,
         label=args.label,
+        settings=read_settings(Path(source)) if Path(source).is_file() else {},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,20 +12,20 @@ import torch
 from datasets.images import DataError, ImageSet
 from datasets.joint import Source
 from datasets.views import RECIPES, View
-from engine.args import ConfigError, Parser, add_device, architecture
+from engine.args import ConfigError, Parser, add_device, architecture, list_given
 from engine.evaluate.classify import Answering, Verdict, judge
 from engine.evaluate.ledger import Result
 from engine.evaluate.public_pim import build_public_pim
-from engine.evaluate.sources import SOURCES, find_device, find_source, read_args
+from engine.evaluate.sources import EVAL_VIEWS, SOURCES, find_device, find_source, is_same_data, tell_other
 from engine.prepare import count_workers, find_crop_bottom
 from engine.ranges import COUNT, SIDE_OR_0
+from engine.run_record import name_method, read_args
 from models.checkpoint_styles import CLASSIFIER_FORMAT, EXPORT_FORMAT
 from models.classifier_file import SavedClassifier, load_classifier
 from models.pim_checkpoint import is_public_pim
 from models.sizes import check_size
 from models.weights import fingerprint, read_checkpoint
 
-EVAL_VIEWS = ("deit-eval", "warp", "pim-eval", "eval", "squash", "squash-exact", "short", "short-exact")
 FOR_PUBLIC = "for a public file: timm's name, or swin-t, resnet50, vit for PIM's"
 
 
@@ -73,6 +73,8 @@ class Trained:
     workers: int
     crop_bottom: int
     seed: int
+    task: str
+    method: str
 
     @property
     def arch(self) -> str:
@@ -95,14 +97,14 @@ class Trained:
         sources = self.sources or (Source("all", 0, len(names)),)
         return replace(self, names=tuple(names), sources=sources)
 
-    def result(self, images: ImageSet, speed: float, metrics: dict[str, float], *, task: str, **more: object) -> Result:
+    def result(self, images: ImageSet, speed: float, metrics: dict[str, float], **more: object) -> Result:
         """A row for the ledger with this protocol filled in."""
         more = {"label": self.folder.name if self.folder else Path(self.source).name, **more}
-        return Result(kind="classify", task=task, dataset_sha256=images.fingerprint(), split=images.split,
+        return Result(kind="classify", task=self.task, dataset_sha256=images.fingerprint(), split=images.split,
                       images=len(images), weights=self.source, weights_sha256=self.sha256, arch=self.arch,
                       feature=self.network.answer, input="full", view=self.view.recipe, size=self.view.size,
                       centred=False, seed=self.seed, precision=self.precision, images_per_second=round(speed, 2),
-                      metrics=metrics, method=str(read_args(self.folder).get("method", "")), **more)
+                      metrics=metrics, method=self.method, **more)
 
     def describe(self) -> str:
         """One line for people: what looks at what."""
@@ -121,12 +123,17 @@ def open_classifier(args: argparse.Namespace, batch_size: int) -> Trained:
     source, folder = find_source(args.pretrained)
     device = torch.device(find_device(args.device))
     saved = load_saved(source, args)
+    settings = read_args(folder) or saved.meta
     network = saved.network.to(device, memory_format=torch.channels_last)
     trained = Trained(
         network=network, names=(), sources=tuple(Source(**source) for source in saved.sources), source=args.pretrained,
         folder=folder, sha256=fingerprint(network), view=choose_view(args, saved), device=device,
         precision="fp32" if args.precision == "auto" else args.precision, batch_size=batch_size,
-        workers=count_workers(args.num_workers), crop_bottom=choose_crop_bottom(args, folder), seed=args.seed)
+        workers=count_workers(args.num_workers), crop_bottom=choose_crop_bottom(args, settings),
+        seed=args.seed if "seed" in list_given(args) else int(settings.get("seed", args.seed)),
+        task=choose_task(args, settings), method=name_method(settings) or name_public(network))
+    tell_other(argparse.Namespace(size=trained.view.size, eval_view=trained.view.recipe), saved.view,
+               str(saved.view["recipe"]))
     names = read_names(Path(args.class_names)) if args.class_names else saved.class_names
     return trained.named(names, args.class_names or source) if names else trained
 
@@ -166,12 +173,25 @@ def choose_view(args: argparse.Namespace, saved: SavedClassifier) -> View:
     return View("full", recipe, args.size or int(saved.view["size"]))
 
 
-def choose_crop_bottom(args: argparse.Namespace, folder: Path | None) -> int:
+def choose_crop_bottom(args: argparse.Namespace, settings: Mapping[str, object]) -> int:
     """Rows to drop at the bottom: as the flag says, else as the network was trained."""
-    trained = read_args(folder).get("crop_bottom")
+    trained = settings.get("crop_bottom")
     if args.crop_bottom == "auto" and isinstance(trained, int):
         return trained
     return find_crop_bottom(args.crop_bottom, args.task)
+
+
+def choose_task(args: argparse.Namespace, settings: Mapping[str, object]) -> str:
+    """The data set's name: --task, else the run's on the photographs of the run."""
+    if "task" in list_given(args) or not is_same_data(args, settings):
+        return args.task
+    return str(settings.get("task", args.task))
+
+
+def name_public(network: Answering) -> str:
+    """What tables call the method of a file that does not say it."""
+    kind = str(network.describe()["kind"])
+    return kind if kind == "pim" else "public"
 
 
 def read_names(path: Path) -> tuple[str, ...]:

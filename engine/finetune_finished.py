@@ -1,0 +1,59 @@
+"""main_finetune.py --eval: which network it means, and the settings that it was trained with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from engine.args import list_given
+from engine.run_record import CHECKPOINTS, Finished, find_contradictions, find_network, open_finished, settle
+from models.checkpoint_styles import CLASSIFIER_FORMAT
+from models.pim_checkpoint import is_public_pim
+from models.weights import read_checkpoint
+
+REMEDY = "--eval RUN, or --resume, or --results-dir, names a file or the folder of a finished run"
+# What may be otherwise when a finished run is evaluated: other photographs of its classes, which meet them by name;
+# which of its networks; in which number format; and what only training asks for.
+FREE = frozenset({"root", "test_root", "data_set", "val_share", "nb_classes", "select", "precision", "use_amp",
+                  "finetune", "teacher_path", "teacher_model", "skip_bad", "eval_freq", "save_every", "monitor_images",
+                  "disable_eval", "teacher_cache", "model_ema"})
+
+
+def find_finished(args: argparse.Namespace) -> Finished | None:
+    """The network that --eval means, whose run says what no flag does; None in training.
+
+    `run` becomes its file, `method` that of a public file. Rows go to the run's folder unless --results-dir is given.
+    None also where there is no such file.
+    """
+    asked, args.run, given = args.eval, None, list_given(args)
+    args.eval = bool(asked)
+    if not args.eval:
+        return None
+    named = asked if isinstance(asked, str) else args.resume if args.resume not in (None, "auto") else args.results_dir
+    best = "select" in given and args.select == "best-val"
+    file = find_network(named, best=best)
+    args.run = str(file)
+    if not file.is_file():  # `evaluate_saved` says so
+        return None
+    saved = open_finished(file, remedy=REMEDY)
+    if "select" not in given and saved.settings.get("select") == "best-val" and Path(named) != file:
+        saved = open_finished(find_network(named, best=True), remedy=REMEDY)
+    args.run = str(saved.network)
+    if "results_dir" not in given:
+        args.results_dir = str(saved.folder or CHECKPOINTS / saved.network.stem)
+    settle(args, saved.settings, keep={"data_set"} if "root" in given or "test_root" in given else ())
+    if not saved.settings:
+        take_public_file(args, saved.network)
+    return saved
+
+
+def take_public_file(args: argparse.Namespace, file: Path) -> None:
+    """What a file that tells nothing lets one see: whether it holds a plug-in module."""
+    content = read_checkpoint(file)
+    if content.get("format") != CLASSIFIER_FORMAT and is_public_pim(content) and "method" not in list_given(args):
+        args.method = "pim"
+
+
+def list_contradictions(args: argparse.Namespace, saved: Finished | None) -> list[str]:
+    """A line for every given flag that is not what the run had; none in training."""
+    return find_contradictions(args, saved.settings, saved.network, free=FREE) if saved is not None else []

@@ -1,0 +1,167 @@
+"""What a finished run says of itself, and how the flags of an evaluation agree with it: the run's word is the default.
+
+A run's settings are its args.json; a file that was taken away from its folder still has those that evaluation needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from engine.args import list_given
+from models.weights import read_checkpoint
+from runtime.errors import ConfigError
+
+Settings = dict[str, object]
+
+CHECKPOINTS = Path("checkpoints")
+ARGS = "args.json"
+NETWORKS = ("model_last.pth", "model_best.pth", "model_ema.pth")
+# What an exported file keeps of its run's flags, for the day when args.json is not beside it.
+KEPT = ("method", "recipe", "task", "size", "seed", "crop_bottom", "eval_view", "augmentation", "dataset", "partition",
+        "loss", "PSD", "OBDP", "diffusion_norm", "distillation_type", "ensemble_order", "pool", "normalize", "max_pool")
+# Flags that say where and how fast something is computed, or where its output goes: never taken from a run.
+MACHINE = frozenset({"device", "threads", "num_workers", "batch_size", "extract_batch_size", "results_dir", "resume",
+                     "auto_resume", "logger", "cache", "pin_mem", "evaluate", "eval", "run", "pretrained_root",
+                     "update_freq", "accum_steps"})
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A network that was trained before: its file, and the settings of its run, {} where nobody kept them."""
+
+    network: Path
+    settings: Settings
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the run, None for a file that lies elsewhere."""
+        return find_run(self.network)
+
+
+def find_network(named: str | Path, *, best: bool = False) -> Path:
+    """The file that a run (a folder, also under checkpoints/) or a file's name means, there or not.
+
+    `best` asks for the selected epoch's.
+    """
+    folders = [folder for folder in (CHECKPOINTS / named, Path(named)) if folder.is_dir()]
+    files = [folder / NETWORKS[best] for folder in folders] or [Path(named)]
+    return next((file for file in files if file.is_file()), files[-1])
+
+
+def open_finished(network: Path, *, remedy: str) -> Finished:
+    """A network with what is known of its training; raises ConfigError, which ends with `remedy`, for no file."""
+    if not network.is_file():
+        raise ConfigError(f"no network at {network}; {remedy}")
+    settings = read_settings(network)
+    if not settings:
+        print(f"note: {network} does not say how it was trained (no {ARGS} beside it); the flags do", file=sys.stderr)
+    elif find_run(network) is None:
+        print(f"note: there is no {ARGS} beside {network}; what it says of itself stands in for it", file=sys.stderr)
+    return Finished(network, settings)
+
+
+def keep_settings(args: argparse.Namespace) -> Settings:
+    """The settings that an exported file keeps, in plain JSON types."""
+    return {name: _plain(getattr(args, name)) for name in KEPT if hasattr(args, name)}
+
+
+def find_run(named: Path) -> Path | None:
+    """The folder of the run that a folder, or a network in it, belongs to; None without an args.json."""
+    folder = named if named.is_dir() else named.parent if named.name in NETWORKS else None
+    return folder if folder is not None and (folder / ARGS).is_file() else None
+
+
+def read_args(folder: Path | None) -> Settings:
+    """The flags that a run was trained with, {} when they are not kept; raises ConfigError for a broken file."""
+    path = None if folder is None else folder / ARGS
+    if path is None or not path.is_file():
+        return {}
+    remedy = "delete it and give --root and --size"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON ({error}); {remedy}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds a {type(content).__name__}, not the flags of a run; {remedy}")
+    return content
+
+
+def read_meta(file: Path) -> Settings:
+    """What a file of this project says of itself, {} for any other file."""
+    meta = read_checkpoint(file).get("meta")
+    try:
+        content = json.loads(meta) if isinstance(meta, str) else {}
+    except ValueError:
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    view = content.get("view") if isinstance(content.get("view"), dict) else {}  # of a classifier
+    told = {"eval_view": view.get("recipe"), "size": view.get("size")}
+    return {name: value for name, value in told.items() if value is not None} | content
+
+
+def read_settings(file: Path) -> Settings:
+    """The settings of the run that a network's file belongs to: args.json's, else those that the file keeps."""
+    return read_args(find_run(file)) or read_meta(file)
+
+
+def settle(args: argparse.Namespace, settings: Mapping[str, object], *, keep: Collection[str] = ()) -> None:
+    """Set every flag that the user did not give to what the run had, but for those of the machine and `keep`."""
+    given = list_given(args)
+    for name, value in settings.items():
+        if hasattr(args, name) and name not in given and name not in MACHINE and name not in keep:
+            setattr(args, name, value)
+
+
+def find_contradictions(
+    args: argparse.Namespace, settings: Mapping[str, object], where: object, *, free: Collection[str]
+) -> list[str]:
+    """A line for every given flag that is not what `where` had; the machine's and `free` may be anything."""
+    found = []
+    for name, flag in list_given(args).items():
+        if name in MACHINE or name in free or name not in settings:
+            continue
+        here, there = _plain(getattr(args, name)), settings[name]
+        if here != there:
+            own = f"--{name.replace('_', '-')}"
+            by = f" by {flag}" if " " in flag else ""  # another word of the user's decided it
+            found.append(f"{own if by else flag} is {show(here)}{by}, but {where} was trained with {show(there)}: "
+                         f"leave {flag} out, or evaluate a run that was trained so")
+    return found
+
+
+def choose_precision(args: argparse.Namespace, meta: Mapping[str, object], device: torch.device) -> str:
+    """--precision, else that of the run's own measurement where this machine can do it, else float32."""
+    if args.precision != "auto":
+        return args.precision
+    own = str(meta.get("precision", "fp32"))
+    return "fp32" if own == "fp16" and device.type == "cpu" else own
+
+
+def show(value: object) -> str:
+    """A value as one would type it."""
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "nothing"
+    return "unset" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def name_method(settings: Mapping[str, object]) -> str:
+    """The method of a run in a word for tables: with metric learning its loss and what distils, else its own name."""
+    method = str(settings.get("method") or "")
+    if method == "obdsd" and settings.get("loss"):
+        diffused = f"+OBDP({settings.get('diffusion_norm')})" if settings.get("OBDP") else ""
+        return str(settings["loss"]) + ("+PSD" if settings.get("PSD") else "") + diffused
+    kind = settings.get("distillation_type")
+    return f"{kind}-distill" if method == "distill" and kind else method
+
+
+def _plain(value: object) -> object:
+    """A value as args.json would give it back."""
+    return json.loads(json.dumps(value, default=str))

@@ -1,0 +1,66 @@
+"""A run is what its args.json says: which flags were given, what a run lends to the others, and what contradicts it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.args import ConfigError, Parser, imply, list_given, toggle
+from engine.run_record import find_contradictions, find_run, name_method, open_finished, read_args, settle
+
+
+def parser() -> Parser:
+    made = Parser(prog="x")
+    made.add_argument("photo", nargs="*")
+    made.add_argument("--size", "--input-size", type=int, default=224)
+    made.add_argument("--results-dir", default="out")
+    made.add_argument("--root", nargs="+", required=True)
+    toggle(made, "--normalize", True, "")
+    made.set_defaults(size=32)
+    return made
+
+
+def test_flags_know_which_were_given() -> None:
+    args = parser().parse_args(["--root", "a", "b", "--input_size=64", "--normalize"])
+    assert list_given(args) == {"root": "--root", "size": "--input-size", "normalize": "--normalize"}
+    assert args.size == 64 and args.results_dir == "out" and "given" not in vars(args)
+    assert list_given(parser().parse_args(["--root", "a"])) == {"root": "--root"}
+    assert parser().parse_args(["--root", "a"]).size == 32  # defaults outlive the second look
+
+
+def test_what_a_run_had_stands_under_what_the_user_gave() -> None:
+    args = parser().parse_args(["--root", "a", "--size", "64"])
+    settings = {"size": 48, "root": ["b"], "normalize": False, "results_dir": "theirs", "unknown": 1}
+    settle(args, settings)
+    assert (args.size, args.root, args.normalize, args.results_dir) == (64, ["a"], False, "out")
+    (line,) = find_contradictions(args, settings, "runs/x", free={"root"})
+    assert line.startswith("--size is 64, but runs/x was trained with 48: leave --size out")
+    assert not find_contradictions(args, {**settings, "size": 64}, "runs/x", free={"root"})
+    imply(args, "--arch resnet50_double", "normalize")
+    assert "--normalize is false by --arch resnet50_double" in find_contradictions(
+        args, {"normalize": True}, "runs/x", free=set())[0]
+
+
+def test_a_file_tells_what_its_folder_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "model_last.pth"
+    torch.save({"format": "x", "meta": json.dumps({"size": 48, "view": {"recipe": "warp", "size": 40}})}, file)
+    assert open_finished(file, remedy="").settings["size"] == 48 and "stands in for it" in capsys.readouterr().err
+    (tmp_path / "args.json").write_text(json.dumps({"size": 64}))
+    assert open_finished(file, remedy="").settings == {"size": 64} and find_run(file) == tmp_path == find_run(tmp_path)
+    torch.save({}, tmp_path / "other.pth")  # not one that a run leaves behind: the folder's word is not its own
+    assert open_finished(tmp_path / "other.pth", remedy="").settings == {} and "the flags do" in capsys.readouterr().err
+    (tmp_path / "args.json").write_text("[1]")
+    with pytest.raises(ConfigError, match="holds a list, not the flags of a run"):
+        read_args(tmp_path)
+    with pytest.raises(ConfigError, match="no network at .*; give one"):
+        open_finished(tmp_path / "gone.pth", remedy="give one")
+
+
+def test_methods_have_words() -> None:
+    assert name_method({"method": "obdsd", "loss": "margin", "PSD": True, "OBDP": True, "diffusion_norm": "softmax"}
+                       ) == "margin+PSD+OBDP(softmax)"
+    assert name_method({"method": "distill", "distillation_type": "soft"}) == "soft-distill"
+    assert name_method({"method": "lead"}) == "lead" and name_method({}) == ""
