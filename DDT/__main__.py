@@ -22,6 +22,7 @@ from engine.args import (
     Parser, StopTraining, add_list_left_out, architecture, exit_cleanly, refuse, take_faults, toggle,
 )
 from engine.devices import list_device_problems, resolve_device
+from engine.pretrain_checks import RESNET_FILE, usual_weights
 from engine.ranges import BATCH, COUNT_OR_0, ROWS, SEED, SHARE_BELOW_1, SIDE, THREADS, WORKERS, real, whole
 from engine.words import device
 from models.backbones import build_backbone
@@ -44,7 +45,8 @@ def add_inputs(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("-t", "--task", default="custom", help="name of the data set; picks policy, banner and output folder")
     add("--root", "--dataset", required=True, metavar="DIR", help="the data set in any layout the trainer takes")
-    add("--pretrained", "--weights", default="hub", help="path, package:efficientnet-lite0|1|2, hub or none")
+    add("--pretrained", "--weights", default="auto",
+        help="path, package:efficientnet-lite0|1|2, hub or none; auto = the file or package that is at hand")
     add("-a", "--arch", type=architecture, help="timm name; default resnet50, or the package's own network")
     add("--layer", type=whole(-1000, 1000), default=-1, help="which of the network's stages, -1 = the last")
     add("--size", type=SIDE, default=448, metavar="PIXELS", help="images are squashed to this square")
@@ -123,6 +125,9 @@ def find_splits(root: str, limit: int) -> dict[str, ImageSet]:
 def list_problems(args: argparse.Namespace) -> list[str]:
     """Flags that make no sense, each with the remedy."""
     problems = list_device_problems(args.device)
+    if find_weights(args) is None:
+        problems.append(f"--pretrained: no weights of {choose_arch(args.arch, args.pretrained)} are at hand; give a "
+                        f"file (or put {RESNET_FILE} here), package:efficientnet-lite0, hub to download some, or none")
     if args.cut_rate != "search" and not is_positive(args.cut_rate):
         problems.append(f"--cut-rate {args.cut_rate}: give search or a number above 0, such as 0.85")
     if not args.task or "/" in args.task:
@@ -145,6 +150,11 @@ def thin(images: ImageSet, limit: int) -> ImageSet:
     return replace(images, samples=tuple(images.samples[i * len(images) // limit] for i in range(limit)))
 
 
+def find_weights(args: argparse.Namespace) -> str | None:
+    """What --pretrained means; None for auto where no weights are at hand. Only `hub` asks the network."""
+    return usual_weights(choose_arch(args.arch, "")) if args.pretrained == "auto" else args.pretrained
+
+
 def choose_arch(arch: str | None, pretrained: str) -> str:
     """The given architecture, else the one that a weight package belongs to, else ResNet-50."""
     lite = f"tf_efficientnet_{pretrained.removeprefix(PACKAGE)}" if pretrained.startswith(PACKAGE) else "resnet50"
@@ -158,7 +168,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.manual_seed(args.seed)
     if args.threads > 0:
         torch.set_num_threads(args.threads)
-    backbone = build_backbone(choose_arch(args.arch, args.pretrained), args.pretrained, device=job.device)
+    weights = find_weights(args)
+    backbone = build_backbone(choose_arch(args.arch, weights), weights, device=job.device)
     check_size(backbone, args.size, look="intermediate", layer=args.layer)
     precision = choose_precision(args.precision, job.device, backbone)
     job = replace(job, reading=replace(job.reading, precision=precision))

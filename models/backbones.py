@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from models import hub
 from models.arch_names import resolve_arch
 from models.weights import WeightsError, load_weights, match_state
 
@@ -96,14 +97,9 @@ def build_classifier(arch: str, weights: str | Path) -> nn.Module:
 
 def download(make: Callable[[], Network], arch: str) -> Network:
     """The network that `make` builds with timm's published weights. Raises WeightsError where they cannot be had."""
-    resolve_arch(arch)
-    try:
-        return make()
-    except Exception as error:  # every hub client raises its own kind
-        raise WeightsError(
-            f"timm could not get weights of {resolve_arch(arch)} ({type(error).__name__}). Without network, download "
-            "the file elsewhere and give its path, or use tf_efficientnet_lite0 with package:efficientnet-lite0"
-        ) from error
+    arch = resolve_arch(arch)
+    return hub.download(make, f"timm's weights of {arch}", "Without network, download the file elsewhere and give its "
+                        "path, or use tf_efficientnet_lite0 with package:efficientnet-lite0")
 
 
 def as_input(images: Tensor, net: nn.Module, mean: Tensor, std: Tensor) -> Tensor:

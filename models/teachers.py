@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from models import hub
 from models.arch_names import resolve_arch
 from models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone, build_backbone
 from models.clip import ClipNetwork, ClipTeacher, has_quick_gelu, read_text_tensor
@@ -141,7 +142,25 @@ def _build_clip(name: str, weights: str | Path, options: Options) -> ClipTeacher
     precision = settle_precision(network, options.precision, size)
     with torch.no_grad():
         dim = network(torch.zeros(1, 3, size, size, device=options.device)).shape[1]
-    return ClipTeacher(network, tokenizer=open_clip.get_tokenizer(name), size=size, dim=dim, precision=precision)
+    tokenizer = _find_tokenizer(name, asked=str(weights).partition(":")[0] == "hub")
+    return ClipTeacher(network, tokenizer=tokenizer, size=size, dim=dim, precision=precision)
+
+
+def _find_tokenizer(name: str, *, asked: bool) -> Callable[..., Tensor]:
+    """What cuts text into the model's tokens. Some come from the hub: out of its cache, or loaded where `asked`."""
+    import open_clip
+
+    if not _read_clip_config(name)["text_cfg"].get("hf_tokenizer_name"):
+        return open_clip.get_tokenizer(name)
+    remedy = f"Say --teacher-weights hub once where there is a network, or take a model such as {CLIP_ARCH}"
+    if asked:
+        return hub.download(lambda: open_clip.get_tokenizer(name), f"the tokenizer of {name}", remedy)
+    try:
+        with hub.no_network():
+            return open_clip.get_tokenizer(name)
+    except Exception as error:  # every hub client raises its own kind
+        raise WeightsError(f"{name} reads text with a tokenizer that is not in the hub's cache, and nothing is "
+                           f"downloaded unless asked for. {remedy}") from error
 
 
 def _set_norm(network: Backbone | ClipNetwork, norm: str) -> None:
@@ -167,7 +186,7 @@ def _create_clip(name: str, weights: str | Path, size: int | None) -> nn.Module:
     if state and name.endswith("-quickgelu") and not quick:
         plain = name.removesuffix("-quickgelu")
         warnings.warn(f"{weights} does not look like OpenAI's; if it was trained with GELU, name {plain}", stacklevel=2)
-    with _quiet_open_clip():
+    with _quiet_open_clip(), hub.no_network():
         model = open_clip.create_model(name, load_weights=False, force_quick_gelu=quick, force_image_size=size)
     if state:
         _fill_clip(model, state, str(weights))
@@ -208,21 +227,18 @@ def _download_clip(name: str, tag: str, size: int | None) -> nn.Module:
     if tag not in known:
         raise WeightsError(f"open_clip knows no weights '{tag}' of {plain}, only {', '.join(known) or 'no one'}")
     quick = bool(open_clip.get_pretrained_cfg(plain, tag).get("quick_gelu"))
-    try:
-        with _quiet_open_clip():
-            return open_clip.create_model(plain, tag, force_quick_gelu=quick, force_image_size=size)
-    except Exception as error:  # every hub client raises its own kind
-        raise WeightsError(
-            f"open_clip could not get the weights {tag} of {plain} ({type(error).__name__}). Without network, download "
-            f"{plain}.pt or open_clip_model.safetensors elsewhere and give its path as the teacher's weights"
-        ) from error
+    with _quiet_open_clip():
+        return hub.download(
+            lambda: open_clip.create_model(plain, tag, force_quick_gelu=quick, force_image_size=size),
+            f"open_clip's weights {tag} of {plain}", f"Without network, download {plain}.pt or "
+            "open_clip_model.safetensors elsewhere and give its path as the teacher's weights")
 
 
 @contextmanager
 def _quiet_open_clip() -> Iterator[None]:
     """Without open_clip's remark that a model is random, which is about to be filled here."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     try:
         yield
     finally:

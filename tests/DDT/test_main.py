@@ -93,6 +93,15 @@ def test_all_flag_problems_at_once(tmp_path: Path, words: Words) -> None:
         main(words(tmp_path, *wrong))
 
 
+def test_no_weights_at_hand_are_told_and_nothing_is_downloaded(
+    tmp_path: Path, words: Words, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="--pretrained: no weights of resnet10t are at hand; .*hub to download"):
+        main(words(tmp_path, "--pretrained", "auto", "-a", "resnet10t"))
+    assert main.__globals__["build_parser"]().get_default("pretrained") == "auto"
+
+
 def test_architecture_of_a_package() -> None:
     assert choose_arch(None, "package:efficientnet-lite2") == "tf_efficientnet_lite2"
     assert choose_arch("resnet18", "package:efficientnet-lite0") == "resnet18"

@@ -137,7 +137,8 @@ def test_failing_download_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> 
         raise ConnectionError("no network")
 
     monkeypatch.setattr(backbones.timm, "create_model", fail)
-    with pytest.raises(WeightsError, match="could not get weights of resnet18 .*give its path"):
+    monkeypatch.setattr("models.hub.is_reachable", lambda: True)
+    with pytest.raises(WeightsError, match="could not get timm's weights of resnet18 .*give its path"):
         build_backbone("resnet18", "hub")
 
 
