@@ -77,8 +77,7 @@ def fit_positions(state: State, net: nn.Module, notes: list[str]) -> State:
     side = round((given.shape[1] - prefix) ** 0.5)
     if side**2 != given.shape[1] - prefix or (side, side) == tuple(grid):
         return state
-    resized = resample_abs_pos_embed(given, list(grid), (side, side), num_prefix_tokens=prefix, antialias=False,
-                                     align_corners=False)
+    resized = resample_abs_pos_embed(given, list(grid), (side, side), num_prefix_tokens=prefix, antialias=False)
     notes.append(f"position embeddings {side} x {side} resized to {grid[0]} x {grid[1]}")
     return state | {"pos_embed": resized}
 

@@ -41,7 +41,7 @@ def read_classes(source: Path) -> dict[str, list[Path]]:
     """Files by class, e.g. "poly-defective", in the order of the package's list."""
     classes = defaultdict(list)
     for line in (source / "labels.csv").read_text().splitlines():
-        name, probability, kind = line.split()
+        name, probability, kind, *_ = line.split()  # 1.0.0 has a fourth column
         if probability in STATES:
             classes[f"{kind}-{STATES[probability]}"].append(source / name)
     return dict(sorted(classes.items()))

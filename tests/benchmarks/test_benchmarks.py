@@ -23,7 +23,7 @@ TINY = {
     "metric_step": ["--student", "resnet18", "--size", "64", "--batch", "4"],
     "metric_step-loss": ["--part", "loss", "--batch", "16", "--repeats", "2"],
     "finetune_step-pim": ["--backbone", "resnet18", "--size", "64", "--batch", "4", "--fpn-size", "16", "--selects",
-                          "16", "8", "4", "2"],
+                          "32", "16", "8", "2"],
     "finetune_step-pim-ranking": ["--part", "ranking", "--batch", "2", "--repeats", "2"],
     "finetune_step-pim-gather": ["--part", "gather", "--batch", "2", "--repeats", "2", "--fpn-size", "8"],
     "finetune_step-distill": DISTILL,

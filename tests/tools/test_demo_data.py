@@ -26,6 +26,12 @@ def test_package_has_the_four_classes() -> None:
         "mono-defective": 313, "mono-sound": 588, "poly-defective": 402, "poly-sound": 920}
 
 
+def test_the_first_release_of_the_package_has_a_fourth_column(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("images/cell0001.png  1.0   mono  train\nimages/cell0002.png  0.0   poly\n")
+    assert {name: len(files) for name, files in read_classes(tmp_path).items()} == {
+        "mono-defective": 1, "poly-sound": 1}
+
+
 def test_a_users_folder_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "mine.jpg").touch()
