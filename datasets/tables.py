@@ -71,5 +71,5 @@ def read_mat(path: Path, key: str) -> np.ndarray:
 
     try:
         return np.atleast_1d(loadmat(path, squeeze_me=True, chars_as_strings=True)[key]).ravel()
-    except (KeyError, ValueError, TypeError, OSError, RuntimeError, MatReadError) as error:
+    except (LookupError, ValueError, TypeError, OSError, RuntimeError, MatReadError) as error:
         raise DataError(f"{path}: not the list it should be ({error!r}); unpack it again") from error

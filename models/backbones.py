@@ -149,9 +149,14 @@ def as_map(net: nn.Module, features: Tensor, images: Tensor) -> Tensor:
         arch = net.pretrained_cfg["architecture"]
         raise WeightsError(f"{arch} has {len(features)} outputs, no single feature map; take another")
     if features.dim() == 3:
-        patches = features[:, getattr(net, "num_prefix_tokens", 0) :]
+        patches = features[:, _count_prefix_tokens(net) :]
         return patches.transpose(1, 2).unflatten(2, _grid(patches.shape[1], images))
     return features if features.shape[1] == net.num_features else features.permute(0, 3, 1, 2)
+
+
+def _count_prefix_tokens(net: nn.Module) -> int:
+    """How many tokens come before the patches; some releases of timm do not say it of every network with a class token."""
+    return getattr(net, "num_prefix_tokens", int(getattr(net, "cls_token", None) is not None))
 
 
 def _grid(tokens: int, images: Tensor) -> tuple[int, int]:

@@ -56,6 +56,7 @@ def test_momentum_is_constant_or_rises_to_one() -> None:
     assert [cosine.momentum(now) for now in at] == pytest.approx([0.9, 0.95, 1.0])
 
 
+@pytest.mark.usefixtures("float64")
 def test_three_steps_are_the_transcription() -> None:
     """The target of the public code moves before it looks, ours after the step: the same sequence."""
     byol = make_byol()

@@ -77,16 +77,19 @@ def compare_steps(ours: Lcr, reference: nn.Module, names: tuple[str, str]) -> No
         torch.testing.assert_close(branch.bn.running_mean, reference.branch.bn.running_mean, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.usefixtures("float64")
 def test_moco_seed_recipe_is_the_transcription() -> None:
     ours = make_moco(RationaleOptions.seed("rows"))
     compare_steps(ours, make_moco_reference(ours), ("query", "key"))
 
 
+@pytest.mark.usefixtures("float64")
 def test_byol_seed_recipe_is_the_transcription() -> None:
     ours = make_byol(RationaleOptions.seed("positions"))
     compare_steps(ours, make_byol_reference(ours), ("v1", "v2"))
 
 
+@pytest.mark.usefixtures("float64")
 def test_default_term_is_the_literal_one_on_both_paths() -> None:
     for ours in (make_moco(RationaleOptions()), make_byol(RationaleOptions())):
         twin = copy.deepcopy(ours)
@@ -151,7 +154,7 @@ def test_descriptor_does_not_depend_on_its_neighbours(make) -> None:
         whole = network.outputs(images)["masked"]
         alone = torch.cat([network.outputs(images[n : n + 1])["masked"] for n in range(6)])
         gap[name] = (whole - alone).abs().max().item()
-    assert gap["ours"] < 1e-6 and gap["seed"] > 1e-4
+    assert gap["ours"] < 1e-5 and gap["seed"] > 1e-4
 
 
 def test_bfloat16_autocast_keeps_the_target() -> None:

@@ -72,15 +72,17 @@ def compare_steps(lead: Lead, reference: ReferenceLead, *, tolerance: float) -> 
         torch.testing.assert_close(lead.key.head[2].weight, reference.encoder_k.fc[2].weight, atol=1e-6, rtol=0)
 
 
+@pytest.mark.usefixtures("float64")
 def test_default_recipe_is_the_transcription() -> None:
     lead = make_lead(LeadOptions.default(queue_size=11))
-    compare_steps(lead, make_reference(lead, "default", None), tolerance=1e-5)
+    compare_steps(lead, make_reference(lead, "default", None), tolerance=1e-8)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("num_classes", [None, 200])
 def test_seed_recipe_is_the_transcription(num_classes: int | None) -> None:
     lead = make_lead(LeadOptions.seed(num_classes, queue_size=16))
-    compare_steps(lead, make_reference(lead, "seed", num_classes), tolerance=1e-4)
+    compare_steps(lead, make_reference(lead, "seed", num_classes), tolerance=1e-8)
 
 
 def test_recipes_differ_in_every_term_that_the_facts_touch() -> None:
@@ -123,8 +125,8 @@ def test_uniform_teacher_leaves_contrast_only() -> None:
     guide = BankGuide(torch.eye(8)[:1].expand(4, -1), {"text": Prototypes(torch.eye(8)[1:], 0.1)})
     lead = Lead(TinyBackbone(), guide, LeadOptions.default(queue_size=16), seed=0)
     loss = lead(make_batch(4), clock())
-    assert loss.stats["entropy"].item() == pytest.approx(1, abs=1e-6)
-    assert loss.parts["distill"].abs().item() < 1e-3 and loss.stats["gate"].abs().item() < 1e-6
+    assert loss.stats["entropy"].item() == pytest.approx(1, abs=1e-5)
+    assert loss.parts["distill"].abs().item() < 1e-3 and loss.stats["gate"].abs().item() < 1e-4
     assert loss.parts["loss1"].item() == pytest.approx(loss.stats["nce1"].item(), rel=1e-5)
 
 

@@ -57,6 +57,7 @@ def test_every_head_learns_and_is_reported() -> None:
     assert loss.stats["accuracy"] == ((logits["cls"] + logits["dist"]).argmax(1) == batch.label).float().mean()
 
 
+@pytest.mark.usefixtures("float64")
 def test_halves_of_a_batch_add_up_to_it() -> None:
     whole, halves, batch = make_method(second_head=True), make_method(second_head=True), make_batch()
     whole(batch, clock()).total.backward()

@@ -103,7 +103,7 @@ def test_search_takes_an_index_of_the_same_images(photo_tree: Path, tmp_path: Pa
 @pytest.mark.slow
 def test_two_processes_write_what_one_writes(photo_tree: Path, tmp_path: Path) -> None:
     run(photo_tree, tmp_path / "one")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29631", "-m",
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m",
                "tools.embed", str(photo_tree), "--out", str(tmp_path / "two"), *SMALL, "--piece", "5"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

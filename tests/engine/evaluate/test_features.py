@@ -80,7 +80,7 @@ def test_cache_hits_for_the_same_question_only(tiny: Tiny, images: ImageSet, tmp
     def ask(images: ImageSet = images, view: View = VIEW, **more: object) -> bool:
         found = extract(tiny.outputs, images, view, cache=tmp_path / "cache", cache_key=fingerprint(tiny), **more)
         fresh = extract(tiny.outputs, images, view)
-        assert torch.allclose(found.tensors["backbone"], fresh.tensors["backbone"], atol=1e-2)
+        assert torch.allclose(found.tensors["backbone"], fresh.tensors["backbone"], atol=2e-2)
         return found.cached
 
     assert not ask() and ask() and ask(batch_size=3)

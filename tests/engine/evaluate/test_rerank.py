@@ -41,7 +41,8 @@ def gallery_of(pairing: Pairing) -> list[int]:
 def order_with_self_first(rows: np.ndarray) -> list[list[int]]:
     found = []
     for index in range(len(rows)):
-        others = (-(rows @ rows[index])).argsort(kind="stable").tolist()
+        scores = (rows @ rows[index]).round(12)  # copies of a row tie, whatever order a product sums in
+        others = (-scores).argsort(kind="stable").tolist()
         others.remove(index)
         found.append([index, *others])
     return found

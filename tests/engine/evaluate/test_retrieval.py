@@ -110,7 +110,13 @@ def test_real_valued_features_agree_with_one_query_at_a_time() -> None:
     generator = torch.Generator().manual_seed(2)
     labels = torch.randint(0, 12, (500,), generator=generator)
     features = torch.randn(12, 96, generator=generator)[labels] + 2 * torch.randn(500, 96, generator=generator)
-    assert_like_plain(retrieve(features, labels), features, labels)
+    scores, plain = retrieve(features, labels), retrieve_one_by_one(features, labels)
+    # Of 250,000 pairs a few lie nearer to each other than single precision tells, and may change places.
+    assert scores.map == pytest.approx(plain.map, abs=1e-5)
+    assert (scores.rank1, scores.rank5) == pytest.approx((plain.rank1, plain.rank5), abs=1 / 400)
+    expected = torch.tensor(plain.average_precision, dtype=torch.float64)
+    gaps = (scores.average_precision - expected).abs()
+    assert gaps.max() < 1e-3 and (gaps < 1e-9).double().mean() > 0.95
 
 
 def test_singletons_are_skipped_and_unlabelled_images_are_only_gallery() -> None:
