@@ -155,7 +155,7 @@ def as_map(net: nn.Module, features: Tensor, images: Tensor) -> Tensor:
 
 
 def _count_prefix_tokens(net: nn.Module) -> int:
-    """How many tokens come before the patches; some releases of timm do not say it of every network with a class token."""
+    """How many tokens come before the patches; older releases of timm do not say it of every class token."""
     return getattr(net, "num_prefix_tokens", int(getattr(net, "cls_token", None) is not None))
 
 
