@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from datasets.folder_names import find_split
+from datasets.folder_names import recognise_split
 from datasets.listing import SPLITS, Entry, Listing, make_listing, show
+from datasets.suffixes import find_remedy, find_suffix, is_image
 from datasets.tables import read_rows
 from runtime.errors import DataError
 
@@ -26,7 +27,7 @@ def read_csv(path: Path) -> Listing:
         complaint = _judge_row(row["path"], word, file, first_line.setdefault(str(file), line), line)
         if complaint:
             problems.append(f"line {line}: {complaint}")
-        entries.append(Entry(file, row["path"], row.get("label") or None, find_split(word or "train") or word))
+        entries.append(Entry(file, row["path"], row.get("label") or None, recognise_split(word or "train") or word))
     if problems:
         count = f"{len(problems)} bad line" + ("s; mend or remove them" if len(problems) > 1 else "; mend or remove it")
         raise DataError(f"{path}: {count}\n  " + show(problems, "\n  "))
@@ -45,11 +46,14 @@ def _judge_row(name: str, split: str, file: Path, first: int, line: int) -> str 
         return "no path"
     if first != line:
         return f"{name!r} is on line {first} already"
-    if split and find_split(split) is None:
+    if split and recognise_split(split) is None:
         return f"split {split!r} is none of {', '.join(SPLITS)}"
-    if os.path.isfile(file):
-        return None
-    return f"{file} is a folder; name each image" if os.path.isdir(file) else f"no file {file}"
+    if os.path.isdir(file):
+        return f"{file} is a folder; name each image"
+    if not os.path.isfile(file):
+        return f"no file {file if str(file).isprintable() else repr(str(file))}"
+    remedy = None if is_image(file.name) else find_remedy(find_suffix(file.name))
+    return f"{name!r} is no picture that can be read here ({remedy})" if remedy else None
 
 
 def _list_rows(path: Path, entries: list[Entry]) -> Listing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -50,15 +51,19 @@ def describe(listing: Listing) -> str:
     count = len(listing.entries)
     found = f"{count_of(count, 'image')} " + (f"in {count_of(len(listing.classes), 'class', 'classes')}" if labelled
                                               else "without classes")
-    if 0 < labelled < count:
+    bare = [split for split in listing.splits if not listing.present_classes(split)] if labelled else []
+    if labelled < count - sum(entry.split in bare for entry in listing.entries) and labelled:
         found += f" ({count - labelled} without a class)"
-    return "; ".join([f"{found}, {'/'.join(listing.splits)}", *listing.notes, *warn_classes(listing),
+    splits = "/".join(split + (" without classes" if split in bare else "") for split in listing.splits)
+    return "; ".join([f"{found}, {splits}", *listing.notes, *warn_classes(listing),
                       *warn_twice(listing), *describe_left_out(listing.left_out)])
 
 
 def warn_classes(listing: Listing) -> list[str]:
     """What is odd about the classes of the splits, though it stops nobody who only searches."""
     warnings = [f"classes that differ by spelling only: {join_twins(listing)}"] if listing.twins() else []
+    if len(listing.classes) == 1:
+        warnings.append(f"one class only ({listing.classes[0]})")
     trained = listing.present_classes("train")
     for split in ("val", "test"):
         alone = sorted(listing.present_classes(split) - trained)
@@ -69,7 +74,12 @@ def warn_classes(listing: Listing) -> list[str]:
 
 def join_twins(listing: Listing) -> str:
     """The groups of classes that only their spelling tells apart, such as `Crow/crow`."""
-    return name_some(["/".join(repr(name) for name in group) for group in listing.twins()])
+    return name_some(["/".join(map(ascii if look_alike(group) else repr, group)) for group in listing.twins()])
+
+
+def look_alike(names: Sequence[str]) -> bool:
+    """Whether names are two Unicode forms of one, so that they differ in nothing that can be seen."""
+    return len({unicodedata.normalize("NFC", name) for name in names}) < len(names)
 
 
 def warn_twice(listing: Listing) -> list[str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from datasets.findings import describe_left_out
-from datasets.folder_names import NOTES, NOTES_BESIDE_CONTAINERS, UNLABELLED, find_split, is_container, plain
+from datasets.findings import describe_left_out, name_some
+from datasets.folder_names import NOTES, NOTES_BESIDE_CONTAINERS, UNLABELLED, recognise_split, is_container, plain
 from datasets.listing import Entry, Listing, make_listing, show
 from datasets.walk import Folder, LeftOut
 from runtime.errors import DataError
@@ -19,6 +19,7 @@ LIST_REMEDY = "or give a .csv list with columns path,label,split"
 class Account:
     """What is noted while folders are read: how, what is not read, and why the labels are unclear."""
 
+    entered: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
@@ -31,7 +32,9 @@ class Account:
 
     def complete(self, listing: Listing, folder: Folder) -> Listing:
         """The listing with all of this."""
-        return replace(listing, notes=(*self.notes, *listing.notes), left_out=(*self.left_out, *listing.left_out),
+        entered = [f"entered {'/'.join(self.entered)}/, the only folder with images"] if self.entered else []
+        return replace(listing, notes=(*entered, *self.notes, *listing.notes),
+                       left_out=(*self.left_out, *listing.left_out),
                        doubts=tuple(self.doubts), twice=tuple(folder.all_twice()))
 
 
@@ -50,7 +53,7 @@ def unwrap(folder: Folder, account: Account) -> Folder | None:
     if folder.pictures or len(kept) != 1:
         return None
     only = kept[0]
-    is_part = find_split(only.path.name) and len(split_names(only)) < 2  # Training/{train,test}/ is no split
+    is_part = recognise_split(only.path.name) and len(split_names(only)) < 2  # Training/{train,test}/ is no split
     if is_part or (only.pictures and not is_container(only.path.name)):
         return None
     enter(folder, only, notes, account)
@@ -59,8 +62,7 @@ def unwrap(folder: Folder, account: Account) -> Folder | None:
 
 def enter(folder: Folder, only: Folder, notes: Sequence[Folder], account: Account) -> None:
     """Note that the data set is one of a folder's folders."""
-    account.notes.append(f"entered {only.path.name}/, the only folder with pictures" + (
-        f" beside {name_folders(notes)}" if notes else ""))
+    account.entered.append(only.path.name)
     leave(folder, only, account)
     account.drop(notes, "in")
 
@@ -104,10 +106,10 @@ def read_tree(folder: Folder, account: Account) -> Listing:
 def find_splits(folder: Folder, account: Account) -> dict[str, Folder]:
     """The folders of the splits, in order; {} where the folders are classes. Raises DataError where both may be."""
     filled = folder.filled()
-    named = [(split, part) for part in filled if (split := find_split(part.path.name))]
+    named = [(split, part) for part in filled if (split := recognise_split(part.path.name))]
     if not named:
         return {}
-    others = [part for part in filled if not find_split(part.path.name)]
+    others = [part for part in filled if not recognise_split(part.path.name)]
     notes = [part for part in others if plain(part.path.name) in NOTES_BESIDE_CONTAINERS]
     extra = [part for part in others if part not in notes]
     if extra and not is_split_apart(folder, named, extra, account):
@@ -152,7 +154,7 @@ def unwrap_split(part: Folder, all_parts: Sequence[Folder], account: Account) ->
     if part.pictures or len(kept) != 1:
         return part
     only, name = kept[0], plain(kept[0].path.name)
-    says_nothing = (is_container(only.path.name) or name == plain(part.path.name) or find_split(only.path.name)
+    says_nothing = (is_container(only.path.name) or name == plain(part.path.name) or recognise_split(only.path.name)
                     or (name in UNLABELLED and not only.filled()))
     if says_nothing or (len(all_parts) > 1 and all(is_wrapped(other) for other in all_parts)):
         account.notes.append(f"entered {part.path.name}/{only.path.name}/")
@@ -199,17 +201,18 @@ def doubt_labels(folder: Folder, kept: Sequence[Folder], account: Account) -> No
         account.doubts.append(f"{folder.path}: {name_folders(kept)} are either classes, or {name_folders(containers)} "
                               "is the data set and the others are no part of it; move away what is none, "
                               f"{LIST_REMEDY}")
-    below = [{inner.path.name for inner in part.filled()} for part in kept if not part.pictures]
-    if len(kept) > 1 and len(below) == len(kept) and (shared := sorted(set.intersection(*below))):
-        account.notes.append(f"{name_folders(kept)} are the classes, although each of them holds the folders "
-                             f"{show(shared[:3])}")
+    if len(kept) > 1 and not any(inner.pictures for inner in kept):
+        below = sorted({f"{part.path.name}/" for inner in kept for part in inner.filled()})
+        account.notes.append(f"the classes are {name_folders(kept)}, although all images lie deeper, in "
+                             f"{name_some(below)}: if those are the classes, give a folder one level deeper, "
+                             f"{LIST_REMEDY}")
 
 
 def refuse_inner_splits(folder: Folder, kept: Sequence[Folder]) -> None:
     """Raise DataError for folders that hold splits of their own."""
     whole = [inner for inner in kept if len(split_names(inner)) > 1]
     if whole:
-        parts = name_folders([part for part in whole[0].filled() if find_split(part.path.name)])
+        parts = name_folders([part for part in whole[0].filled() if recognise_split(part.path.name)])
         raise DataError(
             f"{folder.path}: {parts} lie in {name_folders(whole)}, which can be read in two ways. Either it is a data "
             f"set of its own: then give that folder. Or it is a class that is split within: then make train/<class>/ "
@@ -218,7 +221,7 @@ def refuse_inner_splits(folder: Folder, kept: Sequence[Folder]) -> None:
 
 def split_names(folder: Folder) -> set[str]:
     """The splits that folders right in a folder name."""
-    return {split for part in folder.filled() if (split := find_split(part.path.name))}
+    return {split for part in folder.filled() if (split := recognise_split(part.path.name))}
 
 
 def refuse_masks(folder: Folder, kept: Sequence[Folder]) -> None:

@@ -25,7 +25,7 @@ NOTES_BESIDE_CONTAINERS = NOTES | {"depth", "edges", "gt", "label", "mask", "seg
 UNLABELLED = frozenset({"all", "unknown", "unlabeled", "unlabelled"})
 
 
-def find_split(name: str) -> str | None:
+def recognise_split(name: str) -> str | None:
     """The split that a folder or a word in a list names, in any case and in its usual spellings; None for others."""
     parts = [part for part in re.split(r"[\W_]+", name.strip().casefold()) if part]
     kept = [part for part in parts if part not in ADDED_WORDS and not re.fullmatch(r"\d{4}", part)]

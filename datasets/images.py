@@ -19,7 +19,8 @@ from datasets.findings import announce, describe
 from datasets.layouts import Labels, read_listing
 from datasets.listing import Listing
 
-__all__ = ["DataError", "ImageSet", "Sample", "decode", "find_undecodable", "has_split", "scan", "without"]
+__all__ = ["DataError", "ImageSet", "Sample", "decode", "find_undecodable", "first_split", "has_split", "scan",
+           "without"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def scan(root: str | Path, split: str = "train", labels: Labels = "searched") ->
     if split not in listing.splits:
         raise DataError(
             f"{root}: no split {split!r}, only {', '.join(listing.splits)} ({describe(listing)}); "
-            f"add a {split}/ folder, or a .csv list with a split column"
+            f"ask for another split, add a {split}/ folder, or give a .csv list with a split column"
         )
     announce(listing)
     return take_split(listing, split)
@@ -74,6 +75,16 @@ def scan(root: str | Path, split: str = "train", labels: Labels = "searched") ->
 def has_split(root: str | Path, split: str) -> bool:
     """Whether `scan(root, split)` would find images."""
     return split in read_listing(root, "ignored").splits
+
+
+def first_split(root: str | Path, *order: str, labelled: bool = False) -> str:
+    """The first of some splits that holds images, `labelled` ones where any are; else the first there is.
+
+    Raises DataError where there is no data set.
+    """
+    listing = read_listing(root, "ignored")
+    known = [split for split in order if labelled and listing.present_classes(split)]
+    return next(split for split in (*known, *order, *listing.splits) if split in listing.splits)
 
 
 def take_split(listing: Listing, split: str) -> ImageSet:

@@ -38,7 +38,8 @@ def join(sets: Sequence[ImageSet], names: Sequence[str]) -> Joint:
     Keys get their source's name in front, class names only where two sources share them. A single set stays as it is;
     equal source names are numbered. Raises DataError when there is no set, or one without labels.
     """
-    unlabelled = [f"{images.root} ({images.split})" for images in sets if not images.classes or -1 in images.labels]
+    unlabelled = [f"{images.root} ({bare} of {len(images)} {images.split} images)" for images in sets
+                  if (bare := int((images.labels < 0).sum()))]
     if unlabelled or not sets:
         raise DataError(f"images without labels in {', '.join(unlabelled) or 'an empty list of data sets'}; here each "
                         "image needs a class: class folders, or a list with a label column")

@@ -14,7 +14,7 @@ from typing import Literal
 from datasets.csv_list import read_csv
 from datasets.findings import describe, join_twins
 from datasets.folder_layout import Account, enter, name_folders, need_pictures, read_tree, unwrap
-from datasets.folder_names import NOTES_BESIDE_CONTAINERS, find_split, plain
+from datasets.folder_names import NOTES_BESIDE_CONTAINERS, recognise_split, plain
 from datasets.listing import Entry, Listing, check_files, make_listing, show
 from datasets.suffixes import find_remedy, find_suffix, is_archive, is_image
 from datasets.supervised_layouts import READERS, read_split
@@ -61,7 +61,7 @@ def recognise(root: Path) -> Listing:
     reader = find_reader(root)
     if reader is not None:
         return reader(root)
-    return read_folders(read_folder(root, may_repeat=lambda name: find_split(name) is not None))
+    return read_folders(read_folder(root, may_repeat=lambda name: recognise_split(name) is not None))
 
 
 def read_file(path: Path) -> Listing:

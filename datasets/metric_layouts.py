@@ -6,17 +6,17 @@ distributed and as the public code's archives pack them again (`images/` and, fo
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datasets.findings import announce, describe
 from datasets.folder_layout import Account, read_part
-from datasets.folder_names import find_split
+from datasets.folder_names import recognise_split
 from datasets.images import Sample
 from datasets.layouts import Labels, find_reader, recognise, settle_labels
 from datasets.listing import Entry, Listing, check_files, make_listing, show
 from datasets.tables import read_table
-from datasets.walk import is_skipped, read_folder
+from datasets.walk import LeftOut, is_skipped, read_folder
 from runtime.errors import DataError
 
 # Names of the data sets, and of the folder that each is in under a common parent.
@@ -47,7 +47,8 @@ def read_collection(root: str | Path, dataset: str | None = None, labels: Labels
     root = find_root(Path(root).expanduser(), dataset)
     if products_lists(root) is not None:
         return read_products(root)
-    listing = settle_labels(read_class_folders(root) if holds_class_folders(root) else recognise(root), labels)
+    found = read_class_folders(root) if holds_class_folders(root) else recognise(root)
+    listing = leave_unlabelled(settle_labels(found, labels))
     unlabelled = sum(entry.class_name is None for entry in listing.entries)
     if unlabelled:
         raise DataError(f"{root}: {unlabelled} of {len(listing.entries)} images have no label ({describe(listing)}); "
@@ -56,6 +57,17 @@ def read_collection(root: str | Path, dataset: str | None = None, labels: Labels
     number = {name: label for label, name in enumerate(listing.classes)}
     samples = tuple(Sample(entry.path, entry.key, number[entry.class_name]) for entry in listing.entries)
     return Collection(listing.root, samples, listing.classes)
+
+
+def leave_unlabelled(listing: Listing) -> Listing:
+    """The listing without splits that have no labels at all, as competitions hand out their test images."""
+    bare = {split for split in listing.splits if not listing.present_classes(split)}
+    if len(bare) == len(listing.splits):
+        return listing
+    left = tuple(LeftOut(entry.path, f"of {entry.split} without labels") for entry in listing.entries
+                 if entry.split in bare)
+    entries = tuple(entry for entry in listing.entries if entry.split not in bare)
+    return replace(listing, entries=entries, left_out=(*listing.left_out, *left))
 
 
 def find_root(root: Path, dataset: str | None) -> Path:
@@ -83,8 +95,8 @@ def holds_class_folders(root: Path) -> bool:
     images = root / "images"
     if not images.is_dir() or find_reader(root) is not None:
         return False
-    return not any(find_split(name) for name in visible_folders(images)) and not any(
-        find_split(name) for name in visible_folders(root))
+    return not any(recognise_split(name) for name in visible_folders(images)) and not any(
+        recognise_split(name) for name in visible_folders(root))
 
 
 def read_class_folders(root: Path) -> Listing:

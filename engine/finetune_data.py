@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datasets.halves import choose_per_class
-from datasets.images import DataError, ImageSet, has_split, scan
+from datasets.images import DataError, ImageSet, first_split, has_split, scan
 from datasets.joint import Joint, Source, join
 from datasets.timm_views import Augment
 from datasets.views import View
@@ -103,8 +103,8 @@ def scan_labelled(root: str, split: str) -> ImageSet | None:
 
 
 def scan_any(roots: Sequence[str]) -> Joint:
-    """The images of folders given for evaluation: their test split, else val, else everything."""
-    sets = [scan(root, next(split for split in ("test", "val", "train") if has_split(root, split))) for root in roots]
+    """The images of folders given for evaluation: their test split, else val, else everything, if it has labels."""
+    sets = [scan(root, first_split(root, "test", "val", "train", labelled=True)) for root in roots]
     return join([replace(images, split="test") for images in sets], name_sources(roots, ()))
 
 

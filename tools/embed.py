@@ -16,7 +16,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from datasets.images import has_split
+from datasets.images import first_split
 from engine import distributed
 from engine.args import Parser, exit_cleanly, refuse, warn_ignored
 from engine.evaluate.embeddings import embed
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     device = distributed.start(args.device)
     try:
         subject = open_subject(args, device, args.batch_size)
-        split = args.split if args.split != "auto" else "test" if has_split(subject.root, "test") else "train"
+        split = args.split if args.split != "auto" else first_split(subject.root, "test", "train")
         meta = embed(subject, subject.images(split, "ignored"), Path(args.out), args.piece)
         if distributed.is_main():
             speed = f"{meta['images_per_second']:.0f} images/s"

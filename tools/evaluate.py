@@ -85,7 +85,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def load(args: argparse.Namespace, trained: Trained) -> tuple[Trained, ImageSet]:
     """The pictures under the classifier's numbers, all of which decode; and the classifier, which may get names."""
-    splits = [find_split(Path(root)) if args.split == "auto" else args.split for root in args.root]
+    splits = [find_split(Path(root), labelled=True) if args.split == "auto" else args.split for root in args.root]
     shown = "+".join(dict.fromkeys(splits))
     joint = join([replace(scan(root, split), split=shown) for root, split in zip(args.root, splits)],
                  name_sources(args.root, args.data_set))

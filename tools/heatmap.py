@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datasets.images import ImageSet, decode, has_split
+from datasets.images import ImageSet, decode, first_split
 from datasets.multi_context import Box
 from datasets.views import make_transform
 from engine import checkpoint
@@ -151,7 +151,7 @@ def main() -> None:
 def draw_encoder(args: argparse.Namespace) -> None:
     """The maps of an encoder."""
     subject = open_subject(args, torch.device(args.device), args.batch_size)
-    split = args.split if args.split != "auto" else "test" if has_split(subject.root, "test") else "train"
+    split = args.split if args.split != "auto" else first_split(subject.root, "test", "train")
     images = sample_images(subject.images(split, "ignored"), args.images)
     losses, name = choose_losses(subject, images, args.cam_sign)
     maps = read_maps(subject, images, losses)

@@ -23,7 +23,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 import torch
 from torch import Tensor
 
-from datasets.images import ImageSet, has_split
+from datasets.images import ImageSet, first_split
 from engine.args import ConfigError, Parser, exit_cleanly, refuse, warn_ignored
 from engine.class_names import name_key
 from engine.evaluate.embeddings import describe
@@ -187,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     subject = open_subject(args, torch.device(args.device), args.batch_size)
     args = inherit_clip(args, subject)
-    split = args.split if args.split != "auto" else "test" if has_split(subject.root, "test") else "train"
+    split = args.split if args.split != "auto" else first_split(subject.root, "test", "train")
     images = subject.images(split, "searched" if args.zero_shot else "ignored")
     folder = Path(args.results_dir) if args.results_dir else (subject.folder or Path("checkpoints")) / "search"
     folder.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from PIL import Image
 from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
-from datasets.images import DataError, ImageSet
+from datasets.images import DataError, ImageSet, first_split
 from engine.args import ConfigError, Parser, Problems, exit_cleanly, refuse, toggle, warn_ignored
 from engine.evaluate import sorting_page
 from engine.evaluate.filing import file_pictures, has_labels, read_labels
@@ -50,7 +50,8 @@ def make_parser() -> Parser:
     add_subject(parser, look_at="full", feature="gap")
     parser.set_defaults(centre=True)
     sort = parser.add_argument_group("sorting")
-    sort.add_argument("--split", choices=("train", "val", "test"), default="train", help="which part, if there are any")
+    sort.add_argument("--split", choices=("auto", "train", "val", "test"), default="auto",
+                      help="which part, if there are any; auto = train, or what there is")
     sort.add_argument("--groups", type=whole(1, LARGEST, "auto"), default="auto", help="how many; auto = by silhouette")
     sort.add_argument("--labels", metavar="FILE.csv", help="columns path,label; blank labels are not read")
     sort.add_argument("--name-first", type=COUNT_OR_0, default=20, metavar="N", help="pictures to propose for naming")
@@ -194,7 +195,8 @@ def main() -> None:
     """The command."""
     args = parse()
     subject = open_subject(args, torch.device(args.device), args.batch_size)
-    images = subject.images(args.split, "searched" if args.score else "ignored")
+    split = args.split if args.split != "auto" else first_split(subject.root, "train")
+    images = subject.images(split, "searched" if args.score else "ignored")
     problems = Problems()
     problems.attempt(lambda: check_images(images, args.groups))
     given = problems.attempt(lambda: read_labels(args.labels, images) if args.labels else {})

@@ -54,7 +54,7 @@ def make_search_parser() -> Parser:
     group = parser.add_argument_group("retrieval")
     group.add_argument("-b", "--batch-size", type=BATCH, default=64, help="images at a time; changes no number")
     group.add_argument("--split", choices=("auto", "test", "val", "train"), default="auto",
-                       help="auto = test, or train where there is no test")
+                       help="auto = test, or where there is none train, or val")
     group.add_argument("--protocol", choices=PROTOCOLS, default="leave-one-out",
                        help="query-gallery = the split asks --gallery; class-disjoint = leave-one-out on classes that "
                             "the training split has not")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from datasets.findings import announce
 from datasets.folder_layout import need_pictures
-from datasets.images import DataError, ImageSet, Sample, has_split, scan
+from datasets.images import DataError, ImageSet, Sample, first_split, scan
 from datasets.listing import Entry, Listing, show
 from datasets.suffixes import SUFFIXES, find_remedy, find_suffix, is_image
 from datasets.walk import read_folder
@@ -62,9 +62,9 @@ def take_labels(images: ImageSet, names: Sequence[str], sources: Sources, labels
         raise DataError(f"{error}; --labels none predicts without labels") from error
 
 
-def find_split(root: Path) -> str:
-    """The part of a data set that is for tests, where it has parts."""
-    return next(split for split in ("test", "val", "train") if has_split(root, split))
+def find_split(root: Path, labelled: bool = False) -> str:
+    """The part of a data set that is for tests, where it has parts; one with labels if `labelled`, where there is."""
+    return first_split(root, "test", "val", "train", labelled=labelled)
 
 
 def walk(root: Path) -> ImageSet:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datasets.images import ImageSet, has_split
+from datasets.images import ImageSet, first_split
 from engine.evaluate.bootstrap import interval
 from engine.evaluate.clustering import score_clusters
 from engine.evaluate.geometry import measure_geometry
@@ -108,13 +108,14 @@ def describe_set(rows: Tensor, labels: Tensor, args: argparse.Namespace) -> dict
 
 
 def choose_split(subject: Subject, wanted: str) -> str:
-    """The split to search in; "auto" is test, or train (said aloud) where there is no test."""
+    """The split to search in; "auto" is test, or (said aloud) train or val where there is no test."""
     if wanted != "auto":
         return wanted
-    if has_split(subject.root, "test"):
-        return "test"
-    print(f"note: {subject.root} has no test split; every training image queries all other training images")
-    return "train"
+    split = first_split(subject.root, "test", "train")
+    if split != "test":
+        image = "training image" if split == "train" else f"{split} image"
+        print(f"note: {subject.root} has no test split; every {image} queries all other {image}s")
+    return split
 
 
 def score_knn(

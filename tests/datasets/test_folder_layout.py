@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from datasets.findings import VOICE, announce, begin_run, describe, name_left_out
-from datasets.images import has_split, scan
+from datasets.images import first_split, has_split, scan
 from datasets.layouts import read_listing
 from datasets.metric_layouts import read_collection
 from datasets.walk import read_folder
@@ -127,7 +127,8 @@ TWINS = [("Crow", "crow"), ("Caf\u00e9", "Cafe\u0301"), ("owl", "owl "), ("7", "
 @pytest.mark.parametrize("pair", TWINS)
 def test_classes_that_spelling_alone_tells_apart(tmp_path: Path, pair: tuple[str, str]) -> None:
     plant(tmp_path, *(f"train/{name}/*2.png" for name in (*pair, "kite")))
-    assert repr(pair[0]) in describe(read_listing(tmp_path)) and repr(pair[1]) in describe(read_listing(tmp_path))
+    said = describe(read_listing(tmp_path))
+    assert all(repr(name) in said or ascii(name) in said for name in pair)
     with pytest.raises(DataError, match="differ by spelling only"):
         scan(tmp_path, "train", "learned")
     assert len(scan(tmp_path, "train", "searched")) == 6
@@ -139,7 +140,7 @@ def test_the_line_says_what_was_found_and_left_out(tmp_path: Path) -> None:
     listing = read_listing(tmp_path)
     assert listing.root == tmp_path / "set"
     assert describe(listing) == (
-        "7 images in 3 classes, train/val/test; entered set/, the only folder with pictures; valid/ is read as val; "
+        "7 images in 3 classes, train/val/test; entered set/, the only folder with images; valid/ is read as val; "
         "only in test: 1 class (c); left out: 2 .nef, 1 .txt, 1 .zip, 1 hidden; "
         ".nef: raw photographs: develop them to JPEG or TIFF; .zip: unpack it")
     assert name_left_out(listing) == ["  .nef: Train/a/x.NEF", "  .nef: Train/a/y.nef", "  .txt: notes.txt",
@@ -153,7 +154,7 @@ def test_the_line_is_said_once_a_run_and_by_one_process(
     begin_run()
     for split in ("train", "test", "train"):
         scan(tmp_path, split)
-    assert capsys.readouterr().err == f"{tmp_path}: 3 images in 1 class, train/test; left out: 1 .txt\n"
+    assert capsys.readouterr().err == f"{tmp_path}: 3 images in 1 class, train/test; one class only (a); left out: 1 .txt\n"
     begin_run()
     VOICE.in_full = True
     announce(read_listing(tmp_path))
@@ -270,3 +271,51 @@ def test_metric_learning_reads_no_splits_as_classes(tmp_path: Path) -> None:
     plant(tmp_path / "flat", "images/train/*2.jpg", "images/val/*2.jpg")
     with pytest.raises(DataError, match="have no label"):
         read_collection(tmp_path / "flat")
+
+
+def test_one_level_too_many_is_said(tmp_path: Path) -> None:
+    plant(tmp_path, "birds/crow/*2.png", "birds/owl/*2.png", "dogs/pug/*2.png")
+    assert counts(tmp_path) == {"train/birds": 4, "train/dogs": 2}
+    assert "all images lie deeper, in crow/, owl/, pug/" in describe(read_listing(tmp_path))
+
+
+def test_an_unlabelled_test_split_stops_no_metric_learning(tmp_path: Path) -> None:
+    plant(tmp_path, "train/a/*2.png", "train/b/*2.png", "test/*3.png")
+    assert len(read_collection(tmp_path).samples) == 4
+    assert "train/test without classes" in describe(read_listing(tmp_path))
+
+
+def test_the_first_split_that_serves(tmp_path: Path) -> None:
+    plant(tmp_path, "val/a/*2.png")
+    assert first_split(tmp_path, "test", "train") == "val"
+    plant(tmp_path, "test/*2.png")
+    assert first_split(tmp_path, "test", "val") == "test"
+    assert first_split(tmp_path, "test", "val", labelled=True) == "val"
+
+
+LISTS = {
+    "split": ("path,split\na/0.png,trian\n", "split 'trian' is none of train, val, test"),
+    "folder": ("path\na\n", "a is a folder; name each image"),
+    "raw": ("path\nb.cr2\n", "no picture that can be read here .raw photographs"),
+    "commas": ("path\na/0.png, more\n", "line 2 has more cells than the first line has columns; quote"),
+    "columns": ("file,class\na/0.png,x\n", "there is no path, only file, class"),
+    "again": ("path\na/0.png\n./a/0.png\n", "'./a/0.png' is on line 2 already"),
+}
+
+
+@pytest.mark.parametrize("fault", LISTS)
+def test_lists_say_what_is_wrong(tmp_path: Path, fault: str) -> None:
+    text, words = LISTS[fault]
+    plant(tmp_path, "a/*1.png", "b.cr2")
+    (tmp_path / "LIST.CSV").write_text(text)
+    with pytest.raises(DataError, match=f"LIST.CSV(.|\n)*{words}"):
+        read_listing(tmp_path / "LIST.CSV")
+
+
+def test_lists_as_spreadsheets_save_them(tmp_path: Path) -> None:
+    plant(tmp_path, "a/*4.png")
+    rows = "path\tlabel\tsplit\t\r\n./a/0.png\t7\tTraining\t\r\na/1.png\t007\tvalid\t\r\na\\2.png\t10\tTEST\t\r\na/3.png\t2\t\t\r\n"
+    (tmp_path / "list.csv").write_bytes(rows.encode("utf-16"))
+    listing = read_listing(tmp_path / "list.csv")
+    assert listing.classes == ("2", "007", "7", "10") and listing.splits == ("train", "val", "test")
+    assert [entry.key for entry in listing.entries] == [f"a/{number}.png" for number in range(4)]
