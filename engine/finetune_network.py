@@ -58,7 +58,8 @@ def make_plug_in(args: argparse.Namespace, classes: int) -> PlugIn:
     """A backbone with the plug-in module, without weights."""
     options = PlugInOptions(use_fpn=args.use_fpn, fpn_size=args.fpn_size, use_selection=args.use_selection,
                             selects=args.num_selects, use_combiner=args.use_combiner, combiner_size=args.comb_proj_size)
-    return build_plug_in(args.model, classes, size=args.size, taps=args.taps, drop_path=args.drop_path, options=options)
+    return build_plug_in(args.model, classes, size=args.size, taps=args.taps, drop_path=args.drop_path,
+                         class_token=args.class_token, options=options)
 
 
 def explain(build: Callable[[], Built]) -> Built:

@@ -59,5 +59,6 @@ PRESETS = Presets(
         # What the public codes compute in their own way; plain fine-tuning is DeiT's code too.
         "seed": {"plain": {"lr_scale_ref": 512, "min_lr_ratio": 0.0},
                  "distill": {"distillation_reduction": "legacy", "lr_scale_ref": 512, "min_lr_ratio": 0.0},
-                 "pim": {"sched": "cosine-pim", "warmup_lr": 1e-9, "ensemble_order": "ascending"}}})
+                 "pim": {"sched": "cosine-pim", "warmup_lr": 1e-9, "ensemble_order": "ascending",
+                         "class_token": True}}})
 NAMES = ("none", "deit", "convnext", "folder", "cub", "dogs", "cub_dogs", "foodx", "nabirds", "aicup", "small")

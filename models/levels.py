@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,16 +18,20 @@ from models.weights import WeightsError
 
 @dataclass(frozen=True)
 class LevelShape:
-    """What a level looks like: `channels`, and the grid of its positions (tokens that form no square: one column)."""
+    """What a level looks like: `channels`, the grid of its positions (tokens that form no square: one column), and how
+
+    many positions (class tokens) come before the grid.
+    """
 
     channels: int
     rows: int
     columns: int
+    prefix: int = 0
 
     @property
     def positions(self) -> int:
-        """Rows times columns."""
-        return self.rows * self.columns
+        """Rows times columns, and what comes before."""
+        return self.prefix + self.rows * self.columns
 
 
 class Levels(nn.Module):
@@ -35,7 +39,8 @@ class Levels(nn.Module):
 
     `taps` are indices of timm's `forward_intermediates`, or names of modules whose output is wanted, or None where the
     backbone itself returns a dictionary of levels. Outputs in NHWC (timm's Swin, or `nhwc`) come permuted, and the
-    first `prefix_tokens` (timm's own number unless given) of a sequence are dropped: the class token is no position.
+    first `prefix_tokens` (timm's own number unless given) of a sequence are dropped: the class token is no position,
+    unless `keep_prefix` makes it one, as PIM's public code does.
     `mean` and `std` are those of timm's configuration unless given, else ImageNet's. `shapes` holds the levels' shapes
     at `image_size` pixels, from one dry run. Parameters that no level depends on (a norm behind the last tap, a
     classifier) stop asking for a gradient: DDP waits for those that do. Raises WeightsError for a tap that is not there
@@ -48,7 +53,7 @@ class Levels(nn.Module):
     def __init__(
         self, net: nn.Module, taps: Sequence[int] | Sequence[str] | None, *, image_size: int,
         mean: Sequence[float] | None = None, std: Sequence[float] | None = None,
-        prefix_tokens: int | None = None, nhwc: bool | None = None,
+        prefix_tokens: int | None = None, keep_prefix: bool = False, nhwc: bool | None = None,
     ) -> None:
         super().__init__()
         self.net, self.taps, self.image_size = net, None if taps is None else tuple(taps), image_size
@@ -56,8 +61,11 @@ class Levels(nn.Module):
         self.register_buffer("mean", _channel_vector(mean or known.get("mean", IMAGENET_MEAN)), persistent=False)
         self.register_buffer("std", _channel_vector(std or known.get("std", IMAGENET_STD)), persistent=False)
         self.prefix_tokens = getattr(net, "num_prefix_tokens", 0) if prefix_tokens is None else prefix_tokens
+        self.kept_prefix = self.prefix_tokens if keep_prefix else 0
         self.nhwc = getattr(net, "output_fmt", "NCHW") == "NHWC" if nhwc is None else nhwc
         _refuse_unknown(net, self.taps)
+        if self.kept_prefix and self.taps and isinstance(self.taps[0], int):
+            raise WeightsError("taps by index give maps without the class token; to keep it, name modules: blocks.8 ...")
         self.shapes = self._look()
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -84,7 +92,7 @@ class Levels(nn.Module):
 
     def _arrange(self, level: Tensor) -> Tensor:
         if level.dim() == 3:
-            return level[:, self.prefix_tokens :]
+            return level[:, self.prefix_tokens - self.kept_prefix :]
         if level.dim() != 4:
             raise WeightsError(f"a tap gives {list(level.shape)}; levels are maps [B, C, h, w] or tokens [B, S, C]")
         return level.permute(0, 3, 1, 2) if self.nhwc else level
@@ -106,7 +114,11 @@ class Levels(nn.Module):
         for name, parameter in self.named_parameters():
             if name in idle:
                 parameter.requires_grad_(False)
-        return {name: shape_of(level) for name, level in levels.items()}
+        return self.find_shapes(levels)
+
+    def find_shapes(self, levels: Mapping[str, Tensor]) -> dict[str, LevelShape]:
+        """The shapes of levels as `forward` returns them."""
+        return {name: shape_of(level, self.kept_prefix) for name, level in levels.items()}
 
     def _run_dry(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Levels of one image and the parameters they came from: without numbers (meta tensors) where that works."""
@@ -120,12 +132,13 @@ class Levels(nn.Module):
             return self(image(device=self.mean.device)), own
 
 
-def shape_of(level: Tensor) -> LevelShape:
-    """The shape of a map [B, C, h, w] or of tokens [B, S, C]."""
+def shape_of(level: Tensor, prefix: int = 0) -> LevelShape:
+    """The shape of a map [B, C, h, w] or of tokens [B, S, C], the first `prefix` of which are no part of the grid."""
     if level.dim() == 4:
         return LevelShape(level.shape[1], *level.shape[2:])
-    positions, side = level.shape[1], math.isqrt(level.shape[1])
-    return LevelShape(level.shape[2], *((side, side) if side * side == positions else (positions, 1)))
+    positions = level.shape[1] - prefix
+    side = math.isqrt(positions)
+    return LevelShape(level.shape[2], *((side, side) if side * side == positions else (positions, 1)), prefix)
 
 
 def as_tokens(level: Tensor) -> Tensor:

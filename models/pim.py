@@ -9,7 +9,7 @@ import timm
 from torch import Tensor, nn
 
 from models.backbones import IMAGENET_MEAN, IMAGENET_STD, resolve_arch
-from models.levels import Levels, LevelShape, as_tokens, shape_of
+from models.levels import Levels, LevelShape, as_tokens
 from models.pim_parts import Combiner, Fpn, PositionClassifier, Selection, Upsample, select_top, take_positions
 from models.pim_presets import find_preset
 from models.weights import WeightsError
@@ -81,7 +81,7 @@ class PlugIn(nn.Module):
         recipe = dict(description)
         arch, size = resolve_arch(str(recipe["arch"])), int(recipe["size"])
         levels = Levels(_create(arch, size, recipe["drop_path"]), recipe["taps"], image_size=size,
-                        mean=recipe["mean"], std=recipe["std"])
+                        mean=recipe["mean"], std=recipe["std"], keep_prefix=bool(recipe.get("class_token")))
         network = cls(levels, int(recipe["classes"]), PlugInOptions(**recipe["options"]))
         network.recipe = recipe
         return network
@@ -99,7 +99,7 @@ class PlugIn(nn.Module):
     def forward(self, images: Tensor) -> PimAnswer:
         """uint8 0..255 or float 0..1 [B, 3, H, W] -> logits of positions and of the combiner."""
         found = self.levels(images)
-        shapes = {name: shape_of(level) for name, level in found.items()}
+        shapes = self.levels.find_shapes(found)
         self._refuse_other_size(shapes)
         tokens = {name: as_tokens(level) for name, level in found.items()}
         if self.fpn is not None:
@@ -120,8 +120,9 @@ class PlugIn(nn.Module):
     def class_maps(self, images: Tensor) -> dict[str, Tensor]:
         """Probabilities of classes at every position, for heat-maps: level -> float32 [B, K, h, w]."""
         answer = self(images)
+        grids = {name: logits[:, answer.shapes[name].prefix :] for name, logits in answer.levels.items()}
         return {name: logits.float().softmax(-1).transpose(1, 2).unflatten(2, (shape.rows, shape.columns))
-                for (name, logits), shape in zip(answer.levels.items(), answer.shapes.values(), strict=True)}
+                for (name, logits), shape in zip(grids.items(), answer.shapes.values(), strict=True)}
 
     def describe(self) -> dict[str, object]:
         """What `rebuild` needs; plain JSON types. Raises WeightsError for one around a backbone of your own."""
@@ -143,12 +144,14 @@ class PlugIn(nn.Module):
 
 def build_plug_in(
     name: str, classes: int, *, size: int | None = None, taps: Sequence[int] | Sequence[str] | None = None,
-    drop_path: float | None = None, upsample: Upsample | None = None, options: PlugInOptions = PlugInOptions(),
+    drop_path: float | None = None, upsample: Upsample | None = None, class_token: bool = False,
+    options: PlugInOptions = PlugInOptions(),
 ) -> PlugIn:
     """A plug-in module around a preset's backbone, or any timm network tapped at its last four levels (or `taps`).
 
     The network is fresh. `size` pixels, `upsample` and `drop_path` are the preset's or the network's own unless given;
-    `upsample` of `options` is not looked at. Raises WeightsError.
+    `upsample` of `options` is not looked at. With `class_token` a transformer's class token is a position like others,
+    as in the public code, which can be kept, dropped and averaged. Raises WeightsError.
     """
     preset = find_preset(name)
     arch = preset.arch if preset else resolve_arch(name)
@@ -161,7 +164,7 @@ def build_plug_in(
         "size": size or (preset.size if preset else config.input_size[-1]),
         "mean": list(IMAGENET_MEAN if published else config.mean),
         "std": list(IMAGENET_STD if published else config.std),
-        "options": asdict(options) | {"upsample": upsample}})
+        "options": asdict(options) | {"upsample": upsample}} | ({"class_token": True} if class_token else {}))
 
 
 def _create(arch: str, size: int, drop_path: float | None) -> nn.Module:

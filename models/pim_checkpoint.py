@@ -71,6 +71,9 @@ def match_public_pim(content: Mapping, plug_in: PlugIn, *, source: str = "the we
         found = {INSIDE + name: value for name, value in _match_backbone(inside, plug_in, source).items()}
     except WeightsError as error:
         found, problems = {}, [str(error)]
+    if plug_in.levels.prefix_tokens > plug_in.levels.kept_prefix:
+        problems.append("the public code's class token is a position that can be kept, here it is none: build the "
+                        "module with class_token=True (--class-token)")
     wanted = {name: value for name, value in plug_in.state_dict().items() if not name.startswith(INSIDE)}
     heads = {_rename(name): value for name, value in state.items() if not name.startswith(BEFORE)}
     heads = {name: _squeeze(value, wanted.get(name)) for name, value in heads.items()}

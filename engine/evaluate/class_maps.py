@@ -117,13 +117,13 @@ def level_looker(network: PlugIn, wanted: int | None) -> Outputs:
         logits = seen.levels[network.answer].mean(dim=1) if seen.combiner is None else seen.combiner
         chosen = choose(logits, wanted)[:, None]
         found = {LOGITS: logits}
-        for name, scores in seen.levels.items():  # [B, S, K]
-            shares = scores.float().softmax(dim=2)
-            found[name] = shares.amax(dim=2)
-            found[OF_CLASS + name] = shares.gather(2, chosen.expand(-1, shares.shape[1], -1)).squeeze(2)
+        for name, scores in seen.levels.items():  # [B, S, K]; a class token has no place on a map
+            first, shares = seen.shapes[name].prefix, scores.float().softmax(dim=2)
+            found[name] = shares.amax(dim=2)[:, first:]
+            found[OF_CLASS + name] = shares.gather(2, chosen.expand(-1, shares.shape[1], -1)).squeeze(2)[:, first:]
             if name in seen.selections:
-                empty = torch.zeros_like(found[name])
-                found[SELECTED + name] = empty.scatter(1, seen.selections[name].kept, 1.0)
+                empty = torch.zeros_like(shares[..., 0])
+                found[SELECTED + name] = empty.scatter(1, seen.selections[name].kept, 1.0)[:, first:]
         return found
 
     return answer

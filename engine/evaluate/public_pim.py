@@ -30,7 +30,8 @@ def build_public_pim(
         raise ConfigError(f"{source} is a plug-in module of the public code; name its backbone with --model: "
                           f"{', '.join(PRESETS)}")
     state = read_public_pim(content)
-    return build_plug_in(name, count_classes(state, source), size=size, options=read_options(state, source, selects))
+    return build_plug_in(name, count_classes(state, source), size=size, class_token=True,
+                         options=read_options(state, source, selects))
 
 
 def count_classes(state: Mapping[str, Tensor], source: str) -> int:
