@@ -177,8 +177,8 @@ def pim_eval_steps(size: int) -> list[v2.Transform]:
 
 
 def _pim_squash(size: int) -> v2.Transform:
-    """A square of 510 for 384, whatever the aspect, bilinear; the published ratio at other sizes."""
-    side = round(size * 510 / 384)
+    """A square of 510 from 384 pixels on, as published, whatever the aspect, bilinear; that ratio below and above."""
+    side = 510 if 384 <= size < 510 else round(size * 510 / 384)
     return Resize((side, side), interpolation=BILINEAR)
 
 

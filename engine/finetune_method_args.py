@@ -39,7 +39,7 @@ def add_pim(parser: Parser) -> None:
                        help="positions kept by level: layer1=2048,layer2=512,... or a number for each; default 32 each")
     toggle(group, "--use-combiner", True, "one prediction from a graph over the kept positions")
     group.add_argument("--comb-proj-size", type=WIDTH, default=512, help="width before it, without --use-fpn")
-    toggle(group, "--class-token", False, "a transformer's class token is a position like others, as in the public code")
+    toggle(group, "--class-token", False, "a transformer's class token is a position, as in the public code")
     group.add_argument("--lambda-b", type=WEIGHT, default=0.5, help="weight of each level's mean prediction")
     group.add_argument("--lambda-s", type=WEIGHT, default=0.0, help="weight of kept positions")
     group.add_argument("--lambda-n", type=WEIGHT, default=5.0, help="weight of dropped positions")

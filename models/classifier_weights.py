@@ -10,8 +10,8 @@ from pathlib import Path
 
 import timm
 import torch
-from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.backbones import download
 from models.layer_decay import classifier_names
@@ -37,7 +37,7 @@ def start_from(network: nn.Module, source: str | Path) -> list[str]:
 def adapt(network: nn.Module, state: State, *, source: str = "the weights") -> list[str]:
     """`start_from` with tensors that are already read."""
     net, notes = find_net(network), []
-    state = fit_positions(state, net, notes)
+    state = fit_positions(state, net, notes, zoom=getattr(network, "position_zoom", "bicubic"))
     state = add_distillation_token(state, net, notes)
     wanted = _wanted(network)
     state = fit_heads(choose_names(state, net, wanted), wanted, _head_names(network), notes)
@@ -64,8 +64,10 @@ def find_net(network: nn.Module) -> nn.Module:
     return getattr(network, "backbone", network)
 
 
-def fit_positions(state: State, net: nn.Module, notes: list[str]) -> State:
+def fit_positions(state: State, net: nn.Module, notes: list[str], *, zoom: str = "bicubic") -> State:
     """Position embeddings [1, tokens + h w, D] on the grid of `net`: bicubic, corners not aligned, no antialiasing.
+
+    Or, with `zoom` "bilinear", corners aligned, as PIM's public code has it.
 
     How many tokens come first is what the file has; theirs stay bit for bit.
     """
@@ -77,7 +79,10 @@ def fit_positions(state: State, net: nn.Module, notes: list[str]) -> State:
     side = round((given.shape[1] - prefix) ** 0.5)
     if side**2 != given.shape[1] - prefix or (side, side) == tuple(grid):
         return state
-    resized = resample_abs_pos_embed(given, list(grid), (side, side), num_prefix_tokens=prefix, antialias=False)
+    own_tokens, patches = given[:, :prefix], given[:, prefix:].float()
+    patches = F.interpolate(patches.transpose(1, 2).unflatten(2, (side, side)), tuple(grid), mode=zoom,
+                            align_corners=zoom == "bilinear")
+    resized = torch.cat([own_tokens, patches.flatten(2).transpose(1, 2).to(given.dtype)], dim=1)
     notes.append(f"position embeddings {side} x {side} resized to {grid[0]} x {grid[1]}")
     return state | {"pos_embed": resized}
 

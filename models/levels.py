@@ -65,7 +65,7 @@ class Levels(nn.Module):
         self.nhwc = getattr(net, "output_fmt", "NCHW") == "NHWC" if nhwc is None else nhwc
         _refuse_unknown(net, self.taps)
         if self.kept_prefix and self.taps and isinstance(self.taps[0], int):
-            raise WeightsError("taps by index give maps without the class token; to keep it, name modules: blocks.8 ...")
+            raise WeightsError("taps by index give maps without the class token; to keep it, name modules (blocks.8)")
         self.shapes = self._look()
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

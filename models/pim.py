@@ -55,7 +55,10 @@ class PlugIn(nn.Module):
 
     `answer` names the branch that is the network's prediction: "combiner", or without one the deepest level. Raises
     WeightsError for a combiner without selector, neither pyramid nor selector, or a level that would keep all it has.
+    `position_zoom` is how a transformer's position embeddings reach its image size, as in the public code.
     """
+
+    position_zoom = "bilinear"
 
     def __init__(self, levels: Levels, classes: int, options: PlugInOptions = PlugInOptions()) -> None:
         super().__init__()
@@ -113,7 +116,10 @@ class PlugIn(nn.Module):
 
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
         """Logits for evaluation, float32 [B, K]: the mean over positions of each level, and "combiner"."""
-        answer = self(images)
+        return self.average(self(images))
+
+    def average(self, answer: PimAnswer) -> dict[str, Tensor]:
+        """What `outputs` returns of an answer."""
         logits = {name: value.float().mean(dim=1) for name, value in answer.levels.items()}
         return logits | ({} if answer.combiner is None else {"combiner": answer.combiner.float()})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,8 @@ from datasets.joint import Source
 from datasets.views import View
 from engine.evaluate.branches import Order, ensemble, find_global
 from engine.evaluate.features import extract
+from engine.evaluate.positions import MARK, answer_by_position
+from models.pim import PlugIn
 
 
 class Answering(Protocol):
@@ -36,7 +39,9 @@ class Verdict:
     """What a classifier says about a set of images, in their order.
 
     `labels` int64 [N] (-1 = none); `logits` float32 [N, K] by branch; `probabilities` [N, K] of the branch `answer`;
-    `ensembles` probabilities [N, K] by name ("highest-1", ...), {} for a network with fewer than two global branches.
+    `ensembles` probabilities [N, K] by name ("highest-1", ...), {} for a network with fewer than two global branches;
+    `positions` shares [N, 2] of positions that are right at top-1 and top-3 by name ("select_layer1", "drop_layer1",
+    ...), {} for a network without a selector.
     """
 
     keys: list[str]
@@ -45,6 +50,7 @@ class Verdict:
     logits: dict[str, Tensor]
     probabilities: Tensor
     ensembles: dict[str, Tensor]
+    positions: dict[str, Tensor]
     sources: tuple[Source, ...]
     images_per_second: float
 
@@ -86,11 +92,14 @@ def judge(
     mode = network.training
     network.train(False)
     try:
-        found = extract(network.outputs, images, view, device=device, batch_size=batch_size, workers=workers,
+        by_position = isinstance(network, PlugIn) and bool(network.selects) and bool((images.labels >= 0).any())
+        ask = partial(answer_by_position, network) if by_position else network.outputs
+        found = extract(ask, images, view, labelled=by_position, device=device, batch_size=batch_size, workers=workers,
                         precision=precision, crop_bottom=crop_bottom, cache=cache, cache_key=cache_key)
     finally:
         network.train(mode)
-    logits = found.tensors
+    logits = {name: value for name, value in found.tensors.items() if not name.startswith(MARK)}
+    positions = {name.removeprefix(MARK): value for name, value in found.tensors.items() if name.startswith(MARK)}
     classes = logits[network.answer].shape[1]
     if len(found.labels) and int(found.labels.max()) >= classes:
         raise DataError(f"{images.root}: its labels go up to {int(found.labels.max())}, but the network tells "
@@ -98,4 +107,4 @@ def judge(
     together = find_global(logits)
     ensembles = ensemble({name: logits[name] for name in together}, order) if len(together) > 1 else {}
     return Verdict(found.keys, found.labels, network.answer, logits, logits[network.answer].softmax(dim=1), ensembles,
-                   tuple(sources), found.images_per_second)
+                   positions, tuple(sources), found.images_per_second)

@@ -26,6 +26,7 @@ from engine import distributed
 from engine.precision import autocast
 
 Outputs = Callable[[Tensor], dict[str, Tensor]]
+Labelled = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,11 @@ class _Epoch:
 
 
 def extract(
-    outputs: Outputs,
+    outputs: Outputs | Labelled,
     images: ImageSet,
     view: View,
     *,
+    labelled: bool = False,
     crops: Crops | None = None,
     batch_size: int = 64,
     workers: int = 0,
@@ -77,12 +79,15 @@ def extract(
     """`outputs` of every image of the set in one view; several ranks share the work and all get the whole answer.
 
     `outputs` maps uint8 [B, 3, H, W] to tensors [B, D] and must be in eval mode, so that neither order nor batch size
-    matters. `cache` is a folder; `cache_key` says which network this is (the fingerprint of its weights). A random view
-    is a function of (seed, epoch, image). Raises DataError for images or crops that cannot be read.
+    matters; `labelled` hands it each batch's labels, int64 [B], too. `cache` is a folder; `cache_key` says which
+    network this is (the fingerprint of its weights). A random view is a function of (seed, epoch, image). Raises
+    DataError for images or crops that cannot be read.
     """
     dataset = ViewSet(images, {"view": view}, crops=crops, seed=seed, crop_bottom=crop_bottom)
     facts = {"weights": cache_key, "view": asdict(view), "precision": precision, "crop_bottom": crop_bottom,
              "draw": [seed, epoch], "images": _identify(images, crops if view.source == "crop" else None)}
+    if labelled:
+        facts["labels"] = images.labels.tolist()
     path = _cache_path(cache, facts)
     found = distributed.broadcast_object(path is not None and _is_readable(path))
     if found:
@@ -91,7 +96,7 @@ def extract(
     start = time.perf_counter()
     shown = bar if bar is not None else _make_bar(images)
     batches = make_loader(dataset, _Epoch(mine, epoch), workers=workers)
-    rows, index = _run(outputs, batches, torch.device(device), precision, shown)
+    rows, index = _run(outputs, batches, torch.device(device), precision, shown, images.labels if labelled else None)
     if bar is None:
         shown.close()
     tensors = _scatter(rows, index, len(images))
@@ -109,7 +114,8 @@ def _make_bar(images: ImageSet) -> tqdm:
 
 @torch.no_grad()
 def _run(
-    outputs: Outputs, batches: Iterator[Batch], device: torch.device, precision: str, bar: tqdm
+    outputs: Outputs | Labelled, batches: Iterator[Batch], device: torch.device, precision: str, bar: tqdm,
+    labels: Tensor | None,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """This rank's outputs, in the order they were computed, and the image index of every row."""
     parts: dict[str, list[Tensor]] = {}
@@ -117,7 +123,7 @@ def _run(
     for batch in batches:
         pixels = batch.views["view"].to(device, memory_format=torch.channels_last, non_blocking=True)
         with autocast(device, precision):
-            answer = outputs(pixels)
+            answer = outputs(pixels) if labels is None else outputs(pixels, labels[batch.index].to(device))
         for name, value in answer.items():
             parts.setdefault(name, []).append(value.detach().float().cpu())
         indices.append(batch.index)

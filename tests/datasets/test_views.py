@@ -183,6 +183,14 @@ def test_views_that_ignore_the_aspect(recipe: str, side: int | None, method: Ima
     assert np.array_equal(view.permute(1, 2, 0).numpy(), np.asarray(expected))
 
 
+@pytest.mark.parametrize("size, side", [(384, 510), (448, 510), (509, 510), (224, 298), (510, 677), (32, 42)])
+def test_pims_square_is_510_wherever_that_is_enough(size: int, side: int) -> None:
+    """Hard-coded in the public code, whose presets have 384 and 448 pixels; other sizes keep its first ratio."""
+    for recipe in ("pim", "pim-eval"):
+        assert RECIPES[recipe](size)[0].size == [side, side]
+    assert make_transform(View("full", "pim-eval", size))(photo(50, 37)).shape == (3, size, size)
+
+
 def test_deits_test_view_has_a_short_side_of_438() -> None:
     wide = photo(500, 375).resize((int(438 * 500 / 375), 438), Image.Resampling.BICUBIC)
     left = round((wide.width - 384) / 2)

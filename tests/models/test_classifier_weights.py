@@ -12,8 +12,9 @@ from torch import nn
 
 from models.backbones import Backbone
 from models.classifier import Classifier
-from models.classifier_weights import start_from
+from models.classifier_weights import adapt, start_from
 from models.encoder import Encoder, save_encoder
+from models.pim import PlugInOptions, build_plug_in
 from models.weights import WeightsError
 
 VIT = {"patch_size": 16, "embed_dim": 16, "depth": 1, "num_heads": 2}
@@ -149,3 +150,16 @@ def test_other_networks_and_unknown_tensors_are_refused(tmp_path: Path) -> None:
         start_from(network, tmp_path / "odd.pth")
     with pytest.raises(WeightsError, match="no weight file"):
         start_from(network, tmp_path / "absent.pth")
+
+
+def test_positions_of_a_plug_in_module_are_zoomed_as_published() -> None:
+    """The public code calls scipy's zoom of order 1, which aligns the corners; DeiT's is bicubic and does not."""
+    ndimage = pytest.importorskip("scipy.ndimage")
+    small, grid = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=64).state_dict(), (6, 6)
+    taps = ("blocks.10", "blocks.11")
+    network = build_plug_in("vit_tiny_patch16_224", 3, size=96, taps=taps, options=PlugInOptions(fpn_size=8, selects=4))
+    assert adapt(network, small) == ["position embeddings 4 x 4 resized to 6 x 6"]
+    given, found = small["pos_embed"][0], network.backbone.pos_embed[0].detach()
+    zoomed = ndimage.zoom(given[1:].reshape(4, 4, -1).numpy(), (1.5, 1.5, 1), order=1)
+    assert torch.equal(found[0], given[0])
+    torch.testing.assert_close(found[1:].reshape(*grid, -1), torch.from_numpy(zoomed), rtol=1e-5, atol=1e-6)

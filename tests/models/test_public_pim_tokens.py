@@ -53,7 +53,7 @@ def test_its_file_gives_the_plain_transcriptions_values(
     torch.save({"model": plain.state_dict(), "epoch": 49}, tmp_path / "best.pt")
     network = load_classifier(tmp_path / "best.pt", network=ours()).network
     with torch.no_grad():
-        seen, found = plain.answer(network.levels.net and _standardise(network, images)), network(images)
+        seen, found = plain.answer(standardise(network, images)), network(images)
     assert any((one.kept == 0).any() for one in found.selections.values())
     for name, level in seen.levels.items():
         torch.testing.assert_close(found.levels[name], level, rtol=1e-4, atol=1e-5)
@@ -63,7 +63,7 @@ def test_its_file_gives_the_plain_transcriptions_values(
     torch.testing.assert_close(averages["layer2"], seen.levels["layer2"].mean(1), rtol=1e-4, atol=1e-5)
 
 
-def _standardise(network: PlugIn, images: Tensor) -> Tensor:
+def standardise(network: PlugIn, images: Tensor) -> Tensor:
     return (images / 255 - network.levels.mean) / network.levels.std
 
 
