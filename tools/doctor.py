@@ -6,12 +6,10 @@ Ends with 0, or with 1 when something that Plumage cannot do without is missing.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import importlib.util
 import json
 import os
 import platform
-import re
 import shutil
 import sys
 import time
@@ -19,6 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+
+from runtime.requirements import Requirement, find_installed, read_requirements, read_tested, release
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST_PYTHON = (3, 10)
@@ -30,13 +30,18 @@ LOW_SHM_MB = 256
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact: `state` is "ok", "note" (works, but could be better) or "missing" (must be repaired)."""
+    """One fact: `state` is "ok", "note" (works, but could be better) or "missing" (must be repaired).
+
+    Of a package, `tested` is the release that the tests last passed with and `oldest` the first that is admitted.
+    """
 
     section: str
     name: str
     value: str
     state: str = "ok"
     remedy: str = ""
+    tested: str = ""
+    oldest: str = ""
 
 
 def examine(*, measure: bool = True) -> list[Finding]:
@@ -61,7 +66,8 @@ def check_packages(listing: Path, *, required: bool) -> list[Finding]:
     """Every package of a requirements file against what is installed; missing ones come with the pip line."""
     if not listing.is_file():
         return [Finding("packages", listing.name, "not found", "note", "run from a complete copy of the project")]
-    return [_check_package(line, required) for line in _requirement_lines(listing)]
+    tested = read_tested(ROOT)
+    return [_check_package(one, tested.get(one.name, ""), required) for one in read_requirements(listing)]
 
 
 def check_devices() -> list[Finding]:
@@ -144,10 +150,13 @@ def render(findings: Sequence[Finding]) -> str:
     width = max(len(finding.name) for finding in findings)
     lines = []
     for section in dict.fromkeys(finding.section for finding in findings):
-        lines.append(f"\n{section}")
+        head = f"{section:<{width + 4}}{_columns('found', 'tested', 'oldest')}" if section == "packages" else section
+        lines.append(f"\n{head}")
         for finding in (finding for finding in findings if finding.section == section):
-            lines.append(f"{marks[finding.state]}{finding.name:<{width}}  {finding.value}")
-            lines += [f"  {'':<{width}}  -> {finding.remedy}"] if finding.remedy else []
+            value = _columns(finding.value, finding.tested, finding.oldest)
+            lines.append(f"{marks[finding.state]}{finding.name:<{width}}  {value}")
+            if finding.remedy:
+                lines.append(f"  {'':<{width}}  -> {finding.remedy}")
     missing = [finding.name for finding in findings if finding.state == "missing"]
     verdict = f"Missing: {', '.join(missing)}. See the arrows." if missing else "Everything required is here."
     return "\n".join(lines).lstrip("\n") + f"\n\n{verdict}"
@@ -164,26 +173,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(any(finding.state == "missing" for finding in findings))
 
 
-def _requirement_lines(listing: Path) -> list[str]:
-    lines = (line.split("#")[0].split(";")[0].strip() for line in listing.read_text().splitlines())
-    return [line for line in lines if line and not line.startswith("-")]
+def _columns(value: str, tested: str, oldest: str) -> str:
+    """A package's three releases below one another; of anything else its value alone."""
+    return f"{value:<18}{tested:<14}{oldest}".rstrip()
 
 
-def _check_package(line: str, required: bool) -> Finding:
-    name, _, oldest = line.partition(">=")
-    name = re.split(r"[=<>~!\[ ]", name)[0]
-    absent = "missing" if required else "note"
-    try:
-        version = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return Finding("packages", name, "not installed", absent, f'pip install "{line}"')
-    if oldest and _numbers(version) < _numbers(oldest):
-        return Finding("packages", name, f"{version} is too old", absent, f'pip install --upgrade "{line}"')
-    return Finding("packages", name, version)
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3]]
+def _check_package(wanted: Requirement, tested: str, required: bool) -> Finding:
+    absent, found = "missing" if required else "note", find_installed(wanted.name)
+    facts = {"tested": tested, "oldest": wanted.oldest}
+    if found is None:
+        return Finding("packages", wanted.name, "not installed", absent, f'pip install "{wanted.line}"', **facts)
+    if wanted.oldest and release(found) < release(wanted.oldest):
+        remedy = f'pip install --upgrade "{wanted.line}"'
+        return Finding("packages", wanted.name, f"{found} is too old", absent, remedy, **facts)
+    if tested and release(found) > release(tested):
+        remedy = f'newer than tested; if it fails: pip install "{wanted.name}=={tested}"'
+        return Finding("packages", wanted.name, found, "note", remedy, **facts)
+    return Finding("packages", wanted.name, found, **facts)
 
 
 def _processor_flags() -> set[str]:

