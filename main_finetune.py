@@ -7,6 +7,7 @@ from engine.args import exit_cleanly
 from engine.finetune_args import parse
 from engine.finetune_build import build_finetune_run
 from engine.finetune_saved import evaluate_saved
+from engine.results_folder import hold_results
 
 
 def main() -> None:
@@ -14,10 +15,11 @@ def main() -> None:
     args = parse()
     device = distributed.start(args.device)
     try:
-        if args.eval:
-            evaluate_saved(args, device)
-        else:
-            build_finetune_run(args, device).train()
+        with hold_results(args.results_dir, needed=not args.eval) as kept:
+            if args.eval:
+                evaluate_saved(args, device, keep=kept)
+            else:
+                build_finetune_run(args, device).train()
     finally:
         distributed.stop()
 

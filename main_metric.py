@@ -7,6 +7,7 @@ from engine.args import exit_cleanly
 from engine.metric_args import parse
 from engine.metric_build import build_metric_run
 from engine.metric_evaluate import evaluate_saved
+from engine.results_folder import hold_results
 
 
 def main() -> None:
@@ -14,10 +15,11 @@ def main() -> None:
     args = parse()
     device = distributed.start(args.device)
     try:
-        if args.evaluate:
-            evaluate_saved(args, device)
-        else:
-            build_metric_run(args, device).train()
+        with hold_results(args.results_dir, needed=not args.evaluate) as kept:
+            if args.evaluate:
+                evaluate_saved(args, device, keep=kept)
+            else:
+                build_metric_run(args, device).train()
     finally:
         distributed.stop()
 

@@ -6,6 +6,7 @@ from engine import distributed
 from engine.args import exit_cleanly
 from engine.build import build_run
 from engine.pretrain_args import parse
+from engine.results_folder import hold_results
 
 
 def main() -> None:
@@ -13,7 +14,8 @@ def main() -> None:
     args = parse()
     device = distributed.start(args.device)
     try:
-        build_run(args, device).train()
+        with hold_results(args.results_dir):
+            build_run(args, device).train()
     finally:
         distributed.stop()
 

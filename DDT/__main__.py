@@ -18,15 +18,17 @@ from DDT.job import Job, run
 from DDT.policy import find_task, parse_policy
 from DDT.scratch import GIGABYTE
 from DDT.stages import Rule
-from engine.args import (
-    Parser, StopTraining, add_list_left_out, architecture, exit_cleanly, refuse, take_faults, toggle,
-)
+from DDT.state import REPLACED
+from engine.args import Parser, StopTraining, add_list_left_out, architecture, exit_cleanly, refuse, take_faults, toggle
 from engine.devices import list_device_problems, resolve_device
+from engine.places import list_overlaps
 from engine.pretrain_checks import RESNET_FILE, usual_weights
 from engine.ranges import BATCH, COUNT_OR_0, ROWS, SEED, SHARE_BELOW_1, SIDE, THREADS, WORKERS, real, whole
+from engine.results_folder import hold_results
 from engine.words import device
 from models.backbones import build_backbone
 from models.sizes import check_size
+from runtime.safe_names import safe_name
 
 PACKAGE = "package:efficientnet-"
 
@@ -86,7 +88,9 @@ def add_output(group: argparse._ArgumentGroup) -> None:
 def prepare(args: argparse.Namespace) -> Job:
     """Check every flag and find the images; raises ConfigError or DataError before anything slow happens."""
     task = find_task(args.task)
-    refuse(take_faults(args) + list_problems(args))
+    folder = Path(args.out) / f"{safe_name(args.task, room=5)}_crop"
+    overlaps = list_overlaps(args, (*REPLACED, "fit.npz", "ddt.json"), out=folder)
+    refuse(take_faults(args) + list_problems(args) + overlaps)
     rate = None if args.cut_rate == "search" else float(args.cut_rate)
     rule = Rule(parse_policy(args.policy, args.task), rate, args.over_num)
     banner = 0 if args.recipe == "seed" else task.crop_bottom
@@ -106,7 +110,7 @@ def prepare(args: argparse.Namespace) -> Job:
         device=device,
         reading=reading,
         rule=rule,
-        folder=Path(args.out) / f"{args.task}_crop",
+        folder=folder,
         write_crops=not args.no_crops,
         skip_bad=args.skip_bad,
         restart=args.restart,
@@ -174,7 +178,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     precision = choose_precision(args.precision, job.device, backbone)
     job = replace(job, reading=replace(job.reading, precision=precision))
     try:
-        run(job, backbone)
+        with hold_results(job.folder):
+            run(job, backbone)
     except OSError as error:
         raise StopTraining(f"{error}; finished images are kept, mend this and run the same command again") from error
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.multi_context import Box
 from DDT.localize import Frame
+from runtime.files import write_text
+from runtime.lines import append_line
 
 CORNERS = ("x1", "y1", "x2", "y2")
 COLUMNS = ("path", *CORNERS, *(f"tight_{corner}" for corner in CORNERS), "cut_rate", "width", "height")
@@ -76,26 +77,6 @@ def read_lines(path: Path) -> list[list[str]]:
     return list(csv.reader(io.StringIO(whole.decode("utf-8", errors="replace"), newline="")))[1:]
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Replace a file so that a reader sees the old one or the new one, never half of it."""
-    data = content.encode() if isinstance(content, str) else content
-    unfinished = path.with_name(f".{path.name}.tmp")
-    try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
-
-
-def append(path: Path, text: str) -> None:
-    """Add lines and wait until the disk has them."""
-    with path.open("a", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 class RowLog:
     """The pair boxes.csv and cuts.csv of one folder, growing in the order of the images."""
 
@@ -113,11 +94,12 @@ class RowLog:
             if row.path != key:
                 break
             rows.append(row)
-        write_whole(self.cuts, format_lines([CUT_COLUMNS, *(row.cut_cells() for row in rows)]))
-        write_whole(self.boxes, format_lines([COLUMNS, *(row.cells() for row in rows)]))
+        write_text(self.cuts, format_lines([CUT_COLUMNS, *(row.cut_cells() for row in rows)]))
+        write_text(self.boxes, format_lines([COLUMNS, *(row.cells() for row in rows)]))
         return rows
 
     def add(self, rows: Sequence[Row]) -> None:
         """Append finished images; boxes.csv comes last, since its lines mean that everything else is there."""
-        append(self.cuts, format_lines([row.cut_cells() for row in rows]))
-        append(self.boxes, format_lines([row.cells() for row in rows]))
+        if rows:
+            append_line(self.cuts, format_lines([row.cut_cells() for row in rows]).removesuffix("\n"))
+            append_line(self.boxes, format_lines([row.cells() for row in rows]).removesuffix("\n"))

@@ -10,14 +10,18 @@ from PIL import Image
 
 from datasets.images import DataError, Sample, decode
 from datasets.multi_context import Box, cut
-from DDT.boxes import write_whole
+from runtime.files import write_bytes
 
 JPEG_QUALITY = 95
+SHEET = "boxes.png"  # the folder's own picture, which a crop must not be
 
 
 def mirror(folder: Path, key: str) -> Path:
-    """Where the crop of an image goes; DataError when its key would lead out of the folder."""
+    """Where the crop of an image goes; DataError when its key would lead out of the folder or is the sheet's name."""
     parts = PurePosixPath(key).parts
+    if key == SHEET:
+        raise DataError(f"{key}: its crop would be overwritten by the folder's own {SHEET}; rename the image, or use "
+                        "--no-crops")
     if not parts or parts[0] == "/" or ".." in parts:
         raise DataError(f"{key}: crops mirror paths below the data-set root and this one leaves it; use --no-crops")
     return folder.joinpath(*parts)
@@ -39,7 +43,8 @@ def save_crop(sample: Sample, box: Box, folder: Path, crop_bottom: int = 0) -> N
     path = mirror(folder, sample.key)
     path.parent.mkdir(parents=True, exist_ok=True)
     image = decode(sample.path, crop_bottom=crop_bottom)
-    write_whole(path, encode(cut(image, box, key=sample.key), path.suffix))
+    # They are thousands, and one that a power cut takes is cut anew: no waiting for the disk.
+    write_bytes(path, encode(cut(image, box, key=sample.key), path.suffix), sync=False)
 
 
 class CropWriter:

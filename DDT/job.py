@@ -15,9 +15,9 @@ import torch
 from datasets.images import DataError, ImageSet, Sample, find_undecodable, without
 from datasets.listing import show
 from datasets.multi_context import Box
-from DDT.boxes import Row, RowLog, format_lines, write_whole
+from DDT.boxes import Row, RowLog, format_lines
 from DDT.corloc import Score, format_table, score_splits
-from DDT.crops import CropWriter
+from DDT.crops import SHEET, CropWriter
 from DDT.descriptors import MapBatch, Reading, Samples, prepare, slice_batches, stream_maps
 from DDT.principal import Direction
 from DDT.scratch import Scratch
@@ -26,6 +26,7 @@ from DDT.stages import Rule, find_boxes, fit_direction, localise, restore_crops
 from DDT.state import Fit, Setting, Settings, load_fit, open_folder, save_fit, write_note
 from models.backbones import Backbone
 from models.weights import fingerprint
+from runtime.files import write_text
 
 ReadMaps = Callable[[Sequence[Samples]], Iterator[MapBatch]]  # batches of samples -> their maps, in order
 
@@ -174,7 +175,7 @@ def summarise(job: Job, report: Note, direction: Direction, samples: Sequence[Sa
     scored = [asdict(score) for score in scores]
     note = replace(report, finished=True, direction=numbers, counts=counts, cut_rates=dict(rates), scores=scored)
     title = f"DDT boxes: {job.task}, {report.settings['arch']} at {job.reading.size} px, policy {job.rule.policy}"
-    save_sheet(job.folder / "boxes.png", samples, rows, job.truth, title=title)
+    save_sheet(job.folder / SHEET, samples, rows, job.truth, title=title)
     write_note(job.folder, asdict(note))
     print(describe_run(note, job.folder))
 
@@ -186,7 +187,7 @@ def score_truth(job: Job, rows: Sequence[Row]) -> list[Score]:
     keys = {split: [sample.key for sample in images.samples] for split, images in job.splits.items()}
     scores = score_splits(rows, job.truth, keys)
     lines = [[s.split, s.box, str(s.images), f"{s.corloc:.4f}", f"{s.mean_iou:.4f}"] for s in scores]
-    write_whole(job.folder / "corloc.csv", format_lines([["split", "box", "images", "corloc", "mean_iou"], *lines]))
+    write_text(job.folder / "corloc.csv", format_lines([["split", "box", "images", "corloc", "mean_iou"], *lines]))
     print(format_table(scores))
     return scores
 

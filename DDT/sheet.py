@@ -10,9 +10,10 @@ from PIL import Image, ImageDraw
 
 from datasets.images import Sample, decode
 from datasets.multi_context import Box
-from DDT.boxes import Row, write_whole
+from DDT.boxes import Row
 from DDT.corloc import iou
 from DDT.crops import encode
+from runtime.files import write_bytes
 from runtime.typefaces import draw_text, measure, shorten
 
 COLUMNS, PHOTOS = 8, 40
@@ -123,4 +124,4 @@ def save_sheet(
     path: Path, samples: Sequence[Sample], rows: Sequence[Row], truth: Mapping[str, Box], *, title: str
 ) -> None:
     """Write the sheet as PNG."""
-    write_whole(path, encode(draw_sheet(samples, rows, truth, title=title), ".png"))
+    write_bytes(path, encode(draw_sheet(samples, rows, truth, title=title), ".png"))

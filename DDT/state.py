@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from datasets.images import DataError
-from DDT.boxes import write_whole
 from DDT.principal import Direction
+from runtime.files import write_bytes, write_json
 
+REPLACED = ("boxes.csv", "cuts.csv", "corloc.csv", "boxes.png")  # what --restart may replace
 Setting = str | int | float | bool
 Settings = Mapping[str, Setting]
 
@@ -33,7 +34,7 @@ def save_fit(path: Path, fit: Fit) -> None:
     numbers = asdict(fit.direction) | {"mean": fit.direction.mean.numpy(), "vector": fit.direction.vector.numpy()}
     content = io.BytesIO()
     np.savez(content, settings=json.dumps(fit.settings), **numbers)
-    write_whole(path, content.getvalue())
+    write_bytes(path, content.getvalue())
 
 
 def load_fit(path: Path) -> Fit | None:
@@ -70,7 +71,7 @@ def read_note(folder: Path) -> dict[str, object]:
 
 def write_note(folder: Path, note: Mapping[str, object]) -> None:
     """Write ddt.json, by which other commands find the original images."""
-    write_whole(folder / "ddt.json", json.dumps(note, indent=1) + "\n")
+    write_json(folder / "ddt.json", note)
 
 
 def open_folder(folder: Path, settings: Settings, *, restart: bool) -> dict[str, object]:
@@ -80,12 +81,12 @@ def open_folder(folder: Path, settings: Settings, *, restart: bool) -> dict[str,
     """
     folder.mkdir(parents=True, exist_ok=True)
     if restart:
-        for name in ("ddt.json", "boxes.csv", "cuts.csv", "corloc.csv", "boxes.png"):
-            (folder / name).unlink(missing_ok=True)
+        begin_anew(folder)
         return {}
     note = read_note(folder)
     if not note:
         refuse_foreign(folder)
+    if not note or note.get("restarted"):
         return {}
     changes = list_changes(note["settings"], settings)
     if changes:
@@ -96,10 +97,24 @@ def open_folder(folder: Path, settings: Settings, *, restart: bool) -> dict[str,
     return note
 
 
-def refuse_foreign(folder: Path) -> None:
-    """Raise DataError when a folder without a note holds boxes: they are not ours to overwrite."""
-    if (folder / "boxes.csv").exists():
-        raise DataError(
-            f"{folder} holds a boxes.csv but no ddt.json, so nobody knows how it was made; "
-            "give another --out, or --restart to replace it"
-        )
+def begin_anew(folder: Path) -> None:
+    """Forget boxes and note; a note that says so stays, so that a kill at this moment does not make it a stranger's."""
+    refuse_foreign(folder, besides=(*REPLACED, "fit.npz"))
+    try:
+        note = read_note(folder)
+    except DataError:  # what cannot be read is begun anew all the same
+        note = {}
+    write_note(folder, {**note, "finished": False, "restarted": True})
+    for name in REPLACED:
+        (folder / name).unlink(missing_ok=True)
+
+
+def refuse_foreign(folder: Path, besides: Sequence[str] = ()) -> None:
+    """Raise DataError when a folder without a note holds files: they are not ours to overwrite."""
+    if (folder / "ddt.json").exists():
+        return
+    found = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".") and path.name not in besides)
+    if found:
+        remedy = ", or --restart to replace it" if set(found) <= set(REPLACED) else ""
+        raise DataError(f"{folder} holds {', '.join(found[:5])} but no ddt.json, so nobody knows how it was made; "
+                        f"give another --out{remedy}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from engine.parser import GatheringParser, take_faults
 from engine.ranges import ROWS, SEED, THREADS, WORKERS
 from engine.words import device
 from runtime.errors import ConfigError, DataError, StopTraining, WeightsError, refuse
+from runtime.files import write_json
 from runtime.hub_names import strip_hub
 from runtime.names import make_printing_safe
 
@@ -190,7 +190,7 @@ def add_device(parser: Parser) -> argparse._ArgumentGroup:
 
 def write_args(path: Path, args: argparse.Namespace) -> None:
     """Keep the resolved flags beside the run, readable by people and by later commands."""
-    path.write_text(json.dumps(vars(args), indent=1, sort_keys=True, default=str) + "\n")
+    write_json(path, vars(args), sort_keys=True, default=str)
 
 
 def given(args: argparse.Namespace) -> frozenset[str]:

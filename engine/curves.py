@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from runtime.files import write_atomically
 from runtime.typefaces import find_families, make_drawable
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def draw_curves(log: Path, picture: Path) -> None:
     for axis, (title, lines) in zip(axes[0], shown.items()):
         draw_panel(axis, title, lines, epochs)
     figure.tight_layout()
-    figure.savefig(picture, dpi=110)
+    write_atomically(picture, lambda draft: figure.savefig(draft, dpi=110))
     pyplot.close(figure)
 
 

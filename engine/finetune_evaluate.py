@@ -41,11 +41,12 @@ class Subject:
 
 def report(
     subject: Subject, images: ImageSet, args: argparse.Namespace, device: torch.device, *, precision: str, folder: Path,
-    epoch: str = "", selection: str = "", prefix: str = "",
+    epoch: str = "", selection: str = "", prefix: str = "", keep: bool = True,
 ) -> Result:
-    """Predict all images, add a row to results.jsonl in `folder`, write tables and pictures beside it, and say it.
+    """Predict all images, say it, add a row to results.jsonl in `folder`, and write tables and pictures beside it.
 
-    Their names begin with `prefix`. Several processes share the prediction, the main one writes.
+    Their names begin with `prefix`; without `keep` the folder cannot be written to, and nothing is. Several processes
+    share the prediction, the main one writes.
     """
     verdict = judge(subject.network.to(device), images, subject.view, sources=subject.sources, device=device,
                     precision=precision, workers=count_workers(args.num_workers), order=args.ensemble_order,
@@ -53,10 +54,11 @@ def report(
     row = make_row(verdict, subject, images, args, precision, folder)
     row = replace(row, epoch=epoch, selection=selection)
     if distributed.is_main():
+        print(describe(row))
+    if distributed.is_main() and keep:
         folder.mkdir(parents=True, exist_ok=True)
         append_result(folder / "results.jsonl", row.to_dict())
         write_files(verdict, images, folder, prefix, row)
-        print(describe(row))
     return row
 
 

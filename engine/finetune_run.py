@@ -16,7 +16,7 @@ from engine.finetune_data import Photographs, describe_sources, evaluation_view
 from engine.finetune_evaluate import Subject, report
 from engine.run import Run
 from models.classifier_file import save_classifier
-from runtime.files import write_atomically
+from runtime.files import write_atomically, write_text
 
 # Keys of the public codes' log.txt and what they are called here; accuracies there are in percent.
 SEED_KEYS = {"train_loss": "total", "train_class_acc": "accuracy", "val_loss": "val_loss"}
@@ -80,7 +80,7 @@ def write_seed_log(folder: Path, parameters: int, row: Result | None) -> None:
     if row is not None and lines:
         lines[-1] |= {f"{row.split}_loss": row.metrics["nll"], f"{row.split}_acc1": 100 * row.metrics["top1"],
                       f"{row.split}_acc5": 100 * row.metrics["top5"]}
-    (folder / "log.txt").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    write_text(folder / "log.txt", "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def translate(rows: list[dict[str, object]], parameters: int) -> Iterator[dict[str, object]]:

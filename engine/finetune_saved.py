@@ -26,7 +26,7 @@ from models.weights import read_checkpoint
 EPOCHS = {"model_last.pth": "last", "model_best.pth": "best", "model_ema.pth": "ema"}
 
 
-def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
+def evaluate_saved(args: argparse.Namespace, device: torch.device, *, keep: bool = True) -> None:
     """Report on the network of a finished run, or on a public file; raises ConfigError, WeightsError."""
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -40,8 +40,9 @@ def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
         view, args.method = look_as_asked(view, args), name_public(args, saved)
     precision = choose_precision(args, saved.meta, device)
     report(Subject(saved.network.eval(), sources, view, str(source)), images, args, device, precision=precision,
-           folder=Path(args.results_dir), epoch=EPOCHS.get(source.name, ""), selection=f"{source.name} of the run")
-    if distributed.is_main():
+           folder=Path(args.results_dir), epoch=EPOCHS.get(source.name, ""), selection=f"{source.name} of the run",
+           keep=keep)
+    if distributed.is_main() and keep:
         print(f"tables and pictures are in {args.results_dir}")
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.loader import Batch
-from runtime.files import append_line, flush, write_bytes
+from runtime.files import flush, write_bytes
+from runtime.lines import append_line
 
 BINS = 10
 NEWLINE = b"\n"

@@ -30,7 +30,7 @@ from runtime.errors import ConfigError
 PUBLISHED = "published: best epoch on the test classes"
 
 
-def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
+def evaluate_saved(args: argparse.Namespace, device: torch.device, *, keep: bool = True) -> None:
     """Measure the network of a finished run, or the published ones under --pretrained-root, and add rows.
 
     Raises ConfigError for networks that are not there, or whose training classes are not those that the data set gives;
@@ -52,8 +52,9 @@ def evaluate_saved(args: argparse.Namespace, device: torch.device) -> None:
                               weights=str(source),
                               selection=PUBLISHED if name_published(source) else f"{source.name} of the run")
         if distributed.is_main():
-            append_result(Path(args.results_dir) / "results.jsonl", row.to_dict())
             print(f"{source}: {describe(row)}")
+            if keep:
+                append_result(Path(args.results_dir) / "results.jsonl", row.to_dict())
 
 
 def check_same_images(train: ImageSet, meta: Mapping[str, object], args: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from datasets.multi_context import Crops
 from engine import distributed
 from models.teachers import check_teacher
 from models.weights import WeightsError, find_weights
+from runtime.safe_names import safe_name
 
 SHOWN = 10
 
@@ -67,7 +68,7 @@ def crop_folder(args: argparse.Namespace) -> Path | None:
         return None
     if args.crop_root == "auto":
         made_by_ddt = args.root is not None and (Path(args.root) / "ddt.json").is_file()
-        return Path(args.root) if made_by_ddt else Path("DDT/crop_dataset") / f"{args.task}_crop"
+        return Path(args.root) if made_by_ddt else Path("DDT/crop_dataset") / f"{safe_name(args.task, room=5)}_crop"
     return Path(args.crop_root)
 
 

@@ -18,7 +18,7 @@ from engine.prepare import name_text_files
 from engine.text import PLAIN, encode_descriptions, read_descriptions
 from models.teachers import ClipTeacher, read_text_tensor
 from models.weights import WeightsError
-from runtime.files import write_atomically
+from runtime.files import write_atomically, write_json
 
 AGAIN = "encode the descriptions again (python -m tools.encode_text)"
 
@@ -70,8 +70,7 @@ def write_text_tensor(
     write_atomically(out, lambda path: torch.save(rows.half(), path))
     manifest = Manifest(model, teacher.text_fingerprint(), template, aggregate, list(rows.shape),
                         [row.name for row in descriptions], source.name, hash_file(source), hash_file(out))
-    text = json.dumps(asdict(manifest), indent=1) + "\n"
-    write_atomically(out.with_suffix(".json"), lambda path: path.write_text(text, encoding="utf-8"))
+    write_json(out.with_suffix(".json"), asdict(manifest))
     return rows
 
 

@@ -1,8 +1,7 @@
 """The one way to a file: whole or not at all, whatever kills the process or fills the disk.
 
 A file is written beside its place, flushed, and renamed over it. The draft is locked while it grows, so that a later
-writer clears away what a killed process left and never what a living one is writing. Lines are appended under a lock,
-checked, and taken back when the disk refuses the second half of one.
+writer clears away what a killed process left and never what a living one is writing. Lines are appended in `lines.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +17,10 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from runtime.errors import StopTraining
+from runtime.names import ON_ERROR
 
 REMEDY = ("make room on that disk (or mend the path or its rights) and run again, with --resume where there is a "
           "checkpoint")
@@ -28,11 +29,14 @@ DRAFT = re.compile(r"\..*\.draft-\d+-[0-9a-f]{8}(\.[^.]*)?", re.DOTALL)
 CLEARED: set[Path] = set()  # folders in which this process has looked for drafts of killed ones
 
 
-def write_atomically(path: Path, write: Callable[[Path], object], keep: Path | None = None) -> None:
+def write_atomically(
+    path: Path, write: Callable[[Path], object], keep: Path | None = None, *, sync: bool = True
+) -> None:
     """Write with `write(draft)`, flush to disk, and rename to `path`; the old file becomes `keep` if given.
 
-    The draft has the path's suffix. Links are followed, rights of the old file stay. Raises StopTraining when the disk
-    or the file's rights refuse; what was there before stays whole.
+    The draft has the path's suffix. Links are followed, rights of the old file stay. Without `sync` only a kill is
+    survived, not a power cut. Raises StopTraining when the disk or the file's rights refuse; what was there before
+    stays whole.
     """
     target = Path(os.path.realpath(path)) if is_replaceable(path) else path
     try:
@@ -41,12 +45,14 @@ def write_atomically(path: Path, write: Callable[[Path], object], keep: Path | N
         refuse_protected(target)
         with open_draft(target) as draft:
             write(draft)
-            flush(draft)
+            if sync:
+                flush(draft)
             take_over_rights(target, draft)
             if keep is not None and target.exists():
                 keep_beside(target, keep)
             os.replace(draft, target)
-        flush(target.parent)
+        if sync:
+            flush(target.parent)
     except StopTraining:
         raise
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
@@ -55,13 +61,13 @@ def write_atomically(path: Path, write: Callable[[Path], object], keep: Path | N
 
 
 def write_text(path: Path, text: str) -> None:
-    """Text in UTF-8, whole or not at all; bytes of file names that are no UTF-8 stand there as \\udcXX."""
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+    """Text in UTF-8, whole or not at all; bytes of names that are no UTF-8 are spelled out."""
+    write_bytes(path, text.encode("utf-8", ON_ERROR))
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, *, sync: bool = True) -> None:
     """Bytes, whole or not at all."""
-    write_atomically(path, lambda draft: draft.write_bytes(content))
+    write_atomically(path, lambda draft: draft.write_bytes(content), sync=sync)
 
 
 def write_json(path: Path, content: object, **how: object) -> None:
@@ -69,40 +75,18 @@ def write_json(path: Path, content: object, **how: object) -> None:
     write_text(path, json.dumps(content, **{"indent": 1, **how}) + "\n")
 
 
-def write_table(path: Path, rows: Iterable[Sequence[object]]) -> None:
+def write_cells(path: Path, rows: Iterable[Sequence[object]]) -> None:
     """Rows of cells, the head first, as a CSV that spreadsheets open."""
+    with open_table(path) as writer:
+        writer.writerows(rows)
+
+
+@contextmanager
+def open_table(path: Path) -> Iterator[Any]:
+    """A `csv.writer` whose rows become a file, whole, when all of them have been written."""
     text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
+    yield csv.writer(text)
     write_text(path, text.getvalue())
-
-
-def append_line(path: Path, line: str, *, sync: bool = True) -> None:
-    """Add a line, all of it or nothing, even while others do; a last line that a kill cut off is ended first.
-
-    `sync` waits until the disk has it. Raises StopTraining when the disk refuses.
-    """
-    end: int | None = None
-    try:
-        with open_locked(path) as handle:
-            end = os.fstat(handle).st_size
-            cut = end > 0 and os.pread(handle, 1, end - 1) != b"\n"
-            try:
-                write_all(handle, b"\n" * cut + line.encode("utf-8", "backslashreplace") + b"\n")
-                if sync:
-                    os.fsync(handle)
-            except OSError:
-                os.ftruncate(handle, end)
-                raise
-    except OSError as error:
-        raise StopTraining(f"could not add a line to {path}, is there room? ({error}). The lines before it are "
-                           f"untouched; {REMEDY}") from error
-
-
-def write_all(handle: int, content: bytes) -> None:
-    """Write every byte: the system may take a part and say so. Raises OSError when it takes no more."""
-    view = memoryview(content)
-    while view:
-        view = view[os.write(handle, view):]
 
 
 def flush(path: Path) -> None:
@@ -115,18 +99,6 @@ def flush(path: Path) -> None:
             raise
     finally:
         os.close(handle)
-
-
-@contextmanager
-def open_locked(path: Path) -> Iterator[int]:
-    """A descriptor to append with, which no other process writes through at the same time."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-    try:
-        with suppress(OSError):  # a disk without locks: single writes do not interleave there either
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield handle
-    finally:
-        release(handle)
 
 
 @contextmanager

@@ -17,19 +17,21 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 import torch
 
 from datasets.images import has_split, scan
-from engine.args import Parser, add_list_left_out, boolean, exit_cleanly
+from engine.args import Parser, add_list_left_out, boolean, exit_cleanly, refuse
 from engine.evaluate.args import parse_probe, parse_search
 from engine.evaluate.ledger import append_result, read_results
 from engine.evaluate.probe import run_probe, write_probe
 from engine.evaluate.search import run_search, write_search
 from engine.evaluate.subject import FEATURES, open_subject
 from engine.evaluate.table import markdown, read_ledgers
-from engine.folders import claim_folder
+from engine.places import list_overlaps
 from engine.ranges import SIDE, WORKERS
+from engine.results_folder import hold_results
 from engine.words import device
+from runtime.claims import claim_folder
+from runtime.overlaps import lies_in
 
-
-MARKER = ".comparison"  # only folders that this command made are ever emptied
+MAKES = ("[0-9]*", "results.jsonl")
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,16 @@ def has_labels(root: str, split: str) -> bool:
     return has_split(root, split) and bool((scan(root, split).labels >= 0).any())
 
 
+def evaluate_all(args: argparse.Namespace, out: Path) -> list[Path]:
+    """Every row; the folders of their results."""
+    folders = []
+    for number, network in enumerate(args.network):
+        for centred in args.centre:
+            folders.append(out / f"{number}{'_centred' * centred}")
+            evaluate(args, network, centred, folders[-1])
+    return folders
+
+
 def merge(folders: list[Path], out: Path) -> Path:
     """All rows in one ledger."""
     ledger = out / "results.jsonl"
@@ -113,13 +125,11 @@ def main() -> None:
     """The command."""
     args = make_parser().parse_args()
     out = Path(args.out)
-    claim_folder(out, MARKER)
-    folders = []
-    for number, network in enumerate(args.network):
-        for centred in args.centre:
-            folders.append(out / f"{number}{'_centred' * centred}")
-            evaluate(args, network, centred, folders[-1])
-    ledger = merge(folders, out)
+    refuse(list_overlaps(args) + [f"--network {network.label}={network.source} lies in --out {out}, which is emptied"
+                                  for network in args.network if lies_in(Path(network.source), out)])
+    with hold_results(out):
+        claim_folder(out, "tools.compare", MAKES)
+        ledger = merge(evaluate_all(args, out), out)
     print(markdown(read_ledgers([str(ledger)])) if ledger.stat().st_size else "no labels, no table; see neighbours.png")
 
 

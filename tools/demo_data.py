@@ -6,11 +6,13 @@ The pictures are CC BY-NC-SA 4.0 (Buerhop-Lutz et al., 2018; Deitsch et al., 201
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import random
 import shutil
 import sys
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
@@ -18,7 +20,11 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from engine.args import ConfigError, Parser, exit_cleanly
 from engine.ranges import COUNT_OR_0, SEED
+from engine.results_folder import hold_results
+from runtime.claims import claim_folder
+from runtime.files import write_atomically, write_text
 
+LICENCE = "LICENSE.txt"
 STATES = {"0.0": "sound", "1.0": "defective"}  # the expert's two sure answers; "maybe" cells are left out
 NOTICE = """Photographs of solar cells from the elpv-dataset (https://github.com/zae-bayern/elpv-dataset),
 licensed under Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International.
@@ -64,18 +70,22 @@ def main() -> None:
     parser.add_argument("--seed", type=SEED, default=0, help="of the draw")
     args = parser.parse_args()
     out = Path(args.out)
-    if out.exists() and not (out / "LICENSE.txt").exists() and any(out.iterdir()):
-        raise ConfigError(f"{out} is not empty and was not made by this command; choose another --out")
-    for split in ("train", "test"):
-        shutil.rmtree(out / split, ignore_errors=True)
-    for name, files in read_classes(find_package()).items():
+    found = read_classes(find_package())
+    with hold_results(out):
+        claim_folder(out, "tools.demo_data", ("train", "test", LICENCE))
+        write_text(out / LICENCE, NOTICE)
+        copy_all(found, out, args)
+
+
+def copy_all(found: dict[str, list[Path]], out: Path, args: argparse.Namespace) -> None:
+    """Every class's draw, in its folders; prints how many."""
+    for name, files in found.items():
         for split, chosen in choose(files, args.train, args.test, args.seed).items():
             folder = out / split / name
             folder.mkdir(parents=True)
             for path in chosen:
-                shutil.copy(path, folder / path.name)
+                write_atomically(folder / path.name, partial(shutil.copyfile, path), sync=False)
             print(f"{split:>5} {name:<16} {len(chosen)}")
-    (out / "LICENSE.txt").write_text(NOTICE)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from engine.evaluate.embeddings import embed
 from engine.evaluate.sources import find_device
 from engine.evaluate.subject import add_subject, open_subject
 from engine.ranges import BATCH, COUNT
+from engine.results_folder import hold_results
 
 
 def make_parser() -> Parser:
@@ -55,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         subject = open_subject(args, device, args.batch_size)
         split = args.split if args.split != "auto" else first_split(subject.root, "test", "train")
-        meta = embed(subject, subject.images(split, "ignored"), Path(args.out), args.piece)
+        with hold_results(args.out):
+            meta = embed(subject, subject.images(split, "ignored"), Path(args.out), args.piece)
         if distributed.is_main():
             speed = f"{meta['images_per_second']:.0f} images/s"
             print(f"{meta['images']} {split} images, {meta['dim']} numbers each, {speed}, "

@@ -14,14 +14,16 @@ from pathlib import Path
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from engine.args import Parser, exit_cleanly
+from engine.args import Parser, exit_cleanly, refuse
 from engine.devices import find_device
+from engine.places import list_paths
 from engine.prepare import name_text_files
 from engine.text import describe_oddities, fill_template, read_descriptions
 from engine.text_args import add_clip, add_encoding, open_clip_teacher
 from engine.text_tensor import write_text_tensor
 from engine.words import device
 from models.teachers import ClipTeacher
+from runtime.overlaps import find_overlaps
 
 
 def make_parser() -> Parser:
@@ -53,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     read_descriptions(source)  # a mistake in it is told before a model is built
     fill_template(args.template, "", "")
     out = Path(args.out) if args.out else name_text_files(f"{source.with_suffix('.csv')}")[0]
+    inputs = [("FILE.csv", source), *(("--weights", path) for path in list_paths(args.teacher_weights))]
+    refuse([f"--out {out}: the manifest beside the tensor bears that name; end it in .pt"] * (out.suffix == ".json")
+           + find_overlaps({"--out": out, "the manifest of --out": out.with_suffix(".json")}, inputs))
     teacher = open_clip_teacher(args, args.device, command=f"python -m tools.encode_text {source}")
     rows = write_text_tensor(source, out, teacher, model=args.teacher_arch, template=args.template,
                              aggregate=args.aggregate)

@@ -26,6 +26,7 @@ from engine.evaluate.classify import Verdict
 from engine.evaluate.confusion_sheet import count_confusions
 from engine.evaluate.evaluation_page import (
     BRANCHES,
+    FILES,
     MISTAKES,
     PAGE,
     SOURCES,
@@ -37,7 +38,7 @@ from engine.evaluate.evaluation_page import (
     write_rows,
 )
 from engine.evaluate.known_classes import relabel
-from engine.evaluate.ledger import Result, append_result
+from engine.evaluate.ledger import Result, append_result, read_results
 from engine.evaluate.pictures import find_split
 from engine.evaluate.predictions import Predictions, draw_predictions
 from engine.evaluate.sources import name_run
@@ -48,8 +49,11 @@ from engine.finetune_checks import read_names
 from engine.finetune_data import describe_sources, name_sources
 from engine.finetune_evaluate import describe, measure, write_files
 from engine.finetune_evaluate import describe_sources as describe_found
+from engine.places import check_places
 from engine.prepare import check_images, count_workers
 from engine.ranges import BATCH, COUNT_OR_0
+from engine.results_folder import hold_results, is_chosen
+from runtime.files import write_atomically
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -80,6 +84,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     problems += ["--root is missing: the labelled pictures"] * (not args.root)
     refuse(problems + [f"--{name.replace('_', '-')} must be at least {least}, not {getattr(args, name)}"
                        for name, least in (("batch_size", 1), ("mistakes", 0)) if getattr(args, name) < least])
+    check_places(args, (*FILES, PAGE, "results.jsonl"))
     return args
 
 
@@ -105,11 +110,13 @@ def make_row(args: argparse.Namespace, trained: Trained, images: ImageSet, verdi
                           details=details)
 
 
-def publish(args: argparse.Namespace, trained: Trained, images: ImageSet, verdict: Verdict, folder: Path) -> Result:
+def publish(
+    args: argparse.Namespace, trained: Trained, images: ImageSet, verdict: Verdict, row: Result, folder: Path
+) -> None:
     """All files of an evaluation and its row."""
-    row = make_row(args, trained, images, verdict)
-    for name in (SOURCES, MISTAKES):  # of an earlier evaluation, which this one may not have
-        (folder / name).unlink(missing_ok=True)
+    if read_results(folder / "results.jsonl"):
+        for name in (SOURCES, MISTAKES):  # of an earlier evaluation, which this one may not have
+            (folder / name).unlink(missing_ok=True)
     write_files(verdict, images, folder, "", row)
     branches = list_branches(score_branches(verdict.branches, verdict.labels))
     write_rows(folder / BRANCHES, branches)
@@ -121,13 +128,12 @@ def publish(args: argparse.Namespace, trained: Trained, images: ImageSet, verdic
     wrong = found.wrong()[: args.mistakes]
     if wrong:
         title = f"the surest {len(wrong)} of {len(found.wrong())} mistakes: predicted, and what it is"
-        draw_predictions(found, wrong, title, trained.crop_bottom).save(folder / MISTAKES)
+        write_atomically(folder / MISTAKES, draw_predictions(found, wrong, title, trained.crop_bottom).save)
     counts = count_confusions(verdict.predictions, verdict.labels, len(images.classes))
     tables["Hardest classes"] = list_hardest(score_classes(verdict.predictions, verdict.labels, images.classes))
     tables["Most frequent errors"] = list_pairs(counts, images.classes)
     write_page(folder, row, trained.describe(), tables)
     append_result(folder / "results.jsonl", row.to_dict())
-    return row
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -136,10 +142,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     trained, images = load(args, open_classifier(args, args.batch_size))
     own = trained.folder / "evaluation" if trained.folder else Path("checkpoints") / name_run(args) / "evaluation"
     folder = Path(args.results_dir) if args.results_dir else own
-    verdict = trained.judge(images, args.ensemble_order)
-    folder.mkdir(parents=True, exist_ok=True)
-    row = publish(args, trained, images, verdict, folder)
-    print(f"{trained.describe()}\n  {describe(row)}\n  written to {folder}: {PAGE} opens all of it")
+    with hold_results(folder, needed=is_chosen(args)) as kept:
+        verdict = trained.judge(images, args.ensemble_order)
+        row = make_row(args, trained, images, verdict)
+        print(f"{trained.describe()}\n  {describe(row)}")
+        if kept:
+            publish(args, trained, images, verdict, row, folder)
+            print(f"  written to {folder}: {PAGE} opens all of it")
 
 
 if __name__ == "__main__":

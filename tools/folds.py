@@ -11,18 +11,22 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from datasets.images import ImageSet, Sample, scan
-from engine.args import ConfigError, Parser, add_list_left_out, exit_cleanly
-from engine.folders import claim_folder
+from datasets.images import DataError, ImageSet, Sample, scan
+from datasets.listing import show
+from engine.args import ConfigError, Parser, add_list_left_out, exit_cleanly, refuse
 from engine.ranges import whole
+from engine.results_folder import hold_results
+from runtime.claims import claim_folder
+from runtime.overlaps import find_overlaps, lies_in
+from runtime.safe_names import name_each, safe_name
 
 FOLDS = 5
-MARKER = ".fold"  # only folders that this command made are ever emptied
 
 
 def split_fold(images: ImageSet, fold: int) -> dict[str, list[Sample]]:
@@ -38,26 +42,46 @@ def split_fold(images: ImageSet, fold: int) -> dict[str, list[Sample]]:
     return splits
 
 
-def place(sample: Sample, split: str, classes: tuple[str, ...]) -> Path:
-    """Where a sample is linked: its key below train/, or its class and its key with "_" for "/" in other layouts."""
-    if sample.key.startswith("train/"):
-        return Path(split, sample.key.removeprefix("train/"))
-    folder = classes[sample.label] if sample.label is not None else ""
-    return Path(split, folder, sample.key.replace("/", "_"))
+def place(sample: Sample, split: str, folders: Mapping[str, str], classes: tuple[str, ...]) -> Path:
+    """Where a sample is linked, within the split whatever labels and keys say.
+
+    Its key below train/ where the folder there is its class, else its class's folder and its key with "_" for "/".
+    """
+    parts, label = sample.key.split("/"), classes[sample.label] if sample.label is not None else None
+    if parts[0] == "train" and ".." not in parts and label in (None, parts[1]):
+        return Path(split, *parts[1:])
+    folder = folders[label] if label is not None else ""
+    return Path(split, folder, safe_name(sample.key))
+
+
+def plan_links(splits: Mapping[str, Sequence[Sample]], classes: tuple[str, ...]) -> dict[Path, Sample]:
+    """Every link to be made; raises DataError for classes or images that would share a place."""
+    folders = name_each(classes, "classes")
+    links: dict[Path, Sample] = {}
+    clashes = []
+    for split, samples in splits.items():
+        for sample in samples:
+            other = links.setdefault(place(sample, split, folders, classes), sample)
+            if other is not sample:
+                clashes.append(f"{other.key} and {sample.key}")
+    if clashes:
+        raise DataError(f"these images would share a link, rename one of each: {show(clashes)}")
+    return links
 
 
 def link_fold(root: Path, fold: int, out: Path) -> dict[str, list[Sample]]:
     """Make the tree of links in `out`; raises DataError for no data set, ConfigError for a folder that is not ours."""
     images = scan(root, "train")
     splits = split_fold(images, fold)
-    if root.is_dir() and root.resolve() in (out.resolve(), *out.resolve().parents):
-        raise ConfigError(f"--out {out} lies in the data set itself; choose a folder beside it")
-    claim_folder(out, MARKER)
-    for split, samples in splits.items():
-        for sample in samples:
-            target = out / place(sample, split, images.classes)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to(os.path.abspath(sample.path))
+    links = plan_links(splits, images.classes)
+    refuse(find_overlaps({"--out": out}, [("--root", root)])
+           + [f"--out {out} holds {sample.path}, which it would be emptied of; give it a place outside"
+              for sample in images.samples if lies_in(sample.path, out)][:1])
+    with hold_results(out):
+        claim_folder(out, "tools.folds", tuple(splits))
+        for place, sample in links.items():
+            (out / place).parent.mkdir(parents=True, exist_ok=True)
+            (out / place).symlink_to(os.path.abspath(sample.path))
     return splits
 
 

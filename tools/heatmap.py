@@ -47,8 +47,11 @@ from engine.evaluate.heatmap import (
 from engine.evaluate.sources import find_device
 from engine.evaluate.subject import Subject, add_subject, open_subject
 from engine.evaluate.trained import FOR_PUBLIC, add_public, holds_classifier
+from engine.places import check_places
 from engine.ranges import BATCH, COUNT, SHARE, WEIGHT
+from engine.results_folder import hold_results, is_chosen
 from engine.run_record import read_args
+from runtime.files import write_atomically
 from runtime.names import show_name
 
 WORDS = {RATIONALE: "M, the predicted rationale", CAM: "G, the CAM of the loss", NORM: "norm of the map"}
@@ -74,6 +77,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     refuse([f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}"
             for name in ("images", "shown", "batch_size") if getattr(args, name) < 1])
     args.device, args.input = find_device(args.device), "full"
+    check_places(args, ("heatmap.csv", "heatmap.png"))
     return args
 
 
@@ -141,14 +145,15 @@ def show(subject: Subject, images: ImageSet, maps: dict[str, Tensor], boxes: lis
 def main() -> None:
     """The command."""
     args = parse()
-    if args.model or holds_classifier(args.pretrained):
-        args.arch = args.model or args.arch
-        draw_classifier(args)
-    else:
-        draw_encoder(args)
+    with hold_results(args.out, needed=is_chosen(args)) as kept:
+        if args.model or holds_classifier(args.pretrained):
+            args.arch = args.model or args.arch
+            draw_classifier(args, keep=kept)
+        else:
+            draw_encoder(args, keep=kept)
 
 
-def draw_encoder(args: argparse.Namespace) -> None:
+def draw_encoder(args: argparse.Namespace, *, keep: bool = True) -> None:
     """The maps of an encoder."""
     subject = open_subject(args, torch.device(args.device), args.batch_size)
     split = args.split if args.split != "auto" else first_split(subject.root, "test", "train")
@@ -158,17 +163,18 @@ def draw_encoder(args: argparse.Namespace) -> None:
     boxes = find_boxes(images, subject.root, args.boxes, subject.view, subject.crop_bottom)
     rows = measure(maps, boxes)
     means = summarise(rows)
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    write_table(out / "heatmap.csv", images, rows, means)
-    show(subject, images, maps, boxes, rows, args.shown).save(out / "heatmap.png")
+    if keep:
+        out = Path(args.out)
+        write_table(out / "heatmap.csv", images, rows, means)
+        write_atomically(out / "heatmap.png", show(subject, images, maps, boxes, rows, args.shown).save)
     print(f"{len(images)} {split} pictures of {subject.describe()}")
     print(f"G is the CAM of {name}" if losses is not None else "these weights have no head: no loss, so no G")
     for heat in (heat for heat in maps if f"{heat}_energy" in means):
         print(f"  {WORDS[heat]:<28} peak in the box {means[f'{heat}_pointing']:.1%}, "
               f"mass in the box {means[f'{heat}_energy']:.1%}")
     print(f"  {'a uniform map':<28} {means['area']:.1%} for both" if means else "no boxes, no scores (--boxes FILE)")
-    print(f"written to {out}")
+    if keep:
+        print(f"written to {args.out}")
 
 
 if __name__ == "__main__":

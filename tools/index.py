@@ -17,9 +17,10 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from engine.args import Parser, exit_cleanly, refuse
-from engine.evaluate.embeddings import read_embeddings
+from engine.evaluate.embeddings import Embeddings, read_embeddings
 from engine.evaluate.index import KINDS, IndexPlan, IndexReport, build_index, load_index, measure_index, save_index
 from engine.ranges import COUNT, COUNT_OR_0, SEED
+from engine.results_folder import hold_results
 
 HEAD = "index     build s   file MB   ms/query   exact ms"
 
@@ -62,6 +63,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     folder = Path(args.folder)
     embeddings = read_embeddings(folder)
+    with hold_results(folder):
+        build_all(args, folder, embeddings)
+    print(f"written to {folder}: {', '.join(f'index-{kind}.faiss' for kind in args.index)}")
+
+
+def build_all(args: argparse.Namespace, folder: Path, embeddings: Embeddings) -> None:
+    """Build, keep and measure every kind that is asked for."""
     for number, kind in enumerate(args.index):
         plan = IndexPlan(kind, args.lists, args.probes, args.links, args.reach, args.bytes, args.seed)
         start = time.perf_counter()
@@ -72,7 +80,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"{len(embeddings.rows)} rows of {embeddings.rows.shape[1]}, {report.queries} of them ask\n"
                   + HEAD + "".join(f"{f'recall@{depth}':>10}" for depth in report.recall))
         print(tell(kind, seconds, path.stat().st_size / 1e6, report))
-    print(f"written to {folder}: {', '.join(f'index-{kind}.faiss' for kind in args.index)}")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ Where class folders name the pictures, accuracy and confusion matrix come too. T
 
 from __future__ import annotations
 
+import json
 import argparse
-import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +26,11 @@ from engine.evaluate.predictions import Predictions, accuracy, draw_predictions,
 from engine.evaluate.result_files import INFERENCE, write_results
 from engine.evaluate.trained import Trained, add_classifier, need_names, open_classifier
 from engine.finetune_data import describe_sources
+from engine.places import check_places
 from engine.prepare import check_images, count_workers
 from engine.ranges import BATCH, COUNT, COUNT_OR_0, ROWS, WORKERS
+from engine.results_folder import hold_results, is_chosen
+from runtime.files import write_atomically, write_cells
 
 CSV, JSON, SHEET, WRONG = "predictions.csv", "predictions.json", "predictions.png", "mistakes.png"
 CONFUSION, SKIPPED = "confusion.png", "skipped.csv"
@@ -61,6 +64,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     refuse([f"--{name.replace('_', '-')} must be at least {least}, not {getattr(args, name)}"
             for name, least in (("batch_size", 1), ("top", 1), ("shown", 0)) if getattr(args, name) < least])
+    check_places(args, (CSV, JSON, SHEET, WRONG, CONFUSION, SKIPPED, INFERENCE))
     return args
 
 
@@ -82,21 +86,29 @@ def publish(
     folder: Path,
 ) -> None:
     """All files; those of an earlier run that this one does not have are removed."""
-    for name in (SHEET, WRONG, CONFUSION, INFERENCE, SKIPPED):
-        (folder / name).unlink(missing_ok=True)
+    if is_earlier_answer(folder / JSON):
+        for name in (SHEET, WRONG, CONFUSION, INFERENCE, SKIPPED):
+            (folder / name).unlink(missing_ok=True)
     write_csv(folder / CSV, found, args.top)
     about = {"classifier": trained.source, "arch": trained.arch, "sha256": trained.sha256, "view": trained.view.recipe,
              "size": trained.view.size, "skipped": [{"path": key, "reason": why} for key, why in skipped.items()]}
     write_json(folder / JSON, found, args.top, about=about)
     if skipped:
-        with open(folder / SKIPPED, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("path", "reason"), *skipped.items()])
+        write_cells(folder / SKIPPED, [("path", "reason"), *skipped.items()])
     if args.shown:
         chosen = spread(len(found.images), args.shown)
         title = f"{len(chosen)} of {len(found.images)} pictures, as {trained.source} sees them"
-        draw_predictions(found, chosen, title, trained.crop_bottom).save(folder / SHEET)
+        write_atomically(folder / SHEET, draw_predictions(found, chosen, title, trained.crop_bottom).save)
     if accuracy(found) is not None:
         publish_labelled(args, trained, found, verdict, folder)
+
+
+def is_earlier_answer(path: Path) -> bool:
+    """Whether a file is this command's own, which shows that those beside it are too."""
+    try:
+        return {"classifier", "sha256", "predictions"} <= set(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def publish_labelled(
@@ -111,11 +123,12 @@ def publish_labelled(
     wrong = found.wrong()
     if wrong and args.shown:
         title = f"the surest {min(len(wrong), args.shown)} of {len(wrong)} mistakes: predicted, and what it is"
-        draw_predictions(found, wrong[: args.shown], title, trained.crop_bottom).save(folder / WRONG)
+        sheet = draw_predictions(found, wrong[: args.shown], title, trained.crop_bottom)
+        write_atomically(folder / WRONG, sheet.save)
 
 
-def tell(found: Predictions, trained: Trained, skipped: dict[str, str], folder: Path) -> None:
-    """The first answers, and where all of them are."""
+def tell(found: Predictions, trained: Trained, skipped: dict[str, str]) -> None:
+    """The first answers, and how many are right."""
     print(trained.describe())
     classes, shares = (column[:PRINTED, 0].tolist() for column in found.best(1))
     for sample, number, share in zip(found.images.samples, classes, shares):
@@ -123,8 +136,10 @@ def tell(found: Predictions, trained: Trained, skipped: dict[str, str], folder: 
     if len(found.images) > PRINTED:
         print(f"  ... and {len(found.images) - PRINTED} more")
     right = accuracy(found)
-    print((f"{right:.2%} of {int((found.images.labels >= 0).sum())} labelled pictures are right; " if right is not None
-           else "") + (f"{len(skipped)} were skipped; " if skipped else "") + f"written to {folder}")
+    if right is not None:
+        print(f"  {right:.2%} of {int((found.images.labels >= 0).sum())} labelled pictures are right")
+    if skipped:
+        print(f"  {len(skipped)} were skipped")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -134,12 +149,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = gather(args.pictures, trained.names, describe_sources(trained.sources), split=args.split,
                    labels=args.labels, text=trained.source)
     images = check_images(given, skip_bad=args.skip_bad, workers=count_workers(args.num_workers))
-    verdict = trained.judge(images)
     folder = Path(args.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    found, skipped = Predictions(images, trained.names, verdict.probabilities), name_skipped(given, images)
-    publish(args, trained, found, verdict, skipped, folder)
-    tell(found, trained, skipped, folder)
+    with hold_results(folder, needed=is_chosen(args)) as kept:
+        verdict = trained.judge(images)
+        found, skipped = Predictions(images, trained.names, verdict.probabilities), name_skipped(given, images)
+        tell(found, trained, skipped)
+        if kept:
+            publish(args, trained, found, verdict, skipped, folder)
+            print(f"  written to {folder}")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 if __package__ in (None, ""):  # started as a file: its own folder is on the path, the root is not
@@ -26,6 +27,9 @@ from datasets.layouts import read_listing, variant_folder
 from datasets.listing import Entry, show
 from datasets.supervised_layouts import DOG_LISTS, find_dog_lists
 from runtime.errors import DataError
+from runtime.files import write_atomically
+from runtime.overlaps import find_overlaps
+from runtime.safe_names import name_each
 
 SPLITS = ("train", "test")
 
@@ -43,9 +47,21 @@ class Placement:
         return self.target.split("/")[0]
 
 
-def place(path: Path, split: str, class_name: str) -> Placement:
-    """An image's place by split and class; slashes leave the class name, spaces stay."""
-    return Placement(path, f"{split}/{class_name.replace('/', '')}/{path.name}")
+def place(path: Path, split: str, folder: str) -> Placement:
+    """An image's place by split and class folder."""
+    return Placement(path, f"{split}/{folder}/{path.name}")
+
+
+def name_folders(classes: Iterable[str]) -> dict[str, str]:
+    """The folder of every class: slashes leave its name, spaces stay. Raises DataError for classes that would merge."""
+    bare = {name: name.replace("/", "") for name in classes}
+    folders = name_each(bare.values(), "classes")
+    owners: dict[str, str] = {}
+    clashes = [f"{owners[folder]!r} and {name!r}" for name, folder in bare.items()
+               if owners.setdefault(folder, name) != name]
+    if clashes:
+        raise DataError(f"these classes would share a folder: {show(clashes)}; rename one of each in the lists")
+    return {name: folders[folder] for name, folder in bare.items()}
 
 
 def plan_listed(source: Path) -> list[Placement]:
@@ -54,7 +70,8 @@ def plan_listed(source: Path) -> list[Placement]:
     announce(listing)
     if not listing.classes or "test" not in listing.splits:
         raise DataError(f"{source}: not the unpacked data set (its {len(listing.entries)} images are in no known list)")
-    return [place(entry.path, entry.split, _name_class(entry)) for entry in listing.entries]
+    folders = name_folders(dict.fromkeys(_name_class(entry) for entry in listing.entries))
+    return [place(entry.path, entry.split, folders[_name_class(entry)]) for entry in listing.entries]
 
 
 def _name_class(entry: Entry) -> str:
@@ -149,9 +166,15 @@ def transfer(placements: list[Placement], out: Path, link: str) -> None:
         elif link == "soft":
             target.symlink_to(placement.source.resolve())
         else:
-            part = target.with_name(f"{target.name}.part")
-            shutil.copyfile(placement.source, part)
-            part.replace(target)
+            write_atomically(target, partial(shutil.copyfile, placement.source), sync=False)
+            clear_interrupted(target)
+
+
+def clear_interrupted(target: Path) -> None:
+    """Remove what an older version left of a copy that was interrupted: the beginning of the file, as .part."""
+    part = target.with_name(f"{target.name}.part")
+    if part.is_file() and target.read_bytes().startswith(part.read_bytes()):
+        part.unlink()
 
 
 def tabulate(placements: list[Placement], out: Path) -> str:
@@ -172,6 +195,9 @@ def organize(name: str, source: Path, out: Path, link: str = "none") -> str:
     if not source.is_dir():
         raise DataError(f"{source}: no such folder; --source is the unpacked data set")
     placements = PLANS[name](source)
+    overlaps = find_overlaps({"--out": out}, [("--source", source)])
+    if overlaps:
+        raise DataError("\n".join(overlaps))
     check(placements, out)
     try:
         transfer(placements, out, link)

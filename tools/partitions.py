@@ -26,9 +26,12 @@ from engine.evaluate.plain_table import publish_table, say
 from engine.evaluate.rerank import METHODS, Reranking
 from engine.evaluate.sources import find_device
 from engine.evaluate.study import find_label_faults
+from engine.places import list_overlaps
 from engine.prepare import count_workers
 from engine.ranges import COUNT, SEED, SIDE, THREADS, WORKERS
+from engine.results_folder import hold_results
 from engine.words import device
+from runtime.safe_names import safe_name
 
 Judged = dict[tuple[int, str], list[Values]]  # network and re-ranking -> for each partition [metrics, seeds, queries]
 
@@ -64,6 +67,11 @@ def make_parser() -> Parser:
     return parser
 
 
+def name_table(args: argparse.Namespace) -> str:
+    """What the table's files are called."""
+    return f"{safe_name(args.task, room=20)}_partitions"
+
+
 def check_flags(args: argparse.Namespace) -> None:
     """Raise ConfigError for labels that are not unique or unknown, and for weights that are not there."""
     problems = find_label_faults([row.label for row in args.row], [args.against])
@@ -71,7 +79,7 @@ def check_flags(args: argparse.Namespace) -> None:
              if not file.startswith("package:")]
     problems += [f"{file}: no such weights; train that partition and seed first, or ask for fewer" for file in files
                  if not Path(file).is_file()]
-    refuse(problems)
+    refuse(problems + list_overlaps(args, (f"{name_table(args)}.csv",)))
 
 
 def judge_all(args: argparse.Namespace) -> Judged:
@@ -122,7 +130,8 @@ def main() -> None:
     check_flags(args)
     if args.threads:
         torch.set_num_threads(args.threads)
-    publish_table(tabulate(args, judge_all(args)), Path(args.out), f"{args.task}_partitions")
+    with hold_results(args.out):
+        publish_table(tabulate(args, judge_all(args)), Path(args.out), name_table(args))
 
 
 if __name__ == "__main__":

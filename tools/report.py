@@ -14,6 +14,7 @@ import base64
 import html
 import sys
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
@@ -25,6 +26,8 @@ from engine.evaluate.ledger import read_results
 from engine.evaluate.study_figure import draw_study
 from engine.evaluate.study_table import Grid, html_grid, list_grids, markdown_grid, take_studies
 from engine.evaluate.table import Line, choose_columns, html_table, markdown, read_ledgers
+from runtime.files import write_atomically, write_text
+from runtime.overlaps import find_overlaps, is_same
 
 START, END = "<!-- results: made by tools/report.py, do not edit -->", "<!-- end of results -->"
 
@@ -100,7 +103,7 @@ def draw_figure(lines: Sequence[Line], picture: Path) -> None:
     axes[0].set_yticks(list(places), [label_text(line.name) for line in lines])
     axes[0].invert_yaxis()
     figure.tight_layout()
-    figure.savefig(picture, dpi=120)
+    write_atomically(picture, lambda draft: figure.savefig(draft, dpi=120))
     pyplot.close(figure)
 
 
@@ -126,17 +129,29 @@ def make_parser() -> Parser:
     return parser
 
 
+def check_files(args: argparse.Namespace, pictures: Sequence[tuple[str, Path]]) -> None:
+    """Raise ConfigError for pictures that are not there and for outputs that are inputs or one another."""
+    outputs = {flag: Path(path) for flag, path in
+               (("--write", args.write), ("--html", args.html), ("--figure", args.figure)) if path}
+    inputs = [*(("RESULTS.jsonl", Path(path)) for path in args.ledgers),
+              *((f"--picture {title}", path) for title, path in pictures)]
+    problems = [f"--picture {title}: there is no {path}" for title, path in pictures if not path.is_file()]
+    problems += [f"{flag} and {other} are one file" for (flag, one), (other, two)
+                 in combinations(outputs.items(), 2) if is_same(one, two)]
+    refuse(problems + find_overlaps(outputs, inputs))
+
+
 def main() -> None:
     """The command."""
     args: argparse.Namespace = make_parser().parse_args()
+    pictures = [(title, Path(path)) for title, _, path in (text.partition("=") for text in args.picture)]
+    check_files(args, pictures)
     lines, grids = read_ledgers(args.ledgers), read_grids(args.ledgers)
     if args.write:
         path = Path(args.write)
-        path.write_text(insert(path.read_text(encoding="utf-8"), write_tables(args.ledgers)), encoding="utf-8")
+        write_text(path, insert(path.read_text(encoding="utf-8"), write_tables(args.ledgers)))
     if args.html:
-        pictures = [(title, Path(path)) for title, _, path in (text.partition("=") for text in args.picture)]
-        refuse([f"--picture {title}: there is no {path}" for title, path in pictures if not path.is_file()])
-        Path(args.html).write_text(page(args.title, args.lead, lines, pictures, grids), encoding="utf-8")
+        write_text(Path(args.html), page(args.title, args.lead, lines, pictures, grids))
     if args.figure:
         draw(lines, args.ledgers, Path(args.figure))
     if not (args.write or args.html or args.figure):

@@ -28,17 +28,18 @@ from engine.args import ConfigError, Parser, exit_cleanly, refuse, warn_ignored
 from engine.class_names import name_key
 from engine.evaluate.embeddings import describe
 from engine.evaluate.features import Features
-from engine.evaluate.ledger import append_result
 from engine.evaluate.query import Query, Ranking, draw_ranking, rank, rank_by_index, read_pictures, write_table
 from engine.evaluate.sources import find_device
 from engine.evaluate.subject import Subject, add_subject, check_classes, homes, open_subject
 from engine.evaluate.zero_shot import zero_shot
 from engine.ranges import BATCH, COUNT
+from engine.results_folder import append_to, hold_results, is_chosen
 from engine.run_record import read_args
 from engine.text_args import add_clip, add_encoding, open_clip_teacher
 from engine.text_source import open_text
 from engine.text_tensor import TextRows, load_text
 from models.teachers import CLIP_ARCH
+from runtime.files import write_atomically
 
 
 def make_parser() -> Parser:
@@ -131,7 +132,7 @@ def check_width(vectors: Tensor, subject: Subject, arch: str) -> None:
 
 
 def measure(
-    args: argparse.Namespace, subject: Subject, images: ImageSet, features: Features, folder: Path
+    args: argparse.Namespace, subject: Subject, images: ImageSet, features: Features, folder: Path, keep: bool
 ) -> None:
     """Zero-shot accuracy of the student, printed and added to results.jsonl here and in the run's folder."""
     check_classes(images, args.num_classes)
@@ -147,10 +148,9 @@ def measure(
         details |= {"template": args.template, "aggregate": args.aggregate}
     row = subject.result("zero-shot", images, features.images_per_second,
                          {"zeroshot": found.top1, "zeroshot5": found.top5}, details=details)
-    for home in homes(folder, subject):
-        append_result(home / "results.jsonl", row.to_dict())
     print(f"zero-shot with {subject.describe()}\n  {len(images)} {images.split} images, {len(text.rows)} classes: "
           f"top-1 {found.top1:.1%}, top-5 {found.top5:.1%}, chance {1 / len(text.rows):.1%}")
+    append_to(homes(folder, subject, keep), row.to_dict())
 
 
 def rank_all(
@@ -176,10 +176,15 @@ def publish(rankings: Sequence[Ranking], subject: Subject, images: ImageSet, fol
     """Write a sheet for each ranking and one table."""
     write_table(folder / "search.csv", rankings, images)
     for number, ranking in enumerate(rankings, start=1):
-        draw_ranking(ranking, images, subject, top).save(folder / f"query_{number:02d}.png")
+        write_atomically(folder / f"query_{number:02d}.png", draw_ranking(ranking, images, subject, top).save)
+    print(f"written to {folder}: search.csv and a sheet for each query")
+
+
+def tell(rankings: Sequence[Ranking], images: ImageSet) -> None:
+    """The first answers to every query."""
+    for ranking in rankings:
         best = ", ".join(images.samples[index].key for index in ranking.order[:3].tolist())
         print(f"{ranking.query.title!r}, first of {len(images)} images: {best}")
-    print(f"written to {folder}: search.csv and a sheet for each query")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -190,15 +195,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     split = args.split if args.split != "auto" else first_split(subject.root, "test", "train")
     images = subject.images(split, "searched" if args.zero_shot else "ignored")
     folder = Path(args.results_dir) if args.results_dir else (subject.folder or Path("checkpoints")) / "search"
-    folder.mkdir(parents=True, exist_ok=True)
+    with hold_results(folder, needed=is_chosen(args)) as kept:
+        answer(args, subject, images, folder, kept)
+
+
+def answer(args: argparse.Namespace, subject: Subject, images: ImageSet, folder: Path, kept: bool) -> None:
+    """All queries, and zero-shot accuracy where it is asked for; files where they can be kept."""
     queries = read_words(args, speak(subject)) if args.text else []
     queries += read_pictures(subject, args.image, subject.centre() if args.image else None)
     student = speak(subject) if args.zero_shot else None
     features = None if args.index and student is None else subject.extract(images)
-    if queries:
-        publish(rank_all(queries, subject, images, features, args), subject, images, folder, args.top)
+    rankings = rank_all(queries, subject, images, features, args)
+    tell(rankings, images)
+    if rankings and kept:
+        publish(rankings, subject, images, folder, args.top)
     if student is not None:
-        measure(args, student, images, features, folder)
+        measure(args, student, images, features, folder, kept)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from engine.evaluate.sorting_page import Sorting
 from engine.evaluate.sources import find_device
 from engine.evaluate.subject import Subject, add_subject, check_classes, open_subject
 from engine.ranges import BATCH, COUNT_OR_0, LARGEST, whole
+from engine.results_folder import hold_results
 
 FIRST_WEIGHTS = "package:efficientnet-lite0"
 BUDGETS, DRAWS = (20, 50, 100), 5
@@ -83,7 +84,7 @@ def check_out(args: argparse.Namespace) -> list[str]:
     out, folder = args.out, Path(args.folder)
     if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
         return [f"{out} lies in {folder}, so its pictures would be sorted next time; give --out another place"]
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "sort.csv").is_file())):
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not sorting_page.is_sorting(out))):
         return [f"{out} exists and is no earlier sorting; give --out another place"]
     target = out / "sorted"
     if args.apply != "none" and target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -202,15 +203,16 @@ def main() -> None:
     given = problems.attempt(lambda: read_labels(args.labels, images) if args.labels else {})
     problems.attempt(lambda: check_classes(images, args.num_classes) if args.score else None)
     problems.refuse()
-    sight = look(subject, images)
-    sorting = sort_images(sight, images, given, args)
-    write(sorting, subject, args.out)
-    print(tell(sorting, args.out))
-    if args.apply != "none":
-        filed = file_pictures(images, sorting.folders(), args.out / "sorted", args.apply)
-        print(f"  {filed} photographs in {args.out / 'sorted'}")
-    if args.score:
-        record(subject, sorting, sight, args.out)
+    with hold_results(args.out):
+        sight = look(subject, images)
+        sorting = sort_images(sight, images, given, args)
+        write(sorting, subject, args.out)
+        print(tell(sorting, args.out))
+        if args.apply != "none":
+            filed = file_pictures(images, sorting.folders(), args.out / "sorted", args.apply)
+            print(f"  {filed} photographs in {args.out / 'sorted'}")
+        if args.score:
+            record(subject, sorting, sight, args.out)
 
 
 if __name__ == "__main__":

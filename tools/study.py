@@ -24,7 +24,9 @@ from engine.evaluate.study import Answer, Pair, Row, check_rows, find_label_faul
 from engine.evaluate.study_files import Study, write_study
 from engine.evaluate.study_table import list_grids, markdown_grid
 from engine.evaluate.subject import check_classes
+from engine.places import list_overlaps
 from engine.ranges import BATCH, COUNT, SEED, THREADS, WORKERS
+from engine.results_folder import hold_results
 from engine.words import device
 
 ROW_HELP = """a network and how to look at it; once for each row.
@@ -65,7 +67,7 @@ def check_flags(args: argparse.Namespace) -> None:
     problems += ["--seeds names a seed twice"] * (len(set(args.seeds)) < len(args.seeds))
     problems += [f"--{name} must be at least 1" for name, value in
                  (("draws", args.draws), ("batch-size", args.batch_size)) if value < 1]
-    refuse(problems)
+    refuse(problems + list_overlaps(args, ("results.jsonl",)))
 
 
 def read_pair(root: str) -> Pair:
@@ -91,14 +93,15 @@ def main() -> None:
     check_flags(args)
     pair, seeds, out = read_pair(args.root), tuple(args.seeds), Path(args.out)
     check_rows(args.row, seeds, pair, args)
-    answers = tuple(judge_seeds(row, pair, args, f"row {number} of {len(args.row)}")
-                    for number, row in enumerate(args.row, start=1))
-    study = Study(task=args.task, pair=pair, rows=tuple(args.row), answers=answers, seeds=seeds,
-                  against=tuple(args.against), draws=args.draws, seed=args.seed)
-    write_study(study, out)
+    with hold_results(out):
+        answers = tuple(judge_seeds(row, pair, args, f"row {number} of {len(args.row)}")
+                        for number, row in enumerate(args.row, start=1))
+        study = Study(task=args.task, pair=pair, rows=tuple(args.row), answers=answers, seeds=seeds,
+                      against=tuple(args.against), draws=args.draws, seed=args.seed)
+        write_study(study, out)
     added = read_results(out / "results.jsonl")[-len(args.row):]
     print("\n\n".join(map(markdown_grid, list_grids(added))))
-    files = f"{args.task}.csv, {args.task}_pairs.csv, {args.task}.npz, results.jsonl"
+    files = f"{study.name}.csv, {study.name}_pairs.csv, {study.name}.npz, results.jsonl"
     print(f"\nwritten to {out}: {files}", file=sys.stderr)
 
 

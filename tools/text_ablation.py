@@ -31,13 +31,17 @@ from engine.evaluate.student import StudentPlan, train_student
 from engine.evaluate.text_ablation import Line, render_page, render_text, summarise, write_csv
 from engine.evaluate.text_audit import Reading, audit, match_entropy
 from engine.guidance import TEXT_TEMPERATURE, ask
+from engine.places import check_places
 from engine.prepare import find_crop_bottom, load_images, open_crops
 from engine.ranges import BETWEEN, COUNT_OR_0, TEMPERATURE
+from engine.results_folder import hold_results
 from engine.text import Description, encode_descriptions, fill_template, read_descriptions
 from engine.text_args import add_asking, add_clip, open_clip_teacher
 from engine.text_variants import FREE, Variant, make_variants
 from models.prototypes import kmeans_prototypes
 from models.teachers import ClipTeacher
+from runtime.files import write_text
+from runtime.safe_names import safe_name
 
 TEMPLATE = "a photo of a {name}."
 FREE_ENTROPY = 0.5  # what sets the temperature of centroids, whose cosines are not those of text
@@ -106,7 +110,8 @@ def parse(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[s
     refuse(problems)
     args.device = find_device(args.device)
     args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
-    args.out = Path(args.out or Path("ablation") / Path(args.csv).stem)
+    args.out = Path(args.out or Path("ablation") / safe_name(Path(args.csv).stem))
+    check_places(args, ("ablation.csv", "ablation.html", "results.jsonl"))
     if args.threads:
         torch.set_num_threads(args.threads)
     return args, further
@@ -202,12 +207,19 @@ def write(args: argparse.Namespace, scene: Scene, lines: Sequence[Line]) -> None
     trained = f"students of {args.train} epochs" if args.train else "no student was trained"
     lead = (f"{args.csv}, read by {args.teacher_arch}; {len(scene.images)} "
             f"{'crops' if scene.crops is not None else 'whole images'} of {args.root}; {trained}")
-    (args.out / "ablation.html").write_text(render_page(lines, lead), encoding="utf-8")
+    write_text(args.out / "ablation.html", render_page(lines, lead))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     args, further = parse(argv)
+    with hold_results(args.out):
+        lines = run(args, further)
+    print(f"{render_text(lines)}\nwritten to {args.out}: ablation.csv, ablation.html, results.jsonl")
+
+
+def run(args: argparse.Namespace, further: Sequence[str]) -> list[Line]:
+    """Every variant, encoded, measured and where asked trained with."""
     rows = read_descriptions(Path(args.csv))
     variants = choose_variants(args, rows)
     images = load_images(args.root, "train", skip_bad=args.skip_bad, labels="ignored")
@@ -218,9 +230,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     scene = Scene(teacher, images, crops, answers)
     encoded = [encode(variant, scene) for variant in variants]
     encoded += [make_centroids(args, scene, len(rows))] if args.free else []
-    args.out.mkdir(parents=True, exist_ok=True)
-    lines = compare(args, further, scene, encoded)
-    print(f"{render_text(lines)}\nwritten to {args.out}: ablation.csv, ablation.html, results.jsonl")
+    return compare(args, further, scene, encoded)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ Writes studio.html (one page, verdict at the top) and studio.json.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,10 +24,14 @@ from engine.evaluate.text_audit import Audit, audit
 from engine.evaluate.text_page import render_page
 from engine.evaluate.text_verdict import judge, to_json
 from engine.guidance import TEXT_TEMPERATURE, ask
+from engine.places import check_places
 from engine.prepare import find_crop_bottom, load_images, open_crops
 from engine.ranges import BETWEEN, TEMPERATURE
+from engine.results_folder import hold_results
 from engine.text_args import add_asking, add_clip, add_encoding, open_clip_teacher
 from engine.text_source import open_text, read_texts
+from runtime.files import write_json, write_text
+from runtime.safe_names import safe_name
 
 
 def make_parser() -> Parser:
@@ -52,7 +55,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = make_parser().parse_args(argv)
     args.device = find_device(args.device)
     args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
-    args.out = Path(args.out or Path("studio") / Path(args.text).stem)
+    args.out = Path(args.out or Path("studio") / safe_name(Path(args.text).stem))
+    check_places(args, ("studio.json", "studio.html"))
     if args.threads:
         torch.set_num_threads(args.threads)
     return args
@@ -79,11 +83,10 @@ def study(args: argparse.Namespace) -> tuple[Audit, str]:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     args = parse(argv)
-    found, lead = study(args)
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "studio.json").write_text(json.dumps(to_json(found), indent=1) + "\n", encoding="utf-8")
-    title = f"Text studio: {Path(args.text).stem}"
-    (args.out / "studio.html").write_text(render_page(found, title, lead), encoding="utf-8")
+    with hold_results(args.out):
+        found, lead = study(args)
+        write_json(args.out / "studio.json", to_json(found))
+        write_text(args.out / "studio.html", render_page(found, f"Text studio: {Path(args.text).stem}", lead))
     marks = {True: " ok", False: "  !", None: "   "}
     print(lead, *(f"{marks[finding.good]} {finding.text}" for finding in judge(found)), sep="\n")
     print(f"written to {args.out / 'studio.html'} and studio.json")

@@ -28,10 +28,13 @@ from engine.evaluate.plain_table import publish_table, say
 from engine.evaluate.sources import find_device
 from engine.evaluate.study import find_label_faults
 from engine.evaluate.subject import check_classes
+from engine.places import list_overlaps
 from engine.prepare import count_workers
 from engine.ranges import COUNT, SEED, THREADS, WORKERS
+from engine.results_folder import hold_results
 from engine.words import device
 from models.classifier_file import load_classifier
+from runtime.safe_names import safe_name
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,17 @@ def make_parser() -> Parser:
     return parser
 
 
+def name_table(args: argparse.Namespace) -> str:
+    """What the table's files are called."""
+    return f"{safe_name(args.task, room=16)}_trials"
+
+
 def check_flags(args: argparse.Namespace) -> None:
     """Raise ConfigError for labels that are not unique or unknown, and for weights that are not there."""
     problems = find_label_faults([row.label for row in args.row], args.against)
     files = dict.fromkeys(row.file(seed) for row in args.row for seed in args.seeds)
-    refuse(problems + [f"{file}: no such weights; train that seed first" for file in files if not Path(file).is_file()])
+    problems += [f"{file}: no such weights; train that seed first" for file in files if not Path(file).is_file()]
+    refuse(problems + list_overlaps(args, (f"{name_table(args)}.csv",)))
 
 
 def ask(file: str, images: ImageSet, args: argparse.Namespace) -> Verdict:
@@ -134,7 +143,8 @@ def main() -> None:
     check_flags(args)
     if args.threads:
         torch.set_num_threads(args.threads)
-    publish_table(tabulate(args, judge_all(args)), Path(args.out), f"{args.task}_trials")
+    with hold_results(args.out):
+        publish_table(tabulate(args, judge_all(args)), Path(args.out), name_table(args))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from engine.evaluate.protocol import PROTOCOLS
 from engine.evaluate.rerank import add_rerank
 from engine.evaluate.sources import CHECKPOINTS, find_device, find_source, name_run
 from engine.evaluate.subject import add_subject
+from engine.places import PROBE_FILES, check_places
 from engine.ranges import BATCH, COUNT, EPOCHS, RATE, SHARE_BELOW_1, TEMPERATURE
+from runtime.safe_names import safe_name
 
 
 def make_probe_parser() -> Parser:
@@ -44,6 +46,7 @@ def parse_probe(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.protocol == "seed":
         args.eval_view = "squash"
     args.results_dir = args.results_dir or f"checkpoints_linear/{name_run(args)}"
+    check_places(args, PROBE_FILES)
     return args
 
 
@@ -77,6 +80,6 @@ def parse_search(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args.device = find_device(args.device)
     if args.recipe == "seed":
         args.eval_view = "squash"
-    own = "retrieval" if find_source(args.pretrained)[1] else f"retrieval-{args.task}"
+    own = "retrieval" if find_source(args.pretrained)[1] else f"retrieval-{safe_name(args.task, room=10)}"
     args.results_dir = args.results_dir or str(CHECKPOINTS / name_run(args) / own)
     return args

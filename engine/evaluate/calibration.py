@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.curves import label_text, load_pyplot
+from runtime.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +81,7 @@ def draw_reliability(calibration: Calibration, picture: Path, title: str = "Reli
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    figure.savefig(picture, dpi=120)
+    write_atomically(picture, lambda draft: figure.savefig(draft, dpi=120))
     pyplot.close(figure)
 
 

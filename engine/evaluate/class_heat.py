@@ -39,13 +39,14 @@ from engine.finetune_data import describe_sources
 from engine.prepare import check_images
 from engine.run_record import read_args
 from models.pim import PlugIn
+from runtime.files import write_atomically
 from runtime.names import show_name
 
 SELECTED_ROW = "what a level selected; dropped positions are dark"
 
 
-def draw_classifier(args: argparse.Namespace) -> None:
-    """The command for a classifier: heatmap.png and heatmap.csv of its maps."""
+def draw_classifier(args: argparse.Namespace, *, keep: bool = True) -> None:
+    """The command for a classifier: heatmap.png and heatmap.csv of its maps, where they can be kept."""
     trained = open_classifier(args, args.batch_size)
     if not trained.names:
         trained = trained.named([f"class {number}" for number in range(trained.network.classes)], trained.source)
@@ -59,14 +60,16 @@ def draw_classifier(args: argparse.Namespace) -> None:
     rows = [{name: value for name, value in row.items() if not (name.startswith(SELECTED) and "_pointing" in name)}
             for row in measure(found.maps, boxes)]  # of a map of zeros and ones every peak is as good
     means = summarise(rows)
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
     facts = tell_answers(found, images, trained)
-    write_table(out / "heatmap.csv", images, rows, means, facts)
-    draw(trained, images, found, boxes, rows, facts, asked, args.shown).save(out / "heatmap.png")
+    if keep:
+        out = Path(args.out)
+        write_table(out / "heatmap.csv", images, rows, means, facts)
+        sheet = draw(trained, images, found, boxes, rows, facts, asked, args.shown)
+        write_atomically(out / "heatmap.png", sheet.save)
     print(f"{len(images)} pictures{'' if args.image else f' of {images.root}'}, {trained.describe()}")
     tell_means(found, means, asked)
-    print(f"written to {out}")
+    if keep:
+        print(f"written to {args.out}")
 
 
 def find_pictures(args: argparse.Namespace, trained: Trained) -> ImageSet:

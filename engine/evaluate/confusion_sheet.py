@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.curves import label_text, load_pyplot
+from runtime.files import write_atomically
 from runtime.names import show_name
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def draw_confusion(
     figure.text(20 / wide, 1 - 28 / high, label_text(title), fontsize=12, color=INK)
     words = figure.add_axes(((margin + side + 24) / wide, 0, (listing - 24) / wide, 1 - 60 / high))
     write_list(words, counts, names, int(max(side, 300) / LINE))
-    figure.savefig(picture)
+    write_atomically(picture, lambda draft: figure.savefig(draft))
     pyplot.close(figure)
 
 

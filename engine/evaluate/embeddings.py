@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,8 +23,10 @@ from datasets.images import DataError, ImageSet
 from engine import distributed
 from engine.args import ConfigError
 from engine.evaluate.subject import Subject
+from runtime.files import open_table, write_json
 
 FORMAT = "plumage-embeddings"
+PIECES = "pieces"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def embed(subject: Subject, images: ImageSet, folder: Path, piece: int = 4096) -
     if done is not None:
         return done
     centre = subject.centre()
-    keeping = replace(subject, cache=folder / "pieces")
+    keeping = replace(subject, cache=folder / PIECES)
     shown = tqdm(total=len(images), unit="img", desc=f"embeddings of {images.split}", file=sys.stderr,
                  disable=not distributed.is_main(), mininterval=0.5)
     target, seconds = None, 0.0
@@ -100,6 +102,7 @@ def read_embeddings(folder: str | Path) -> Embeddings:
 def _read_finished(folder: Path, facts: dict[str, object]) -> dict[str, object] | None:
     path = folder / "meta.json"
     if not path.is_file():
+        refuse_foreign(folder)
         return None
     found = json.loads(path.read_text(encoding="utf-8"))
     other = [name for name, value in facts.items() if found.get(name) != value]
@@ -107,6 +110,14 @@ def _read_finished(folder: Path, facts: dict[str, object]) -> dict[str, object] 
         raise ConfigError(f"{folder} holds embeddings made otherwise ({', '.join(other)} differ); "
                           "give another --out, or delete the folder")
     return found
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise ConfigError where embeddings lie that no tools.embed is at work on: they are not ours to overwrite."""
+    found = [name for name in ("embeddings.npy", "ids.csv") if (folder / name).exists()]
+    if found and not (folder / PIECES).is_dir():
+        raise ConfigError(f"{folder} holds {' and '.join(found)} but no meta.json, so nobody knows how they were made; "
+                          "give another --out, or move them away")
 
 
 def _open_draft(folder: Path, count: int, width: int) -> NDArray[np.float32]:
@@ -117,12 +128,12 @@ def _open_draft(folder: Path, count: int, width: int) -> NDArray[np.float32]:
 def _finish(folder: Path, target: NDArray[np.float32], images: ImageSet, meta: dict[str, object]) -> None:
     target.flush()
     os.replace(folder / "embeddings.npy.draft", folder / "embeddings.npy")
-    with open(folder / "ids.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+    with open_table(folder / "ids.csv") as writer:
         writer.writerow(["row", "path", "class"])
         for row, sample in enumerate(images.samples):
             writer.writerow([row, sample.key, "" if sample.label is None else images.classes[sample.label]])
-    draft = folder / "meta.json.draft"
-    draft.write_text(json.dumps({**meta, "dim": target.shape[1]}, indent=1) + "\n", encoding="utf-8")
-    os.replace(draft, folder / "meta.json")
-    shutil.rmtree(folder / "pieces", ignore_errors=True)
+    write_json(folder / "meta.json", {**meta, "dim": target.shape[1]})
+    for piece in (folder / PIECES).glob("features-*.safetensors"):
+        piece.unlink()
+    with suppress(OSError):  # somebody else's files in it stay
+        (folder / PIECES).rmdir()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from engine.evaluate.classification import ClassScores, SourceScores, TopScores
 from engine.evaluate.confusion_sheet import list_confusions
 from engine.evaluate.ledger import Result
 from engine.evaluate.sorting_page import STYLE
+from runtime.files import open_table, write_text
 
 BRANCHES, SOURCES, MISTAKES, PAGE = "branches.csv", "sources.csv", "mistakes.png", "evaluation.html"
 FILES = ("eval_results.txt", BRANCHES, "classes.csv", SOURCES, "confusion.png", "reliability.png", MISTAKES)
@@ -20,11 +20,12 @@ Rows = Sequence[Mapping[str, object]]
 
 def write_rows(path: Path, rows: Rows) -> None:
     """A table; shares with six decimals."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
+    head = list(rows[0])
+    with open_table(path) as writer:
+        writer.writerow(head)
         for row in rows:
-            writer.writerow({name: f"{cell:.6f}" if isinstance(cell, float) else cell for name, cell in row.items()})
+            cells = (row[name] for name in head)
+            writer.writerow([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in cells])
 
 
 def list_branches(branches: Mapping[str, TopScores]) -> Rows:
@@ -68,8 +69,8 @@ def write_page(folder: Path, row: Result, about: str, tables: Mapping[str, Rows]
               for name in present if name.endswith(".png")),
             "<h2>Files</h2><p>" + ", ".join(f"<a href='{name}'>{name}</a>" for name in present) + "</p>"]
     head = "<meta charset=utf-8><meta name=viewport content='width=device-width'>"
-    (folder / PAGE).write_text(f"<!doctype html><html lang=en>{head}<title>{html.escape(row.weights)}</title>"
-                               f"<style>{STYLE}</style>{''.join(body)}</html>", encoding="utf-8")
+    write_text(folder / PAGE, f"<!doctype html><html lang=en>{head}<title>{html.escape(row.weights)}</title>"
+                              f"<style>{STYLE}</style>{''.join(body)}</html>")
 
 
 def show_table(rows: Rows) -> str:

@@ -24,6 +24,8 @@ from datasets.samplers import Draw, SequentialBatches
 from datasets.views import View
 from engine import distributed
 from engine.precision import autocast
+from runtime.errors import StopTraining
+from runtime.files import write_atomically
 
 Outputs = Callable[[Tensor], dict[str, Tensor]]
 Labelled = Callable[[Tensor, Tensor], dict[str, Tensor]]
@@ -186,12 +188,10 @@ def _read_cache(path: Path, images: ImageSet) -> Features:
 
 def _write_cache(path: Path, features: Features) -> None:
     """Written beside its place and moved there, so that nobody reads half a file; a full disk costs the cache only."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
     contiguous = {name: value.contiguous() for name, value in features.tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(contiguous, draft, metadata={"images_per_second": repr(features.images_per_second)})
-        os.replace(draft, path)
-    except (OSError, SafetensorError) as error:
-        draft.unlink(missing_ok=True)
+        facts = {"images_per_second": repr(features.images_per_second)}
+        write_atomically(path, lambda draft: save_file(contiguous, draft, metadata=facts))
+    except (OSError, SafetensorError, StopTraining) as error:
         print(f"note: features are not kept for next time: {error}", file=sys.stderr)

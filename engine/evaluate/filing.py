@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from datasets.images import DataError, ImageSet
 from datasets.listing import show
 from datasets.tables import read_rows
+from runtime.files import write_atomically
+from runtime.safe_names import name_each
 
 
 def read_labels(path: str | Path, images: ImageSet) -> dict[int, str]:
@@ -56,13 +58,17 @@ def find_places(images: ImageSet) -> dict[str, int]:
 
 
 def file_pictures(images: ImageSet, names: Sequence[str], target: Path, how: str) -> int:
-    """Link ("link") or copy ("copy") every picture into the folder `target`/name; returns how many. Originals stay."""
+    """Link ("link") or copy ("copy") every picture into the folder `target`/name; returns how many. Originals stay.
+
+    Raises DataError for names that would share a folder.
+    """
     taken: set[str] = set()
+    folders = name_each(names)
     for sample, name in zip(images.samples, names, strict=True):
-        place = find_free(target / safe_name(name) / sample.path.name, taken)
+        place = find_free(target / folders[name] / sample.path.name, taken)
         place.parent.mkdir(parents=True, exist_ok=True)
         if how == "copy":
-            shutil.copy2(sample.path, place)
+            write_atomically(place, partial(shutil.copy2, sample.path), sync=False)
         else:
             link(sample.path.resolve(), place)
     return len(taken)
@@ -84,8 +90,3 @@ def link(source: Path, place: Path) -> None:
         os.link(source, place)
     except OSError:
         place.symlink_to(source)
-
-
-def safe_name(label: str) -> str:
-    """A label as the name of a folder on any system."""
-    return re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", label).strip(" .") or "_"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from datasets.images import ImageSet, decode
 from datasets.multi_context import Box, read_boxes
 from datasets.views import View
 from engine.evaluate.heatmap import place_box
+from runtime.files import open_table
 
 
 def find_boxes(images: ImageSet, root: Path, wanted: str, view: View, crop_bottom: int = 0) -> list[Box | None]:
@@ -35,9 +35,10 @@ def write_table(
 ) -> None:
     """A line for each picture, with `facts` of it where there are any; the last line holds the means."""
     told = facts or [{}] * len(rows)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["path", *told[0], *means], restval="")
-        writer.writeheader()
-        keys = [sample.key for sample in images.samples]
+    head = ["path", *told[0], *means]
+    keys = [sample.key for sample in images.samples]
+    with open_table(path) as writer:
+        writer.writerow(head)
         for key, fact, row in [*zip(keys, told, rows, strict=True), ("MEAN", {}, means)]:
-            writer.writerow({"path": key} | fact | {name: f"{value:.4f}" for name, value in row.items()})
+            cells = {"path": key} | fact | {name: f"{value:.4f}" for name, value in row.items()}
+            writer.writerow([cells.get(name, "") for name in head])

@@ -22,6 +22,7 @@ from datasets.images import DataError
 from engine.args import ConfigError
 from engine.evaluate.ranking import take_top
 from engine.evaluate.similarity import cross_stripes
+from runtime.files import write_atomically, write_json
 
 KINDS = ("flat", "ivf", "hnsw", "ivfpq")
 CHUNK = 65536  # rows added at a time
@@ -116,8 +117,8 @@ def save_index(index: Any, folder: Path, plan: IndexPlan, facts: dict[str, objec
     """Write index-KIND.faiss and index-KIND.json (plan, and `facts` about the rows) into the folder."""
     plan = settle(plan, index.ntotal, index.d)
     path = folder / f"index-{plan.kind}.faiss"
-    faiss.write_index(index, str(path))
-    path.with_suffix(".json").write_text(json.dumps({"plan": asdict(plan), **facts}, indent=1) + "\n", encoding="utf-8")
+    write_atomically(path, lambda draft: faiss.write_index(index, str(draft)))
+    write_json(path.with_suffix(".json"), {"plan": asdict(plan), **facts})
     return path
 
 

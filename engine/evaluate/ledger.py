@@ -12,7 +12,7 @@ import timm
 import torch
 
 from engine.args import ConfigError
-from runtime.files import append_line
+from runtime.lines import append_line
 
 PLUMAGE = "1.0.0"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from engine.evaluate.bootstrap import Estimate
+from runtime.files import write_cells, write_text
 from runtime.names import escape_cell
 
 
@@ -23,10 +23,9 @@ def say(found: Estimate, *, difference: bool = False) -> str:
 def publish_table(table: Sequence[Sequence[str]], out: Path, name: str) -> None:
     """Print a table, whose first line is the head, as Markdown; keep it as `<name>.csv` and `<name>.md` in `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    with open(out / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([cell.replace("**", "") for cell in line] for line in table)
+    write_cells(out / f"{name}.csv", ([cell.replace("**", "") for cell in line] for line in table))
     lines = [f"| {' | '.join(map(escape_cell, line))} |" for line in table]
     text = "\n".join([lines[0], "|" + " --- |" * len(table[0]), *lines[1:]]) + "\n"
-    (out / f"{name}.md").write_text(text, encoding="utf-8")
+    write_text(out / f"{name}.md", text)
     print(text)
     print(f"written to {out}: {name}.csv, {name}.md", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor
 from datasets.images import ImageSet, decode
 from engine.class_names import NUMBER
 from engine.evaluate.sheet import SIDE, Cell, draw_sheet
+from runtime.files import open_table, write_text
 from runtime.names import show_name
 
 COLUMNS = 8  # pictures in a line of a sheet
@@ -49,8 +49,7 @@ def write_csv(path: Path, found: Predictions, top: int) -> None:
     """predictions.csv: a line for each picture, in order."""
     classes, shares = found.best(top)
     more = [name for place in range(2, classes.shape[1] + 1) for name in (f"class_{place}", f"probability_{place}")]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+    with open_table(path) as writer:
         writer.writerow(["path", "label", "predicted", "probability", "correct", *more])
         for index, sample in enumerate(found.images.samples):
             told = [cell for number, share in zip(classes[index].tolist(), shares[index].tolist())
@@ -68,7 +67,7 @@ def write_json(path: Path, found: Predictions, top: int, *, about: dict[str, obj
                  for number, share in zip(classes[index].tolist(), shares[index].tolist())]}
         for index, sample in enumerate(found.images.samples)]
     content = about | {"classes": list(found.names), "predictions": records}
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def draw_predictions(found: Predictions, chosen: Sequence[int], title: str, crop_bottom: int = 0) -> Image.Image:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from datasets.views import View
 from engine import distributed
 from engine.args import ConfigError
 from engine.curves import count_powers, label_text, load_pyplot
-from engine.evaluate.ledger import Result, append_result
+from engine.evaluate.ledger import Result
 from engine.evaluate.linear import (
     Accuracy,
     Choice,
@@ -34,7 +33,8 @@ from engine.evaluate.linear import (
 )
 from engine.evaluate.subject import Subject, check_classes, homes
 from engine.prepare import need_classes
-from runtime.files import write_atomically
+from engine.results_folder import append_to
+from runtime.files import open_table, write_atomically
 
 RATES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 SEED_RATE = 30.0
@@ -156,23 +156,31 @@ def probe_augmented(
                    {"TEST top-1": [seen.top1 for seen in fitted.tested]})
 
 
-def write_probe(probe: Probe, folder: Path, args: argparse.Namespace) -> None:
-    """Classifiers, confusion.csv, curves.png and two rows (last, best) of results.jsonl; prints the accuracies.
+def write_probe(probe: Probe, folder: Path, args: argparse.Namespace, *, keep: bool = True) -> None:
+    """Print the accuracies; classifiers, confusion.csv, curves.png and two rows (last, best) of results.jsonl.
+
+    Without `keep` the folder cannot be written to, and accuracies are all there is.
 
     Raises ConfigError for the folder of the encoder itself, whose model_last.pth a classifier would replace.
     """
     if probe.subject.folder is not None and folder.resolve() == probe.subject.folder.resolve():
         raise ConfigError(f"--results-dir {folder} holds the encoder; give the probe a folder of its own")
+    print(tell(probe))
+    for row in make_rows(probe, args):
+        append_to(homes(folder, probe.subject, keep), row.to_dict())
+    if keep:
+        write_files(probe, folder)
+        print(f"  written to {folder}")
+
+
+def write_files(probe: Probe, folder: Path) -> None:
+    """Classifiers, table and picture."""
     folder.mkdir(parents=True, exist_ok=True)
     outcome = probe.outcome
     for name, classifier in (("last", outcome.fitted.last), ("best", outcome.fitted.best)):
         write_atomically(folder / f"model_{name}.pth", partial(save_classifier, probe, classifier))
     write_confusion(folder / "confusion.csv", probe)
     draw_curves(folder / "curves.png", outcome)
-    for row in make_rows(probe, args):
-        for home in homes(folder, probe.subject):
-            append_result(home / "results.jsonl", row.to_dict())
-    print(tell(probe, folder))
 
 
 def save_classifier(probe: Probe, classifier: Classifier, path: Path) -> None:
@@ -203,7 +211,7 @@ def make_rows(probe: Probe, args: argparse.Namespace) -> list[Result]:
     return rows
 
 
-def tell(probe: Probe, folder: Path) -> str:
+def tell(probe: Probe) -> str:
     """The result for people, in a few lines."""
     outcome, epoch = probe.outcome, probe.outcome.fitted.best_epoch
     return (f"linear probe of {probe.subject.describe()}\n"
@@ -211,7 +219,7 @@ def tell(probe: Probe, folder: Path) -> str:
             f"{len(probe.classes)} classes, lr {outcome.rate:g} (chosen on: {outcome.rate_selection})\n"
             f"  last epoch      top-1 {outcome.last.top1:.2%}   top-5 {outcome.last.top5:.2%}\n"
             f"  epoch {epoch:<9} top-1 {outcome.best.top1:.2%}   top-5 {outcome.best.top5:.2%}   "
-            f"(best on: {outcome.best_selection})\n  written to {folder}")
+            f"(best on: {outcome.best_selection})")
 
 
 def write_confusion(path: Path, probe: Probe) -> None:
@@ -219,8 +227,7 @@ def write_confusion(path: Path, probe: Probe) -> None:
     count = len(probe.classes)
     guesses = predict(probe.outcome.fitted.last, probe.test.rows)
     table = torch.bincount(probe.test.labels.cpu() * count + guesses, minlength=count * count).view(count, count)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+    with open_table(path) as writer:
         writer.writerow(["true \\ guessed", *probe.classes])
         writer.writerows([name, *row] for name, row in zip(probe.classes, table.tolist()))
 
@@ -241,5 +248,5 @@ def draw_curves(path: Path, outcome: Outcome) -> None:
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    write_atomically(path, lambda draft: figure.savefig(draft, dpi=110))
     pyplot.close(figure)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from datasets.views import View
 from engine.evaluate.sheet import SIDE, Cell, draw_sheet
 from engine.evaluate.similarity import cross_stripes, normalise_rows
 from engine.evaluate.subject import Subject
+from runtime.files import open_table
 from runtime.names import show_name
 
 COLUMNS = 6  # pictures in a line of the sheet
@@ -87,8 +87,7 @@ def rank(query: Query, rows: Tensor, images: ImageSet) -> Ranking:
 
 def write_table(path: Path, rankings: Sequence[Ranking], images: ImageSet) -> None:
     """search.csv: every query's images, best first, with their class where there is one."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+    with open_table(path) as writer:
         writer.writerow(["query", "rank", "path", "score", "class"])
         for ranking in rankings:
             for place, (index, score) in enumerate(zip(ranking.order.tolist(), ranking.scores.tolist()), start=1):

@@ -9,7 +9,7 @@ from engine.evaluate.branches import find_global
 from engine.evaluate.classification import TopScores, score_branches
 from engine.evaluate.classify import Verdict
 from engine.evaluate.positions import DEPTHS
-from runtime.files import write_atomically
+from runtime.files import write_text
 
 EVALUATION, INFERENCE = "eval_results.txt", "infer_results.txt"
 
@@ -51,5 +51,4 @@ def write_results(path: Path, verdict: Verdict, facts: Mapping[str, object], tit
     lines = [f"[{title}]", *(f"{name}: {value}" for name, value in facts.items()), f"Samples: {len(verdict.keys)}", "",
              *(f"    {name} {100 * value:.3f}%" for name, value in metrics.items()), "",
              *(f"{role}: {name} {100 * metrics[name]:.3f}%" for role, name in chosen.items())]
-    text = "\n".join(lines) + "\n"
-    write_atomically(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+    write_text(path, "\n".join(lines) + "\n")

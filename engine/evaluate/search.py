@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +19,7 @@ from engine.evaluate.bootstrap import interval
 from engine.evaluate.clustering import score_clusters
 from engine.evaluate.geometry import measure_geometry
 from engine.evaluate.knn import knn_accuracy, knn_leave_one_out
-from engine.evaluate.ledger import Result, append_result
+from engine.evaluate.ledger import Result
 from engine.evaluate.pairing import Pairing
 from engine.evaluate.protocol import Contest, open_contest
 from engine.evaluate.rerank import read_rerank, rerank
@@ -28,6 +27,8 @@ from engine.evaluate.retrieval import RetrievalScores, choose_block, score_strip
 from engine.evaluate.sheet import Cell, draw_sheet
 from engine.evaluate.similarity import Stripe
 from engine.evaluate.subject import Subject, check_classes, homes
+from engine.results_folder import append_to
+from runtime.files import open_table, write_atomically
 from runtime.names import show_name
 
 LISTED = 5
@@ -129,14 +130,19 @@ def score_knn(
     return knn_leave_one_out(rows, labels, args.knn_k, args.knn_t), f"leave-one-out in {split}"
 
 
-def write_search(search: Search, folder: Path, args: argparse.Namespace) -> None:
-    """per_query.csv, neighbours.png, with labels a row of results.jsonl here and in the run's folder; prints scores."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_per_query(folder / "per_query.csv", search)
-    draw_neighbours(search, args).save(folder / "neighbours.png")
-    for home in homes(folder, search.subject) if search.verdict else ():
-        append_result(home / "results.jsonl", make_row(search, search.verdict, args).to_dict())
-    print(f"retrieval with {search.subject.describe()}\n{tell(search, args)}\n  written to {folder}")
+def write_search(search: Search, folder: Path, args: argparse.Namespace, *, keep: bool = True) -> None:
+    """Print scores; per_query.csv, neighbours.png, with labels a row of results.jsonl here and in the run's folder.
+
+    Without `keep` the folder cannot be written to, and scores are all there is.
+    """
+    print(f"retrieval with {search.subject.describe()}\n{tell(search, args)}")
+    if search.verdict:
+        append_to(homes(folder, search.subject, keep), make_row(search, search.verdict, args).to_dict())
+    if keep:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_per_query(folder / "per_query.csv", search)
+        write_atomically(folder / "neighbours.png", draw_neighbours(search, args).save)
+        print(f"  written to {folder}")
 
 
 def make_row(search: Search, verdict: Verdict, args: argparse.Namespace) -> Result:
@@ -175,8 +181,7 @@ def write_per_query(path: Path, search: Search) -> None:
     """
     names, keys = (*search.images.classes, ""), [sample.key for sample in search.gallery.samples]
     more = [name for name in (search.verdict.scores.per_query if search.verdict else ()) if name != "map"]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+    with open_table(path) as writer:
         listed = [f"near{place}" for place in range(1, LISTED + 1)]
         writer.writerow(["path", "class", "first_hit", "ap", *listed, *more])
         for index, sample in enumerate(search.images.samples):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import html
 import io
 from collections import Counter
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from datasets.images import ImageSet
 from engine.evaluate.sheet import SIDE, Cell, draw_sheet
 from engine.evaluate.sorting import ODD, Estimate, Spread
+from runtime.files import open_table, write_atomically, write_cells, write_text
 from runtime.names import show_name
 
 COLUMNS, SHOWN = 8, 64  # pictures in a line and on a sheet
@@ -78,12 +78,23 @@ def name_group(group: int) -> str:
     return f"group_{group + 1:02d}"
 
 
+HEAD = ("path", "group", "typicality", "outlier_score", "name_first", "label", "confidence")
+
+
+def is_sorting(folder: Path) -> bool:
+    """Whether a folder holds what this command wrote: a sort.csv with its own head."""
+    try:
+        with open(folder / "sort.csv", encoding="utf-8") as file:
+            return file.readline().strip() == ",".join(HEAD)
+    except (OSError, ValueError):
+        return False
+
+
 def write_table(path: Path, sorting: Sorting) -> None:
     """sort.csv: a line for every image."""
     rank = {index: place for place, index in enumerate(sorting.name_first, start=1)}
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "group", "typicality", "outlier_score", "name_first", "label", "confidence"])
+    with open_table(path) as writer:
+        writer.writerow(HEAD)
         for index in range(len(sorting.images)):
             sure = f"{float(sorting.spread.confidence[index]):.4f}" if sorting.spread else ""
             numbers = f"{float(sorting.typicality[index]):.4f}", f"{float(sorting.oddness[index]):.2f}"
@@ -95,8 +106,7 @@ def write_form(path: Path, sorting: Sorting) -> None:
     """name_these.csv, which is what `--labels` reads: all labels given so far, then what to name next, left blank."""
     done = [(sorting.key(index), label) for index, label in sorting.given.items()]
     blank = [(sorting.key(index), "") for index in sorting.name_first]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "label"), *done, *blank])
+    write_cells(path, [("path", "label"), *done, *blank])
 
 
 def write_sheets(folder: Path, sorting: Sorting, open_image: OpenImage) -> None:
@@ -107,7 +117,7 @@ def write_sheets(folder: Path, sorting: Sorting, open_image: OpenImage) -> None:
     for name, title, members in tqdm(list(list_sheets(sorting)), desc="contact sheets", unit="sheet"):
         cells = [Cell(index, describe(sorting, index), None) for index in members]
         rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
-        draw_sheet(rows, open_image, title).save(folder / f"{name}.png")
+        write_atomically(folder / f"{name}.png", draw_sheet(rows, open_image, title).save)
 
 
 def list_sheets(sorting: Sorting) -> Iterator[tuple[str, str, list[int]]]:
@@ -168,9 +178,9 @@ def write_page(path: Path, sorting: Sorting, open_image: OpenImage, lead: str) -
             with Image.open(path.parent / "groups" / f"{name}.png", formats=("PNG",)) as sheet:
                 body.append(f"<h2 id={name}>{html.escape(title)}</h2><img src='{embed(sheet)}' alt='{name}'>")
     head = "<meta charset=utf-8><meta name=viewport content='width=device-width'><title>Sorted photographs</title>"
-    path.write_text(f"<!doctype html><html lang=en>{head}<style>{STYLE}</style>"
-                    f"<h1>{len(sorting.images)} photographs in {sorting.count()} groups</h1>"
-                    f"<p class=lead>{html.escape(lead)}</p>{''.join(body)}</html>", encoding="utf-8")
+    write_text(path, f"<!doctype html><html lang=en>{head}<style>{STYLE}</style>"
+                     f"<h1>{len(sorting.images)} photographs in {sorting.count()} groups</h1>"
+                     f"<p class=lead>{html.escape(lead)}</p>{''.join(body)}</html>")
 
 
 def show_first(sorting: Sorting, open_image: OpenImage) -> str:

@@ -15,6 +15,7 @@ from engine.args import ConfigError, list_given
 from engine.devices import find_device
 from engine.prepare import crop_folder, find_crops
 from engine.run_record import CHECKPOINTS, find_run, read_args, read_meta
+from runtime.safe_names import safe_name
 
 EVAL_VIEWS = ("eval", "squash", "squash-exact", "short", "short-exact", "deit-eval", "warp", "pim-eval")
 SOURCES = ("none", "hub")
@@ -24,7 +25,8 @@ __all__ = ["find_device"]
 def name_run(args: argparse.Namespace) -> str:
     """A folder name for results on these weights."""
     folder = find_source(args.pretrained)[1]
-    return folder.name if folder else re.sub(r"[^\w.-]+", "-", Path(args.pretrained).name)
+    name = folder.resolve().name if folder else re.sub(r"[^\w.-]+", "-", Path(args.pretrained).name)
+    return safe_name(name)
 
 
 def find_source(pretrained: str) -> tuple[str, Path | None]:

@@ -15,6 +15,7 @@ from engine.evaluate.search import Search, make_row, run_search, write_search
 from engine.evaluate.subject import open_subject
 from engine.evaluate.zero_shot import zero_shot
 from engine.pretrain_args import parse
+from runtime.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def train_student(
     """
     folder, tensor = plan.folder / "runs" / key, plan.folder / "tensors" / f"{key}.pt"
     tensor.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(rows.cpu(), tensor)
+    write_atomically(tensor, lambda draft: torch.save(rows.cpu(), draft))
     words = [*plan.flags, "--text-load", str(tensor), "--temperature", str(temperature), "--results-dir", str(folder)]
     build_run(parse(words), plan.device).train()
     return measure_student(plan, folder, title, classes)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.curves import label_text, load_pyplot
+from runtime.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ def draw_study(rows: Sequence[dict[str, object]], picture: Path) -> None:
     for axis, task, panel in zip(axes[:, 0], tasks, panels):
         draw_panel(axis, task, panel)
     figure.tight_layout()
-    figure.savefig(picture, dpi=120)
+    write_atomically(picture, lambda draft: figure.savefig(draft, dpi=120))
     pyplot.close(figure)
 
 

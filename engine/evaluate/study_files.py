@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,8 @@ from engine.evaluate import bootstrap
 from engine.evaluate.bootstrap import Estimate
 from engine.evaluate.ledger import Result, append_result
 from engine.evaluate.study import HOLD_OUT, METRICS, NEIGHBOURS, TEMPERATURE, Answer, Pair, Row, Verdicts
+from runtime.files import open_table, write_atomically
+from runtime.safe_names import safe_name
 
 Estimates = dict[str, list[Estimate]]
 
@@ -32,6 +33,11 @@ class Study:
     against: tuple[str, ...]
     draws: int
     seed: int
+
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        return safe_name(self.task, room=16)
 
     @cached_property
     def verdicts(self) -> Verdicts:
@@ -59,11 +65,12 @@ class Study:
 def write_study(study: Study, out: Path) -> None:
     """<task>.csv, <task>_pairs.csv, <task>.npz (every image's verdicts), and a row each in results.jsonl."""
     out.mkdir(parents=True, exist_ok=True)
-    write_estimates(study, out / f"{study.task}.csv")
-    write_differences(study, out / f"{study.task}_pairs.csv")
+    write_estimates(study, out / f"{study.name}.csv")
+    write_differences(study, out / f"{study.name}_pairs.csv")
     keys = [sample.key for sample in study.pair.test.samples]
-    np.savez_compressed(out / f"{study.task}.npz", verdicts=study.verdicts, metrics=METRICS, seeds=study.seeds,
-                        rows=[row.label for row in study.rows], keys=keys, labels=study.pair.test.labels.numpy())
+    write_atomically(out / f"{study.name}.npz", lambda draft: np.savez_compressed(
+        draft, verdicts=study.verdicts, metrics=METRICS, seeds=study.seeds, rows=[row.label for row in study.rows],
+        keys=keys, labels=study.pair.test.labels.numpy()))
     for place in range(len(study.rows)):
         append_result(out / "results.jsonl", make_result(study, place).to_dict())
 
@@ -71,8 +78,7 @@ def write_study(study: Study, out: Path) -> None:
 def write_estimates(study: Study, path: Path) -> None:
     """One line a row: the means over seeds and images, with the ends of their intervals."""
     names = [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+    with open_table(path) as writer:
         writer.writerow(["row", "source", "features", "images_per_second", *names])
         for place, row in enumerate(study.rows):
             numbers = list_metrics(study, place)
@@ -82,8 +88,7 @@ def write_estimates(study: Study, path: Path) -> None:
 
 def write_differences(study: Study, path: Path) -> None:
     """One line for each pair and metric: row minus reference, its interval, and whether that excludes 0."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+    with open_table(path) as writer:
         writer.writerow(["against", "row", "metric", "difference", "low", "high", "excludes_zero"])
         for reference, by_metric in study.differences.items():
             for place, row in enumerate(study.rows):

@@ -22,6 +22,7 @@ from engine.evaluate.features import Features, extract
 from engine.evaluate.ledger import Result
 from engine.evaluate.similarity import normalise_rows
 from engine.evaluate.sources import EVAL_VIEWS, choose_crops, find_root, find_source, inherit
+from engine.places import EVALUATION_FILES, check_places
 from engine.prepare import count_workers, find_crop_bottom, load_images, need_crops
 from engine.ranges import COUNT_OR_0, SIDE_OR_0
 from engine.run_record import name_method, read_settings
@@ -162,6 +163,7 @@ def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int
     source, folder = find_source(args.pretrained)
     args = inherit(args, folder, source)
     root = find_root(args, folder)
+    check_places(args, EVALUATION_FILES, root=root)
     crops = choose_crops(args, root) if args.input == "crop" else None
     torch.manual_seed(args.seed)  # `--pretrained none` is a random network: the same one every time
     encoder = load_encoder(source, arch=args.arch, device=device).to(memory_format=torch.channels_last)
@@ -211,6 +213,6 @@ def check_classes(images: ImageSet, wanted: int) -> None:
                           f"leave it out, or give {len(images.classes)} or 0 (= the data set's)")
 
 
-def homes(folder: Path, subject: Subject) -> list[Path]:
-    """Where a result's row is written: beside its files, and in the folder of the run it is about."""
-    return sorted({folder.resolve(), *([subject.folder.resolve()] if subject.folder else [])})
+def homes(folder: Path, subject: Subject, keep: bool = True) -> list[Path]:
+    """Where a result's row is written: beside its files (if they are kept), and in the folder of its run."""
+    return sorted({*([folder.resolve()] if keep else []), *([subject.folder.resolve()] if subject.folder else [])})

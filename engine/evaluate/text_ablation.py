@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from engine.evaluate.text_audit import Audit
 from engine.evaluate.text_page import STYLE, number, table
+from runtime.files import open_table
 
 # Column heading -> name of the number; shares are shown as percentages.
 TEACHER = {"rows": "rows", "cut": "truncated", "twins": "twins", "effective rank": "effective_rank", "tau": "tau",
@@ -67,8 +67,7 @@ def show(name: str, value: float | None) -> str:
 def write_csv(path: Path, lines: Sequence[Line]) -> None:
     """ablation.csv: every number of every variant, shares in [0, 1]."""
     names = list(dict.fromkeys(name for line in lines for name in (*line.teacher, *line.student)))
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+    with open_table(path) as writer:
         writer.writerow(["variant", "text", *names, "note"])
         for line in lines:
             values = {**line.teacher, **line.student}

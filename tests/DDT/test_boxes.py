@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
 
 from datasets.multi_context import Box, read_boxes
-from DDT.boxes import COLUMNS, Row, RowLog, write_whole
+from DDT.boxes import COLUMNS, Row, RowLog
 from DDT.localize import Frame
+from runtime.errors import StopTraining
 
 HEADER = "path,x1,y1,x2,y2,tight_x1,tight_y1,tight_x2,tight_y2,cut_rate,width,height"
 
@@ -70,10 +72,19 @@ def test_rows_of_other_images_are_dropped(tmp_path: Path) -> None:
     assert len(log.boxes.read_text().splitlines()) == 4
 
 
-def test_replacing_a_file_leaves_no_half_of_it(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    write_whole(path, "old")
-    (tmp_path / ".a.csv.tmp").mkdir()
-    with pytest.raises(OSError):
-        write_whole(path, "new")
-    assert path.read_text() == "old"
+def test_a_batch_that_the_disk_refuses_leaves_whole_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, log = make_rows(), RowLog(tmp_path)
+    log.recover([])
+    log.add(rows[:2])
+    real = os.write
+
+    def fill(handle: int, content: memoryview) -> int:
+        if len(content) < 20:
+            raise OSError(28, "No space left on device")
+        return real(handle, content[:-10])
+
+    monkeypatch.setattr(os, "write", fill)
+    with pytest.raises(StopTraining, match="No space left"):
+        log.add(rows[2:])
+    monkeypatch.undo()
+    assert len(log.recover([row.path for row in rows])) == 2

@@ -40,7 +40,17 @@ def test_folder(tmp_path: Path) -> None:
     assert open_folder(folder, {"a": 1}, restart=False)["root"] == "x"
     with pytest.raises(DataError, match="a was 1, is 2"):
         open_folder(folder, {"a": 2}, restart=False)
-    assert open_folder(folder, {"a": 2}, restart=True) == {} and read_note(folder) == {}
+    (folder / "boxes.csv").touch()
+    assert open_folder(folder, {"a": 2}, restart=True) == {} and not (folder / "boxes.csv").exists()
+    assert open_folder(folder, {"a": 3}, restart=False) == {}, "killed at once, it is begun anew all the same"
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_crops_of_unknown_origin_stay(tmp_path: Path, restart: bool) -> None:
+    (tmp_path / "train").mkdir()
+    with pytest.raises(DataError, match="holds train but no ddt.json"):
+        open_folder(tmp_path, {}, restart=restart)
+    assert [path.name for path in tmp_path.iterdir()] == ["train"]
 
 
 def test_boxes_of_unknown_origin_stay(tmp_path: Path) -> None:

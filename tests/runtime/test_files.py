@@ -14,7 +14,8 @@ import pytest
 
 from runtime import files
 from runtime.errors import StopTraining
-from runtime.files import append_line, write_atomically, write_json, write_table, write_text
+from runtime.files import write_atomically, write_json, write_cells, write_text
+from runtime.lines import append_line
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,8 +105,8 @@ def test_a_name_of_255_bytes_is_written(tmp_path: Path) -> None:
 
 
 def test_tables_are_what_the_csv_module_writes(tmp_path: Path) -> None:
-    write_table(tmp_path / "t.csv", [("path", "class"), ("a,b.jpg", "ä"), ("\udcff.jpg", "")])
-    assert (tmp_path / "t.csv").read_bytes() == 'path,class\r\n"a,b.jpg",ä\r\n\\udcff.jpg,\r\n'.encode()
+    write_cells(tmp_path / "t.csv", [("path", "class"), ("a,b.jpg", "ä"), ("\udcff.jpg", "")])
+    assert (tmp_path / "t.csv").read_bytes() == 'path,class\r\n"a,b.jpg",ä\r\n\\xFF.jpg,\r\n'.encode()
 
 
 def test_a_kept_file_is_never_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +140,7 @@ def test_a_short_write_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_line_that_does_not_fit_is_taken_back_and_said(tmp_path: Path) -> None:
-    code = ("import resource, sys; from pathlib import Path; from runtime.files import append_line\n"
+    code = ("import resource, sys; from pathlib import Path; from runtime.lines import append_line\n"
             f"resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, {resource.RLIM_INFINITY}))\n"
             "append_line(Path(sys.argv[1]), 'y' * 9_000)\n"
             "append_line(Path(sys.argv[1]), 'z' * 9_000)")

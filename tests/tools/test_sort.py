@@ -13,9 +13,10 @@ from PIL import Image
 
 from datasets.images import DataError, scan
 from engine.args import ConfigError
-from engine.evaluate.filing import read_labels, safe_name
+from engine.evaluate.filing import read_labels
 from engine.evaluate.ledger import read_results
 from engine.evaluate.sorting_page import space_evenly
+from runtime.safe_names import safe_name
 from tools import sort
 
 QUICK = ("--pretrained", "none", "-a", "resnet18", "--size", "32", "--device", "cpu", "--num-workers", "0",

@@ -1,0 +1,79 @@
+"""The folder that a command writes its results to: held by one command at a time, and not needed to print numbers."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine import distributed
+from engine.args import ConfigError, StopTraining, given
+from engine.evaluate.ledger import append_result
+from runtime.locks import hold_folder
+
+CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why the main process could not hold a folder; `closed` when nobody may write to it."""
+
+    reason: str
+    closed: bool
+
+
+@contextmanager
+def hold_results(folder: str | Path, *, needed: bool = True) -> Iterator[bool]:
+    """Hold a folder until the end; every rank calls it, the main process holds. Yields whether results can be kept.
+
+    Raises ConfigError on all ranks while another command is at work in it, and for a folder that cannot be written to
+    where that is `needed`. Where it is not, a note after the printed numbers says that they were not kept.
+    """
+    folder = Path(folder)
+    with ExitStack() as stack:
+        refusal = try_to_hold(folder, stack) if distributed.is_main() else None
+        refusal = distributed.broadcast_object(refusal)
+        if refusal is not None and (needed or not refusal.closed):
+            raise ConfigError(refusal.reason)
+        yield refusal is None
+        if refusal is not None and distributed.is_main():
+            tell_not_kept(folder, refusal.reason)
+
+
+def try_to_hold(folder: Path, stack: ExitStack) -> Refusal | None:
+    """Hold a folder as long as the stack lives; the reason where that cannot be."""
+    try:
+        stack.enter_context(hold_folder(folder))
+    except ConfigError as error:
+        return Refusal(str(error), closed=False)
+    except OSError as error:
+        reason = f"{folder} cannot be written to ({error.strerror or error})"
+        remedy = "mend its rights, or choose another place with --results-dir or --out"
+        return Refusal(f"{reason}; {remedy}", error.errno in CLOSED)
+    return None
+
+
+def is_chosen(args: argparse.Namespace) -> bool:
+    """Whether the user said where results go: they are wanted there, or not at all."""
+    return bool({"results_dir", "out"} & given(args))
+
+
+def append_to(folders: Sequence[Path], row: dict[str, object]) -> None:
+    """Add a row to the results.jsonl of each folder; one that cannot be written to is a note, since others keep it."""
+    for folder in folders:
+        try:
+            append_result(folder / "results.jsonl", row)
+        except (OSError, StopTraining) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            if getattr(cause, "errno", None) not in CLOSED:
+                raise
+            tell_not_kept(folder, str(cause))
+
+
+def tell_not_kept(folder: Path, reason: str) -> None:
+    """One note, on the stream for messages."""
+    print(f"note: this was not kept in {folder}: {reason}. --results-dir says where rows and files go", file=sys.stderr)
