@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from engine.args import given, refuse
+from engine.args import list_given, refuse
 from runtime.overlaps import find_overlaps
 
 # Flags by their names in the namespace, and what people call them.
@@ -40,7 +40,7 @@ def list_overlaps(args: argparse.Namespace, writes: Collection[str] = (), **more
                if values.get(name) and values[name] != "none"}
     inputs = {path: word for name, word in reversed(INPUTS.items()) for path in list_paths(values.get(name))
               if os.path.isfile(path) or (name in FOLDERS and os.path.isdir(path))}  # a place counts once
-    chosen = {OUTPUTS[name] for name in given(args) if name in OUTPUTS}
+    chosen = {OUTPUTS[name] for name in list_given(args) if name in OUTPUTS}
     return find_overlaps(outputs, [(word, path) for path, word in inputs.items()], writes=writes,
                          defaults=outputs.keys() - chosen)
 

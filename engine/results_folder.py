@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine import distributed
-from engine.args import ConfigError, StopTraining, given
+from engine.args import ConfigError, StopTraining, list_given
 from engine.evaluate.ledger import append_result
 from runtime.locks import hold_folder
 
@@ -59,7 +59,7 @@ def try_to_hold(folder: Path, stack: ExitStack) -> Refusal | None:
 
 def is_chosen(args: argparse.Namespace) -> bool:
     """Whether the user said where results go: they are wanted there, or not at all."""
-    return bool({"results_dir", "out"} & given(args))
+    return bool({"results_dir", "out"} & list_given(args).keys())
 
 
 def append_to(folders: Sequence[Path], row: dict[str, object]) -> None:

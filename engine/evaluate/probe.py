@@ -20,16 +20,7 @@ from engine.args import ConfigError
 from engine.curves import count_powers, label_text, load_pyplot
 from engine.evaluate.ledger import Result
 from engine.evaluate.linear import (
-    Accuracy,
-    Choice,
-    Classifier,
-    Fitted,
-    Plan,
-    choose,
-    fit,
-    fit_augmented,
-    predict,
-    score,
+    Accuracy, Choice, Classifier, Fitted, Plan, choose, fit, fit_augmented, predict, score,
 )
 from engine.evaluate.subject import Subject, check_classes, homes
 from engine.prepare import need_classes
