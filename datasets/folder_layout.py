@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.findings import describe_left_out, name_some
-from datasets.folder_names import NOTES, NOTES_BESIDE_CONTAINERS, UNLABELLED, recognise_split, is_container, plain
-from datasets.listing import Entry, Listing, make_listing, show
+from datasets.findings import describe_left_out
+from datasets.folder_account import Account, name_folders, part_notes, prune_notes
+from datasets.folder_doubts import (
+    LIST_REMEDY, doubt_labels, refuse_double, refuse_inner_splits, refuse_masks, split_names,
+)
+from datasets.folder_names import NOTES_BESIDE_CONTAINERS, UNLABELLED, is_container, plain, recognise_split
+from datasets.listing import Entry, Listing, make_listing
 from datasets.walk import Folder, LeftOut
 from runtime.errors import DataError
-
-LIST_REMEDY = "or give a .csv list with columns path,label,split"
-
-
-@dataclass
-class Account:
-    """What is noted while folders are read: how, what is not read, and why the labels are unclear."""
-
-    entered: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
-
-    def drop(self, folders: Iterable[Folder], kind: str) -> None:
-        """Count the pictures of folders that are not read; their other files count as what they are."""
-        for folder in folders:
-            self.left_out += [LeftOut(path, f"{kind} {folder.path.name}/") for path in folder.all_pictures()]
-            self.left_out += folder.all_left_out()
-
-    def complete(self, listing: Listing, folder: Folder) -> Listing:
-        """The listing with all of this."""
-        entered = [f"entered {'/'.join(self.entered)}/, the only folder with images"] if self.entered else []
-        return replace(listing, notes=(*entered, *self.notes, *listing.notes),
-                       left_out=(*self.left_out, *listing.left_out),
-                       doubts=tuple(self.doubts), twice=tuple(folder.all_twice()))
 
 
 def need_pictures(folder: Folder) -> None:
@@ -73,14 +51,6 @@ def leave(folder: Folder, only: Folder, account: Account) -> None:
     account.left_out += [one for other in folder.folders if other is not only and not other.holds_pictures()
                          for one in other.all_left_out()]
 
-
-def part_notes(folder: Folder) -> tuple[list[Folder], list[Folder]]:
-    """Folders with pictures, apart from those that hold masks and the like of the same pictures."""
-    filled = folder.filled()
-    by_container = any(is_container(inner.path.name) for inner in filled)
-    names = NOTES_BESIDE_CONTAINERS if by_container else NOTES if folder.pictures else frozenset()
-    notes = [inner for inner in filled if plain(inner.path.name) in names]
-    return [inner for inner in filled if inner not in notes], notes
 
 
 def read_tree(folder: Folder, account: Account) -> Listing:
@@ -139,14 +109,6 @@ def is_split_apart(
         f"are classes: then move all of them into one folder named train, {LIST_REMEDY}")
 
 
-def refuse_double(folder: Folder, named: Sequence[tuple[str, Folder]]) -> None:
-    """Raise DataError for a split that two folders name."""
-    for split in dict.fromkeys(split for split, _ in named):
-        same = [part for other, part in named if other == split]
-        if len(same) > 1:
-            raise DataError(f"{folder.path}: {name_folders(same)} all name the {split} split; join them, or rename all "
-                            f"but one, {LIST_REMEDY}")
-
 
 def unwrap_split(part: Folder, all_parts: Sequence[Folder], account: Account) -> Folder:
     """The folder inside a split's that holds its classes: train/train/, train/images/, or the same way in every one."""
@@ -176,9 +138,12 @@ def read_part(folder: Folder, root: Path, split: str, account: Account) -> list[
     refuse_masks(folder, kept)
     refuse_inner_splits(folder, kept)
     account.drop(notes, "in")
-    account.left_out += folder.left_out
-    account.left_out += [one for inner in folder.folders if inner not in notes for one in inner.all_left_out()]
+    kept = [prune_notes(inner, account) for inner in kept]
+    empty = [inner for inner in folder.folders if not inner.holds_pictures()]
+    account.left_out += [*folder.left_out, *(one for inner in (*kept, *empty) for one in inner.all_left_out())]
     doubt_labels(folder, kept, account)
+    if kept and (bare := [inner for inner in empty if plain(inner.path.name) not in NOTES_BESIDE_CONTAINERS]):
+        account.notes.append(f"no images in {name_folders(bare)}")
     entries = [make_entry(path, root, None, split) for path in folder.pictures]
     for inner in kept:
         entries += [make_entry(path, root, inner.path.name, split) for path in inner.all_pictures()]
@@ -188,57 +153,3 @@ def read_part(folder: Folder, root: Path, split: str, account: Account) -> list[
 def make_entry(path: Path, root: Path, class_name: str | None, split: str) -> Entry:
     """An image under its key."""
     return Entry(path, path.relative_to(root).as_posix(), class_name, split)
-
-
-def doubt_labels(folder: Folder, kept: Sequence[Folder], account: Account) -> None:
-    """Note why class folders may be none, or not at the level that is read."""
-    containers = [inner for inner in kept if is_container(inner.path.name)]
-    if folder.pictures and kept:
-        account.doubts.append(f"{folder.path} holds {len(folder.pictures)} loose images beside folders of images "
-                              f"({name_folders(kept)}), so that labels are unclear; move the loose ones away, "
-                              f"{LIST_REMEDY}")
-    elif containers and len(kept) > 1:
-        account.doubts.append(f"{folder.path}: {name_folders(kept)} are either classes, or {name_folders(containers)} "
-                              "is the data set and the others are no part of it; move away what is none, "
-                              f"{LIST_REMEDY}")
-    if len(kept) > 1 and not any(inner.pictures for inner in kept):
-        below = sorted({f"{part.path.name}/" for inner in kept for part in inner.filled()})
-        account.notes.append(f"the classes are {name_folders(kept)}, although all images lie deeper, in "
-                             f"{name_some(below)}: if those are the classes, give a folder one level deeper, "
-                             f"{LIST_REMEDY}")
-
-
-def refuse_inner_splits(folder: Folder, kept: Sequence[Folder]) -> None:
-    """Raise DataError for folders that hold splits of their own."""
-    whole = [inner for inner in kept if len(split_names(inner)) > 1]
-    if whole:
-        parts = name_folders([part for part in whole[0].filled() if recognise_split(part.path.name)])
-        raise DataError(
-            f"{folder.path}: {parts} lie in {name_folders(whole)}, which can be read in two ways. Either it is a data "
-            f"set of its own: then give that folder. Or it is a class that is split within: then make train/<class>/ "
-            f"and test/<class>/ of it, {LIST_REMEDY}")
-
-
-def split_names(folder: Folder) -> set[str]:
-    """The splits that folders right in a folder name."""
-    return {split for part in folder.filled() if (split := recognise_split(part.path.name))}
-
-
-def refuse_masks(folder: Folder, kept: Sequence[Folder]) -> None:
-    """Raise DataError for a folder that seems to hold the masks of its neighbours' pictures, by name and file names."""
-    for inner in kept if len(kept) > 1 else ():
-        if plain(inner.path.name) not in NOTES:
-            continue
-        stems = {path.stem for path in inner.all_pictures()}
-        others = {path.stem for other in kept if other is not inner for path in other.all_pictures()}
-        if 2 * len(stems & others) >= len(stems):
-            rest = [other for other in kept if other is not inner]
-            raise DataError(
-                f"{folder.path}: {inner.path.name}/ holds files of the same names as {name_folders(rest)}. Either they "
-                f"are masks or the like of those pictures: then move {inner.path.name}/ away. Or it is a class: then "
-                f"give it another name, {LIST_REMEDY}")
-
-
-def name_folders(folders: Sequence[Folder]) -> str:
-    """`a/, b/`."""
-    return show([f"{folder.path.name}/" for folder in folders])

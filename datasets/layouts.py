@@ -13,9 +13,10 @@ from typing import Literal
 
 from datasets.csv_list import read_csv
 from datasets.findings import describe, join_twins
-from datasets.folder_layout import Account, enter, name_folders, need_pictures, read_tree, unwrap
+from datasets.folder_account import Account, name_folders
+from datasets.folder_layout import enter, need_pictures, read_tree, unwrap
 from datasets.folder_names import NOTES_BESIDE_CONTAINERS, recognise_split, plain
-from datasets.listing import Entry, Listing, check_files, make_listing, show
+from datasets.listing import Entry, Listing, check_files, make_listing
 from datasets.suffixes import find_remedy, find_suffix, is_archive, is_image
 from datasets.supervised_layouts import READERS, read_split
 from datasets.tables import read_table
@@ -33,6 +34,8 @@ def read_listing(root: str | Path, labels: Labels = "searched") -> Listing:
     spelling only are refused where they are "learned". Raises DataError for that, for a missing or empty folder, a
     listed file that is not there, or an unreadable list.
     """
+    if not str(root):
+        raise DataError("the data set's folder is an empty word, perhaps a variable that is not set; name the folder")
     return settle_labels(recognise(Path(root).expanduser()), labels)
 
 

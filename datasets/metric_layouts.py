@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datasets.findings import announce, describe
-from datasets.folder_layout import Account, read_part
+from datasets.folder_account import Account
+from datasets.folder_layout import read_part
 from datasets.folder_names import recognise_split
 from datasets.images import Sample
 from datasets.layouts import Labels, find_reader, recognise, settle_labels

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from datasets.folder_names import find_twins
 from datasets.images import DataError, ImageSet
 from datasets.listing import show
 from datasets.tables import read_rows
@@ -34,6 +35,8 @@ def read_labels(path: str | Path, images: ImageSet) -> dict[int, str]:
             problems.append(f"line {line}: {name or 'no path'} is not among the {len(images)} photographs")
         elif given.setdefault(index, row["label"]) != row["label"]:
             problems.append(f"line {line}: {name} is {row['label']!r} here and {given[index]!r} before")
+    problems += [f"labels that differ by spelling only: {', '.join(map(ascii, names))}; write one of them"
+                 for names in find_twins(set(given.values()))]
     if len(set(given.values())) < 2:
         problems.append(f"{len(set(given.values()))} different labels are given; it takes at least 2 to tell apart")
     if problems:

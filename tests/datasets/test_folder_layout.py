@@ -45,7 +45,8 @@ TREES = {
                  {"train/a": 2, "val/a": 1, "test/a": 1}),
     "joined words": (["train_set/a/*1.png", "Test Images/a/*1.png", "val2017/a/*1.png"],
                      {"train/a": 1, "test/a": 1, "val/a": 1}),
-    "class named train": (["bus/*3.png", "car/*3.png", "train/*3.png"], {"train/bus": 3, "train/car": 3, "train/train": 3}),
+    "class named train": (["bus/*3.png", "car/*3.png", "train/*3.png"],
+                          {"train/bus": 3, "train/car": 3, "train/train": 3}),
     "wrapper": (["PetImages/Cat/*2.png", "PetImages/Dog/*2.png", "readme.txt"], {"train/Cat": 2, "train/Dog": 2}),
     "wrapper twice": (["archive/archive/train/a/*2.png", "archive/archive/test/a/*1.png"], {"train/a": 2, "test/a": 1}),
     "wrapper named as a split": (["Training/train/a/*1.png", "Training/test/a/*1.png"], {"train/a": 1, "test/a": 1}),
@@ -60,6 +61,8 @@ TREES = {
                             {"train/a": 2, "train/b": 1}),
     "masks beside splits": (["train/a/*2.jpg", "masks/a/*2.png"], {"train/a": 2}),
     "loose and masks": (["*2.jpg", "masks/*2.png"], {"train/None": 2}),
+    "masks within classes": (["sick/images/*2.png", "sick/masks/*2.png", "well/images/*1.png", "well/masks/*1.png"],
+                             {"train/sick": 2, "train/well": 1}),
     "mask or not": (["mask/*2.png", "no_mask/*2.png"], {"train/mask": 2, "train/no_mask": 2}),
     "kaggle": (["train/a/*2.png", "train/b/*2.png", "test/*3.png"], {"train/a": 2, "train/b": 2, "test/None": 3}),
     "keras test": (["train/a/*2.png", "train/b/*2.png", "test/unknown/*3.png"],
@@ -83,9 +86,11 @@ def test_trees_are_read_as_people_mean_them(tmp_path: Path, tree: str) -> None:
 
 AMBIGUOUS = {
     "split beside a folder": (["train/a/*2.png", "extra/*2.png"], ["train/ beside extra/", "Either", "Or all"]),
-    "test beside classes": (["a/*2.png", "b/*2.png", "test/*2.png"], ["test/ beside a/, b/", "Or all of them are classes"]),
+    "test beside classes": (["a/*2.png", "b/*2.png", "test/*2.png"],
+                            ["test/ beside a/, b/", "Or all of them are classes"]),
     "flat splits beside classes": (["train/*2.png", "test/*1.png", "a/*1.png"], ["test/, train/ beside a/"]),
-    "two for one split": (["val/a/*1.png", "valid/a/*1.png", "train/a/*1.png"], ["val/, valid/ all name the val split"]),
+    "two for one split": (["val/a/*1.png", "valid/a/*1.png", "train/a/*1.png"],
+                          ["val/, valid/ all name the val split"]),
     "train twice": (["Train/a/*1.png", "training/a/*1.png"], ["Train/, training/ all name the train split"]),
     "several sets": (["birds/train/a/*1.png", "birds/test/a/*1.png", "dogs/train/b/*1.png"], ["birds/", "of its own"]),
     "split within classes": (["x/train/*1.png", "x/test/*1.png", "y/train/*1.png", "y/test/*1.png"],
@@ -154,7 +159,8 @@ def test_the_line_is_said_once_a_run_and_by_one_process(
     begin_run()
     for split in ("train", "test", "train"):
         scan(tmp_path, split)
-    assert capsys.readouterr().err == f"{tmp_path}: 3 images in 1 class, train/test; one class only (a); left out: 1 .txt\n"
+    line = "3 images in 1 class, train/test; one class only (a); left out: 1 .txt"
+    assert capsys.readouterr().err == f"{tmp_path}: {line}\n"
     begin_run()
     VOICE.in_full = True
     announce(read_listing(tmp_path))
@@ -279,6 +285,16 @@ def test_one_level_too_many_is_said(tmp_path: Path) -> None:
     assert "all images lie deeper, in crow/, owl/, pug/" in describe(read_listing(tmp_path))
 
 
+def test_empty_class_folders_are_said(tmp_path: Path) -> None:
+    plant(tmp_path, "train/a/*1.png", "train/b/notes.txt", "train/labels/0.txt", "test/a/*1.png")
+    assert "; no images in b/; one class only (a); left out: 2 .txt" in describe(read_listing(tmp_path))
+
+
+def test_an_empty_word_is_no_data_set() -> None:
+    with pytest.raises(DataError, match="is an empty word"):
+        read_listing("")
+
+
 def test_an_unlabelled_test_split_stops_no_metric_learning(tmp_path: Path) -> None:
     plant(tmp_path, "train/a/*2.png", "train/b/*2.png", "test/*3.png")
     assert len(read_collection(tmp_path).samples) == 4
@@ -314,7 +330,9 @@ def test_lists_say_what_is_wrong(tmp_path: Path, fault: str) -> None:
 
 def test_lists_as_spreadsheets_save_them(tmp_path: Path) -> None:
     plant(tmp_path, "a/*4.png")
-    rows = "path\tlabel\tsplit\t\r\n./a/0.png\t7\tTraining\t\r\na/1.png\t007\tvalid\t\r\na\\2.png\t10\tTEST\t\r\na/3.png\t2\t\t\r\n"
+    cells = [("path", "label", "split", ""), ("./a/0.png", "7", "Training", ""), ("a/1.png", "007", "valid", ""),
+             ("a\\2.png", "10", "TEST", ""), ("a/3.png", "2", "", "")]
+    rows = "".join("\t".join(row) + "\r\n" for row in cells)
     (tmp_path / "list.csv").write_bytes(rows.encode("utf-16"))
     listing = read_listing(tmp_path / "list.csv")
     assert listing.classes == ("2", "007", "7", "10") and listing.splits == ("train", "val", "test")
