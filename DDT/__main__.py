@@ -28,6 +28,7 @@ from engine.results_folder import hold_results
 from engine.words import device
 from models.backbones import build_backbone
 from models.sizes import check_size
+from runtime.refusals import tell_os_error
 from runtime.safe_names import safe_name
 
 PACKAGE = "package:efficientnet-"
@@ -181,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with hold_results(job.folder):
             run(job, backbone)
     except OSError as error:
-        raise StopTraining(f"{error}; finished images are kept, mend this and run the same command again") from error
+        raise StopTraining(tell_os_error(error)) from error
 
 
 if __name__ == "__main__":

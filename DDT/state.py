@@ -15,10 +15,13 @@ import torch
 from datasets.images import DataError
 from DDT.principal import Direction
 from runtime.files import write_bytes, write_json
+from runtime.side_files import parse_json, read_json
 
 REPLACED = ("boxes.csv", "cuts.csv", "corloc.csv", "boxes.png")  # what --restart may replace
 Setting = str | int | float | bool
 Settings = Mapping[str, Setting]
+NOTE = {"root": str, "settings?": dict, "undecodable?": dict, "finished?": bool}
+ANEW = "do the folder anew with --restart, or choose another --out"
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,15 @@ def load_fit(path: Path) -> Fit | None:
     """The saved fit, None when there is none; raises DataError for a file that is not one."""
     if not path.exists():
         return None
+    remedy = "delete this file and run the same command again"  # --restart keeps the fit
     try:
         with np.load(path) as saved:
             vectors = {name: torch.from_numpy(saved[name]) for name in ("mean", "vector")}
             numbers = {name: float(saved[name]) for name in ("sign", "share", "correlation")}
             direction = Direction(**vectors, **numbers, count=int(saved["count"]))
-            return Fit(direction, json.loads(str(saved["settings"])))
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a fit of DDT ({error}); start again with --restart") from error
+            return Fit(direction, parse_json(str(saved["settings"]), dict, source=str(path), remedy=remedy))
+    except (OSError, EOFError, KeyError, ValueError, TypeError, IndexError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a fit of DDT ({error}); {remedy}") from error
 
 
 def list_changes(old: Settings, new: Settings) -> list[str]:
@@ -62,11 +66,7 @@ def read_note(folder: Path) -> dict[str, object]:
     path = folder / "ddt.json"
     if not path.exists():
         return {}
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-        return {"settings": {}} | note
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: not a note of DDT ({error}); start again with --restart") from error
+    return {"settings": {}} | read_json(path, NOTE, remedy=f"it is not a note of DDT: {ANEW}")
 
 
 def write_note(folder: Path, note: Mapping[str, object]) -> None:

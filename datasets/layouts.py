@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tarfile
 import zipfile
@@ -22,6 +21,7 @@ from datasets.supervised_layouts import READERS, read_split
 from datasets.tables import read_table
 from datasets.walk import Folder, read_folder
 from runtime.errors import DataError
+from runtime.side_files import read_json
 
 # What labels are for: to be learned, to be searched by, or nothing.
 Labels = Literal["learned", "searched", "ignored"]
@@ -118,10 +118,7 @@ def read_known(folder: Folder, known: list[Folder], account: Account) -> Listing
 def find_original_root(crops: Path) -> Path:
     """The data set that a crop folder written by DDT was cut from: `root` in its ddt.json."""
     note = crops / "ddt.json"
-    try:
-        original = Path(json.loads(note.read_text(encoding="utf-8"))["root"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{note}: not a note of DDT with a 'root' ({error}); run DDT again") from error
+    original = Path(read_json(note, {"root": str}, remedy="it is not a note of DDT: run DDT again")["root"])
     original = original if original.is_absolute() else crops / original
     if not os.path.exists(original):
         raise DataError(f"{note}: the crops' original data set {original} is gone; give its new folder instead")

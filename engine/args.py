@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -20,10 +19,8 @@ from runtime.errors import ConfigError, DataError, StopTraining, WeightsError, r
 from runtime.files import write_json
 from runtime.hub_names import strip_hub
 from runtime.names import make_printing_safe
+from runtime.refusals import is_out_of_memory, is_refusal, tell_memory, tell_os_error
 
-# What a file system says when it refuses; any other OSError is a bug and keeps its traceback.
-REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT,
-            errno.ENOTDIR, errno.EISDIR}
 Result = TypeVar("Result")
 IGNORED = ("--world-size", "--port", "--dist-url", "--dist-backend", "--rank", "--gpu", "--multiprocessing-distributed")
 
@@ -227,11 +224,13 @@ def exit_cleanly(main: Callable[[], None]) -> None:
     except (ConfigError, DataError, WeightsError, StopTraining) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except OSError as error:
-        if error.errno not in REFUSALS:
+    except (OSError, RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            print(f"error: {tell_memory(error)}", file=sys.stderr)
+        elif isinstance(error, OSError) and is_refusal(error):
+            print(f"error: {tell_os_error(error)}", file=sys.stderr)
+        else:
             raise
-        print(f"error: {error}. Make room there or mend the path or its rights, and run the same command again; "
-              "finished files are kept", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; the last checkpoint stands", file=sys.stderr)

@@ -83,10 +83,7 @@ def find_saved(args: argparse.Namespace, folder: Path) -> dict[str, object] | No
             raise ConfigError(f"{folder} holds a run already; go on with --resume, or choose another --results-dir")
         return None
     source = folder if args.resume == "auto" else Path(args.resume)
-    state = checkpoint.load(source)
-    if "identity" not in state:
-        raise ConfigError(f"{source} is no resume state; to start from its weights, give it as --pretrained")
-    return state
+    return checkpoint.load_state(source)
 
 
 def make_batches(args: argparse.Namespace, count: int) -> EpochBatches:

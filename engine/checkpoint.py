@@ -13,7 +13,12 @@ from torch import Tensor
 from engine.args import ConfigError, StopTraining
 from methods.method import Method
 from runtime.files import write_atomically
+from runtime.side_files import check_shape
 
+# What a resume state holds at least; a method's own parts are checked when they are put back.
+STATE = {"identity": {"flags": str, "data": str, "crops": str, "precision": (str, None), "threads": int, "world": int,
+                      "accum_steps": int, "device": str},
+         "method": dict, "optimizer": dict, "scaler": dict, "meter": dict, "step": int, "log_position": int}
 CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.prev.pt"
 
 
@@ -40,8 +45,18 @@ def load(source: Path) -> dict[str, object]:
         if broken:
             print(f"WARNING: {'; '.join(broken)}; going on from {file}", file=sys.stderr)
         return state
-    found = "; ".join(broken) if broken else f"no checkpoint in {source}"
-    raise ConfigError(f"cannot resume: {found}. Start anew in another --results-dir, or give --resume another folder")
+    if broken:
+        raise ConfigError(f"cannot resume: {'; '.join(broken)}. Begin again without --resume in another --results-dir")
+    raise ConfigError(f"cannot resume: there is no checkpoint in {source}, so nothing is lost by beginning: leave "
+                      "--resume out, or name the folder of the run that is meant with --resume FOLDER")
+
+
+def load_state(source: Path) -> dict[str, object]:
+    """As `load`, for a run that is to go on; raises ConfigError too for a file that holds something else."""
+    state = load(source)
+    check_shape(state, STATE, source=str(source), error=ConfigError,
+                remedy="it is no resume state: to start from its weights, give it as --pretrained without --resume")
+    return state
 
 
 def exists(folder: Path) -> bool:

@@ -17,6 +17,7 @@ import torch
 from engine.args import list_given
 from models.weights import read_checkpoint
 from runtime.errors import ConfigError
+from runtime.side_files import read_json
 
 Settings = dict[str, object]
 
@@ -26,6 +27,13 @@ NETWORKS = ("model_last.pth", "model_best.pth", "model_ema.pth")
 # What an exported file keeps of its run's flags, for the day when args.json is not beside it.
 KEPT = ("method", "recipe", "task", "size", "seed", "crop_bottom", "eval_view", "augmentation", "dataset", "partition",
         "loss", "PSD", "OBDP", "diffusion_norm", "distillation_type", "ensemble_order", "pool", "normalize", "max_pool")
+# What readers of args.json take from it; whatever else is there is left alone.
+TEXT = (str, None)
+FLAGS = {"size?": (int, None), "seed?": int, "task?": str, "root?": (str, None, [str]),
+         "test_root?": (str, None, [str]),
+         "method?": TEXT, "recipe?": TEXT, "crop_root?": TEXT, "crop_bottom?": (int, str), "teacher?": TEXT,
+         "teacher_arch?": TEXT, "teacher_weights?": TEXT, "cam_sign?": TEXT, "eval_view?": TEXT, "augmentation?": TEXT,
+         "dataset?": TEXT, "partition?": (int, None), "loss?": TEXT, "precision?": TEXT}
 # Flags that say where and how fast something is computed, or where its output goes: never taken from a run.
 MACHINE = frozenset({"device", "threads", "num_workers", "batch_size", "extract_batch_size", "results_dir", "resume",
                      "auto_resume", "logger", "cache", "pin_mem", "evaluate", "eval", "run", "pretrained_root",
@@ -83,14 +91,8 @@ def read_args(folder: Path | None) -> Settings:
     path = None if folder is None else folder / ARGS
     if path is None or not path.is_file():
         return {}
-    remedy = "delete it and give --root and --size"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"{path} is not JSON ({error}); {remedy}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds a {type(content).__name__}, not the flags of a run; {remedy}")
-    return content
+    remedy = "these are not the flags of a run: delete the file and give --root and --size"
+    return read_json(path, FLAGS, remedy=remedy, error=ConfigError)
 
 
 def read_meta(file: Path) -> Settings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,6 +18,7 @@ from engine.text import PLAIN, encode_descriptions, read_descriptions
 from models.teachers import ClipTeacher, read_text_tensor
 from models.weights import WeightsError
 from runtime.files import write_atomically, write_json
+from runtime.side_files import read_json
 
 AGAIN = "encode the descriptions again (python -m tools.encode_text)"
 
@@ -36,6 +36,10 @@ class Manifest:
     csv: str
     csv_sha256: str
     tensor_sha256: str
+
+
+MANIFEST = {"model": str, "weights_sha256": str, "template": str, "aggregate": str, "shape": [int], "classes": [str],
+            "csv": str, "csv_sha256": str, "tensor_sha256": str}
 
 
 @dataclass(frozen=True)
@@ -108,12 +112,12 @@ def read_manifest(tensor: Path) -> Manifest | None:
     path = tensor.with_suffix(".json")
     if not path.is_file():
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Manifest(**{field.name: content[field.name] for field in fields(Manifest)})
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path} is no manifest of a text tensor ({type(error).__name__}: {error}); {AGAIN}, or "
-                           "move it away to take the tensor as it is") from error
+    content = read_json(path, MANIFEST, error=WeightsError,
+                        remedy=f"it is no manifest of a text tensor: {AGAIN}, or move it away to take the tensor as "
+                               "it is")
+    if len(content["shape"]) != 2:
+        raise WeightsError(f"{path}: 'shape' has {len(content['shape'])} numbers, not rows and columns; {AGAIN}")
+    return Manifest(**{field.name: content[field.name] for field in fields(Manifest)})
 
 
 def find_faults(manifest: Manifest, path: Path, teacher: ClipTeacher | None) -> list[str]:

@@ -7,15 +7,18 @@ Known: whatever `models.containers` finds a network in; and, taken apart here, M
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
 from models.containers import drop_pretext, find_network, flatten, strip_prefixes
+from runtime.errors import WeightsError
+from runtime.side_files import parse_json
 
 EXPORT_FORMAT = "plumage-encoder"
+EXPORT = {"arch?": (str, None), "head_pool?": (str, None), "unit_head?": (bool, None), "skips_max_pool?": (bool, None),
+          "attention?": ({"normalise?": str}, None)}
 CLASSIFIER_FORMAT = "plumage-classifier"
 CLASSIFIERS = ("fc.", "classifier.", "head.", "head.fc.", "head_dist.", "_fc.", "last_linear.")
 QUERY_ENCODERS = ("encoder_q.", "base_encoder.")
@@ -102,14 +105,20 @@ def recognise(state: Mapping[str, Tensor]) -> str:
 
 def _split_export(checkpoint: Mapping, state: State) -> EncoderState:
     backbone = {name.removeprefix("net."): value for name, value in (_under(state, "backbone.") or {}).items()}
-    meta = json.loads(checkpoint.get("meta", "{}"))
+    meta = _read_meta(checkpoint, EXPORT)
     centre = dict(checkpoint.get("centre") or {})
     return EncoderState(backbone, _under(state, "head."), _under(state, "attention."), meta, centre)
 
 
+def _read_meta(checkpoint: Mapping, shape: dict[str, object]) -> dict:
+    """What a file of ours says of itself; raises WeightsError for another shape."""
+    return parse_json(checkpoint.get("meta", "{}"), shape, source="what the file says of itself (meta)",
+                      remedy="it is damaged or of another version: copy it again", error=WeightsError)
+
+
 def _split_classifier(checkpoint: Mapping, state: State) -> EncoderState:
     """A classifier keeps its head, which may fit; of a plug-in module only the backbone is of use elsewhere."""
-    meta = json.loads(checkpoint.get("meta", "{}")).get("network", {})
+    meta = _read_meta(checkpoint, {"network?": {"arch?": str}}).get("network", {})
     backbone = _under(state, "levels.net.") or {name.removeprefix("net."): value for name, value in state.items()}
     return EncoderState(backbone, meta=meta)
 

@@ -17,6 +17,11 @@ from models.classifier_weights import TOKENS, choose_names, fill
 from models.pim import PlugIn
 from models.pim_checkpoint import is_public_pim, match_public_pim
 from models.weights import State, WeightsError, read_checkpoint, take_apart
+from runtime.side_files import parse_json
+
+
+META = {"network": {"kind": str, "arch": str}, "class_names": [str], "view": {"recipe": str, "size": int},
+        "sources": [{"name": str, "first": int, "classes": int}]}
 
 
 @dataclass
@@ -96,11 +101,12 @@ def read_size(state: State) -> int | None:
 
 
 def _load_own(content: Mapping, path: str | Path) -> SavedClassifier:
+    remedy = "it is damaged or of another version: copy it again"
+    meta = parse_json(content.get("meta", ""), META, source=f"{path} (meta)", remedy=remedy, error=WeightsError)
     try:
-        meta = json.loads(content["meta"])
         network = rebuild_network(meta["network"])
         network.load_state_dict(content["state_dict"])
-    except (KeyError, RuntimeError, TypeError) as error:
+    except (KeyError, RuntimeError, TypeError, AttributeError, AssertionError) as error:
         raise WeightsError(f"{path} is damaged or of another version: {error}") from error
     rest = {name: value for name, value in meta.items() if name not in ("class_names", "sources", "view")}
     return SavedClassifier(network, tuple(meta["class_names"]), tuple(meta["sources"]), meta["view"], rest)

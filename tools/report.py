@@ -22,7 +22,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from engine.args import ConfigError, Parser, exit_cleanly, refuse
 from engine.curves import label_text, load_pyplot
-from engine.evaluate.ledger import read_results
+from engine.evaluate.ledger import read_measurements
 from engine.evaluate.study_figure import draw_study
 from engine.evaluate.study_table import Grid, html_grid, list_grids, markdown_grid, take_studies
 from engine.evaluate.table import Line, choose_columns, html_table, markdown, read_ledgers
@@ -40,7 +40,7 @@ def write_tables(ledgers: Sequence[str]) -> str:
 
 def read_grids(ledgers: Sequence[str]) -> list[Grid]:
     """The studies' tables."""
-    return list_grids(row for path in ledgers for row in read_results(path))
+    return list_grids(row for path in ledgers for row in read_measurements(path))
 
 
 def insert(text: str, table: str) -> str:
@@ -109,7 +109,7 @@ def draw_figure(lines: Sequence[Line], picture: Path) -> None:
 
 def draw(lines: Sequence[Line], ledgers: Sequence[str], picture: Path) -> None:
     """The studies of the ledgers, mAP with intervals, where there are any; else every metric of single measurements."""
-    studies = take_studies(row for path in ledgers for row in read_results(path))
+    studies = take_studies(row for path in ledgers for row in read_measurements(path))
     if studies:
         draw_study(studies, picture)
     else:

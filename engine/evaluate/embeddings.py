@@ -7,7 +7,6 @@ stopped; several processes (torchrun) share every piece. meta.json is written la
 from __future__ import annotations
 
 import csv
-import json
 import os
 import sys
 from contextlib import suppress
@@ -24,9 +23,11 @@ from engine import distributed
 from engine.args import ConfigError
 from engine.evaluate.subject import Subject
 from runtime.files import open_table, write_json
+from runtime.side_files import read_json
 
 FORMAT = "plumage-embeddings"
 PIECES = "pieces"
+META = {"images": int, "dim?": int, "images_per_second?": float}
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,12 @@ def embed(subject: Subject, images: ImageSet, folder: Path, piece: int = 4096) -
         _finish(folder, target, images, facts | {"weights": subject.source,
                                                 "images_per_second": round(len(images) / seconds, 2)})
     distributed.barrier()
-    return json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    return read_meta(folder)
+
+
+def read_meta(folder: Path) -> dict[str, object]:
+    """meta.json of a folder of embeddings; raises DataError when it is none."""
+    return read_json(folder / "meta.json", META, remedy=f"delete {folder} and run tools.embed again")
 
 
 def read_embeddings(folder: str | Path) -> Embeddings:
@@ -86,12 +92,16 @@ def read_embeddings(folder: str | Path) -> Embeddings:
     if not (folder / "meta.json").is_file():
         raise DataError(f"{folder} holds no finished embeddings (no meta.json); make them with "
                         f"python -m tools.embed IMAGES --pretrained NAME --out {folder}")
-    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    meta = read_meta(folder)
     try:
         rows = np.load(folder / "embeddings.npy", mmap_mode="c")  # torch wants what it may write to
         with open(folder / "ids.csv", newline="", encoding="utf-8") as file:
             table = list(csv.DictReader(file))
-    except (OSError, ValueError) as error:
+        if rows.ndim != 2 or rows.dtype != np.float32:
+            raise ValueError(f"embeddings.npy holds {rows.dtype} {list(rows.shape)}, not float32 rows")
+        if any(line.get("path") is None or line.get("class") is None for line in table):
+            raise ValueError("ids.csv lacks a column path or class")
+    except (OSError, EOFError, ValueError, csv.Error) as error:
         raise DataError(f"{folder} cannot be read ({error}); delete it and run tools.embed again") from error
     if not len(rows) == len(table) == meta["images"]:
         raise DataError(f"{folder} does not fit together: {len(rows)} rows, {len(table)} lines in ids.csv, "
@@ -104,7 +114,7 @@ def _read_finished(folder: Path, facts: dict[str, object]) -> dict[str, object] 
     if not path.is_file():
         refuse_foreign(folder)
         return None
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = read_meta(folder)
     other = [name for name, value in facts.items() if found.get(name) != value]
     if other:
         raise ConfigError(f"{folder} holds embeddings made otherwise ({', '.join(other)} differ); "

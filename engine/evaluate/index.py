@@ -7,7 +7,6 @@ TPAMI 2011).
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from engine.args import ConfigError
 from engine.evaluate.ranking import take_top
 from engine.evaluate.similarity import cross_stripes
 from runtime.files import write_atomically, write_json
+from runtime.side_files import read_json
 
 KINDS = ("flat", "ivf", "hnsw", "ivfpq")
 CHUNK = 65536  # rows added at a time
@@ -44,6 +44,9 @@ class IndexPlan:
     reach: int = 128
     bytes: int = 0
     seed: int = 0
+
+
+PLAN = {"kind": str, "lists": int, "probes": int, "links": int, "reach": int, "bytes": int, "seed": int}
 
 
 @dataclass(frozen=True)
@@ -124,12 +127,14 @@ def save_index(index: Any, folder: Path, plan: IndexPlan, facts: dict[str, objec
 
 def load_index(path: Path, facts: dict[str, object]) -> Any:
     """The index of a file of `save_index`; raises DataError when it is of other rows than `facts` say, or is broken."""
+    remedy = "build the index with tools.index"
+    known = read_json(path.with_suffix(".json"), {"plan": PLAN}, remedy=remedy)
     try:
-        known = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         index = faiss.read_index(str(path))
     except (OSError, ValueError, RuntimeError) as error:
-        raise DataError(f"{path} is no readable index ({error}); build it with tools.index") from error
-    plan = IndexPlan(**known.pop("plan"))
+        raise DataError(f"{path} is no readable index ({error}); {remedy}") from error
+    stored = known.pop("plan")
+    plan = IndexPlan(**{name: stored[name] for name in PLAN})
     other = [name for name, value in facts.items() if known.get(name) != value]
     if other:
         raise DataError(f"{path} was built of other embeddings ({', '.join(other)} differ); build it anew")

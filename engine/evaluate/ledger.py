@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,8 +14,19 @@ import torch
 
 from engine.args import ConfigError
 from runtime.lines import append_line
+from runtime.side_files import check_shape, parse_json, read_text
 
 PLUMAGE = "1.0.0"
+DELETE = "delete the line"
+# What the tables of rows need, by kind; whatever else older and newer versions wrote is left alone.
+NETWORK = {"task": str, "split": str, "dataset_sha256": str, "weights": str, "weights_sha256": str, "arch": str,
+           "feature": str, "input": str, "view": str, "size": int, "centred": bool, "images_per_second": float,
+           "metrics": {str: (float, None)}, "epoch": str, "method": str, "label?": str, "details?": dict}
+_MEANS = {f"{name}{end}": float for name in ("rank1", "rank5", "map", "knn", "top1") for end in ("", "_low", "_high")}
+_GAIN = {"mean": float, "low": float, "high": float, "excludes_zero": bool}
+STUDY = {"task": str, "label": str, "images": int, "images_per_second": float, "metrics": _MEANS,
+         "details": {"against": {str: {str: _GAIN}}, "processing": str, "seeds": list, "trained_with_seed": bool}}
+NEEDED = {"study": STUDY, "sort": {}, "text": {}, "classify": {**NETWORK, "metrics": {"top1": float}}}
 
 
 def _versions() -> dict[str, str]:
@@ -79,13 +91,25 @@ def append_result(path: str | Path, row: dict[str, object]) -> None:
 
 def read_results(path: str | Path) -> list[dict[str, object]]:
     """All rows of a results.jsonl, oldest first; [] for no such file. Raises ConfigError naming a broken line."""
-    path = Path(path)
+    return [row for _, row in _read_lines(Path(path))]
+
+
+def read_measurements(path: str | Path) -> list[dict[str, object]]:
+    """The same, with all that tables need in every row; raises ConfigError naming a line that lacks some of it."""
+    found = list(_read_lines(Path(path)))
+    for source, row in found:
+        how = {"source": source, "remedy": DELETE, "error": ConfigError}
+        check_shape(row, {"kind": str}, **how)
+        check_shape(row, NEEDED.get(row["kind"], NETWORK), **how)
+    return [row for _, row in found]
+
+
+def _read_lines(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
+    """Where each line stands, in words, and its content."""
     if not path.is_file():
-        return []
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{path}, line {number}: not JSON ({error}); delete the line") from error
-    return rows
+        return
+    lines = read_text(path, remedy="give a results.jsonl that Plumage wrote", error=ConfigError).splitlines()
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            source = f"{path}, line {number}"
+            yield source, parse_json(line, dict, source=source, remedy=DELETE, error=ConfigError)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from engine.args import ConfigError
-from engine.evaluate.ledger import read_results
+from engine.evaluate.ledger import read_measurements
 from runtime.names import escape_cell
 
 COLUMNS = {"rank-1": "rank1", "rank-5": "rank5", "mAP": "map", "kNN": "knn", "linear": "top1"}
@@ -109,7 +109,7 @@ def html_table(lines: Sequence[Line]) -> str:
 
 def read_ledgers(paths: Sequence[str]) -> list[Line]:
     """Lines of all ledgers; raises ConfigError naming those that are missing or empty."""
-    empty = [path for path in paths if not read_results(path)]
+    empty = [path for path in paths if not read_measurements(path)]
     if empty:
         raise ConfigError(f"no results in {', '.join(empty)}; run_linear.sh and run_retrieval.sh write them")
-    return collect(row for path in paths for row in read_results(path))
+    return collect(row for path in paths for row in read_measurements(path))
