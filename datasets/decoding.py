@@ -123,7 +123,7 @@ def _mend_transparency(file: Image.Image) -> None:
     The file counts 2, 4 or 16 bits a channel where the pixels have 8. Of 16 bits the upper half must do.
     """
     clear = file.info.get("transparency")
-    raw = str(file.tile[0].args) if file.format == "PNG" and file.tile else ""
+    raw = str(file.tile[0][3]) if file.format == "PNG" and file.tile else ""  # `args` by name since Pillow 11.1
     if isinstance(clear, tuple) and raw == "RGB;16B":
         file.info["transparency"] = tuple(value >> 8 for value in clear)
     if isinstance(clear, int) and raw in ("L;2", "L;4"):
