@@ -122,10 +122,11 @@ def _load_public(
     state: State, path: str | Path, arch: str | None, size: int | None, network: nn.Module | None
 ) -> SavedClassifier:
     if network is None:
+        classes = count_classes(state, path)
         if arch is None:
             raise WeightsError(f"{path} does not say what network it belongs to; it looks like {recognise(state)}. "
                                "Name its architecture, as timm calls it")
-        network = Classifier(arch, count_classes(state, path), image_size=read_size(state) or size)
+        network = Classifier(arch, classes, image_size=read_size(state) or size)
     fill(network, choose_names(state, network.backbone, network.backbone.state_dict()), source=str(path))
     warps = "convnext" in network.arch and network.size >= 384  # as its authors test it
     view = {"recipe": "warp" if warps else "deit-eval", "size": network.size}

@@ -41,8 +41,19 @@ def adapt(network: nn.Module, state: State, *, source: str = "the weights") -> l
     state = add_distillation_token(state, net, notes)
     wanted = _wanted(network)
     state = fit_heads(choose_names(state, net, wanted), wanted, _head_names(network), notes)
-    fill(network, state, source=source)
+    fill(network, state | _find_idle(network, state, notes), source=source)
     return notes
+
+
+def _find_idle(network: nn.Module, state: State, notes: list[str]) -> State:
+    """What no level of a plug-in module reads and the file lacks: a public one has no norm behind its last tap."""
+    if getattr(network, "levels", None) is None:
+        return {}
+    idle = {name: p.detach() for name, p in network.backbone.named_parameters() if not p.requires_grad}
+    lacking = {name: value for name, value in idle.items() if name not in state}
+    if lacking:
+        notes.append(f"{', '.join(lacking)} start afresh: the file has none, and no level reads them")
+    return lacking
 
 
 def fill(network: nn.Module, state: State, *, source: str = "the weights") -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.reference.public_files import write_obdsd
 from engine.args import ConfigError
 from engine.evaluate.args import parse_probe, parse_search
 from engine.evaluate.probe import run_probe
@@ -188,14 +189,9 @@ def test_published_networks_are_measured(photo_tree: Path, tmp_path: Path) -> No
         evaluate_saved(parse(words), torch.device("cpu"))
     torch.manual_seed(0)
     for metric in ("Recall", "NMI"):
-        net = build_backbone("resnet18").net.state_dict()
-        state = {f"model.{name}": value for name, value in net.items()}
-        state |= {"model.last_linear.weight": torch.randn(128, 512), "model.last_linear.bias": torch.zeros(128)}
-        state |= {f"layer_blocks.{int(name[5]) - 1}{name[6:]}": value for name, value in net.items()
-                  if name[:5] == "layer"}
         folder = tmp_path / "published" / metric / "OBDSD_d128" / "cars196"
         folder.mkdir(parents=True)
-        torch.save({"state_dict": state, "progress": {}}, folder / "net.pth")
+        torch.save(write_obdsd("resnet18", 128), folder / "net.pth")
     evaluate_saved(parse(words), torch.device("cpu"))
     rows = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
     assert [Path(row["weights"]).parts[-4] for row in rows] == ["Recall", "NMI"]

@@ -14,6 +14,7 @@ from benchmarks.reference.public_files import write_pim_swin, write_pim_vit
 from engine.evaluate.class_maps import SELECTED, level_looker
 from engine.evaluate.public_pim import build_public_pim
 from models.classifier_file import load_classifier, rebuild_network
+from models.classifier_weights import start_from
 from models.pim import PlugIn, PlugInOptions, build_plug_in
 from models.pim_checkpoint import match_public_pim
 from models.weights import WeightsError
@@ -104,3 +105,12 @@ def test_the_published_files_fit_by_name_and_shape(name: str, write: object) -> 
     else:
         merged = [key for key in found if re.fullmatch(r"levels\.net\.layers\.[123]\.downsample\.reduction\.weight", key)]
         assert len(merged) == 3 and found[merged[0]].shape == (384, 768)
+
+
+def test_it_is_also_a_start_for_training(plain: ReferenceTokenPim, tmp_path: Path) -> None:
+    torch.save({"model": plain.state_dict(), "epoch": 49}, tmp_path / "best.pt")
+    network = ours(class_token=False)
+    assert start_from(network, tmp_path / "best.pt") == [
+        "norm.weight, norm.bias start afresh: the file has none, and no level reads them"]
+    for name, value in plain.backbone.state_dict().items():
+        assert torch.equal(network.backbone.state_dict()[name], value), name
