@@ -38,9 +38,15 @@ def list_formats() -> tuple[str, ...]:
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
-        return FORMATS
+        return _known_formats()
     register_heif_opener()
-    return (*FORMATS, "HEIF")
+    return (*_known_formats(), "HEIF")
+
+
+def _known_formats() -> tuple[str, ...]:
+    """Those of FORMATS that this Pillow has heard of: AVIF came with 11.3."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def decode(path: str | Path, crop_bottom: int = 0, size_hint: int | None = None) -> Image.Image:
@@ -114,7 +120,7 @@ def _tell_unknown(path: str | Path) -> str:
 def _reads_avif() -> bool:
     from PIL import features
 
-    return features.check("avif")
+    return "AVIF" in Image.OPEN and bool(features.check("avif"))
 
 
 def _mend_transparency(file: Image.Image) -> None:

@@ -90,11 +90,27 @@ def test_exif_that_says_nothing_leaves_the_picture_as_it_is(tmp_path: Path, suff
         assert decode(written(tmp_path / f"a.{suffix}", with_exif(suffix, block))).size == (32, 16), block
 
 
-def test_broken_exif_of_avif_and_tiff(tmp_path: Path) -> None:
+@pytest.mark.skipif("AVIF" not in list_formats(), reason="this Pillow knows no AVIF")
+def test_broken_exif_of_avif(tmp_path: Path) -> None:
     avif = saved("AVIF", exif=b"Exif\0\0" + directory("<", TURNED, (0x8825, 4, 1, 99999)))
     place = avif.index(b"II*\0")
     assert decode(written(tmp_path / "a.avif", avif)).size == (16, 32)
     assert decode(written(tmp_path / "a.avif", avif[:place] + b"nonsense" + avif[place + 8 :])).size == (16, 32)
+
+
+def test_a_format_that_this_pillow_does_not_know_is_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.init()
+    monkeypatch.delitem(Image.OPEN, "AVIF", raising=False)
+    monkeypatch.setattr("datasets.decoding.list_formats", list_formats.__wrapped__)  # asked anew
+    assert "AVIF" not in list_formats.__wrapped__() and "PNG" in list_formats.__wrapped__()
+    assert decode(written(tmp_path / "a.png", saved("PNG"))).size == (32, 16)
+    with pytest.raises(DataError, match="an AVIF photograph"):
+        decode(written(tmp_path / "a.avif", b"\0\0\0\x1cftypavif" + bytes(64)))
+
+
+def test_broken_exif_of_tiff(tmp_path: Path) -> None:
     plain = saved("TIFF", tiffinfo={274: 6})
     start = struct.unpack_from("<I", plain, 4)[0]
     count = struct.unpack_from("<H", plain, start)[0]
