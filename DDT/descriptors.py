@@ -14,6 +14,7 @@ from datasets.views import View, make_transform
 from DDT.localize import Frame
 from models.backbones import Backbone
 from models.folding import fold_batch_norms
+from runtime.errors import BrokenNetwork
 
 Samples = tuple[Sample, ...]
 
@@ -104,13 +105,23 @@ def prepare(backbone: Backbone) -> Backbone:
 def stream_maps(
     backbone: Backbone, reading: Reading, device: torch.device, batches: Sequence[Samples]
 ) -> Iterator[MapBatch]:
-    """Maps of batches of samples, in order; raises DataError with every problem of a batch."""
+    """Maps of batches of samples, in order; raises DataError with every problem of a batch, and for maps of NaN."""
     pictures = Pictures(reading.size, reading.crop_bottom)
     loader = DataLoader(pictures, batch_sampler=batches, num_workers=reading.workers, collate_fn=list)
     for batch, loaded in zip(batches, loader, strict=True):
         pixels, frames = stack(loaded)
         keys = tuple(sample.key for sample in batch)
-        yield MapBatch(keys, read_maps(backbone, pixels.to(device, non_blocking=True), reading), frames)
+        maps = read_maps(backbone, pixels.to(device, non_blocking=True), reading)
+        need_numbers(maps, keys)
+        yield MapBatch(keys, maps, frames)
+
+
+def need_numbers(maps: Tensor, keys: Sequence[str]) -> None:
+    """Raise BrokenNetwork when a map [B, C, h, w] is NaN or infinite: its box would be made of nothing."""
+    bad = [key for key, whole in zip(keys, torch.isfinite(maps).flatten(1).all(dim=1).tolist()) if not whole]
+    if bad:
+        raise BrokenNetwork(f"the network answers NaN or infinity to {len(bad)} of {len(keys)} pictures ({bad[0]}"
+                            f"{', ...' * (len(bad) > 1)}); take other weights, or --precision fp32")
 
 
 @torch.no_grad()

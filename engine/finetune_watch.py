@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 import torch
 from torch import nn
 
 from datasets.images import ImageSet
+from engine import distributed
 from engine.build import sample_images
 from engine.evaluate.calibration import calibrate
 from engine.evaluate.classification import score_branches
@@ -15,6 +17,7 @@ from engine.evaluate.classify import Verdict, judge
 from engine.finetune_data import Photographs, evaluation_view
 from engine.prepare import count_workers
 from methods.supervised import Supervised
+from runtime.errors import BrokenNetwork
 
 
 class Watch:
@@ -30,8 +33,17 @@ class Watch:
         self.sample = sample_images(photos.train, args.monitor_images)
 
     def __call__(self, method: Supervised, epoch: int) -> dict[str, object]:
-        """The numbers of this epoch's networks."""
+        """The numbers of this epoch's networks; {}, with a word, when one of them answers NaN or infinity."""
         method.eval()
+        try:
+            return self.measure(method)
+        except BrokenNetwork as error:  # what to do about it is the trainer's to decide, by its loss
+            if distributed.is_main():
+                print(f"warning: epoch {epoch + 1} is not monitored: {error}", file=sys.stderr)
+            return {}
+
+    def measure(self, method: Supervised) -> dict[str, object]:
+        """The numbers; raises BrokenNetwork."""
         network, val = method.encoder(), self.photos.val
         row = describe("train", self.judge(network, self.sample))
         if val is not None:

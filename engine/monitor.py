@@ -5,6 +5,7 @@ Retrieval is for a validation split only: test is read once, after training.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -13,10 +14,12 @@ from torch import Tensor
 from datasets.images import ImageSet
 from datasets.multi_context import Crops
 from datasets.views import View
+from engine import distributed
 from engine.evaluate.features import Features, extract
 from engine.evaluate.knn import knn_leave_one_out
 from engine.evaluate.retrieval import Distance, retrieve
 from methods.method import Method
+from runtime.errors import BrokenNetwork
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,15 @@ class Monitor:
     def __call__(self, method: Method, epoch: int) -> dict[str, object]:
         """kNN accuracy (leave one out), spread and effective rank of every feature; retrieval on `validation`."""
         method.eval()
+        try:
+            return self.measure(method)
+        except BrokenNetwork as error:  # what to do about it is the trainer's to decide, by its loss
+            if distributed.is_main():
+                print(f"warning: epoch {epoch + 1} is not monitored: {error}", file=sys.stderr)
+            return {}
+
+    def measure(self, method: Method) -> dict[str, object]:
+        """The numbers; raises BrokenNetwork when the network answers NaN or infinity."""
         found = self.look(method, self.images)
         row: dict[str, object] = self.search(method) if self.validation is not None else {}
         for name, features in found.tensors.items():
@@ -80,5 +92,6 @@ def effective_rank(features: Tensor) -> float:
     """exp of the entropy of the normalised singular values of centred features [N, D] (RankMe, arXiv 2210.02885)."""
     centred = features.double() - features.double().mean(dim=0)
     values = torch.linalg.svdvals(centred)
+    values = values.masked_fill(values <= 1e-6 * features.double().norm(), 0.0)  # rounding, all that collapse leaves
     share = values / values.sum().clamp_min(1e-12)
     return float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum()))

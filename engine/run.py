@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from engine.run_record import keep_settings, name_method
 from engine.trainer import Trainer
 from models.encoder import save_encoder
 from models.weights import fingerprint
+from runtime.errors import BrokenNetwork
 from runtime.files import write_atomically
 
 
@@ -37,7 +39,7 @@ class Run:
     def train(self) -> None:
         """Train to the end and leave model_last.pth, curves.png and a fingerprint line."""
         self.trainer.fit()
-        centre = self.measure_centre() if self.args.centre else {}
+        centre = self.try_centre() if self.args.centre else {}
         if distributed.is_main():
             self.export(centre)
             draw_curves(self.folder / "log.jsonl", self.folder / "curves.png")
@@ -55,6 +57,14 @@ class Run:
         search = run_search(open_subject(args, self.trainer.device, args.batch_size), args)
         if distributed.is_main():
             write_search(search, self.folder / "retrieval", args)
+
+    def try_centre(self) -> dict[str, Tensor]:
+        """`measure_centre`, and {} with a word of a network that is no more than written down: its answers are NaN."""
+        try:
+            return self.measure_centre()
+        except BrokenNetwork as error:
+            print(f"warning: no mean feature is kept: {error}", file=sys.stderr)
+            return {}
 
     def measure_centre(self) -> dict[str, Tensor]:
         """Mean features of the training split in the evaluation view, in float32, by feature name."""

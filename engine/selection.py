@@ -6,6 +6,8 @@ import math
 
 from torch import Tensor, nn
 
+from runtime.errors import StopTraining
+
 
 class Selection:
     """Keeps the weights of the best of the epochs that were looked at; equal numbers keep the earlier one.
@@ -22,12 +24,15 @@ class Selection:
     def consider(self, network: nn.Module, row: dict[str, object], epoch: int) -> None:
         """Keep the network if the monitors' row of this epoch has a better number than all before it."""
         value = row.get(self.number, -math.inf)
-        if value > self.value:
+        if value > self.value:  # never true of NaN
             self.epoch, self.value = epoch, value
             self.weights = {name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()}
 
     def restore(self, network: nn.Module) -> None:
-        """Put the best weights into the network."""
+        """Put the best weights into the network; raises StopTraining when no epoch could be looked at."""
+        if self.epoch < 0:
+            raise StopTraining(f"no epoch has a {self.number} to be selected by (see the warnings above); the last "
+                               "epoch's network is kept as model_last.pth")
         network.load_state_dict(self.weights)
 
     def describe(self) -> str:

@@ -13,8 +13,8 @@ _EPSILON = 1e-7
 class RationaleBranch(nn.Module):
     """1x1 convolution, batch norm, ReLU, max over channels, min-max: map [B, C, h, w] -> float32 [B, h, w] in [0, 1].
 
-    `normalise` "image" takes minimum and maximum of each image; "batch" of the whole batch, as the public code does,
-    which makes a descriptor depend on its neighbours.
+    `normalise` "image" takes minimum and maximum of each image; "batch" of the whole batch, as the public code does in
+    training. In evaluation it is always each image's own, so that no descriptor depends on its neighbours.
     """
 
     def __init__(self, channels: int, width: int = 32, normalise: Literal["image", "batch"] = "image") -> None:
@@ -33,7 +33,7 @@ class RationaleBranch(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Attention [B, h, w] of a map [B, C, h, w]."""
         scores = self.bn(self.conv(features)).relu().amax(dim=1)
-        return stretch(scores.float(), per_image=self.normalise == "image")
+        return stretch(scores.float(), per_image=self.normalise == "image" or not self.training)
 
 
 def stretch(scores: Tensor, *, per_image: bool = True) -> Tensor:

@@ -13,6 +13,10 @@ class DataError(ValueError):
     """Something about the user's data that the user can mend; the message says what, where, and how."""
 
 
+class BrokenNetwork(DataError):
+    """A network whose answers are no numbers; the message says of which pictures, and what to do."""
+
+
 class WeightsError(ValueError):
     """Weights that are missing or do not fit; the message says what, where, and the remedy."""
 

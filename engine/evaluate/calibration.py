@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.curves import label_text, load_pyplot
+from runtime.errors import DataError
 from runtime.files import write_atomically
 
 if TYPE_CHECKING:
@@ -46,11 +47,16 @@ class Calibration:
 
 
 def calibrate(probabilities: Tensor, labels: Tensor, bins: int = BINS) -> Calibration:
-    """Calibration of probabilities [N, K] against labels [N]; -1 is left out. Raises ValueError without any label."""
+    """Calibration of probabilities [N, K] against labels [N]; -1 is left out.
+
+    Raises ValueError without any label, DataError for NaN and infinity.
+    """
     known = labels >= 0
     if not known.any():
         raise ValueError("calibration needs images with labels")
     shares, labels = probabilities[known].double(), labels[known]
+    if not bool(torch.isfinite(shares).all()):
+        raise DataError("calibration needs probabilities; some are NaN or infinite: the network is broken")
     confidence, predicted = shares.max(dim=1)
     place = ((confidence * bins).ceil().long() - 1).clamp(0, bins - 1)  # bins hold their upper end
     count = torch.bincount(place, minlength=bins)

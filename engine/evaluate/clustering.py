@@ -11,6 +11,8 @@ from sklearn.metrics import mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 from torch import Tensor
 
+from runtime.errors import DataError
+
 PASSES = 20  # of k-means, as published deep metric learning code does
 HELD = 4_000_000  # numbers of a block of the expected mutual information: 32 MB
 
@@ -42,10 +44,15 @@ def score_clusters(features: Tensor, labels: Tensor, *, seed: int = 0) -> Cluste
 
 
 def kmeans_clusters(rows: NDArray[np.float32], count: int, seed: int = 0) -> NDArray[np.int64]:
-    """The cluster of every row [N, D]: faiss's k-means on all rows, Euclidean, PASSES passes: int64 [N]."""
+    """The cluster of every row [N, D]: faiss's k-means on all rows, Euclidean, PASSES passes: int64 [N].
+
+    Raises DataError for NaN and infinity.
+    """
     import faiss  # not needed by anybody who does not cluster
 
     rows = np.ascontiguousarray(rows, dtype=np.float32)
+    if not np.isfinite(rows).all():
+        raise DataError("k-means needs rows that are numbers; some hold NaN or infinity")
     model = faiss.Kmeans(rows.shape[1], count, niter=PASSES, seed=seed, min_points_per_centroid=1,
                          max_points_per_centroid=len(rows))
     model.train(rows)

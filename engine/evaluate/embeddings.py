@@ -25,6 +25,7 @@ from engine.evaluate.subject import Subject
 from runtime.files import open_table, write_json
 from runtime.side_files import read_json
 
+CHUNK = 65536  # rows checked at a time
 FORMAT = "plumage-embeddings"
 PIECES = "pieces"
 META = {"images": int, "dim?": int, "images_per_second?": float}
@@ -106,7 +107,20 @@ def read_embeddings(folder: str | Path) -> Embeddings:
     if not len(rows) == len(table) == meta["images"]:
         raise DataError(f"{folder} does not fit together: {len(rows)} rows, {len(table)} lines in ids.csv, "
                         f"{meta['images']} images in meta.json; delete it and run tools.embed again")
+    check_rows(rows, folder)
     return Embeddings(rows, [line["path"] for line in table], [line["class"] for line in table], meta)
+
+
+def check_rows(rows: NDArray[np.float32], folder: Path) -> None:
+    """Raise DataError for anything but finite float32 rows [N, D]; a memory map is read piece by piece."""
+    if rows.ndim != 2 or rows.dtype != np.float32:
+        raise DataError(f"{folder}/embeddings.npy holds {rows.dtype} {list(rows.shape)}, not rows of float32; delete "
+                        "the folder and run tools.embed again")
+    for start in range(0, len(rows), CHUNK):
+        bad = np.flatnonzero(~np.isfinite(rows[start : start + CHUNK]).all(axis=1))
+        if len(bad):
+            raise DataError(f"{folder}: embeddings hold NaN or infinity, first in row {start + bad[0]}; delete the "
+                            "folder and run tools.embed again, with another network if need be")
 
 
 def _read_finished(folder: Path, facts: dict[str, object]) -> dict[str, object] | None:

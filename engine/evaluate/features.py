@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import PIL
+import timm
 import torch
+import torchvision
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -23,10 +26,14 @@ from datasets.multi_context import Crops, ViewSet
 from datasets.samplers import Draw, SequentialBatches
 from datasets.views import View
 from engine import distributed
+from engine.evaluate.inspection import need_finite, tell_sameness
 from engine.precision import autocast
 from runtime.errors import StopTraining
 from runtime.files import write_atomically
 
+# What decodes and computes: another release may give other pixels and other sums. `features` counts our own changes.
+VERSIONS = {"features": 2, "torch": torch.__version__, "torchvision": torchvision.__version__,
+            "timm": timm.__version__, "Pillow": PIL.__version__}
 Outputs = Callable[[Tensor], dict[str, Tensor]]
 Labelled = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
@@ -83,17 +90,20 @@ def extract(
     `outputs` maps uint8 [B, 3, H, W] to tensors [B, D] and must be in eval mode, so that neither order nor batch size
     matters; `labelled` hands it each batch's labels, int64 [B], too. `cache` is a folder; `cache_key` says which
     network this is (the fingerprint of its weights). A random view is a function of (seed, epoch, image). Raises
-    DataError for images or crops that cannot be read.
+    DataError for images or crops that cannot be read, and BrokenNetwork when an output is NaN or infinite; outputs that
+    are the same of all images are said.
     """
     dataset = ViewSet(images, {"view": view}, crops=crops, seed=seed, crop_bottom=crop_bottom)
     facts = {"weights": cache_key, "view": asdict(view), "precision": precision, "crop_bottom": crop_bottom,
-             "draw": [seed, epoch], "images": _identify(images, crops if view.source == "crop" else None)}
+             "draw": [seed, epoch], "images": _identify(images, crops if view.source == "crop" else None),
+             "device": torch.device(device).type, "versions": VERSIONS}
     if labelled:
         facts["labels"] = images.labels.tolist()
     path = _cache_path(cache, facts)
-    found = distributed.broadcast_object(path is not None and _is_readable(path))
-    if found:
-        return _read_cache(path, images)
+    found = read_cache(path, images) if path is not None and distributed.is_main() else None
+    found = distributed.broadcast_object(found)
+    if found is not None:
+        return _inspect(found)
     mine = SequentialBatches(len(images), batch_size, rank=distributed.rank(), world=distributed.world())
     start = time.perf_counter()
     shown = bar if bar is not None else _make_bar(images)
@@ -102,10 +112,18 @@ def extract(
     if bar is None:
         shown.close()
     tensors = _scatter(rows, index, len(images))
-    features = Features(tensors, images.labels, _keys(images), len(images) / (time.perf_counter() - start))
+    features = _inspect(Features(tensors, images.labels, _keys(images), len(images) / (time.perf_counter() - start)))
     if path is not None and distributed.is_main():
         _write_cache(path, features)
     distributed.barrier()
+    return features
+
+
+def _inspect(features: Features) -> Features:
+    """The features, of which something may be said; raises BrokenNetwork for NaN and infinity."""
+    need_finite(features.tensors, features.keys)
+    if distributed.is_main():
+        tell_sameness(features.tensors, features.keys)
     return features
 
 
@@ -152,12 +170,15 @@ def _keys(images: ImageSet) -> list[str]:
 
 
 def _identify(images: ImageSet, crops: Crops | None) -> str:
-    """A hash of the names, sizes and times of the files (and the boxes) that the features are made of."""
+    """A hash of the names, sizes and times of the files (and the boxes) that the features are made of.
+
+    The time of the last change of any kind is among them: it moves when a file is replaced under its old date.
+    """
     digest = hashlib.sha256(images.fingerprint().encode())
     by_file = crops is not None and crops.boxes is None
     for sample in images.samples:
         status = os.stat(crops.root / sample.key if by_file else sample.path)
-        digest.update(f"{status.st_size}/{status.st_mtime_ns}\n".encode())
+        digest.update(f"{status.st_size}/{status.st_mtime_ns}/{status.st_ctime_ns}\n".encode())
         if crops is not None and crops.boxes is not None:
             digest.update(repr(crops.boxes[sample.key]).encode())
     return digest.hexdigest()
@@ -170,20 +191,33 @@ def _cache_path(cache: Path | None, facts: dict[str, object]) -> Path | None:
     return Path(cache) / f"features-{digest[:32]}.safetensors"
 
 
-def _is_readable(path: Path) -> bool:
-    """False also for a file that was cut short: it is then computed anew and replaced."""
+def read_cache(path: Path, images: ImageSet) -> Features | None:
+    """The features of a cache file; None, with a word where there is a file, for one that is not whole.
+
+    It is then computed anew and replaced.
+    """
+    if not path.is_file():
+        return None
     try:
         with safe_open(path, "pt") as file:
-            return len(list(file.keys())) > 0
-    except (OSError, SafetensorError):
-        return False
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            told = file.metadata() or {}
+        whole = told["sha256"] == _hash(tensors) and all(len(rows) == len(images) for rows in tensors.values())
+        if tensors and whole:
+            return Features(tensors, images.labels, _keys(images), float(told["images_per_second"]), cached=True)
+        fault = "its content is not what was written"
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        fault = str(error)
+    print(f"note: {path} is damaged ({fault}); its features are computed anew", file=sys.stderr)
+    return None
 
 
-def _read_cache(path: Path, images: ImageSet) -> Features:
-    with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
-        speed = float((file.metadata() or {})["images_per_second"])
-    return Features(tensors, images.labels, _keys(images), speed, cached=True)
+def _hash(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, rows in sorted(tensors.items()):
+        digest.update(f"{name} {list(rows.shape)}\n".encode())
+        digest.update(rows.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def _write_cache(path: Path, features: Features) -> None:
@@ -191,7 +225,7 @@ def _write_cache(path: Path, features: Features) -> None:
     contiguous = {name: value.contiguous() for name, value in features.tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        facts = {"images_per_second": repr(features.images_per_second)}
-        write_atomically(path, lambda draft: save_file(contiguous, draft, metadata=facts))
+        told = {"images_per_second": repr(features.images_per_second), "sha256": _hash(contiguous)}
+        write_atomically(path, lambda draft: save_file(contiguous, draft, metadata=told))
     except (OSError, SafetensorError, StopTraining) as error:
         print(f"note: features are not kept for next time: {error}", file=sys.stderr)

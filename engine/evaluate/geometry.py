@@ -12,6 +12,8 @@ from torch import Tensor
 from engine.evaluate.similarity import normalise_rows
 
 CHUNK = 8192  # rows at a time
+EPSILON = 1.2e-7  # singular values below this share of the first are rounding of float32 rows
+NOISE = 1e-6  # cosine distances of float32 rows below this are rounding
 
 
 def measure_geometry(features: Tensor, labels: Tensor) -> dict[str, float]:
@@ -25,7 +27,7 @@ def measure_distances(rows: Tensor, labels: Tensor) -> dict[str, float]:
     """Mean cosine distance (1 - cosine) of unit rows [N, D] within and between classes, and intra / inter.
 
     `dist_intra`: over pairs of different images of a class, then over classes with a pair. `dist_inter`: over pairs of
-    classes, between the directions of their mean rows. NaN where there is no pair.
+    classes, between the directions of their mean rows. NaN where there is no pair, and a ratio of rounding is NaN too.
     """
     _, of, counts = labels.unique(return_inverse=True, return_counts=True)
     sums = rows.new_zeros(len(counts), rows.shape[1], dtype=torch.float64)
@@ -35,9 +37,14 @@ def measure_distances(rows: Tensor, labels: Tensor) -> dict[str, float]:
         lengths.index_add_(0, place, part.double().square().sum(dim=1))
     paired = counts > 1
     pairs = (counts * (counts - 1)).double()[paired]
-    intra = float((1 - (sums.square().sum(dim=1) - lengths)[paired] / pairs).mean())
-    inter = _mean_distance(F.normalize(sums, dim=1))
-    return {"dist_intra": intra, "dist_inter": inter, "dist_ratio": intra / inter if inter else float("nan")}
+    intra = _no_less(float((1 - (sums.square().sum(dim=1) - lengths)[paired] / pairs).mean()))
+    inter = _no_less(_mean_distance(F.normalize(sums, dim=1)))
+    return {"dist_intra": intra, "dist_inter": inter, "dist_ratio": intra / inter if inter > NOISE else float("nan")}
+
+
+def _no_less(distance: float) -> float:
+    """A distance without the rounding that takes it below 0; NaN stays."""
+    return 0.0 if distance < 0 else distance
 
 
 def _mean_distance(rows: Tensor) -> float:
@@ -61,9 +68,10 @@ def measure_spectrum(rows: Tensor) -> dict[str, float]:
     """rho: how far the singular values s of the uncentred rows, as shares of their sum, are from uniform (0 = uniform).
 
     `rho_spectrum_1` = KL(U || s); `rho_spectrum_2` and `_10` drop the 1 and 9 largest first; `rho_spectrum_-1` =
-    KL(s || U). (Roth et al., arXiv 2002.08473.) Infinite where a singular value is 0.
+    KL(s || U). (Roth et al., arXiv 2002.08473.) Infinite where a singular value is 0, NaN where all that count are.
     """
     values = singular_values(rows)
+    values = values.masked_fill(values <= EPSILON * values[:1], 0.0)
     found = {f"rho_spectrum_{mode}": _divergence(values[mode - 1 :]) for mode in (1, 2, 10) if mode <= len(values)}
     return found | {"rho_spectrum_-1": _divergence(values, swap=True)}
 

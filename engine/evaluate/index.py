@@ -161,13 +161,13 @@ def search_index(index: Any, queries: NDArray[np.float32], k: int) -> Found:
 def measure_index(
     index: Any, rows: NDArray[np.float32], depths: tuple[int, ...] = (1, 10, 100), queries: int = 1000, seed: int = 0
 ) -> IndexReport:
-    """Let a seeded draw of the rows look for the others, in the index and exactly.
+    """Let a seeded draw of the rows look for the others, in the index and exactly; a single row has none to find.
 
     An answer counts when it is as near as the exact k-th, so that ties do not decide.
     """
     depths = tuple(depth for depth in depths if depth < len(rows))
     asked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:queries])
-    vectors, most = np.ascontiguousarray(rows[asked]), max(depths) + 1
+    vectors, most = np.ascontiguousarray(rows[asked]), max(depths, default=0) + 1
     start = time.perf_counter()
     found = search_index(index, vectors, most).ids
     middle = time.perf_counter()
@@ -178,7 +178,7 @@ def measure_index(
         stripe.scores[torch.arange(len(own)), torch.from_numpy(own)] = -torch.inf
         ids = torch.from_numpy(found[stripe.start : stripe.start + len(own)])
         near.append(stripe.scores.gather(1, ids.clamp(min=0)).masked_fill(ids < 0, -torch.inf))
-        nearest.append(stripe.scores.gather(1, take_top(stripe.scores, max(depths))))
+        nearest.append(stripe.scores.gather(1, take_top(stripe.scores, max(depths, default=0))))
     end = time.perf_counter()
     recall = _count_found(torch.cat(near), torch.cat(nearest), depths)
     return IndexReport(recall, 1000 * (middle - start) / len(asked), 1000 * (end - middle) / len(asked), len(asked))

@@ -18,6 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.evaluate.inspection import need_one_width
+from runtime.errors import DataError
+
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
 TILE = 256
@@ -33,18 +36,18 @@ class Stripe:
 
 
 def normalise_rows(features: Tensor) -> Tensor:
-    """Unit rows in float32; [N, D] -> [N, D]. Rows of zeros stay zero. Raises ValueError when a value is not finite."""
+    """Unit rows in float32; [N, D] -> [N, D]. Rows of zeros stay zero. Raises DataError when a value is not finite."""
     return features.float() / measure_lengths(features).clamp(min=1e-12)
 
 
 def measure_lengths(features: Tensor) -> Tensor:
-    """Euclidean length of every row in float32: [N, D] -> [N, 1]; raises ValueError when a value is not finite."""
+    """Euclidean length of every row in float32: [N, D] -> [N, 1]; raises DataError when a value is not finite."""
     if features.ndim != 2:
         raise ValueError(f"features must be [N, D], got {list(features.shape)}")
     lengths = torch.linalg.vector_norm(features.float(), dim=1, keepdim=True)
     bad = (~torch.isfinite(lengths)).flatten().nonzero().flatten().tolist()
     if bad:
-        raise ValueError(f"{len(bad)} of {len(features)} feature rows hold NaN or infinity, first: {bad[:10]}")
+        raise DataError(f"{len(bad)} of {len(features)} feature rows hold NaN or infinity, first: {bad[:10]}")
     return lengths
 
 
@@ -85,6 +88,7 @@ def self_stripes(rows: Tensor, block: int = TILE) -> Iterator[Stripe]:
 
 def cross_stripes(queries: Tensor, gallery: Tensor, block: int = TILE) -> Iterator[Stripe]:
     """Stripes of queries @ gallery.T for [N, D] and [M, D] rows, `block` queries at a time (whole tiles)."""
+    need_one_width(queries, gallery)
     left, right = cut_tiles(queries), cut_tiles(gallery)
     yield from _cut(queries, gallery, block, lambda part: _product(left[part], right))
 
@@ -93,7 +97,7 @@ def euclid_stripes(features: Tensor, block: int = TILE) -> Iterator[Stripe]:
     """Stripes of x . y - |y|^2 / 2 for all pairs of rows [N, D]: in each row of scores, the nearest has the highest.
 
     That is (|x|^2 - distance^2) / 2; the mean row is subtracted first, which moves no distance and costs fewer digits.
-    Raises ValueError when a value is not finite.
+    Raises DataError when a value is not finite.
     """
     measure_lengths(features)
     rows = features.float() - features.float().mean(dim=0)

@@ -54,3 +54,13 @@ def test_both_target_entropies_are_drawn(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     draw_curves(tmp_path / "log.jsonl", tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 5000
+
+
+def test_a_network_of_nan_is_not_monitored_and_training_goes_on(
+    photo_tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    method = LcrByol(build_backbone("test_resnet"), ByolOptions(size=32, dim=8, hidden=16), RationaleOptions())
+    with torch.no_grad():
+        next(iter(method.parameters())).view(-1)[0] = float("nan")
+    monitor = Monitor(scan(photo_tree, "test"), View("full", "eval", 32), torch.device("cpu"), "fp32")
+    assert monitor(method, 4) == {} and "epoch 5 is not monitored: the network answers NaN" in capsys.readouterr().err

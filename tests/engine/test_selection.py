@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
 from engine.selection import Selection
+from runtime.errors import StopTraining
 
 
 def test_the_earliest_of_the_best_is_kept_and_survives_a_resume() -> None:
@@ -23,3 +25,11 @@ def test_the_earliest_of_the_best_is_kept_and_survives_a_resume() -> None:
     assert selection.describe() == "epoch 2, the best by val_map_head (0.7000)"
     selection.restore(network)
     assert bool((network.weight == 1).all())
+
+
+def test_nothing_is_selected_where_no_epoch_could_be_looked_at() -> None:
+    selection = Selection("val_map")
+    selection.consider(nn.Linear(1, 1), {}, 0)
+    selection.consider(nn.Linear(1, 1), {"val_map": float("nan")}, 1)
+    with pytest.raises(StopTraining, match="no epoch has a val_map"):
+        selection.restore(nn.Linear(1, 1))

@@ -22,16 +22,21 @@ def test_it_is_the_written_formula() -> None:
     for b in range(2):
         above = scores[b] - scores[b].min()
         torch.testing.assert_close(branch(features)[b], above / (1e-7 + above.max()))
-    together = RationaleBranch(6, width=3, normalise="batch").eval()
+    together = RationaleBranch(6, width=3, normalise="batch")
     together.load_state_dict(branch.state_dict())
+    together.bn.eval()  # the branch itself trains: evaluation takes each image's own extremes
     above = scores - scores.min()
     torch.testing.assert_close(together(features), above / (1e-7 + above.max()))
 
 
-@pytest.mark.parametrize("normalise, independent", [("image", True), ("batch", False)])
-def test_neighbours_change_a_descriptor_only_in_batch_mode(normalise: str, independent: bool) -> None:
+@pytest.mark.parametrize("normalise, training, independent", [
+    ("image", True, True), ("image", False, True), ("batch", True, False), ("batch", False, True)])
+def test_neighbours_change_a_descriptor_only_in_batch_mode_and_training(
+    normalise: str, training: bool, independent: bool
+) -> None:
     torch.manual_seed(0)
-    branch, features = RationaleBranch(6, normalise=normalise).eval(), torch.randn(4, 6, 4, 4)
+    branch, features = RationaleBranch(6, normalise=normalise).train(training), torch.randn(4, 6, 4, 4)
+    branch.bn.eval()
     branch.bn.bias.data.fill_(5)  # the offset that a neighbour's minimum takes away or leaves
     features[1:] = 0
     alone, among = (masked_pool(some, branch(some))[0] for some in (features[:1], features))
