@@ -69,6 +69,7 @@ class Parser(GatheringParser):
     def __init__(self, **kwargs: object) -> None:
         super().__init__(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **kwargs)
         self._seen: set[str] = set()
+        self.folder: str | None = None  # the flag that a word without a flag stands for
 
     def error(self, message: str) -> NoReturn:
         """One line in place of the whole usage, with the flags that look like an unknown one."""
@@ -85,13 +86,24 @@ class Parser(GatheringParser):
         """Spell every flag with dashes first; a `Flags` comes back unless a namespace is given."""
         words = [spell(word) for word in (sys.argv[1:] if args is None else args)]
         self._seen.clear()
-        found, rest = super()._parse(words, Flags() if namespace is None else namespace)
+        found, rest = super()._parse(self._close_switches(words), Flags() if namespace is None else namespace)
+        if self.folder and len(rest) == 1 and not rest[0].startswith("-") and self.folder not in self._seen:
+            setattr(found, self.folder, rest.pop())
+            self._seen.add(self.folder)
         if isinstance(found, Flags):
             spelled = {word.partition("=")[0] for word in words}
             found.given = {action.dest: next((flag for flag in action.option_strings if flag in spelled),
                                              action.option_strings[-1])
                            for action in self._actions if action.dest in self._seen and action.option_strings}
         return found, rest
+
+    def _close_switches(self, words: list[str]) -> list[str]:
+        """`--cos DIR` -> `--cos=true DIR`, where the parser takes a folder without a flag and DIR is there."""
+        switches = {flag for action in self._actions if action.type is boolean for flag in action.option_strings}
+        follows = [*words[1:], ""]
+        closes = [bool(self.folder) and word in switches and os.path.isdir(after)
+                  for word, after in zip(words, follows)]
+        return [f"{word}=true" if close else word for word, close in zip(words, closes)]
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
         """argparse's own, which it asks for the flags of the command line only: a default never passes here."""
@@ -129,14 +141,15 @@ def add_evaluation(parser: Parser, name: str, text: str) -> None:
 def add_ignored(parser: Parser) -> None:
     """Accept the launch flags of older scripts; `warn_ignored` says that they do nothing."""
     for flag in IGNORED:
-        parser.add_argument(flag, nargs="?", const="", default=None, help=argparse.SUPPRESS)
+        parser.add_argument(flag, nargs="?", const="", default=None, help=argparse.SUPPRESS,
+                            type=boolean if flag == "--multiprocessing-distributed" else None)
 
 
 def warn_ignored(args: argparse.Namespace) -> None:
-    """One warning for all launch flags that were given but have no effect here."""
-    given = [flag for flag in IGNORED if getattr(args, flag[2:].replace("-", "_"), None) is not None]
-    if given and os.environ.get("RANK", "0") == "0":
-        print(f"note: {', '.join(given)} ignored; torchrun's environment decides about processes", file=sys.stderr)
+    """One warning for all launch flags that were given but have no effect here; they leave the flags."""
+    asked = [flag for flag in IGNORED if vars(args).pop(flag[2:].replace("-", "_"), None) is not None]
+    if asked and os.environ.get("RANK", "0") == "0":
+        print(f"note: {', '.join(asked)} ignored; torchrun's environment decides about processes", file=sys.stderr)
 
 
 class ListLeftOut(argparse.Action):
@@ -188,11 +201,6 @@ def add_device(parser: Parser) -> argparse._ArgumentGroup:
 def write_args(path: Path, args: argparse.Namespace) -> None:
     """Keep the resolved flags beside the run, readable by people and by later commands."""
     write_json(path, vars(args), sort_keys=True, default=str)
-
-
-def given(args: argparse.Namespace) -> frozenset[str]:
-    """The names (argparse's dests) of the flags that the user gave himself, whatever presets and defaults say."""
-    return getattr(args, "given", frozenset())
 
 
 class Problems:

@@ -11,15 +11,18 @@ from engine.args import (
     Parser, add_data, add_device, add_evaluation, add_ignored, imply, list_given, refuse, take_faults, toggle,
 )
 from engine.devices import resolve_device
-from engine.finetune_checks import WITHOUT_EFFECT, find_problems, read_names, tell_without_effect
+from engine.finetune_checks import WITHOUT_EFFECT, find_problems, read_names
 from engine.finetune_finished import find_finished, list_contradictions
 from engine.finetune_method_args import add_pim, add_teacher, read_selects
 from engine.finetune_presets import DEIT, NAMES, PRESETS
+from engine.finetune_readers import FINETUNE
 from engine.finetune_recipe_args import add_augmentation, add_optimisation, add_watching, switch
 from engine.layering import parse_with_presets
 from engine.prepare import find_crop_bottom
 from engine.pretrain_checks import usual_weights
+from engine.public_flags import add_name
 from engine.ranges import COUNT_OR_0, SHARE_BELOW_1, SIDE, WEIGHT
+from engine.unread import add_silent, find_unread, note_unread
 from models.pim_presets import find_preset
 from runtime.hub_names import strip_hub
 
@@ -42,9 +45,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     resolve_views(args)
     problems += resolve_optimisation(args)
     problems += list_contradictions(args, saved)
-    refuse(problems + find_problems(args))
+    table = () if args.eval else FINETUNE
+    refuse(problems + find_problems(args) + find_unread(args, table))
     vars(args).update(FIXED)
-    tell_without_effect(args)
+    note_unread(args, table, WITHOUT_EFFECT, "see docs/finetune.md")
     return args
 
 
@@ -75,8 +79,8 @@ def make_parser() -> Parser:
     add_watching(parser)
     add_device(parser)
     add_ignored(parser)
-    for flag in WITHOUT_EFFECT:
-        parser.add_argument(flag, nargs="*", default=None, help=argparse.SUPPRESS)
+    add_name(parser, "checkpoints")
+    add_silent(parser, WITHOUT_EFFECT)
     parser.set_defaults(**DEIT)
     return parser
 
@@ -168,7 +172,8 @@ def split_paths(given: str | Sequence[str] | None) -> list[str]:
 def resolve_network(args: argparse.Namespace) -> None:
     """Side, start weights, and the heads that are needed."""
     named = find_preset(args.model) if args.method == "pim" else None
-    args.size = args.size or (named.size if named else 384)
+    if args.size is None:
+        args.size = named.size if named else 384
     if args.finetune == "auto":
         args.finetune = usual_weights(named.arch if named else args.model)
     elif args.finetune == "":
@@ -196,6 +201,7 @@ def resolve_optimisation(args: argparse.Namespace) -> list[str]:
 
     From here on `batch_size` counts the images of a step, as everywhere else in the engine.
     """
+    settle_warmup(args)
     args.accum_steps = max(args.update_freq, 1)
     args.batch_size *= args.accum_steps
     args.peak_lr = args.lr * args.batch_size / args.lr_scale_ref if args.lr_scale_ref > 0 else args.lr
@@ -209,3 +215,10 @@ def resolve_optimisation(args: argparse.Namespace) -> list[str]:
                 "rise to it through the whole training; use a lower one, or --min-lr-ratio, a share of --lr"]
     args.min_lr_ratio = args.min_lr / args.peak_lr if args.peak_lr else 0.0
     return []
+
+
+def settle_warmup(args: argparse.Namespace) -> None:
+    """Of the three ways to say how long a warm-up is the user's own counts, and a preset's yields."""
+    own = {"warmup_steps": -1, "warmup_batchs": 0, "warmup_epochs": 0.0}
+    if own.keys() & list_given(args).keys():
+        vars(args).update({name: off for name, off in own.items() if name not in list_given(args)})

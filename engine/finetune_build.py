@@ -140,7 +140,7 @@ def read_supervision(args: argparse.Namespace, classes: int, view: View) -> Supe
         classes=classes, view=view, smoothing=args.smoothing, mixup=args.mixup, cutmix=args.cutmix,
         cutmix_minmax=args.cutmix_minmax and tuple(args.cutmix_minmax), mixup_prob=args.mixup_prob,
         mixup_switch_prob=args.mixup_switch_prob, mixup_mode=args.mixup_mode, layer_decay=args.layer_decay,
-        backbone_lr_scale=args.backbone_lr_scale, ema_decay=args.model_ema_decay if args.model_ema else 0.0,
+        backbone_lr_scale=args.backbone_lr_scale, ema_decay=args.model_ema_decay if args.model_ema else None,
         frozen_bn=args.frozen_bn, no_weight_decay_on_vectors=not args.vector_decay, seed=args.seed)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from datasets.views import RECIPES
+from engine.args import list_given
 from engine.devices import list_device_problems
+from engine.unread import find_doubles
 from models.pim_presets import PRESETS as PLUG_INS
 
 # The public codes' names of data sets: what tables call them.
@@ -90,6 +91,9 @@ def check_optimisation(args: argparse.Namespace) -> list[str]:
         found.append(f"--opt {args.opt} is not offered; adamw, sgd (Nesterov) and momentum (without) are")
     if not 0 < args.scale[0] <= args.scale[1] <= 1:
         found.append(f"--scale {args.scale[0]:g} {args.scale[1]:g}: the least and the most area, above 0 and up to 1")
+    if "warmup_lr" in list_given(args) and args.warmup_lr > args.peak_lr:
+        found.append(f"--warmup-lr {args.warmup_lr:g} is above the rate that it should rise to, {args.peak_lr:g}")
+    found += find_doubles(args, ("min_lr", "min_lr_ratio"), ("use_amp", "precision"), ("crop_pct", "eval_view"))
     if args.cutmix_minmax and not 0 <= args.cutmix_minmax[0] <= args.cutmix_minmax[1] <= 1:
         found.append("--cutmix-minmax: the least and the most side, within 0..1")
     return found
@@ -116,9 +120,3 @@ def check_method(args: argparse.Namespace) -> list[str]:
         found.append("--teacher-cache remembers answers to unmixed images; use --mixup 0 --cutmix 0")
     return found
 
-
-def tell_without_effect(args: argparse.Namespace) -> None:
-    """One note for all flags that were given but do nothing here."""
-    given = [flag for flag in WITHOUT_EFFECT if getattr(args, flag[2:].replace("-", "_")) is not None]
-    if given:
-        print(f"note: {', '.join(given)} without effect here; see docs/finetune.md", file=sys.stderr)

@@ -95,7 +95,7 @@ def add_optimisation(parser: Parser) -> None:
                        help="the same in batches, as PIM has it")
     group.add_argument("--warmup-lr", type=WEIGHT, default=1e-6, help="where it begins")
     group.add_argument("--decay-epochs", type=real(0.1), default=30, help="of --sched step: epochs between falls")
-    group.add_argument("--decay-rate", type=SHARE, default=0.1, help="to this share")
+    group.add_argument("--decay-rate", "--dr", type=SHARE, default=0.1, help="to this share")
     group.add_argument("--layer-decay", type=SHARE, default=1.0, help="the rate falls by this from layer to layer")
     group.add_argument("--backbone-lr-scale", type=WEIGHT, default=1.0,
                        help="the rate of all but the heads, as a share")

@@ -51,5 +51,7 @@ def parse_with_presets(
     parser = build()
     parser.set_defaults(**presets.choose(find_method(first), first.preset, first.recipe))
     args = parser.parse_leniently(argv)  # the caller adds its own problems to `take_faults(args)`
+    if args.resume == "":  # as public codes have it where nothing is resumed
+        args.resume = None
     warn_ignored(args)
     return args

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from datasets.views import AUGMENTATIONS
 from engine.args import (
-    Parser, add_data, add_device, add_evaluation, add_ignored, imply, refuse, take_faults, toggle,
+    Parser, add_data, add_device, add_evaluation, add_ignored, list_given, refuse, take_faults, toggle,
 )
 from engine.devices import list_device_problems, resolve_device
 from engine.layering import parse_with_presets
 from engine.metric_losses import add_loss_flags
 from engine.metric_presets import PRESETS, RUNS
+from engine.metric_readers import METRIC
 from engine.metric_saved import settle_evaluation
+from engine.metric_words import check_selection, resolve_network, resolve_words
 from engine.pretrain_checks import usual_weights
+from engine.public_flags import OBDSD_SILENT, add_name
 from engine.ranges import (
     BATCH,
     BETWEEN,
@@ -33,6 +35,7 @@ from engine.ranges import (
     WORKERS,
     real,
 )
+from engine.unread import add_silent, find_unread, note_unread
 from engine.words import sinks
 from losses.criteria import ALIASES, CRITERIA
 from losses.diffusion import NORMALISATIONS
@@ -40,11 +43,6 @@ from losses.mining import TRIPLET_MINERS, TUPLE_MINERS
 from runtime.hub_names import strip_hub
 
 SELECTED = ("rank1", "map", "map_at_r")
-TOKENS = ("normalize", "frozen", "double")
-# Flags of the public code whose work is done otherwise here; they may be given and change nothing.
-WITHOUT_EFFECT = ("--log-online", "--wandb-key", "--project", "--group", "--savename", "--evaluate-on-gpu",
-                  "--no-train-metrics", "--evaltypes", "--evaluation-metrics", "--storage-metrics",
-                  "--miner-distance-upper-cutoff", "--miner-rho-distance-upper-cutoff")
 METHOD = "obdsd"
 # What the shared parts of the engine ask for and nobody chooses here.
 FIXED = {"method": METHOD, "accum_steps": 1, "sync_bn": False, "centre": False, "test": False, "crop_root": "none"}
@@ -63,13 +61,16 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         problems.append(f"--pretrained: no start weights for {args.arch} are at hand; give a file, hub, or none")
     if args.root is None:
         problems.append("--root is missing: the data set's folder, or its parent with --dataset")
+    if args.not_pretrained and "pretrained" in list_given(args):
+        problems.append("--not-pretrained and --pretrained say two things of the start weights; give one")
     if args.OBDP and not args.PSD:
         problems.append("--OBDP changes the target of --PSD and does nothing without it; give --OBD-SD for both")
-    refuse(problems + faults + list_device_problems(args.device) + check_selection(args))
+    table = () if args.evaluate else METRIC
+    refuse(problems + faults + list_device_problems(args.device) + check_selection(args) + find_unread(args, table))
     vars(args).update(FIXED)
     # Which epochs may be chosen is part of what the run is; how often monitors look otherwise is not.
     args.monitor_every_to_select = args.monitor_every if args.select == "best-val" else 0
-    tell_without_effect(args)
+    note_unread(args, table, OBDSD_SILENT, "log.jsonl and results.jsonl hold every number; see docs/obdsd.md")
     return args
 
 
@@ -93,8 +94,8 @@ def make_parser() -> Parser:
     add_optimisation(parser)
     add_device(parser)
     add_ignored(parser)
-    for flag in WITHOUT_EFFECT:
-        parser.add_argument(flag, nargs="*", default=None, help=argparse.SUPPRESS)
+    add_name(parser, "checkpoints")
+    add_silent(parser, OBDSD_SILENT)
     return parser
 
 
@@ -142,12 +143,16 @@ def add_losses(parser: Parser) -> None:
                        help=f"{', '.join((*CRITERIA, *ALIASES))}")
     group.add_argument("--batch-mining", default=None, metavar="NAME",
                        help=f"{', '.join((*TRIPLET_MINERS, *TUPLE_MINERS))}; the loss's own by default")
-    group.add_argument("--miner-distance-lower-cutoff", "--miner-rho-distance-lower-cutoff", type=WEIGHT, default=0.5,
+    group.add_argument("--miner-semihard-margin", type=WEIGHT, default=None,
+                       help="how much farther than the positive a negative may be; default: the loss's own margin, "
+                            "else 0.2")
+    group.add_argument("--miner-rho-distance-lower-cutoff", type=WEIGHT, default=0.5, help="the same of rho_distance")
+    group.add_argument("--miner-distance-lower-cutoff", type=WEIGHT, default=0.5,
                        help="distances count from here on")
     group.add_argument("--miner-rho-distance-cp", type=SHARE, default=0.2, help="share of same-class triplets")
     toggle(group, "--PSD", False, "learn the similarities of the last epoch's network")
     toggle(group, "--OBDP", False, "diffuse them over the batch first")
-    toggle(group, "--OBD-SD", False, "both")
+    toggle(group, "--OBD-SD", None, "both, or neither with false")
     group.add_argument("--kd-lambda", type=WEIGHT, default=75.0, help="weight of --PSD at the end of training")
     group.add_argument("--kd-tau", type=TEMPERATURE, default=1.0, help="temperature of similarities")
     group.add_argument("--diffusion-w", type=SHARE_BELOW_1, default=0.99, help="how far the diffusion goes, below 1")
@@ -179,63 +184,3 @@ def add_optimisation(parser: Parser) -> None:
     group.add_argument("--save-every", type=COUNT_OR_0, default=0, metavar="STEPS", help="also save within an epoch")
     group.add_argument("--logger", type=sinks, default="", metavar="NAMES",
                        help="tensorboard, wandb, or both with a comma")
-
-
-def resolve_words(args: argparse.Namespace) -> list[str]:
-    """What words of --arch and switches for several flags at once decide; lists problems.
-
-    Raises ConfigError at once for a flag that is glued to it: every other problem would follow from that one.
-    """
-    if "--" in args.arch:
-        arch, _, lost = args.arch.partition("--")
-        refuse([f"--arch {args.arch}: a space is missing before --{lost}, so that it never was a flag (a script's line "
-                f"continuation `\\` needs a space before it); write --arch {arch} --{lost}"])
-    base, *words = args.arch.split("_")
-    found = [word for word in words if word in TOKENS]
-    given = f"--arch {args.arch}"
-    args.arch = "_".join([base, *(word for word in words if word not in TOKENS)])
-    if found:
-        args.normalize = "normalize" in found if args.normalize is None else args.normalize
-        args.frozen_bn = "frozen" in found if args.frozen_bn is None else args.frozen_bn
-        args.pool = args.pool or ("avg+max" if "double" in found else "avg")
-        imply(args, given, "normalize", "frozen_bn", "pool")
-    if args.OBD_SD:
-        args.PSD = args.OBDP = True
-        imply(args, "--OBD-SD", "PSD", "OBDP")
-    if args.dataset:
-        args.task = args.dataset
-        imply(args, f"--dataset {args.dataset}", "task")
-    if args.arch.split("_")[0] in ("bninception", "googlenet"):
-        return [f"--arch {args.arch} is not offered: no library keeps its weights; take resnet50"]
-    return []
-
-
-def resolve_network(args: argparse.Namespace) -> None:
-    """What neither a flag, nor a word of --arch, nor a finished run says."""
-    args.normalize = True if args.normalize is None else args.normalize
-    args.frozen_bn = True if args.frozen_bn is None else args.frozen_bn
-    args.pool = args.pool or "avg"
-    args.size = args.size or AUGMENTATIONS[args.augmentation].size
-    args.crop_bottom = 0 if args.crop_bottom == "auto" else args.crop_bottom
-
-
-def check_selection(args: argparse.Namespace) -> list[str]:
-    """Problems of --select; the test classes have no say in it."""
-    if args.select == "best-test":
-        return ["--select best-test, as published tables choose, is not offered: the best of many epochs on the test "
-                "classes is no measurement of any network; use --select best-val with --use-tv-split, or last"]
-    if args.select not in ("last", "best-val"):
-        return [f"--select is {args.select}, but it must be last or best-val"]
-    best = args.select == "best-val" and not args.evaluate
-    problems = ["--select best-val chooses by validation images: give --use-tv-split"] * (not args.use_tv_split)
-    problems += ["--select best-val needs looks at validation images: --monitor-every 1 looks after every epoch"] * (
-        args.monitor_every == 0)
-    return problems if best else []
-
-
-def tell_without_effect(args: argparse.Namespace) -> None:
-    """One note for all flags that were given but do nothing here."""
-    given = [flag for flag in WITHOUT_EFFECT if getattr(args, flag[2:].replace("-", "_")) is not None]
-    if given:
-        print(f"note: {', '.join(given)} without effect here; log.jsonl and results.jsonl hold every number",
-              file=sys.stderr)

@@ -24,7 +24,7 @@ from engine.identity import describe_run
 from engine.logger import Logger
 from engine.metric_data import eval_view, load_halves
 from engine.metric_evaluate import describe, measure_classes
-from engine.metric_losses import read_loss_options
+from engine.metric_losses import find_option, read_loss_options
 from engine.monitor import Monitor
 from engine.places import RUN_FILES, check_places
 from engine.prepare import count_workers, need_disk
@@ -100,11 +100,21 @@ def read_options(args: argparse.Namespace) -> MetricOptions:
         dim=args.embed_dim, size=args.size, view_recipe=AUGMENTATIONS[args.augmentation].train, pool=args.pool,
         normalise=args.normalize, frozen_bn=args.frozen_bn, criterion=args.loss,
         criterion_options=choose_loss_options(args), miner=args.batch_mining,
-        miner_options=MinerOptions(lower_cutoff=args.miner_distance_lower_cutoff, swap=args.miner_rho_distance_cp),
+        miner_options=read_miner_options(args),
         distil=args.PSD, diffusion=args.diffusion_norm if args.OBDP else None, kd_lambda=args.kd_lambda,
         kd_tau=args.kd_tau, diffusion_w=args.diffusion_w, diffusion_tau=args.diffusion_tau, lr=args.lr,
         head_lr=args.fc_lr if args.fc_lr >= 0 else None, sampler=args.data_sampler,
         samples_per_class=args.samples_per_class)
+
+
+def read_miner_options(args: argparse.Namespace) -> MinerOptions:
+    """The chosen miner's options; semihard takes the margin of its loss, as the public code does, unless told."""
+    rho, margin = args.batch_mining == "rho_distance", args.miner_semihard_margin
+    if margin is None:
+        usual = MinerOptions.margin
+        margin = find_option(args, "margin", usual) if args.batch_mining == "semihard" else usual
+    cutoff = args.miner_rho_distance_lower_cutoff if rho else args.miner_distance_lower_cutoff
+    return MinerOptions(margin=margin, lower_cutoff=cutoff, swap=args.miner_rho_distance_cp)
 
 
 def choose_loss_options(args: argparse.Namespace) -> dict[str, float]:

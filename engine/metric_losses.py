@@ -58,7 +58,8 @@ def find_kind(loss: str, option: str, annotation: str) -> Callable[[str], object
 def add_loss_flags(group: argparse._ArgumentGroup) -> None:
     """Every loss's options; one that is not given is the loss's own default."""
     for flag in list_flags():
-        group.add_argument(flag.flag, type=flag.kind, default=argparse.SUPPRESS, metavar="X",
+        switch = {"nargs": "?", "const": True} if flag.kind is boolean else {}
+        group.add_argument(flag.flag, type=flag.kind, default=argparse.SUPPRESS, metavar="X", **switch,
                            help=f"{flag.option.replace('_', ' ')} of {flag.loss} ({flag.default})")
 
 
@@ -67,3 +68,9 @@ def read_loss_options(args: argparse.Namespace) -> dict[str, float]:
     given = vars(args)
     return {flag.option: given[flag.dest] for flag in list_flags()
             if flag.loss == resolve_criterion(args.loss) and flag.dest in given}
+
+
+def find_option(args: argparse.Namespace, option: str, otherwise: float) -> float:
+    """An option of the chosen loss, given or its default; `otherwise` for a loss that has none of that name."""
+    own = {flag.option: flag.default for flag in list_flags() if flag.loss == resolve_criterion(args.loss)}
+    return (own | read_loss_options(args)).get(option, otherwise)

@@ -5,21 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from engine.args import (
-    Parser,
-    add_data,
-    add_device,
-    add_ignored,
-    architecture,
-    refuse,
-    take_faults,
-    toggle,
-)
+from engine.args import Parser, add_data, add_device, add_ignored, architecture, refuse, take_faults, toggle
 from engine.devices import resolve_device
 from engine.layering import parse_with_presets
 from engine.prepare import find_crop_bottom
 from engine.presets import PRESETS
 from engine.pretrain_checks import RESNET_FILE, problems, usual_weights
+from engine.pretrain_readers import PRETRAIN
+from engine.public_flags import LCR_SILENT, add_lcr, add_name, send_elsewhere
 from engine.ranges import (
     BATCH,
     BETWEEN,
@@ -39,6 +32,7 @@ from engine.ranges import (
     WIDTH,
     whole,
 )
+from engine.unread import find_unread, note_unread
 from engine.words import sinks
 from runtime.hub_names import strip_hub
 
@@ -59,7 +53,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         names = [args.teacher_arch] if args.teacher == "clip" else args.teacher.split("+")
         members = [usual_weights(name) for name in names]
         args.teacher_weights = None if None in members else "+".join(members)
-    refuse(faults + PRESETS.find_problems(args) + problems(args))
+    refuse(faults + PRESETS.find_problems(args) + problems(args) + find_unread(args, PRETRAIN) + send_elsewhere(args))
+    note_unread(args, PRETRAIN, LCR_SILENT, "see docs/training.md")
     return args
 
 
@@ -81,7 +76,7 @@ def make_parser() -> Parser:
     parser.add_argument("--results-dir", default="checkpoints/run", metavar="DIR", help="everything the run writes")
     parser.add_argument("--resume", nargs="?", const="auto", default=None, metavar="PATH",
                         help="continue a killed run exactly (from --results-dir unless a folder or file is given)")
-    add_data(parser)
+    add_data(parser, root_required=False)
     add_student(parser)
     add_contrast(parser)
     add_guidance(parser)
@@ -91,6 +86,8 @@ def make_parser() -> Parser:
     add_watching(parser)
     add_device(parser)
     add_ignored(parser)
+    add_lcr(parser)
+    add_name(parser, "checkpoints")
     return parser
 
 

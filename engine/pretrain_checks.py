@@ -36,6 +36,8 @@ def find_coupling(args: argparse.Namespace) -> list[str]:
 def problems(args: argparse.Namespace) -> list[str]:
     """What is wrong with the flags alone, before any file is opened."""
     found = list_device_problems(args.device)
+    if args.root is None:
+        found.append("--root is missing: the data set's folder")
     if args.prototypes not in ("auto", "text", "both") and not is_count(args.prototypes):
         found.append(f"--prototypes is {args.prototypes}, but it must be auto, text, both, or a number above 1")
     if args.pretrained is None:

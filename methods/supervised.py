@@ -30,7 +30,7 @@ class Supervision:
     Beta distributions (0: not at all; arXiv 1710.09412, 1905.04899), `cutmix_minmax` bounds of the pasted side as a
     share of the image, `mixup_prob` how often images are mixed, `mixup_switch_prob` how often by CutMix where both are
     on, `mixup_mode` what shares a draw. `layer_decay` below 1 slows the layers far from the head, `backbone_lr_scale`
-    all but the heads. `ema_decay` above 0 keeps a moving average of the network, with `ema_warmup` a faster one at
+    all but the heads. `ema_decay`, unless None, keeps a moving average of the network, with `ema_warmup` a faster one at
     first. `frozen_bn` keeps batch statistics; `no_weight_decay_on_vectors` spares vectors, biases, tokens, positions.
     """
 
@@ -45,7 +45,7 @@ class Supervision:
     mixup_mode: Literal["batch", "pair", "elem"] = "batch"
     layer_decay: float = 1.0
     backbone_lr_scale: float = 1.0
-    ema_decay: float = 0.0
+    ema_decay: float | None = None
     ema_warmup: bool = False
     frozen_bn: bool = False
     no_weight_decay_on_vectors: bool = True
@@ -82,7 +82,7 @@ class Supervised(Method):
         self.options, self.network = options, network
         if options.frozen_bn:
             freeze_batch_norm(network.backbone)
-        self.ema = _average(network, options) if options.ema_decay else None
+        self.ema = None if options.ema_decay is None else _average(network, options)
         self.mixup = _mixup(options) if options.mixes else None
         self.soft_loss = SoftTargetCrossEntropy()
         self.hard_loss = LabelSmoothingCrossEntropy(options.smoothing) if options.smoothing else nn.CrossEntropyLoss()

@@ -20,7 +20,8 @@ WORDS = ["--root", "x", "--pretrained", "none", "--device", "cpu"]
 
 
 def make(*words: str) -> Method:
-    args = parse([*WORDS, "-a", "resnet18", "--projector-hidden", "32", *words])
+    narrow = ["--projector-hidden", "32"] if any(word.endswith("byol") for word in words) else []
+    args = parse([*WORDS, "-a", "resnet18", *narrow, *words])
     return build_method(args, 300, build_student(args), None)
 
 

@@ -14,7 +14,7 @@ from engine.evaluate.probe import make_plan as plan_probe
 from engine.pretrain_args import parse
 from engine.pretrain_checks import find_coupling
 
-WORDS = ["--root", "x", "--pretrained", "none", "--device", "cpu", "--teacher-weights", "w"]
+WORDS = ["--root", "x", "--pretrained", "none", "--device", "cpu"]
 FACTS = (["--six-passes"], ["--early-enqueue"], ["--distill-sum"], ["--cam", "rows"], ["--attention-normalise", "batch"])
 
 

@@ -61,7 +61,7 @@ def test_public_flags_have_effect() -> None:
     assert (plan.batch_size, plan.accum_steps, plan.lr) == (32, 4, 1e-3)
     assert plan.floor == pytest.approx(0.1) and int(plan.warmup_epochs * 10) == 7
     assert (options.mixup, options.cutmix_minmax, options.layer_decay, options.smoothing) == (0.3, (0.1, 0.5), 0.7, 0.2)
-    assert (args.eval_view, args.pin_mem, args.precision, options.ema_decay) == ("short-exact", False, "fp32", 0)
+    assert (args.eval_view, args.pin_mem, args.precision, options.ema_decay) == ("short-exact", False, "fp32", None)
     assert parse([*WORDS, "--model_ema", "true"]).model_ema and not parse([*WORDS, "--model-ema", "--no-model-ema"]).model_ema
     assert parse([*WORDS, "--repeated-aug"]).repeated_aug and not parse([*WORDS, "--repeated-aug", "false"]).repeated_aug
 

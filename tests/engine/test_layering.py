@@ -14,7 +14,7 @@ from engine.layering import Presets
 from engine.metric_presets import PRESETS as METRIC
 from engine.presets import PRESETS as PRETRAIN
 
-PRE = ["--root", "x", "--pretrained", "none", "--device", "cpu", "--teacher-weights", "w"]
+PRE = ["--root", "x", "--pretrained", "none", "--device", "cpu"]
 FINE = ["--root", "x", "--finetune", "none", "--device", "cpu"]
 KD = [*FINE, "--distillation-type", "soft", "--teacher-path", "t"]
 METRIC_WORDS = ["--root", "x", "--pretrained", "none", "--device", "cpu"]
