@@ -141,8 +141,9 @@ def add_evaluation(parser: Parser, name: str, text: str) -> None:
 def add_ignored(parser: Parser) -> None:
     """Accept the launch flags of older scripts; `warn_ignored` says that they do nothing."""
     for flag in IGNORED:
-        parser.add_argument(flag, nargs="?", const="", default=None, help=argparse.SUPPRESS,
-                            type=boolean if flag == "--multiprocessing-distributed" else None)
+        switch = flag == "--multiprocessing-distributed"
+        parser.add_argument(flag, nargs="?", const="true", default=None, help=argparse.SUPPRESS,
+                            type=boolean if switch else None)
 
 
 def warn_ignored(args: argparse.Namespace) -> None:

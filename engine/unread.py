@@ -73,7 +73,7 @@ def find_doubles(args: argparse.Namespace, *pairs: tuple[str, str]) -> list[str]
     """A problem line for each pair of flags (argparse's names) that say the same thing and were both given."""
     own = list_given(args)
     return [f"{own[one]} and {own[other]} say the same thing in two ways; give one" for one, other in pairs
-            if one in own and other in own]
+            if one in own and other in own and own[one].split()[0] != own[other].split()[0]]
 
 
 def add_silent(parser: Parser, flags: Iterable[str], *, nargs: str = "*") -> None:

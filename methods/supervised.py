@@ -30,7 +30,7 @@ class Supervision:
     Beta distributions (0: not at all; arXiv 1710.09412, 1905.04899), `cutmix_minmax` bounds of the pasted side as a
     share of the image, `mixup_prob` how often images are mixed, `mixup_switch_prob` how often by CutMix where both are
     on, `mixup_mode` what shares a draw. `layer_decay` below 1 slows the layers far from the head, `backbone_lr_scale`
-    all but the heads. `ema_decay`, unless None, keeps a moving average of the network, with `ema_warmup` a faster one at
+    all but the heads. `ema_decay`, unless None, keeps a moving average of the network, `ema_warmup` a faster one at
     first. `frozen_bn` keeps batch statistics; `no_weight_decay_on_vectors` spares vectors, biases, tokens, positions.
     """
 

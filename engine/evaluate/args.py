@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from engine.args import Parser, toggle, warn_ignored
+from engine.args import Parser, refuse, toggle, warn_ignored
 from engine.evaluate.protocol import PROTOCOLS
+from engine.evaluate.readers import PROBE, SEARCH, lay_evaluation
 from engine.evaluate.rerank import add_rerank
 from engine.evaluate.sources import CHECKPOINTS, find_device, find_source, name_run
 from engine.evaluate.subject import add_subject
 from engine.places import PROBE_FILES, check_places
+from engine.public_flags import PROBE_SILENT, SEARCH_SILENT, add_name, add_probe
 from engine.ranges import BATCH, COUNT, EPOCHS, RATE, SHARE_BELOW_1, TEMPERATURE
+from engine.unread import add_silent, find_unread, note_unread
 from runtime.safe_names import safe_name
 
 
@@ -33,6 +36,8 @@ def make_probe_parser() -> Parser:
     group.add_argument("--hold-out", type=SHARE_BELOW_1, default=0.2,
                        help="share of train that chooses rate and best epoch")
     group.add_argument("--extract-batch-size", type=BATCH, default=64, help="images at a time through the encoder")
+    add_name(parser, "checkpoints_linear")
+    add_probe(parser)
     return parser
 
 
@@ -41,10 +46,9 @@ def parse_probe(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = make_probe_parser().parse_args(argv)
     warn_ignored(args)
     args.device = find_device(args.device)
-    if args.recipe == "seed":
-        args.protocol = "seed"
-    if args.protocol == "seed":
-        args.eval_view = "squash"
+    lay_evaluation(args)
+    refuse(find_unread(args, PROBE))
+    note_unread(args, PROBE, PROBE_SILENT, "see docs/evaluation.md")
     args.results_dir = args.results_dir or f"checkpoints_linear/{name_run(args)}"
     check_places(args, PROBE_FILES)
     return args
@@ -70,6 +74,7 @@ def make_search_parser() -> Parser:
     group.add_argument("--knn-k", type=COUNT, default=20, help="neighbours that vote")
     group.add_argument("--knn-t", type=TEMPERATURE, default=0.07, help="temperature of the votes")
     add_rerank(parser)
+    add_silent(parser, SEARCH_SILENT, nargs="?")
     return parser
 
 
@@ -78,8 +83,9 @@ def parse_search(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = make_search_parser().parse_args(argv)
     warn_ignored(args)
     args.device = find_device(args.device)
-    if args.recipe == "seed":
-        args.eval_view = "squash"
+    lay_evaluation(args)
+    refuse(find_unread(args, SEARCH))
+    note_unread(args, SEARCH, SEARCH_SILENT, "see docs/evaluation.md")
     own = "retrieval" if find_source(args.pretrained)[1] else f"retrieval-{safe_name(args.task, room=10)}"
     args.results_dir = args.results_dir or str(CHECKPOINTS / name_run(args) / own)
     return args

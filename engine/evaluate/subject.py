@@ -30,7 +30,7 @@ from models.encoder import Encoder, describe_encoder, load_encoder
 from models.sizes import check_size
 from models.weights import fingerprint
 
-PRESETS = ("none", "bird", "car", "aircraft", "dog", "cub", "cars", "small")
+PRESETS = ("none", "bird", "car", "aircraft", "dog", "cub", "cars")
 FEATURES = {"gap": "backbone", "backbone": "backbone", "masked": "masked", "head": "head", "auto": "auto"}
 
 
@@ -55,8 +55,8 @@ def add_subject(parser: Parser, *, look_at: str, feature: str) -> None:
     group.add_argument("--recipe", choices=("default", "seed"), default="default",
                        help="seed = the public LEAD code's protocol and view")
     group.add_argument("--preset", choices=PRESETS, default="none",
-                       help="a data set's published settings: for evaluation they are the defaults of --recipe seed")
-    group.add_argument("--num-classes", type=COUNT_OR_0, default=0,
+                       help="which data set it is, as --task; the public settings are --recipe seed")
+    group.add_argument("--num-classes", "--class-num", type=COUNT_OR_0, default=0,
                        help="checked against the data set; 0 = take its number")
     group.add_argument("--cache", default="cache", metavar="DIR", help="where features are kept between runs, or none")
     group.add_argument("--results-dir", default=None, metavar="DIR", help="where the outputs go")

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from engine import finetune_args, metric_args, pretrain_args
-from engine.args import ConfigError, given
+from engine.args import ConfigError, list_given
 from engine.finetune_presets import PRESETS as FINETUNE
 from engine.layering import Presets
 from engine.metric_presets import PRESETS as METRIC
@@ -68,5 +68,5 @@ def test_presets_set_flags_that_exist(module: object, presets: Presets) -> None:
 def test_what_the_user_gave_is_known_by_name() -> None:
     args = finetune_args.parse(["--data_path", "x", "--pretrained=none", "--device", "cpu", "--no-pin-mem", "-b", "8",
                                 "--preset", "small"])
-    assert given(args) == {"root", "finetune", "device", "pin_mem", "batch_size", "preset"}
+    assert set(list_given(args)) == {"root", "finetune", "device", "pin_mem", "batch_size", "preset"}
     assert "given" not in vars(args)

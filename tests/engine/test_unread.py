@@ -89,7 +89,7 @@ def test_metric_learning(words: list[str], message: str) -> None:
      ["--loss-triplet-margin (read only with --loss triplet)", "--miner-distance-lower-cutoff", "--kd-tau"]),
     (metric_args.parse, [*PRE, "--loss", "margin", "--miner_rho_distance_lower_cutoff", "1"], ["rho_distance"]),
     (finetune_args.parse, [*FINE, "--distillation-alpha", "0.3", "--momentum", "0.8"], ["--distillation-alpha", "--momentum"]),
-    (finetune_args.parse, [*KD, "--distillation-tau", "2", "--dr", "0.5"], ["--distillation-tau", "--decay-rate"]),
+    (finetune_args.parse, [*KD, "--distillation-tau", "2", "--dr", "0.5"], ["--distillation-tau", "--dr"]),
     (pretrain_args.parse, [*PRE, "--schedule", "60", "80", "--num-classes", "200"], ["--schedule", "--num-classes"])])
 def test_public_flags_without_effect_are_noted_once(
     parse: Callable, words: list[str], named: list[str], capsys: pytest.CaptureFixture[str]
