@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from engine.args import Parser, list_given
 
 Test = Callable[[argparse.Namespace], bool]
+NOTHING = (None, "none", "auto")  # words that ask for nothing
 COSINES = ("cosine", "cosine-epoch", "cosine-moco", "cosine-late", "cosine-pim")  # schedules with an end
 
 
@@ -89,6 +90,6 @@ def to_dest(flag: str) -> str:
 
 
 def _list_unread(args: argparse.Namespace, table: Iterable[Readers]) -> list[tuple[Readers, list[str]]]:
-    asked = {name: word for name, word in list_given(args).items() if getattr(args, name, None) not in (None, "none")}
+    asked = {name: word for name, word in list_given(args).items() if getattr(args, name, None) not in NOTHING}
     rows = [(row, sorted(asked[name] for name in row.dests if name in asked)) for row in table if not row.reads(args)]
     return [(row, words) for row, words in rows if words]

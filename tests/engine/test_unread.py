@@ -50,7 +50,6 @@ def test_the_plug_in_module(words: list[str], message: str) -> None:
 
 
 @pytest.mark.parametrize("words, message", [
-    (["--alpha", "0.3", "--text-load", "t.pt"], "--alpha, --text-load: read only with --method lead"),
     (["--cam-weight", "1"], "--cam-weight: read only with --method lead or lcr-moco or lcr-byol"),
     (["--tau-schedule", "cosine", "--projector-hidden", "9"], "--projector-hidden, --tau-schedule"),
     (["--six-passes"], "--six-passes"), (["--lars-norm", "joint"], "--optimizer lars"),
@@ -69,7 +68,6 @@ def test_moco(words: list[str], message: str) -> None:
     (["--cam", "rows", "--cam-temperature", "1"], "--cam-temperature: read only with --cam peak"),
     (["--text-rows", "any", "--rows-as-stored"], "--rows-as-stored, --text-rows: read only with --teacher clip"),
     (["--temperature", "1", "--target-entropy", "0.4"], "--target-entropy"),
-    (["--teacher-view", "clean", "--teacher-precision", "bf16"], "--teacher-precision"),
     (["--neighbour-steps", "3"], "--neighbour-steps: read only with --neighbours")])
 def test_lead(words: list[str], message: str) -> None:
     refused(pretrain_args.parse, [*PRE, *words], message)
@@ -90,6 +88,8 @@ def test_metric_learning(words: list[str], message: str) -> None:
     (metric_args.parse, [*PRE, "--loss", "margin", "--miner_rho_distance_lower_cutoff", "1"], ["rho_distance"]),
     (finetune_args.parse, [*FINE, "--distillation-alpha", "0.3", "--momentum", "0.8"], ["--distillation-alpha", "--momentum"]),
     (finetune_args.parse, [*KD, "--distillation-tau", "2", "--dr", "0.5"], ["--distillation-tau", "--dr"]),
+    (pretrain_args.parse, [*PRE, "--method", "moco", "--alpha", "0.3", "--text-load", "t.pt"], ["--alpha (read only with --method lead)"]),
+    (pretrain_args.parse, [*PRE, "--teacher-view", "clean", "--teacher-precision", "bf16"], ["--teacher-precision"]),
     (pretrain_args.parse, [*PRE, "--schedule", "60", "80", "--num-classes", "200"], ["--schedule", "--num-classes"])])
 def test_public_flags_without_effect_are_noted_once(
     parse: Callable, words: list[str], named: list[str], capsys: pytest.CaptureFixture[str]
