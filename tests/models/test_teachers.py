@@ -239,12 +239,12 @@ def test_text_tensor_comes_back_as_unit_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (torch.randn(4, 8), "4 rows"),
-        (torch.randn(5, 7), "7 columns"),
-        (torch.randn(5, 8, 1), "one float matrix"),
+        (torch.ones(4, 8), "4 rows"),
+        (torch.ones(5, 7), "7 columns"),
+        (torch.ones(5, 8, 1), "one float matrix"),
         (torch.ones(5, 8, dtype=torch.long), "one float matrix"),
         (torch.zeros(5, 8), "zero or not finite"),
-        ({"text": torch.randn(5, 8)}, "holds dict"),
+        ({"text": torch.ones(5, 8)}, "holds dict"),
     ],
 )
 def test_text_tensor_that_does_not_fit_is_refused(content: object, message: str, tmp_path: Path) -> None:
