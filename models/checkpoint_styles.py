@@ -98,6 +98,10 @@ def recognise(state: Mapping[str, Tensor]) -> str:
         return _name_resnet([_count(state, f"layer{n}") for n in range(1, 5)], "layer1.0.conv3.weight" in state)
     if "cls_token" in state:
         return f"a ViT with {_count(state, 'blocks')} blocks of width {state['cls_token'].shape[-1]}"
+    if any(".layer.0.attention." in name for name in state):
+        return "a network in transformers' names, which timm's do not match: take timm's file of it"
+    if any(name.startswith(("encoder.layers.encoder_layer_0.", "features.0.0.")) for name in state):
+        return "a network of torchvision's whose names timm's do not match: take timm's file of it"
     if "conv_stem.weight" in state:
         return f"a timm EfficientNet or MobileNet with {_count(state, 'blocks')} stages"
     return f"no architecture known here (first names: {', '.join(list(state)[:3]) or 'none, it holds no tensors'})"

@@ -21,7 +21,8 @@ PREFIXES = ("module.", "_orig_mod.", "_fsdp_wrapped_module.")
 # Dictionaries and modules that hold a network, those of the trained one first.
 TRAINED = ("state_dict.", "model_state_dict.", "model_state.", "classy_state_dict.", "base_model.", "model.", "module.",
            "net.", "network.", "backbone.", "student.", "student_backbone.", "trunk.", "encoder.", "feature_extractor.",
-           "resnet.", "cnn.", "vit.", "_feature_blocks.", "encoder_q.", "base_encoder.", "0.", "online_model.")
+           "resnet.", "cnn.", "vit.", "features.", "_feature_blocks.", "encoder_q.", "base_encoder.", "0.",
+           "online_model.")
 AVERAGED = ("model_ema.", "state_dict_ema.", "ema_state_dict.", "ema_model.", "ema.", "teacher.", "teacher_backbone.",
             "momentum_backbone.", "backbone_momentum.", "momentum_encoder.", "encoder_momentum.", "encoder_k.",
             "target_encoder.", "target_network.", "target_backbone.")
@@ -32,6 +33,10 @@ DICTIONARIES = ("state_dict.", "model_state_dict.", "model_state.", "model.", "m
 STEM = re.compile(r"(conv1|conv_stem|_conv_stem|conv_proj|patch_embed\w*|stem\w*|features|downsample_layers|cls_token|"
                   r"class_token|layer0|layer1|layers|stages|blocks|body|visual|embeddings)\.|(cls_token|class_token)$|"
                   r"0\.weight$")
+# A network of another family within `features`, which begins VGG's and DenseNet's names.
+INNER = re.compile(r"features\.((conv1|layer1|conv_stem|patch_embed|blocks)\.|cls_token$|4\.0\.conv1\.)")
+# Dictionaries of a training state in which no network is looked for.
+ASIDE = re.compile(r"optim|lr_|sched|scaler|amp$|rng|random|loops|callbacks|hyper_parameters|args|param_groups", re.I)
 # What pre-training keeps beside or behind a network, and nobody needs again.
 PRETEXT = re.compile(r"(module\.)?(projection_head|prediction_head|projector|predictor|prototypes|queue|momentum_|"
                      r"decoder_|n_averaged|step$|initted$|dino_head|ibot_head|(fc|head)\.(\d+|mlp|last_layer)\.)")
@@ -58,7 +63,7 @@ def flatten(content: Mapping, before: str = "") -> Iterator[tuple[str, Tensor]]:
     for name, value in content.items():
         if isinstance(value, Tensor):
             yield f"{before}{name}", value
-        elif isinstance(value, Mapping):
+        elif isinstance(value, Mapping) and not ASIDE.match(str(name)):
             yield from flatten(value, f"{before}{name}.")
 
 
@@ -103,7 +108,7 @@ def _search(state: State, known: Callable[[State], bool]) -> Found | None:
     state = strip_prefixes(state)
     if known(state):
         return Found(state)
-    if any(STEM.match(name) for name in state):
+    if _begins(state):
         return Found(drop_pretext(state))
     found = {place: inner for place in (*TRAINED, *AVERAGED) if (inner := _look(state, place, known))}
     if not found:
@@ -135,14 +140,15 @@ def _is_rival(other: Found, taken: Found) -> bool:
 def _search_strange(state: State) -> Found | None:
     """The only part that begins like a network, whatever it is called (`self.cnn_body = resnet50()`)."""
     parts = dict.fromkeys(name.split(".")[0] for name in state if "." in name)
-    begin = {part: inner for part in parts if not part.isdigit() and _begins(inner := under(state, f"{part}."))}
+    inners = {part: strip_prefixes(under(state, f"{part}.")) for part in parts if not part.isdigit()}
+    begin = {part: inner for part, inner in inners.items() if "0.weight" not in inner and _begins(inner)}
     return Found(drop_pretext(next(iter(begin.values())))) if len(begin) == 1 else None
 
 
 def _begins(state: State) -> bool:
-    state = strip_prefixes(state)
-    return any(STEM.match(name) and not name[0].isdigit() for name in state) and not any(
-        name.startswith(("exp_avg", "momentum_buffer")) for name in state)
+    """Whether there is the first layer of a network at this depth."""
+    within = any(INNER.match(name) for name in state)
+    return any(STEM.match(name) and not (within and name.startswith("features.")) for name in state)
 
 
 def _shapes(found: Found) -> list[tuple[str, tuple[int, ...]]]:

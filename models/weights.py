@@ -81,8 +81,10 @@ def rename_candidates(state: State, target: nn.Module) -> list[State]:
 
 def load_weights(target: nn.Module, source: str | Path) -> None:
     """Fill `target` from a path or `package:` source. Raises WeightsError; `target` is untouched then."""
-    state = read_parts(source).backbone
-    target.load_state_dict(match_state(state, target, source=str(source)))
+    parts = read_parts(source)
+    target.load_state_dict(match_state(parts.backbone, target, source=str(source)))
+    if parts.meta.get("skips_max_pool") and isinstance(getattr(target, "maxpool", None), nn.MaxPool2d):
+        _say(f"note: {source} was trained without the max-pool, which this network has: its map is smaller here")
 
 
 def read_parts(source: str | Path) -> EncoderState:
@@ -93,9 +95,15 @@ def read_parts(source: str | Path) -> EncoderState:
 def take_apart(content: Mapping, source: str | Path) -> EncoderState:
     """`read_parts` of what is already read."""
     parts = split_encoder_state(content)
-    if parts.choice and os.environ.get("RANK", "0") == "0":
-        print(f"note: {source} {parts.choice}")
+    if parts.choice:
+        _say(f"note: {source} {parts.choice}")
     return parts
+
+
+def _say(line: str) -> None:
+    """Once, not by every process."""
+    if os.environ.get("RANK", "0") == "0":
+        print(line)
 
 
 def fingerprint(weights: nn.Module | Mapping[str, Tensor]) -> str:
@@ -132,6 +140,8 @@ def _explain_mismatch(state: State, wanted: State, target: str, source: str) -> 
     elif fitting == len(wanted) and (looks == own or looks.startswith("no architecture")):
         remedy = "Every tensor of the network is there; what is left over is of another part of the file's model, or " \
                  "lies in a place that is not known here. Give a file without it"
+    elif looks.endswith("file of it"):
+        remedy = f"The file looks like {looks}"
     elif looks == own:
         remedy = f"The file looks like {looks}, as the network is: it was cut, or belongs to a variant of it"
     else:

@@ -10,8 +10,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from benchmarks.reference.public_files import write_lcr_byol
 from models.encoder import load_encoder
-from models.weights import load_weights, unwrap
+from models.weights import WeightsError, load_weights, unwrap
 
 State = dict[str, Tensor]
 ODD = torch.ones(3, 3)
@@ -85,6 +86,12 @@ LAYOUTS: dict[str, Callable[[State], dict]] = {
     "timm": lambda s: {"epoch": 3, "arch": "resnet18", "state_dict": s, "state_dict_ema": other(s), "metric": 77.1},
     "timm, compiled": lambda s: {"state_dict": pre(s, "_orig_mod."), "state_dict_ema": pre(other(s), "module.")},
     "DeepSpeed": lambda s: {"module": s, "optimizer": sgd()},
+    "a body in `features`": lambda s: {"model": pre(s, "features.") | {"fc.weight": ODD}},
+    "children in `features`": lambda s: pre(numbered(s), "features.") | {"fc.weight": ODD},
+    "an optimiser among the tensors": lambda s: s | {"optimizer": sgd(), "epoch": 3},
+    "wrapped twice": lambda s: {"net": {"state_dict": pre(s, "module.model.backbone.")}, "lr_scheduler": {"x": ODD}},
+    "Mean Teacher": lambda s: {"model": s, "teacher": other(s)},
+    "two networks, one trained": lambda s: {"ema": other(s), "net": s, "optim": sgd()},
     "an average only": lambda s: {"model_ema": pre(s, "module.")},
     "parts in dictionaries": lambda s: {"backbone": s, "head": {"weight": ODD}, "optimizer": sgd()},
     "ema-pytorch": lambda s: pre(s, "online_model.") | pre(other(s), "ema_model.") | {"initted": torch.tensor(True),
@@ -92,7 +99,7 @@ LAYOUTS: dict[str, Callable[[State], dict]] = {
 }
 CHOICES = {"DINO": "teacher", "DINOv2's training": "teacher", "solo-learn": "backbone", "timm": "state_dict",
            "lightly": "backbone", "lightly's DINO": "teacher_backbone", "MoCo v3": "base_encoder",
-           "BYOL of lucidrains": "online_encoder", "a student of a larger teacher": "student"}
+           "BYOL of lucidrains": "online_encoder", "Mean Teacher": "model", "two networks, one trained": "net", "a student of a larger teacher": "student"}
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +140,7 @@ def test_mae_and_dinov2_fill_a_vit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arch", [
-    "volo_d1_224", "vgg11", "aimv2_large_patch14_224", "test_vit", "dla34", "nasnetalarge", "efficientvim_m1",
+    "volo_d1_224", "vgg11", "densenet121", "dpn68", "rexnet_100", "aimv2_large_patch14_224", "test_vit", "dla34", "nasnetalarge", "efficientvim_m1",
     "inception_resnet_v2", "regnety_002", "tresnet_m", "tnt_s_patch16_224"])
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": pre(s, "module.")}])
 def test_names_of_networks_are_not_taken_for_wrappers(arch: str, wrap: Callable) -> None:
@@ -146,3 +153,22 @@ def test_names_of_networks_are_not_taken_for_wrappers(arch: str, wrap: Callable)
 def test_numbered_parts_of_other_networks_keep_their_numbers() -> None:
     state = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4)).state_dict()
     assert set(unwrap(state)) == set(state)
+
+
+@pytest.mark.parametrize("names, words", [
+    (["vit.embeddings.cls_token", "vit.encoder.layer.0.attention.attention.query.weight"], "transformers' names"),
+    (["class_token", "conv_proj.weight", "encoder.layers.encoder_layer_0.ln_1.weight"], "torchvision's"),
+    (["features.0.0.weight", "features.1.0.block.0.0.weight"], "torchvision's")])
+def test_names_that_are_not_timms_are_said_to_be_so(names: list[str], words: str, tmp_path: Path) -> None:
+    torch.save(dict.fromkeys(names, ODD), tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=f"{words}.*take timm's file of it"):
+        load_weights(timm.create_model("test_vit", num_classes=0), tmp_path / "x.pth")
+
+
+def test_a_network_trained_without_the_max_pool_is_said_to_be_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An encoder is built without it; other commands keep their network, and say what that means."""
+    torch.save(write_lcr_byol("resnet18"), tmp_path / "byol.pth")
+    load_weights(timm.create_model("resnet18", num_classes=0), tmp_path / "byol.pth")
+    assert "was trained without the max-pool, which this network has" in capsys.readouterr().out
