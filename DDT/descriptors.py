@@ -73,7 +73,8 @@ def stack(pictures: list[Picture]) -> tuple[Tensor, list[Frame]]:
     """One batch: pixels uint8 [B, 3, size, size] and sizes; raises DataError with every problem in it."""
     problems = [picture.problem for picture in pictures if picture.problem]
     if problems:
-        raise DataError("\n".join(problems) + "\nrepair or remove these images, or start again with --skip-bad")
+        raise DataError("\n".join(problems) + "\nrepair or remove these images, or leave them out: begin the folder "
+                        "anew with --restart --skip-bad")
     return torch.stack([picture.pixels for picture in pictures]), [picture.frame for picture in pictures]
 
 

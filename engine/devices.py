@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+
 import torch
 
+from engine.args import list_given
 from runtime.errors import refuse
 
 
@@ -32,3 +35,10 @@ def list_device_problems(name: str) -> list[str]:
     elif kind not in ("auto", "cpu", "cuda", "mps"):
         problems.append(f"--device {name} is unknown; cpu, cuda, cuda:N, mps and auto are known")
     return problems
+
+
+def list_sync_problems(args: argparse.Namespace) -> list[str]:
+    """A line when --sync-bn was asked for where torch cannot do it; as a default it only waits for CUDA processes."""
+    if args.sync_bn and "sync_bn" in list_given(args) and resolve_device(args.device) == "cpu":
+        return ["--sync-bn: torch takes batch statistics over CUDA processes only, and --device is cpu; leave it out"]
+    return []

@@ -6,7 +6,7 @@ import argparse
 
 from datasets.views import RECIPES
 from engine.args import list_given
-from engine.devices import list_device_problems
+from engine.devices import list_device_problems, list_sync_problems
 from engine.unread import find_doubles
 from models.pim_presets import PRESETS as PLUG_INS
 
@@ -48,7 +48,7 @@ def read_names(args: argparse.Namespace) -> list[str]:
 
 def find_problems(args: argparse.Namespace) -> list[str]:
     """Every problem that the resolved flags show."""
-    found = list_device_problems(args.device)
+    found = list_device_problems(args.device) + list_sync_problems(args)
     return found + check_data(args) + check_network(args) + check_optimisation(args) + check_method(args)
 
 

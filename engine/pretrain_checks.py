@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from engine.devices import list_device_problems
+from engine.devices import list_device_problems, list_sync_problems
 from engine.ranges import LARGEST
 
 RESNET_FILE = "resnet50-19c8e357.pth"  # torchvision's name of the weights that the published code starts from
@@ -35,7 +35,7 @@ def find_coupling(args: argparse.Namespace) -> list[str]:
 
 def problems(args: argparse.Namespace) -> list[str]:
     """What is wrong with the flags alone, before any file is opened."""
-    found = list_device_problems(args.device)
+    found = list_device_problems(args.device) + list_sync_problems(args)
     if args.root is None:
         found.append("--root is missing: the data set's folder")
     if args.prototypes not in ("auto", "text", "both") and not is_count(args.prototypes):

@@ -166,7 +166,8 @@ def _choose_arch(source: str, arch: str | None, parts: EncoderState) -> str:
     if timm.is_model(parts.arch_hint) and not guess.startswith("resnet"):
         return parts.arch_hint
     if not guess.startswith("resnet"):
-        raise WeightsError(f"{source} does not say what network it belongs to; it looks like {guess}. Give --arch")
+        raise WeightsError(f"{source} does not say what network it belongs to; it looks like {guess}. "
+                           "Give --arch; where there is no such flag, a network that main_*.py wrote says it itself")
     return guess
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from datasets.multi_context import Crops
 from datasets.views import AUGMENTATIONS, RECIPES
+from engine import checkpoint
 from engine.args import ConfigError, list_given
 from engine.devices import find_device
 from engine.prepare import crop_folder, find_crops
@@ -40,7 +41,9 @@ def find_source(pretrained: str) -> tuple[str, Path | None]:
         if (folder / "model_last.pth").is_file():
             return str(folder / "model_last.pth"), folder
     if folders:
-        raise ConfigError(f"{folders[0]} has no model_last.pth: that run has not finished; continue it with --resume")
+        saved = checkpoint.exists(folders[0])
+        remedy = "continue it: the command that began it, with --resume" if saved else "name a finished one, or a file"
+        raise ConfigError(f"{folders[0]} has no model_last.pth: no run has finished there; {remedy}")
     runs = sorted(path.parent.name for path in CHECKPOINTS.glob("*/model_last.pth"))
     raise ConfigError(f"--pretrained {pretrained} is no folder under {CHECKPOINTS}/ (finished runs: "
                       f"{', '.join(runs) or 'no one'}), no weights file, and none of package:efficientnet-lite0|1|2, "
