@@ -152,3 +152,30 @@ def test_defaults_stand_in_for_what_was_refused_until_the_faults_are_taken() -> 
     found = parser().parse_leniently("-b 0 --steps 1 none".split())
     assert (found.batch_size, found.steps) == (3, [7])
     assert len(take_faults(found)) == 2 and not hasattr(found, "faults")
+
+
+def test_every_preset_lies_within_the_ranges() -> None:
+    from engine import finetune_presets, metric_presets, presets
+    from engine.layering import Presets
+
+    for module, command in ((presets, "main_pretrain"), (metric_presets, "main_metric"), (finetune_presets, "main_finetune")):
+        kinds = {action.dest: action.type for action in find_parsers(command)[0]._actions if isinstance(action.type, Range)}
+        laid: Presets = module.PRESETS
+        for settings in (*laid.methods.values(), *(one for named in laid.named.values() for one in named.values())):
+            for name in settings.keys() & kinds.keys():
+                values = settings[name] if isinstance(settings[name], (list, tuple)) else [settings[name]]
+                assert all(value is None or kinds[name](str(value)) == value for value in values), (command, name)
+
+
+def test_devices_and_sinks_are_told_with_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["main_pretrain", "--root", "x", "--device", "tpu", "--logger", "foo", "--epochs", "-1", "--lr", "nan"]
+    with pytest.raises(ConfigError) as caught:
+        importlib.import_module("engine.pretrain_args").parse(words[1:])
+    for part in ("--device is 'tpu', but it must be cpu, cuda", "--logger is 'foo', but foo is unknown; tensorboard",
+                 "--epochs is -1", "--lr is nan", "no start weights for resnet50"):
+        assert part in str(caught.value)
+    for word in ("cuda:9", "cpu:3", "mps", "cuda:"):
+        with pytest.raises(ConfigError, match="--device"):
+            importlib.import_module("engine.evaluate.args").parse_search(["--pretrained", "none", "--device", word])
+    with pytest.raises(ConfigError, match="--sync-bn: torch takes batch statistics over CUDA processes only"):
+        importlib.import_module("engine.pretrain_args").parse(["--root", "x", "--pretrained", "none", "--sync-bn"])
