@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from engine.args import ConfigError
+from engine.args import ConfigError, list_given
 from engine.lars import Lars
 from methods.byol import Byol, ByolOptions
 from methods.lcr import LcrByol, LcrMoco
@@ -17,6 +17,8 @@ from methods.method import Method, ParamGroup
 from methods.moco import ContrastOptions, Moco, MocoOptions
 from methods.rationale import RationaleOptions
 from models.backbones import Backbone, build_backbone
+from models.checkpoint_styles import split_encoder_state
+from models.weights import read_checkpoint
 from models.sizes import check_size
 
 # Flags that LEAD's options take over under their own names.
@@ -25,7 +27,14 @@ LEAD_FLAGS = ("alpha", "beta", "cross_weight", "cam_weight", "cam_temperature", 
 
 
 def build_student(args: argparse.Namespace) -> Backbone:
-    """The network that learns, with its start weights; raises WeightsError."""
+    """The network that learns, with its start weights; raises WeightsError.
+
+    Weights that were trained without a max-pool go on without one, with a word, unless --max-pool is given.
+    """
+    if args.max_pool and "max_pool" not in list_given(args) and Path(str(args.pretrained)).is_file():
+        if split_encoder_state(read_checkpoint(args.pretrained)).meta.get("skips_max_pool"):
+            print(f"note: {args.pretrained} was trained without max-pool; so is this run (--max-pool true adds it)")
+            args.max_pool = False
     backbone = build_backbone(args.arch, args.pretrained)
     check_size(backbone, args.size)
     if not args.max_pool:

@@ -25,7 +25,7 @@ from engine.evaluate.search import run_search, write_search
 from engine.evaluate.subject import FEATURES, open_subject
 from engine.evaluate.table import markdown, read_ledgers
 from engine.places import list_overlaps
-from engine.ranges import SIDE, WORKERS
+from engine.ranges import SIDE_OR_0, WORKERS
 from engine.results_folder import hold_results
 from engine.words import device
 from runtime.claims import claim_folder
@@ -65,7 +65,8 @@ def make_parser() -> Parser:
     parser.add_argument("--root", required=True, metavar="DIR", help="the data set, with labels for any number")
     add_list_left_out(parser)
     parser.add_argument("--out", default="compare", metavar="DIR", help="where results and pictures go; it is emptied")
-    parser.add_argument("--size", type=SIDE, default=224, help="pixels of a side")
+    parser.add_argument("--size", type=SIDE_OR_0, default=0,
+                        help="pixels of a side for all; 0 = as each network was trained, else 224")
     parser.add_argument("--input", choices=("full", "crop"), default="full", help="whole images or crops")
     parser.add_argument("--crop-root", default="auto", metavar="DIR", help="crops, for --input crop")
     parser.add_argument("--feature", default="gap", help="gap, masked or head")

@@ -21,14 +21,16 @@ from datasets.metric_layouts import FOLDERS
 from datasets.views import AUGMENTATIONS
 from engine.args import Parser, add_list_left_out, exit_cleanly, refuse
 from engine.evaluate.bootstrap import DRAWS, Values
-from engine.evaluate.partitions import METRICS, Look, Network, estimate_differences, estimate_means, judge_partition
+from engine.evaluate.partitions import (
+    METRICS, Look, Network, estimate_differences, estimate_means, find_faults, judge_partition, read_run,
+)
 from engine.evaluate.plain_table import publish_table, say
 from engine.evaluate.rerank import METHODS, Reranking
 from engine.evaluate.sources import find_device
 from engine.evaluate.study import find_label_faults
 from engine.places import list_overlaps
 from engine.prepare import count_workers
-from engine.ranges import COUNT, SEED, SIDE, THREADS, WORKERS
+from engine.ranges import COUNT, SEED, SIDE_OR_0, THREADS, WORKERS
 from engine.results_folder import hold_results
 from engine.words import device
 from runtime.safe_names import safe_name
@@ -58,8 +60,10 @@ def make_parser() -> Parser:
     parser.add_argument("--partitions", type=SEED, nargs="+", default=[0, 1, 2, 3, 4], help="--partition of the runs")
     parser.add_argument("--seeds", type=SEED, nargs="+", default=[0, 1, 2], help="--seed of the runs")
     parser.add_argument("--rerank", nargs="*", choices=METHODS[1:], default=[], help="re-rankings to try on every row")
-    parser.add_argument("--augmentation", choices=tuple(AUGMENTATIONS), default="base", help="its test view is used")
-    parser.add_argument("--size", type=SIDE, default=224, help="pixels of the view's side")
+    parser.add_argument("--augmentation", choices=tuple(AUGMENTATIONS), default=None,
+                        help="its test view is used; default: as each run was trained, else base")
+    parser.add_argument("--size", type=SIDE_OR_0, default=0,
+                        help="pixels of the view's side; 0 = as each run was trained, else as the others, else 224")
     parser.add_argument("--draws", type=COUNT, default=DRAWS, help="resamples of the bootstrap")
     parser.add_argument("--device", type=device, default="auto", help="cpu, cuda, or auto")
     parser.add_argument("-j", "--num-workers", type=WORKERS, default="auto", help="loader processes")
@@ -79,13 +83,25 @@ def check_flags(args: argparse.Namespace) -> None:
              if not file.startswith("package:")]
     problems += [f"{file}: no such weights; train that partition and seed first, or ask for fewer" for file in files
                  if not Path(file).is_file()]
-    refuse(problems + list_overlaps(args, (f"{name_table(args)}.csv",)))
+    wanted = {"dataset": args.dataset, "augmentation": args.augmentation, "size": args.size}
+    problems += [fault for row in args.row for partition in args.partitions
+                 for file in row.runs([partition], args.seeds) for fault in find_faults(file, partition, wanted)]
+    refuse([*dict.fromkeys(problems)] + list_overlaps(args, (f"{name_table(args)}.csv",)))
+
+
+def make_look(args: argparse.Namespace) -> Look:
+    """How networks are looked at; those that are of no run, as the runs beside them where those agree."""
+    runs = [read_run(file) for row in args.row for file in row.runs(args.partitions, args.seeds)]
+    sizes = {int(run["size"]) for run in runs if run.get("size")}
+    views = {str(run["augmentation"]) for run in runs if run.get("augmentation")}
+    return Look(args.root, args.dataset, args.augmentation or (views.pop() if len(views) == 1 else "base"),
+                args.size or (sizes.pop() if len(sizes) == 1 else 224), count_workers(args.num_workers),
+                find_device(args.device))
 
 
 def judge_all(args: argparse.Namespace) -> Judged:
     """Every network's verdicts under every re-ranking, partition by partition."""
-    look = Look(args.root, args.dataset, args.augmentation, args.size, count_workers(args.num_workers),
-                find_device(args.device))
+    look = make_look(args)
     plans = [Reranking(how=how) for how in ("none", *args.rerank)]
     judged: Judged = {}
     for partition in args.partitions:

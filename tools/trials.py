@@ -33,6 +33,7 @@ from engine.prepare import count_workers
 from engine.ranges import COUNT, SEED, THREADS, WORKERS
 from engine.results_folder import hold_results
 from engine.words import device
+from engine.run_record import read_settings
 from models.classifier_file import load_classifier
 from runtime.safe_names import safe_name
 
@@ -98,7 +99,8 @@ def ask(file: str, images: ImageSet, args: argparse.Namespace) -> Verdict:
     saved = load_classifier(file, device=device)
     known = relabel(images, saved.class_names, saved.sources, text=file)
     view = View("full", saved.view["recipe"], saved.view["size"])
-    return judge(saved.network, known, view, device=device, workers=count_workers(args.num_workers))
+    return judge(saved.network, known, view, device=device, workers=count_workers(args.num_workers),
+                 crop_bottom=int(read_settings(Path(file)).get("crop_bottom") or 0))
 
 
 def find_hits(verdict: Verdict, branch: str) -> Values:

@@ -6,8 +6,9 @@ its queries; all networks meet the same ones, so that what makes a query hard ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from engine.evaluate.pairing import Pairing
 from engine.evaluate.rerank import Reranking, rerank
 from engine.evaluate.retrieval import choose_block, score_stripes
 from engine.evaluate.similarity import normalise_rows
+from engine.run_record import Settings, read_settings, show
 from models.encoder import load_encoder
 
 METRICS = ("R@1", "mAP@R", "mAP")
@@ -48,7 +50,10 @@ class Network:
 
 @dataclass(frozen=True)
 class Look:
-    """What is searched and how: `root` of the data set, `size` in pixels, and plain means of the machine."""
+    """What is searched and how: `root` of the data set, and plain means of the machine.
+
+    `augmentation` (whose test view is used) and `size` in pixels serve networks that do not say their own.
+    """
 
     root: str
     dataset: str | None
@@ -62,11 +67,27 @@ class Look:
         return halve(read_collection(self.root, self.dataset), partition).test
 
 
+def read_run(source: str) -> Settings:
+    """The settings of the run that a network is of; {} for weights that are of none."""
+    return read_settings(Path(source)) if Path(source).is_file() else {}
+
+
+def find_faults(source: str, partition: int, wanted: Mapping[str, object]) -> list[str]:
+    """What contradicts a network's run: another partition, whose test classes it may know, or another of `wanted`."""
+    trained = read_run(source)
+    asked = {"partition": partition, **{name: value for name, value in wanted.items() if value}}
+    return [f"{source} was trained with --{name} {show(trained[name])}, not {show(value)}: "
+            + ("classes that it knows would be searched as unseen" if name == "partition" else "leave the flag out")
+            for name, value in asked.items() if name in trained and trained[name] != value]
+
+
 def embed_unseen(source: str, images: ImageSet, look: Look) -> Tensor:
-    """Unit rows [N, D] of a network's head, or of its backbone where it has no head."""
-    encoder = load_encoder(source, device=look.device)
-    view = View("full", AUGMENTATIONS[look.augmentation].test, look.size)
-    tensors = extract(encoder.outputs, images, view, device=torch.device(look.device), workers=look.workers).tensors
+    """Unit rows [N, D] of a network's head, or of its backbone where it has no head, in its own run's view."""
+    encoder, trained = load_encoder(source, device=look.device), read_run(source)
+    recipe = AUGMENTATIONS[str(trained.get("augmentation") or look.augmentation)].test
+    view = View("full", recipe, int(trained.get("size") or look.size))
+    tensors = extract(encoder.outputs, images, view, device=torch.device(look.device), workers=look.workers,
+                      crop_bottom=int(trained.get("crop_bottom") or 0)).tensors
     return normalise_rows(tensors.get("head", tensors["backbone"]))
 
 

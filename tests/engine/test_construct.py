@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -14,6 +16,8 @@ from methods.byol import Byol
 from methods.lcr import LcrByol, LcrMoco
 from methods.method import Method, ParamGroup
 from methods.rationale import RationaleOptions
+from models.backbones import build_backbone
+from models.encoder import Encoder, save_encoder
 from models.weights import WeightsError
 
 WORDS = ["--root", "x", "--pretrained", "none", "--device", "cpu"]
@@ -127,3 +131,14 @@ def test_excluded_parameters_do_not_decay() -> None:
     groups = build_optimizer(parse([*WORDS, "--method", "byol"]), make("--method", "byol")).param_groups
     assert [(g["weight_decay"], all(p.ndim > 1 for p in g["params"])) for g in groups] == [
         (1.5e-6, True), (0.0, False), (1.5e-6, True), (0.0, False)]
+
+
+def test_weights_without_a_max_pool_start_a_run_without_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = build_backbone("resnet18")
+    before.skip_max_pool()
+    save_encoder(Encoder(before), tmp_path / "start.pth", {})
+    words = ["--root", "x", "--method", "byol", "-a", "resnet18", "--pretrained", str(tmp_path / "start.pth"), "--device",
+             "cpu"]
+    args = parse(words)
+    assert build_student(args).skips_max_pool and args.max_pool is False and "without max-pool" in capsys.readouterr().out
+    assert not build_student(parse([*words, "--max-pool", "true"])).skips_max_pool

@@ -12,12 +12,16 @@ import torch
 from PIL import Image
 
 from engine.args import ConfigError
-from engine.evaluate.partitions import Look, embed_unseen, estimate_differences, estimate_means, judge
+from engine.evaluate import partitions as module
+from engine.evaluate.features import Features
+from engine.evaluate.partitions import (
+    Look, embed_unseen, estimate_differences, estimate_means, find_faults, judge,
+)
 from engine.evaluate.plain_table import say
 from engine.evaluate.rerank import Reranking
 from engine.evaluate.retrieval import retrieve
 from models.backbones import build_backbone
-from models.encoder import Encoder, save_encoder
+from models.encoder import Encoder, load_encoder, save_encoder
 from models.heads import build_head
 from tools.partitions import main, parse_network
 
@@ -111,3 +115,20 @@ def test_one_message_names_every_fault(monkeypatch: pytest.MonkeyPatch, classes:
         main()
     assert all(text in str(caught.value) for text in ("--against b", "gone_0.pth", "gone_1.pth"))
     assert parse_network("x = y").source == "y"
+
+
+def test_a_network_is_seen_as_its_run_was_and_only_on_classes_it_does_not_know(
+    networks: str, photo_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"method": "obdsd", "partition": 0, "size": 24, "augmentation": "big", "crop_bottom": 3}
+    file = tmp_path / "run" / "model_last.pth"
+    save_encoder(load_encoder(networks.format(partition=0, seed=0)), file.parent.mkdir() or file, settings)
+    seen = []
+    monkeypatch.setattr(module, "extract", lambda outputs, images, view, **how: seen.append((view, how)) or found)
+    found = Features({"backbone": torch.eye(3)}, torch.arange(3), [], 1.0)
+    embed_unseen(str(file), None, Look(str(photo_tree), None, "base", 224, 0, "cpu"))
+    ((view, how),) = seen
+    assert (view.recipe, view.size, how["crop_bottom"]) == ("short-exact", 24, 3)
+    assert not find_faults(str(file), 0, {"size": 24, "dataset": None})
+    faults = find_faults(str(file), 1, {"size": 32})
+    assert "--partition 0, not 1: classes that it knows" in faults[0] and "--size 24, not 32" in faults[1]
