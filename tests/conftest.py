@@ -67,20 +67,6 @@ def network(banned_network: Network) -> Iterator[Network]:
         pytest.fail("this test used the network:\n" + "\n".join(attempts), pytrace=False)
 
 
-@pytest.fixture
-def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Everything that a test builds is float64, and so is what our code calls float32.
-
-    Where two ways of computing one thing are compared, single precision leaves each as far from the truth as kernels
-    and threads will have it; here both are so near to it that only another formula can keep them apart.
-    """
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-    usual = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(usual)
-
-
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real photographs (PLUMAGE_DATA); the test is skipped where there is none."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +14,23 @@ from methods.method import Clock
 from models.guide import LiveGuide, Prototypes
 
 WIDTH, DIM = 12, 8
+
+
+@contextmanager
+def in_float64() -> Iterator[None]:
+    """Everything that is built meanwhile is float64, and so is what our code calls float32.
+
+    Where two ways of computing one thing are compared, single precision leaves each as far from the truth as kernels
+    and threads will have it; here both are so near to it that only another formula can keep them apart.
+    """
+    usual, single = torch.get_default_dtype(), Tensor.float
+    torch.set_default_dtype(torch.float64)
+    Tensor.float = Tensor.double
+    try:
+        yield
+    finally:
+        Tensor.float = single
+        torch.set_default_dtype(usual)
 
 
 class TinyBackbone(nn.Module):

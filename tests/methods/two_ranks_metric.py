@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
-from stand_ins import TinyBackbone
+from stand_ins import TinyBackbone, in_float64
 from torch import Tensor
 from two_ranks import share
 
@@ -64,7 +64,8 @@ def train(options: MetricOptions) -> dict[str, Tensor]:
 
 def train_all() -> dict[str, dict[str, Tensor]]:
     """Every case that is compared."""
-    return {name: train(options) for name, options in CASES.items()}
+    with in_float64():
+        return {name: train(options) for name, options in CASES.items()}
 
 
 if __name__ == "__main__":

@@ -72,7 +72,9 @@ def test_file_brings_back_the_same_network(encoder: Encoder, images: Tensor, tmp
 
 
 @pytest.mark.parametrize("make_head", [lambda: None, lambda: LinearHead(512, 6)])
-def test_head_and_branch_are_optional(make_head: Callable[[], LinearHead | None], images: Tensor, tmp_path: Path) -> None:
+def test_head_and_branch_are_optional(
+    make_head: Callable[[], LinearHead | None], images: Tensor, tmp_path: Path
+) -> None:
     encoder = Encoder(build_backbone("resnet18"), make_head()).eval()
     save_encoder(encoder, tmp_path / "model.pth", {})
     assert_same_outputs(encoder, load_encoder(tmp_path / "model.pth", arch="resnet18"), images)
