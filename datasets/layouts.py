@@ -57,14 +57,25 @@ def settle_labels(listing: Listing, labels: Labels) -> Listing:
 
 def recognise(root: Path) -> Listing:
     """The listing of a folder or file as its layout has it, with doubts and all."""
-    if not os.path.exists(root):
-        raise DataError(f"{root}: no such folder or list; give the data set's folder or a .csv list of images")
+    need_root(root)
     if not root.is_dir():
         return read_file(root)
     reader = find_reader(root)
     if reader is not None:
         return reader(root)
     return read_folders(read_folder(root, may_repeat=lambda name: recognise_split(name) is not None))
+
+
+def need_root(root: Path) -> None:
+    """Raise DataError for a folder or list that is not there, or that may not be looked at."""
+    try:
+        os.stat(root)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise DataError(f"{root}: no such folder or list; give the data set's folder or a .csv list of "
+                        "images") from error
+    except OSError as error:
+        raise DataError(f"{root}: cannot be read ({error.strerror}); mend its rights and those of the folders that it "
+                        "lies in") from error
 
 
 def read_file(path: Path) -> Listing:

@@ -14,7 +14,7 @@ from datasets.folder_account import Account
 from datasets.folder_layout import read_part
 from datasets.folder_names import recognise_split
 from datasets.images import Sample
-from datasets.layouts import Labels, find_reader, recognise, settle_labels
+from datasets.layouts import Labels, find_reader, need_root, recognise, settle_labels
 from datasets.listing import Entry, Listing, check_files, make_listing, show
 from datasets.tables import read_table
 from datasets.walk import LeftOut, is_skipped, read_folder
@@ -76,8 +76,7 @@ def find_root(root: Path, dataset: str | None) -> Path:
 
     Raises DataError when there is no such folder.
     """
-    if not os.path.exists(root):
-        raise DataError(f"{root}: no such folder; give the data set's folder, or its parent and --dataset")
+    need_root(root)
     named = [root / name for name in FOLDERS.get(dataset or "", ()) if (root / name).is_dir()]
     if named or not root.is_dir():
         return named[0] if named else root

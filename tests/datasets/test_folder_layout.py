@@ -214,6 +214,20 @@ def test_folders_that_cannot_be_read_are_errors(tmp_path: Path, monkeypatch: pyt
         read_folder(tmp_path)
 
 
+def test_a_root_behind_a_locked_folder_is_not_called_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.stat
+
+    def locked(path: object, *rest: object, **more: object) -> os.stat_result:
+        if path == tmp_path / "photos":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(os, "stat", locked)
+    for read in (read_listing, read_collection):
+        with pytest.raises(DataError, match="photos: cannot be read .Permission denied"):
+            read(tmp_path / "photos")
+
+
 def test_devices_and_broken_links(tmp_path: Path) -> None:
     plant(tmp_path, "a/*1.png")
     os.mkfifo(tmp_path / "a" / "pipe.png")
@@ -326,6 +340,14 @@ def test_lists_say_what_is_wrong(tmp_path: Path, fault: str) -> None:
     (tmp_path / "LIST.CSV").write_text(text)
     with pytest.raises(DataError, match=f"LIST.CSV(.|\n)*{words}"):
         read_listing(tmp_path / "LIST.CSV")
+
+
+def test_labels_of_one_value_have_one_order_in_every_process(tmp_path: Path) -> None:
+    plant(tmp_path, "a/*9.png")
+    names = [label for number in range(1, 4) for label in (f"00{number}", f"0{number}", f"{number}")]
+    rows = "".join(f"a/{place}.png,{label}\n" for place, label in enumerate(names))
+    (tmp_path / "list.csv").write_text(f"path,label\n{rows}")
+    assert list(read_listing(tmp_path / "list.csv").classes) == names
 
 
 def test_lists_as_spreadsheets_save_them(tmp_path: Path) -> None:
