@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from runtime.files import write_atomically
+from runtime.side_files import find_faults
 from runtime.typefaces import find_families, make_drawable
 
 if TYPE_CHECKING:
@@ -19,15 +20,25 @@ TERMS = ("total", "loss1", "loss2", "loss3", "loss", "cam", "distill", "distill_
          "cls", "dist", "distillation", "layer", "dropped", "selected", "combiner")
 
 
+LINE = {"kind": str, "epoch": int}
+
+
 def read_log(path: Path) -> list[dict[str, object]]:
-    """The lines of a log.jsonl; a half-written last line is left out."""
+    """The lines of a log.jsonl; what is no whole line of one is left out, and names whose value is no number."""
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
+            row = json.loads(line)
+        except ValueError:
             continue
+        if not list(find_faults(row, LINE)):
+            rows.append({name: value for name, value in row.items() if name == "kind" or is_number(value)})
     return rows
+
+
+def is_number(value: object) -> bool:
+    """True for what a curve can have as a value, None where it has none."""
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
 def draw_curves(log: Path, picture: Path) -> None:

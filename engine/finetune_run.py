@@ -87,7 +87,7 @@ def translate(rows: list[dict[str, object]], parameters: int) -> Iterator[dict[s
     """Epochs of log.jsonl in the public codes' words."""
     rate = 0.0
     for row in rows:
-        rate = row["lr"] if row["kind"] == "step" else rate
+        rate = row.get("lr", rate) if row["kind"] == "step" else rate
         if row["kind"] != "epoch":
             continue
         line: dict[str, object] = {"train_lr": rate}

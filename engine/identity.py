@@ -12,7 +12,8 @@ import torch
 from datasets.images import ImageSet
 from datasets.multi_context import Crops
 from engine import distributed
-from engine.args import refuse
+from engine.args import ConfigError, refuse
+from runtime.side_files import parse_json
 
 # Flags that may differ between a run and its continuation; everything else must not.
 FREE = {"resume", "results_dir", "num_workers", "device", "threads", "logger", "save_every", "monitor_every", "cache",
@@ -36,7 +37,9 @@ def describe_run(
 
 def agree(before: dict[str, object], here: dict[str, object]) -> dict[str, object]:
     """The identity of a continued run; raises ConfigError for every flag that changed, warns where bits may differ."""
-    old, new = json.loads(before["flags"]), json.loads(here["flags"])
+    old = parse_json(str(before["flags"]), dict, source="what the resume state says of its flags", error=ConfigError,
+                     remedy="it is damaged: begin again without --resume in another --results-dir")
+    new = json.loads(here["flags"])
     changed = [f"--{name.replace('_', '-')} was {old.get(name)} and is {new.get(name)} now"
                for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
     if before["crops"] != here["crops"]:

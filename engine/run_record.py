@@ -31,7 +31,7 @@ KEPT = ("method", "recipe", "task", "size", "seed", "crop_bottom", "eval_view", 
 TEXT = (str, None)
 FLAGS = {"size?": (int, None), "seed?": int, "task?": str, "root?": (str, None, [str]),
          "test_root?": (str, None, [str]),
-         "method?": TEXT, "recipe?": TEXT, "crop_root?": TEXT, "crop_bottom?": (int, str), "teacher?": TEXT,
+         "method?": TEXT, "recipe?": TEXT, "crop_root?": TEXT, "crop_bottom?": (int, None), "teacher?": TEXT,
          "teacher_arch?": TEXT, "teacher_weights?": TEXT, "cam_sign?": TEXT, "eval_view?": TEXT, "augmentation?": TEXT,
          "dataset?": TEXT, "partition?": (int, None), "loss?": TEXT, "precision?": TEXT}
 # Flags that say where and how fast something is computed, or where its output goes: never taken from a run.

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from models.containers import drop_pretext, find_network, flatten, strip_prefixes
 from runtime.errors import WeightsError
-from runtime.side_files import parse_json
+from runtime.side_files import check_shape, parse_json
 
 EXPORT_FORMAT = "plumage-encoder"
 EXPORT = {"arch?": (str, None), "head_pool?": (str, None), "unit_head?": (bool, None), "skips_max_pool?": (bool, None),
           "attention?": ({"normalise?": str}, None)}
+OURS = {"state_dict": dict, "meta?": str, "centre?": (dict, None)}  # the parts of our own files
+COPY_AGAIN = "it is damaged or of another version: copy it again"
 CLASSIFIER_FORMAT = "plumage-classifier"
 CLASSIFIERS = ("fc.", "classifier.", "head.", "head.fc.", "head_dist.", "_fc.", "last_linear.")
 QUERY_ENCODERS = ("encoder_q.", "base_encoder.")
@@ -59,6 +61,7 @@ def unwrap(checkpoint: Mapping) -> State:
 def split_encoder_state(checkpoint: Mapping) -> EncoderState:
     """Sort a checkpoint into backbone, head and attention. An unknown layout comes back whole, as the backbone."""
     if checkpoint.get("format") in (EXPORT_FORMAT, CLASSIFIER_FORMAT):
+        check_shape(dict(checkpoint), OURS, source="the file", remedy=COPY_AGAIN, error=WeightsError)
         state = strip_prefixes(dict(flatten(checkpoint["state_dict"])))
         return (_split_export if checkpoint["format"] == EXPORT_FORMAT else _split_classifier)(checkpoint, state)
     found = find_network(dict(flatten(checkpoint)), _is_known)
@@ -117,7 +120,7 @@ def _split_export(checkpoint: Mapping, state: State) -> EncoderState:
 def _read_meta(checkpoint: Mapping, shape: dict[str, object]) -> dict:
     """What a file of ours says of itself; raises WeightsError for another shape."""
     return parse_json(checkpoint.get("meta", "{}"), shape, source="what the file says of itself (meta)",
-                      remedy="it is damaged or of another version: copy it again", error=WeightsError)
+                      remedy=COPY_AGAIN, error=WeightsError)
 
 
 def _split_classifier(checkpoint: Mapping, state: State) -> EncoderState:

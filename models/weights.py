@@ -94,7 +94,10 @@ def read_parts(source: str | Path) -> EncoderState:
 
 def take_apart(content: Mapping, source: str | Path) -> EncoderState:
     """`read_parts` of what is already read."""
-    parts = split_encoder_state(content)
+    try:
+        parts = split_encoder_state(content)
+    except WeightsError as error:
+        raise WeightsError(f"{source}: {error}") from error
     if parts.choice:
         _say(f"note: {source} {parts.choice}")
     return parts

@@ -42,3 +42,45 @@ def test_a_file_that_cannot_be_read_is_named_and_a_mark_at_its_start_is_fine(tmp
         read_json(tmp_path / "gone.json", dict, remedy="run it again")
     (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf{}")
     assert read_json(tmp_path / "a.json", dict, remedy="") == {}
+
+
+def test_a_log_with_foreign_lines_still_has_its_curves(tmp_path: Path) -> None:
+    from engine.curves import draw_curves, read_log
+
+    lines = ['{"kind": "epoch", "epoch": 0, "total": 1.5, "text": "x"}', "[1]", '{"kind": "epoch"}', "\ufffd{",
+             '{"kind": "epoch", "epoch": 1, "total": 1.0}']
+    (tmp_path / "log.jsonl").write_bytes("\n".join(lines).encode() + b"\n\xff")
+    assert read_log(tmp_path / "log.jsonl") == [{"kind": "epoch", "epoch": 0, "total": 1.5},
+                                                {"kind": "epoch", "epoch": 1, "total": 1.0}]
+    draw_curves(tmp_path / "log.jsonl", tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("change", [{"meta": None}, {"meta": "3"}, {"meta": "{"}, {"centre": 4}, {"state_dict": "x"},
+                                    {"meta": '{"attention": 3}'}, {"state_dict": []}])
+def test_our_own_files_with_other_parts_are_told_by_name(change: dict[str, object], tmp_path: Path) -> None:
+    import torch
+
+    from models.encoder import load_encoder
+    from models.weights import WeightsError
+
+    own = {"format": "plumage-encoder", "meta": "{}", "centre": {}, "state_dict": {}}
+    torch.save(own | change, tmp_path / "model_last.pth")
+    with pytest.raises(WeightsError, match="model_last.pth.*copy it again"):
+        load_encoder(tmp_path / "model_last.pth", arch="test_resnet")
+
+
+@pytest.mark.parametrize("name,content,read", [
+    ("args.json", '{"size": "big"}', lambda folder: __import__("engine.run_record").run_record.read_args(folder)),
+    ("args.json", "[]", lambda folder: __import__("engine.run_record").run_record.read_args(folder)),
+    ("ddt.json", '{"root": 3}', lambda folder: __import__("DDT.state").state.read_note(folder)),
+    ("ddt.json", '{"root": "x", "settings": []}', lambda folder: __import__("DDT.state").state.read_note(folder)),
+    ("meta.json", '{"images": "7"}', lambda folder: __import__("engine.evaluate.embeddings").evaluate.embeddings
+     .read_embeddings(folder)),
+    ("t.json", '{"model": 3}', lambda folder: __import__("engine.text_tensor").text_tensor.read_manifest(folder / "t.pt")),
+    ("results.jsonl", '{"kind": "retrieval"}', lambda folder: __import__("engine.evaluate.ledger").evaluate.ledger
+     .read_measurements(folder / "results.jsonl"))])
+def test_every_reader_tells_the_file(name: str, content: str, read: object, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=f"{name}.*(not what it should be|is not JSON).*;"):
+        read(tmp_path)
