@@ -7,7 +7,7 @@ from engine.args import exit_cleanly
 from engine.finetune_args import parse
 from engine.finetune_build import build_finetune_run
 from engine.finetune_saved import evaluate_saved
-from engine.results_folder import hold_results
+from engine.results_folder import hold_run
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     args = parse()
     device = distributed.start(args.device)
     try:
-        with hold_results(args.results_dir, needed=not args.eval) as kept:
+        with hold_run(args, needed=not args.eval) as kept:
             if args.eval:
                 evaluate_saved(args, device, keep=kept)
             else:

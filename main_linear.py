@@ -9,7 +9,7 @@ from engine.args import exit_cleanly
 from engine.evaluate.args import parse_probe
 from engine.evaluate.probe import run_probe, write_probe
 from engine.evaluate.subject import open_subject
-from engine.results_folder import hold_results, is_chosen
+from engine.results_folder import hold_run, is_chosen
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     args = parse_probe()
     device = distributed.start(args.device)
     try:
-        with hold_results(args.results_dir, needed=is_chosen(args)) as kept:
+        with hold_run(args, needed=is_chosen(args)) as kept:
             probe = run_probe(open_subject(args, device, args.extract_batch_size), args)
             if distributed.is_main():
                 write_probe(probe, Path(args.results_dir), args, keep=kept)

@@ -7,7 +7,7 @@ from engine.args import exit_cleanly
 from engine.metric_args import parse
 from engine.metric_build import build_metric_run
 from engine.metric_evaluate import evaluate_saved
-from engine.results_folder import hold_results
+from engine.results_folder import hold_run
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     args = parse()
     device = distributed.start(args.device)
     try:
-        with hold_results(args.results_dir, needed=not args.evaluate) as kept:
+        with hold_run(args, needed=not args.evaluate) as kept:
             if args.evaluate:
                 evaluate_saved(args, device, keep=kept)
             else:

@@ -6,7 +6,7 @@ from engine import distributed
 from engine.args import exit_cleanly
 from engine.build import build_run
 from engine.pretrain_args import parse
-from engine.results_folder import hold_results
+from engine.results_folder import hold_run
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     args = parse()
     device = distributed.start(args.device)
     try:
-        with hold_results(args.results_dir):
+        with hold_run(args):
             build_run(args, device).train()
     finally:
         distributed.stop()

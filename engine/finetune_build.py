@@ -41,7 +41,7 @@ from engine.finetune_run import FinetuneRun
 from engine.finetune_watch import Watch
 from engine.identity import describe_run
 from engine.logger import Logger
-from engine.places import RUN_FILES, check_places
+from engine.places import RUN_FILES, list_overlaps
 from engine.prepare import count_workers, need_disk
 from engine.schedule import Plan
 from engine.selection import Selection
@@ -59,7 +59,7 @@ def build_finetune_run(args: argparse.Namespace, device: torch.device) -> Finetu
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     folder, problems = Path(args.results_dir), Problems()
-    problems.attempt(lambda: check_places(args, RUN_FILES))
+    problems.lines += list_overlaps(args, RUN_FILES)
     saved = problems.attempt(lambda: find_saved(args, folder))
     problems.attempt(lambda: check_sources(args))
     problems.attempt(lambda: check_fit(args))

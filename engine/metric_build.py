@@ -26,7 +26,7 @@ from engine.metric_data import eval_view, load_halves
 from engine.metric_evaluate import describe, measure_classes
 from engine.metric_losses import find_option, read_loss_options
 from engine.monitor import Monitor
-from engine.places import RUN_FILES, check_places
+from engine.places import RUN_FILES, list_overlaps
 from engine.prepare import count_workers, need_disk
 from engine.run import Run
 from engine.schedule import Plan
@@ -69,7 +69,7 @@ def build_metric_run(args: argparse.Namespace, device: torch.device) -> MetricRu
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     folder, problems = Path(args.results_dir), Problems()
-    problems.attempt(lambda: check_places(args, RUN_FILES))
+    problems.lines += list_overlaps(args, RUN_FILES)
     saved = problems.attempt(lambda: find_saved(args, folder))
     halves = problems.attempt(lambda: load_halves(args))
     backbone = problems.attempt(lambda: build_student(args))

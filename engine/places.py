@@ -12,7 +12,7 @@ from runtime.overlaps import find_overlaps
 
 # Flags by their names in the namespace, and what people call them.
 OUTPUTS = {"results_dir": "--results-dir", "out": "--out", "cache": "--cache"}
-INPUTS = {"root": "--root", "folder": "FOLDER", "test_root": "--test-root", "pictures": "PICTURE", "image": "--image",
+INPUTS = {"folder": "FOLDER", "root": "--root", "test_root": "--test-root", "pictures": "PICTURE", "image": "--image",
           "labels": "--labels", "boxes": "--boxes", "pretrained": "--pretrained", "finetune": "--finetune",
           "teacher_path": "--teacher-path", "teacher_weights": "--teacher-weights", "text_load": "--text-load",
           "gt": "--gt", "text": "FILE", "csv": "FILE.csv", "random_labels": "--random-labels"}

@@ -6,13 +6,14 @@ import argparse
 import errno
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine import distributed
 from engine.args import ConfigError, StopTraining, list_given
 from engine.evaluate.ledger import append_result
+from engine.places import RUN_FILES, list_overlaps
 from runtime.locks import hold_folder
 
 CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
@@ -24,6 +25,13 @@ class Refusal:
 
     reason: str
     closed: bool
+
+
+def hold_run(args: argparse.Namespace, *, needed: bool = True) -> AbstractContextManager[bool]:
+    """`hold_results` of --results-dir; a folder that lies in the data is not touched, building the run refuses it."""
+    if list_overlaps(args, RUN_FILES):
+        return nullcontext(True)
+    return hold_results(args.results_dir, needed=needed)
 
 
 @contextmanager
@@ -38,10 +46,11 @@ def hold_results(folder: str | Path, *, needed: bool = True) -> Iterator[bool]:
         refusal = try_to_hold(folder, stack) if distributed.is_main() else None
         refusal = distributed.broadcast_object(refusal)
         if refusal is not None and (needed or not refusal.closed):
-            raise ConfigError(refusal.reason)
+            remedy = "; mend its rights, or choose another place with --results-dir or --out" if refusal.closed else ""
+            raise ConfigError(refusal.reason + remedy)
         yield refusal is None
         if refusal is not None and distributed.is_main():
-            tell_not_kept(folder, refusal.reason)
+            tell_not_kept(refusal.reason)
 
 
 def try_to_hold(folder: Path, stack: ExitStack) -> Refusal | None:
@@ -51,9 +60,9 @@ def try_to_hold(folder: Path, stack: ExitStack) -> Refusal | None:
     except ConfigError as error:
         return Refusal(str(error), closed=False)
     except OSError as error:
-        reason = f"{folder} cannot be written to ({error.strerror or error})"
-        remedy = "mend its rights, or choose another place with --results-dir or --out"
-        return Refusal(f"{reason}; {remedy}", error.errno in CLOSED)
+        if error.errno not in CLOSED:
+            raise StopTraining(f"{folder} cannot be written to ({error.strerror or error}); make room there") from error
+        return Refusal(f"{folder} cannot be written to ({error.strerror})", closed=True)
     return None
 
 
@@ -62,18 +71,19 @@ def is_chosen(args: argparse.Namespace) -> bool:
     return bool({"results_dir", "out"} & list_given(args).keys())
 
 
-def append_to(folders: Sequence[Path], row: dict[str, object]) -> None:
-    """Add a row to the results.jsonl of each folder; one that cannot be written to is a note, since others keep it."""
+def append_to(folders: Sequence[Path], *rows: dict[str, object]) -> None:
+    """Add rows to the results.jsonl of each folder; one that cannot be written to is a note, since others keep them."""
     for folder in folders:
         try:
-            append_result(folder / "results.jsonl", row)
+            for row in rows:
+                append_result(folder / "results.jsonl", row)
         except (OSError, StopTraining) as error:
             cause = error if isinstance(error, OSError) else error.__cause__
             if getattr(cause, "errno", None) not in CLOSED:
                 raise
-            tell_not_kept(folder, str(cause))
+            tell_not_kept(f"{folder} cannot be written to ({cause.strerror})")
 
 
-def tell_not_kept(folder: Path, reason: str) -> None:
+def tell_not_kept(reason: str) -> None:
     """One note, on the stream for messages."""
-    print(f"note: this was not kept in {folder}: {reason}. --results-dir says where rows and files go", file=sys.stderr)
+    print(f"note: {reason}, so this was not kept there; --results-dir says where rows and files go", file=sys.stderr)

@@ -11,15 +11,15 @@ from runtime.errors import DataError
 
 NAME_BYTES = 255  # what common file systems allow
 # Separators of any system, what some systems refuse, control characters, and what has no bytes at all.
-UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]')
+UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]|\.(?=\.)|(?<=\.)\.')
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE | re.DOTALL)
 
 
 def safe_name(label: str, *, room: int = 0) -> str:
     """A label as the name of one file or folder on any system, always the same for the same label.
 
-    Letters of any script stay, what separates folders becomes "_", and so do dots and spaces at the ends: no name is
-    empty, hidden, "." or "..". A name longer than 255 bytes less `room` (for a suffix) ends in a hash.
+    Letters of any script stay, what separates folders becomes "_", and so do dots and spaces at the ends and several
+    dots: no name is empty or hidden, none leads upwards. A name longer than 255 bytes less `room` (for a suffix) ends in a hash.
     """
     name = UNSAFE.sub("_", "".join(letter if is_encodable(letter) else "_" for letter in label))
     kept = name.strip(" .")

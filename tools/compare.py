@@ -29,6 +29,7 @@ from engine.ranges import SIDE_OR_0, WORKERS
 from engine.results_folder import hold_results
 from engine.words import device
 from runtime.claims import claim_folder
+from runtime.files import write_text
 from runtime.overlaps import lies_in
 
 MAKES = ("[0-9]*", "results.jsonl")
@@ -116,7 +117,7 @@ def evaluate_all(args: argparse.Namespace, out: Path) -> list[Path]:
 def merge(folders: list[Path], out: Path) -> Path:
     """All rows in one ledger."""
     ledger = out / "results.jsonl"
-    ledger.touch()
+    write_text(ledger, "")
     for row in (row for folder in folders for row in read_results(folder / "results.jsonl")):
         append_result(ledger, row)
     return ledger

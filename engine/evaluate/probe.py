@@ -157,8 +157,7 @@ def write_probe(probe: Probe, folder: Path, args: argparse.Namespace, *, keep: b
     if probe.subject.folder is not None and folder.resolve() == probe.subject.folder.resolve():
         raise ConfigError(f"--results-dir {folder} holds the encoder; give the probe a folder of its own")
     print(tell(probe))
-    for row in make_rows(probe, args):
-        append_to(homes(folder, probe.subject, keep), row.to_dict())
+    append_to(homes(folder, probe.subject, keep), *(row.to_dict() for row in make_rows(probe, args)))
     if keep:
         write_files(probe, folder)
         print(f"  written to {folder}")

@@ -21,6 +21,7 @@ def test_a_name_is_one_visible_part_of_a_path(tmp_path: Path, label: str) -> Non
     place = tmp_path / name
     place.mkdir()
     assert place.parent == tmp_path and place.resolve().parent == tmp_path.resolve() and not name.startswith(".")
+    assert ".." not in name
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 

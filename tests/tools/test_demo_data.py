@@ -41,6 +41,21 @@ def test_a_users_folder_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (tmp_path / "train" / "mine.jpg").exists()
 
 
+@pytest.mark.parametrize("name", ["LICENSE.txt", "notes.txt"])
+def test_a_licence_makes_no_folder_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Nor does a note that a user laid into a folder of ours let the note go."""
+    out = tmp_path / "elpv"
+    monkeypatch.setattr(sys, "argv", ["demo_data", "--out", str(out), "--train", "1", "--test", "1"])
+    if name != "LICENSE.txt":
+        main()
+    (out / "test").mkdir(parents=True, exist_ok=True)
+    (out / "test" / "mine.jpg").touch()
+    (out / name).write_text("mine")
+    with pytest.raises(ConfigError, match="made by this command"):
+        main()
+    assert (out / "test" / "mine.jpg").exists() and (out / name).read_text() == "mine"
+
+
 def test_command_makes_folders_and_leaves_the_licence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["demo_data", "--out", str(tmp_path / "elpv"), "--train", "3", "--test", "2"])
     main()

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from datasets.images import scan
+from datasets.images import DataError, scan
 from engine.args import ConfigError
 from tools.folds import FOLDS, link_fold, main
 
@@ -69,3 +70,40 @@ def test_a_fold_without_images_is_refused(photo_tree: Path, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="empty"):
         link_fold(photo_tree, 4, tmp_path / "fold")
     assert not (tmp_path / "fold").exists()
+
+
+def write_list(folder: Path, labels: dict[str, str]) -> Path:
+    lines = ["path,label"]
+    for name, label in labels.items():
+        for number in range(6):
+            Image.new("RGB", (8, 8)).save(folder / f"{name}_{number}.png")
+            lines.append(f"{name}_{number}.png,{label}")
+    (folder / "list.csv").write_text("\n".join(lines) + "\n")
+    return folder / "list.csv"
+
+
+def test_labels_do_not_lead_out_of_the_folder_and_do_not_merge(tmp_path: Path) -> None:
+    listing = write_list(tmp_path, {"a": "../../x", "b": "F/A-18", "c": "F/16", "d": "/absolute", "e": "train"})
+    out = tmp_path / "deep" / "fold"
+    before = {path for path in tmp_path.rglob("*")}
+    link_fold(listing, 0, out)
+    made = {path for path in tmp_path.rglob("*")} - before
+    assert all(path == tmp_path / "deep" or path.is_relative_to(out) for path in made)
+    assert len(scan(out, "train").classes) == 5 and len(scan(out, "train")) == 20
+
+
+def test_labels_that_would_merge_are_refused(tmp_path: Path) -> None:
+    listing = write_list(tmp_path, {"a": "F/A-18", "b": "F_A-18"})
+    with pytest.raises(DataError, match="'F/A-18' and 'F_A-18'"):
+        link_fold(listing, 0, tmp_path / "fold")
+    assert not (tmp_path / "fold").exists()
+
+
+def test_pictures_in_the_folder_itself_are_not_emptied(photo_tree: Path, tmp_path: Path) -> None:
+    out = tmp_path / "fold"
+    link_fold(photo_tree, 0, out)
+    names = [path.relative_to(tmp_path).as_posix() for path in sorted(out.glob("train/*/*"))]
+    (tmp_path / "list.csv").write_text("path,label\n" + "".join(f"{name},{name.split('/')[2]}\n" for name in names))
+    with pytest.raises(ConfigError, match="which it would be emptied of"):
+        link_fold(tmp_path / "list.csv", 1, out)
+    assert len(list(out.glob("train/*/*"))) == len(names)

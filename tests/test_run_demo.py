@@ -1,0 +1,48 @@
+"""run_demo.sh checks its words before it makes or removes anything."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The two scripts with earlier results, and a Python that only says what it was asked for."""
+    place = tmp_path / "plumage"
+    for name in ("run_demo.sh", "tools/launch.sh"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, place / name)
+    for folder in ("demo/mine", "checkpoints/demo_lead", "checkpoints/demo_moco", ".venv/bin"):
+        (place / folder).mkdir(parents=True)
+    (place / ".venv/bin/python").write_text(
+        f'#!/bin/sh\ncase "$*" in *import\\ sys*) exec {sys.executable} "$@";; *pretrain_args*) exit 2;; esac\n')
+    (place / ".venv/bin/python").chmod(0o755)
+    return place
+
+
+def run(place: Path, *words: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["bash", str(place / "run_demo.sh"), *words], capture_output=True, text=True, cwd=place.parent)
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--data"], "needs the folder"), (["--data", "nowhere"], "no such folder"), (["--data=nowhere"], "no such folder"),
+    (["--data", "plumage/demo/mine"], "where the demo writes"), (["--data", "."], "where the demo writes"),
+    (["--data", "plumage"], "where the demo writes"), (["--no-such-flag"], "")])
+def test_wrong_words_remove_nothing(copy: Path, words: list[str], message: str) -> None:
+    done = run(copy, *words)
+    assert done.returncode == 2 and message in done.stderr
+    assert (copy / "checkpoints/demo_lead").is_dir() and (copy / "demo/mine").is_dir()
+
+
+def test_a_python_that_is_too_old_is_named(copy: Path) -> None:
+    (copy / ".venv/bin/python").write_text("#!/bin/sh\nexit 1\n")
+    done = run(copy)
+    assert done.returncode == 2 and "older than Python 3.10" in done.stderr
+    assert (copy / "checkpoints/demo_lead").is_dir()
