@@ -19,7 +19,8 @@ def safe_name(label: str, *, room: int = 0) -> str:
     """A label as the name of one file or folder on any system, always the same for the same label.
 
     Letters of any script stay, what separates folders becomes "_", and so do dots and spaces at the ends and several
-    dots: no name is empty or hidden, none leads upwards. A name longer than 255 bytes less `room` (for a suffix) ends in a hash.
+    dots: no name is empty or hidden, none leads upwards. A name longer than 255 bytes less `room` (for a suffix) ends
+    in a hash.
     """
     name = UNSAFE.sub("_", "".join(letter if is_encodable(letter) else "_" for letter in label))
     kept = name.strip(" .")
