@@ -15,6 +15,7 @@ from datasets.multi_context import Box
 from DDT.localize import Frame
 from runtime.files import write_text
 from runtime.lines import append_line
+from runtime.names import spell, unspell
 
 CORNERS = ("x1", "y1", "x2", "y2")
 COLUMNS = ("path", *CORNERS, *(f"tight_{corner}" for corner in CORNERS), "cut_rate", "width", "height")
@@ -40,11 +41,11 @@ class Row:
     def cells(self) -> list[str]:
         """The row of boxes.csv."""
         sizes = [f"{self.rate:g}", str(self.frame.width), str(self.frame.height)]
-        return [self.path, *write_corners(self.crop), *write_corners(self.tight), *sizes]
+        return [spell(self.path), *write_corners(self.crop), *write_corners(self.tight), *sizes]
 
     def cut_cells(self) -> list[str]:
         """The row of cuts.csv."""
-        return [self.path, *write_corners(self.cut), str(int(self.empty))]
+        return [spell(self.path), *write_corners(self.cut), str(int(self.empty))]
 
 
 def write_corners(box: Box) -> list[str]:
@@ -59,7 +60,7 @@ def parse_row(cells: Sequence[str], cut_cells: Sequence[str]) -> Row:
     numbers = [float(cell) for cell in cells[1:]]
     crop, tight, (rate, width, height) = Box(*numbers[:4]), Box(*numbers[4:8]), numbers[8:]
     cut = Box(*(float(cell) for cell in cut_cells[1:5]))
-    return Row(cells[0], crop, tight, cut, rate, Frame(int(width), int(height)), bool(int(cut_cells[5])))
+    return Row(unspell(cells[0]), crop, tight, cut, rate, Frame(int(width), int(height)), bool(int(cut_cells[5])))
 
 
 def format_lines(lines: Sequence[Sequence[str]]) -> str:

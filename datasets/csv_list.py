@@ -10,6 +10,7 @@ from datasets.listing import SPLITS, Entry, Listing, make_listing, show
 from datasets.suffixes import find_remedy, find_suffix, is_image
 from datasets.tables import read_rows
 from runtime.errors import DataError
+from runtime.names import unspell, unspell_path
 
 
 def read_csv(path: Path) -> Listing:
@@ -27,7 +28,8 @@ def read_csv(path: Path) -> Listing:
         complaint = _judge_row(row["path"], word, file, first_line.setdefault(str(file), line), line)
         if complaint:
             problems.append(f"line {line}: {complaint}")
-        entries.append(Entry(file, row["path"], row.get("label") or None, recognise_split(word or "train") or word))
+        label = unspell(row.get("label", "")) or None
+        entries.append(Entry(file, row["path"], label, recognise_split(word or "train") or word))
     if problems:
         count = f"{len(problems)} bad line" + ("s; mend or remove them" if len(problems) > 1 else "; mend or remove it")
         raise DataError(f"{path}: {count}\n  " + show(problems, "\n  "))
@@ -35,9 +37,9 @@ def read_csv(path: Path) -> Listing:
 
 
 def find_file(folder: Path, name: str) -> Path:
-    """The file that a list in `folder` names; backslashes are slashes unless the file's name has them."""
-    as_written = Path(os.path.normpath(folder / name))
-    return as_written if os.path.exists(as_written) else Path(os.path.normpath(folder / name.replace("\\", "/")))
+    """The file that a list in `folder` names: as written, as our tables spell it, or with Windows' separators."""
+    readings = [Path(os.path.normpath(folder / reading)) for reading in (name, unspell(name), unspell_path(name))]
+    return next(filter(os.path.exists, readings), readings[-1])
 
 
 def _judge_row(name: str, split: str, file: Path, first: int, line: int) -> str | None:

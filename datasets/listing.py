@@ -9,6 +9,7 @@ from pathlib import Path
 from datasets.folder_names import SPLITS, find_twins
 from datasets.walk import LeftOut
 from runtime.errors import DataError
+from runtime.names import show_name
 
 __all__ = ["SPLITS", "Entry", "Listing", "check_files", "make_listing", "show"]
 _SHOWN = 10
@@ -87,6 +88,7 @@ def make_listing(
 
 
 def show(things: Sequence[object], separator: str = ", ") -> str:
-    """The first few of a list, and how many more there are."""
+    """The first few of a list, and how many more there are; a list on one line keeps to it, whatever its names hold."""
     more = [f"... and {len(things) - _SHOWN} more"] if len(things) > _SHOWN else []
-    return separator.join([str(thing) for thing in things[:_SHOWN]] + more)
+    shown = [str(thing) for thing in things[:_SHOWN]]
+    return separator.join([*(shown if "\n" in separator else map(show_name, shown)), *more])

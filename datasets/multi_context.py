@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from datasets.loader import Item, per_view_seed
 from datasets.samplers import Draw
 from datasets.tables import read_rows
 from datasets.views import View, make_transform
+from runtime.names import unspell_path
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def read_boxes(path: str | Path) -> dict[str, Box]:
     boxes: dict[str, Box] = {}
     problems = []
     for line, row in read_rows(path, ("path", "x1", "y1", "x2", "y2")):
-        key = row["path"].replace("\\", "/")
+        key = os.path.normpath(unspell_path(row["path"]))
         try:
             boxes[key] = _parse_box(row)
         except ValueError as error:

@@ -116,7 +116,7 @@ def find_crop_bottom(wanted: int | str, task: str) -> int:
 def name_text_files(text_load: str) -> tuple[Path, Path]:
     """The tensor and the descriptions that `--text-load` means: either file may be named, the other follows from it."""
     given = Path(text_load)
-    if given.suffix == ".csv":
+    if given.suffix.lower() == ".csv":
         return Path("text_description_tensor") / f"{given.stem}_text_tensor.pt", given
     return given, Path("text_description") / f"{given.stem.removesuffix('_text_tensor')}.csv"
 

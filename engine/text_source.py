@@ -16,7 +16,7 @@ from models.teachers import ClipTeacher
 
 def open_text(path: Path, teacher: ClipTeacher, args: argparse.Namespace) -> TextRows:
     """Rows of a CSV by the template and aggregation of `args`, or of a tensor; raises DataError or WeightsError."""
-    if path.suffix != ".csv":
+    if path.suffix.lower() != ".csv":
         return load_text(path, teacher=teacher)
     descriptions = read_descriptions(path)
     rows = encode_descriptions(teacher, descriptions, args.template, args.aggregate)
@@ -28,7 +28,7 @@ def read_texts(
 ) -> tuple[Reading, ...]:
     """How CLIP reads the text behind each row, in the order of `names`; () where nobody knows it any more."""
     source, template, whole = path, args.template, args.aggregate == "whole"
-    if path.suffix != ".csv":
+    if path.suffix.lower() != ".csv":
         manifest, source = read_manifest(path), name_text_files(str(path))[1]
         if manifest is None or not source.is_file() or hash_file(source) != manifest.csv_sha256:
             return ()

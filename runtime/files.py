@@ -17,10 +17,9 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from runtime.errors import StopTraining
-from runtime.names import ON_ERROR
+from runtime.names import ON_ERROR, spell
 
 REMEDY = ("make room on that disk (or mend the path or its rights) and run again, with --resume where there is a "
           "checkpoint")
@@ -71,21 +70,38 @@ def write_bytes(path: Path, content: bytes, *, sync: bool = True) -> None:
 
 
 def write_json(path: Path, content: object, **how: object) -> None:
-    """Indented JSON with a line break at its end; `how` goes to `json.dumps`."""
-    write_text(path, json.dumps(content, **{"indent": 1, **how}) + "\n")
+    """Indented JSON with a line break at its end; `how` goes to `json.dumps`. Any name is read back as it was."""
+    text = json.dumps(content, **{"indent": 1, **how}) + "\n"
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))  # \udce9, which JSON reads as the byte of a name
 
 
 def write_cells(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    """Rows of cells, the head first, as a CSV that spreadsheets open."""
+    """Rows of cells, the head first, as a CSV that spreadsheets open; see `TableWriter`."""
     with open_table(path) as writer:
         writer.writerows(rows)
 
 
+class TableWriter:
+    """Rows of a CSV; texts are spelled (`runtime.names`), so that a row is a line and every name can be read back."""
+
+    def __init__(self, text: io.StringIO) -> None:
+        self._writer = csv.writer(text)
+
+    def writerow(self, row: Iterable[object]) -> None:
+        """Add a row."""
+        self._writer.writerow([spell(cell) if isinstance(cell, str) else cell for cell in row])
+
+    def writerows(self, rows: Iterable[Iterable[object]]) -> None:
+        """Add rows."""
+        for row in rows:
+            self.writerow(row)
+
+
 @contextmanager
-def open_table(path: Path) -> Iterator[Any]:
-    """A `csv.writer` whose rows become a file, whole, when all of them have been written."""
+def open_table(path: Path) -> Iterator[TableWriter]:
+    """A writer whose rows become a file, whole, when all of them have been written."""
     text = io.StringIO(newline="")
-    yield csv.writer(text)
+    yield TableWriter(text)
     write_text(path, text.getvalue())
 
 

@@ -137,14 +137,14 @@ def measure(
     """Zero-shot accuracy of the student, printed and added to results.jsonl here and in the run's folder."""
     check_classes(images, args.num_classes)
     path, command = Path(args.zero_shot), f"python -m tools.search {args.folder} --zero-shot {args.zero_shot}"
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         text = open_text(path, open_clip_teacher(args, subject.device, command=command), args)
         check_width(text.rows, subject, args.teacher_arch)
     else:
         text = load_text(path, width=head_width(subject))
     found = zero_shot(subject.rows(features, None), text.order_by(images.classes, str(images.root)).rows, images.labels)
     details = {"text": path.name, "rows": len(text.rows), "chance": 1 / len(text.rows)}
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         details |= {"template": args.template, "aggregate": args.aggregate}
     row = subject.result("zero-shot", images, features.images_per_second,
                          {"zeroshot": found.top1, "zeroshot5": found.top5}, details=details)

@@ -23,6 +23,7 @@ from engine import distributed
 from engine.args import ConfigError
 from engine.evaluate.subject import Subject
 from runtime.files import open_table, write_json
+from runtime.names import unspell
 from runtime.side_files import read_json
 
 CHUNK = 65536  # rows checked at a time
@@ -108,7 +109,7 @@ def read_embeddings(folder: str | Path) -> Embeddings:
         raise DataError(f"{folder} does not fit together: {len(rows)} rows, {len(table)} lines in ids.csv, "
                         f"{meta['images']} images in meta.json; delete it and run tools.embed again")
     check_rows(rows, folder)
-    return Embeddings(rows, [line["path"] for line in table], [line["class"] for line in table], meta)
+    return Embeddings(rows, [unspell(line["path"]) for line in table], [unspell(line["class"]) for line in table], meta)
 
 
 def check_rows(rows: NDArray[np.float32], folder: Path) -> None:

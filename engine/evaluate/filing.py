@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from datasets.images import DataError, ImageSet
 from datasets.listing import show
 from datasets.tables import read_rows
 from runtime.files import write_atomically
+from runtime.names import unspell, unspell_path
 from runtime.safe_names import name_each
 
 
@@ -27,14 +28,14 @@ def read_labels(path: str | Path, images: ImageSet) -> dict[int, str]:
     if not Path(path).is_file():
         raise DataError(f"{path}: no such file; it should have the columns path,label")
     for line, row in read_rows(Path(path), ("path", "label")):
-        name = row["path"].replace("\\", "/")
-        index = places.get(name, places.get(os.path.realpath(name)))
-        if not row["label"]:
+        name, label = row["path"], unspell(row["label"])
+        index = find_place(places, name)
+        if not label:
             continue
         if index is None:
             problems.append(f"line {line}: {name or 'no path'} is not among the {len(images)} photographs")
-        elif given.setdefault(index, row["label"]) != row["label"]:
-            problems.append(f"line {line}: {name} is {row['label']!r} here and {given[index]!r} before")
+        elif given.setdefault(index, label) != label:
+            problems.append(f"line {line}: {name} is {label!r} here and {given[index]!r} before")
     problems += [f"labels that differ by spelling only: {', '.join(map(ascii, names))}; write one of them"
                  for names in find_twins(set(given.values()))]
     if len(set(given.values())) < 2:
@@ -58,6 +59,15 @@ def find_places(images: ImageSet) -> dict[str, int]:
     for index, sample in enumerate(images.samples):
         places |= {os.path.realpath(sample.path): index, sample.key: index}
     return places
+
+
+def find_place(places: Mapping[str, int], name: str) -> int | None:
+    """The image that a table calls `name`: as written, as our tables spell it, or with Windows' separators."""
+    for reading in (name, unspell(name), unspell_path(name)):
+        for place in (os.path.normpath(reading), os.path.realpath(reading)):
+            if place in places:
+                return places[place]
+    return None
 
 
 def file_pictures(images: ImageSet, names: Sequence[str], target: Path, how: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 from datasets.images import ImageSet, decode
 from engine.class_names import NUMBER
 from engine.evaluate.sheet import SIDE, Cell, draw_sheet
-from runtime.files import open_table, write_text
+from runtime import files
 from runtime.names import show_name
 
 COLUMNS = 8  # pictures in a line of a sheet
@@ -49,7 +48,7 @@ def write_csv(path: Path, found: Predictions, top: int) -> None:
     """predictions.csv: a line for each picture, in order."""
     classes, shares = found.best(top)
     more = [name for place in range(2, classes.shape[1] + 1) for name in (f"class_{place}", f"probability_{place}")]
-    with open_table(path) as writer:
+    with files.open_table(path) as writer:
         writer.writerow(["path", "label", "predicted", "probability", "correct", *more])
         for index, sample in enumerate(found.images.samples):
             told = [cell for number, share in zip(classes[index].tolist(), shares[index].tolist())
@@ -67,7 +66,7 @@ def write_json(path: Path, found: Predictions, top: int, *, about: dict[str, obj
                  for number, share in zip(classes[index].tolist(), shares[index].tolist())]}
         for index, sample in enumerate(found.images.samples)]
     content = about | {"classes": list(found.names), "predictions": records}
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    files.write_json(path, content, ensure_ascii=False)
 
 
 def draw_predictions(found: Predictions, chosen: Sequence[int], title: str, crop_bottom: int = 0) -> Image.Image:

@@ -218,7 +218,7 @@ def write_confusion(path: Path, probe: Probe) -> None:
     guesses = predict(probe.outcome.fitted.last, probe.test.rows)
     table = torch.bincount(probe.test.labels.cpu() * count + guesses, minlength=count * count).view(count, count)
     with open_table(path) as writer:
-        writer.writerow(["true \\ guessed", *probe.classes])
+        writer.writerow(["true, guessed", *probe.classes])
         writer.writerows([name, *row] for name, row in zip(probe.classes, table.tolist()))
 
 

@@ -36,18 +36,30 @@ def find_source(pretrained: str) -> tuple[str, Path | None]:
         return pretrained, None
     if Path(pretrained).is_file():
         return pretrained, find_run(Path(pretrained))
-    folders = [folder for folder in (CHECKPOINTS / pretrained, Path(pretrained)) if folder.is_dir()]
-    for folder in folders:  # results of a run that lies elsewhere make a folder of its name under checkpoints/
-        if (folder / "model_last.pth").is_file():
-            return str(folder / "model_last.pth"), folder
-    if folders:
-        saved = checkpoint.exists(folders[0])
+    folders = list_folders(pretrained)
+    # Results of a run that lies elsewhere make a folder of its name under checkpoints/; photographs may have it too.
+    finished = [folder for folder in folders if (folder / "model_last.pth").is_file()]
+    if len(finished) > 1 and not finished[0].samefile(finished[1]):
+        print(f"note: --pretrained {pretrained} is {finished[0]}; the run in ./{finished[1]} is named by that path",
+              file=sys.stderr)
+    if finished:
+        return str(finished[0] / "model_last.pth"), finished[0]
+    begun = [folder for folder in folders if (folder / "args.json").is_file() or checkpoint.exists(folder)]
+    if begun:
+        saved = checkpoint.exists(begun[0])
         remedy = "continue it: the command that began it, with --resume" if saved else "name a finished one, or a file"
-        raise ConfigError(f"{folders[0]} has no model_last.pth: no run has finished there; {remedy}")
+        raise ConfigError(f"{begun[0]} has no model_last.pth: no run has finished there; {remedy}")
     runs = sorted(path.parent.name for path in CHECKPOINTS.glob("*/model_last.pth"))
     raise ConfigError(f"--pretrained {pretrained} is no folder under {CHECKPOINTS}/ (finished runs: "
                       f"{', '.join(runs) or 'no one'}), no weights file, and none of package:efficientnet-lite0|1|2, "
-                      "hub, none")
+                      "hub, none" + "".join(f"; {folder} is a folder without model_last.pth" for folder in folders))
+
+
+def list_folders(pretrained: str) -> list[Path]:
+    """The folders that `--pretrained` may mean: one under checkpoints/, one here; `./NAME` is one here alone."""
+    here = Path(pretrained)
+    places = [here] if pretrained.startswith(("./", "../")) else [CHECKPOINTS / pretrained, here]
+    return [folder for folder in dict.fromkeys(places) if folder.is_dir()]
 
 
 def find_root(args: argparse.Namespace, folder: Path | None) -> Path:
