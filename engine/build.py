@@ -19,7 +19,6 @@ from datasets.views import View
 from engine import checkpoint, distributed, precision
 from engine.args import ConfigError, Problems, refuse, write_args
 from engine.batch_norm import check_batch_norm, shares_statistics
-from engine.batch_norm import check_batch_norm, shares_statistics
 from engine.construct import build_method, build_optimizer, build_student, peak_lr
 from engine.guidance import build_guide, teacher_precision
 from engine.head_start import start_head
@@ -32,7 +31,7 @@ from engine.run import Run
 from engine.schedule import Plan
 from engine.trainer import Trainer
 from methods.method import Method
-from models.backbones import learns_statistics
+from models.backbones import list_learning_norms
 
 
 def build_run(args: argparse.Namespace, device: torch.device) -> Run:
@@ -104,7 +103,7 @@ def check_accumulation(method: Method, args: argparse.Namespace) -> None:
     if method.couples_batch:
         raise ConfigError(f"--accum-steps {args.accum_steps}: {args.method}'s loss depends on which images share a "
                           "batch, so that cutting it would change the loss; use 1")
-    if learns_statistics(method) and distributed.is_main():
+    if list_learning_norms(method) and distributed.is_main():
         share = args.batch_size // (distributed.world() * args.accum_steps)
         print(f"note: batch statistics are those of {share} images at a time, not of a whole step's", file=sys.stderr)
 

@@ -45,9 +45,9 @@ def problems(args: argparse.Namespace) -> list[str]:
                      + (f" (or put {RESNET_FILE} here)" if args.arch == "resnet50" else "")
                      + ", hub, or none for a random start")
     if args.accum_steps > 1 and find_coupling(args):
-        found.append(f"--accum-steps {args.accum_steps}: {', '.join(find_coupling(args))} "
-                     f"{'(see --recipe seed) ' if args.recipe == 'seed' else ''}make the loss depend on which images "
-                     "share a batch, so that cutting it would change the loss; use --accum-steps 1, or leave them out")
+        whose = " of --recipe seed" if args.recipe == "seed" else ""
+        found.append(f"--accum-steps {args.accum_steps}: with {', '.join(find_coupling(args))}{whose} the loss depends "
+                     "on which images share a batch, so that cutting it would change the loss; use --accum-steps 1")
     if args.method == "lead" and args.cam == "positions":
         found.append("--cam positions is LCR's; LEAD's public code has --cam rows")
     if args.method == "lead" and args.teacher != "clip" and args.teacher_weights is None:

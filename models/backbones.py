@@ -128,11 +128,6 @@ def freeze_batch_norm(module: nn.Module) -> int:
     return len(norms)
 
 
-def learns_statistics(module: nn.Module) -> bool:
-    """Whether some batch norm looks at the batch in training: what it says of an image then depends on the others."""
-    return bool(list_learning_norms(module))
-
-
 def list_learning_norms(module: nn.Module) -> list[str]:
     """Names of the batch norms that look at the batch in training."""
     return [name for name, norm in module.named_modules() if isinstance(norm, _BatchNorm)

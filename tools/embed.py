@@ -20,10 +20,12 @@ from datasets.images import first_split
 from engine import distributed
 from engine.args import Parser, exit_cleanly, refuse, warn_ignored
 from engine.evaluate.embeddings import embed
+from engine.evaluate.readers import CROPS, lay_evaluation
 from engine.evaluate.sources import find_device
 from engine.evaluate.subject import add_subject, open_subject
 from engine.ranges import BATCH, COUNT
 from engine.results_folder import hold_results
+from engine.unread import find_unread
 
 
 def make_parser() -> Parser:
@@ -43,6 +45,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
     args = make_parser().parse_args(argv)
     warn_ignored(args)
+    lay_evaluation(args)
+    refuse(find_unread(args, CROPS))
     refuse([f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}"
             for name in ("piece", "batch_size") if getattr(args, name) < 1])
     args.root, args.device = args.folder, find_device(args.device)

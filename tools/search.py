@@ -29,6 +29,7 @@ from engine.class_names import name_key
 from engine.evaluate.embeddings import describe
 from engine.evaluate.features import Features
 from engine.evaluate.query import Query, Ranking, draw_ranking, rank, rank_by_index, read_pictures, write_table
+from engine.evaluate.readers import CROPS, lay_evaluation
 from engine.evaluate.sources import find_device
 from engine.evaluate.subject import Subject, add_subject, check_classes, homes, open_subject
 from engine.evaluate.zero_shot import zero_shot
@@ -38,6 +39,7 @@ from engine.run_record import read_args
 from engine.text_args import add_clip, add_encoding, open_clip_teacher
 from engine.text_source import open_text
 from engine.text_tensor import TextRows, load_text
+from engine.unread import find_unread
 from models.teachers import CLIP_ARCH
 from runtime.files import write_atomically
 
@@ -69,6 +71,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
     args = make_parser().parse_args(argv)
     warn_ignored(args)
+    lay_evaluation(args)
+    refuse(find_unread(args, CROPS))
     asked = bool(args.text or args.image or args.zero_shot)
     refuse(["nothing to look for: give --text WORDS, --image FILE, or --zero-shot FILE"] * (not asked)
            + [f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}"

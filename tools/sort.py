@@ -27,6 +27,7 @@ from engine.args import ConfigError, Parser, Problems, exit_cleanly, refuse, tog
 from engine.evaluate import sorting_page
 from engine.evaluate.filing import file_pictures, has_labels, read_labels
 from engine.evaluate.ledger import append_result
+from engine.evaluate.readers import CROPS, lay_evaluation
 from engine.evaluate.sheet import SIDE
 from engine.evaluate.similarity import normalise_rows
 from engine.evaluate.sorting import (
@@ -38,6 +39,7 @@ from engine.evaluate.sources import find_device
 from engine.evaluate.subject import Subject, add_subject, check_classes, open_subject
 from engine.ranges import BATCH, COUNT_OR_0, LARGEST, whole
 from engine.results_folder import hold_results
+from engine.unread import find_unread
 
 FIRST_WEIGHTS = "package:efficientnet-lite0"
 BUDGETS, DRAWS = (20, 50, 100), 5
@@ -70,6 +72,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     words = sys.argv[1:] if argv is None else argv
     args = make_parser().parse_args(["--pretrained", FIRST_WEIGHTS, *words])
     warn_ignored(args)
+    lay_evaluation(args)
+    refuse(find_unread(args, CROPS))
     args.root, args.out = args.folder, Path(args.out or args.results_dir or "sort")
     problems = [f"--{name} must be at least {least}, not {value}" for name, value, least in (
         ("batch-size", args.batch_size, 1), ("name-first", args.name_first, 0),

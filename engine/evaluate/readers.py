@@ -46,5 +46,5 @@ def lay_evaluation(args: argparse.Namespace) -> None:
         imply(args, f"--preset {args.preset}", "task")
     if args.recipe == "seed" and hasattr(args, "hold_out") and "protocol" not in own:
         args.protocol = "seed"
-    if (args.recipe == "seed" or args.protocol == "seed") and "eval_view" not in own:
+    if "seed" in (args.recipe, getattr(args, "protocol", None)) and "eval_view" not in own:
         args.eval_view = "squash"

@@ -11,6 +11,7 @@ import pytest
 from engine import finetune_args, metric_args, pretrain_args
 from engine.args import ConfigError
 from engine.evaluate.args import parse_probe, parse_search
+from tools import embed, search, sort
 
 LEAD = """-a resnet50|--arch clip|--lr 0.02|--epochs 100|--schedule 60 80|--schedule 120 160|--cos|--cos false|--seed 123
 |--batch-size 64|--wd 5e-4|--moco-dim 512|--moco-k 65536|--moco-m 0.999|--moco-t 0.27|--knn-k 200|--knn-t 0.1|--resume ''
@@ -139,3 +140,12 @@ def test_recipe_and_preset_of_an_evaluation() -> None:
     own = parse_probe([*common, "--protocol", "cached", "--eval-view", "eval"])
     assert (own.protocol, own.eval_view) == ("cached", "eval")
     assert parse_search(common).eval_view == "squash" and parse_search([*common, "--preset", "aircraft"]).task == "aircraft"
+
+
+@pytest.mark.parametrize("tool, words", [(embed, ["--out", "elsewhere"]), (search, ["--text", "a bird"]), (sort, [])])
+def test_recipe_and_preset_mean_the_same_to_every_tool(tool: object, words: list[str], tmp_path: Path) -> None:
+    common = [str(tmp_path / "photos"), "--pretrained", "none", "--device", "cpu", "--preset", "aircraft", *words]
+    args = tool.parse([*common, "--recipe", "seed"])
+    assert (args.eval_view, args.task) == ("squash", "aircraft")
+    with pytest.raises(ConfigError, match="--crop-from: read only with --input crop"):
+        tool.parse([*common, "--crop-from", "files", "--input", "full"])
