@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from models.containers import drop_pretext, find_network, flatten, strip_prefixes
+from models.containers import PROJECTION, drop_pretext, find_network, flatten, strip_prefixes
 from runtime.errors import WeightsError
 from runtime.side_files import check_shape, parse_json
 
@@ -85,9 +85,10 @@ def _split_known(state: State, checkpoint: Mapping) -> EncoderState:
 
 
 def drop_classifier(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> State:
-    """`state` without the classifier when the network has none."""
+    """`state` without the classifier when the network has none, and without a projection head in its place."""
+    state = {name: value for name, value in state.items() if name in wanted or not PROJECTION.match(name)}
     if any(f"{place}weight" in wanted for place in CLASSIFIERS):
-        return dict(state)
+        return state
     return {name: value for name, value in state.items() if name in wanted or not name.startswith(CLASSIFIERS)}
 
 

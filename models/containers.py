@@ -34,12 +34,14 @@ STEM = re.compile(r"(conv1|conv_stem|_conv_stem|conv_proj|patch_embed\w*|stem\w*
                   r"class_token|layer0|layer1|layers|stages|blocks|body|visual|embeddings)\.|(cls_token|class_token)$|"
                   r"0\.weight$")
 # A network of another family within `features`, which begins VGG's and DenseNet's names.
-INNER = re.compile(r"features\.((conv1|layer1|conv_stem|patch_embed|blocks)\.|cls_token$|4\.0\.conv1\.)")
+INNER = re.compile(r"features\.((layer1|conv_stem|patch_embed|blocks)\.|cls_token$|4\.0\.conv1\.)")
 # Dictionaries of a training state in which no network is looked for.
 ASIDE = re.compile(r"optim|lr_|sched|scaler|amp$|rng|random|loops|callbacks|hyper_parameters|args|param_groups", re.I)
 # What pre-training keeps beside or behind a network, and nobody needs again.
 PRETEXT = re.compile(r"(module\.)?(projection_head|prediction_head|projector|predictor|prototypes|queue|momentum_|"
-                     r"decoder_|n_averaged|step$|initted$|dino_head|ibot_head|(fc|head)\.(\d+|mlp|last_layer)\.)")
+                     r"decoder_|n_averaged|step$|initted$|dino_head|ibot_head)")
+# Projection heads in the classifier's place.
+PROJECTION = re.compile(r"(fc|head)\.(\d+|mlp|last_layer)\.")
 # Behind the children of torchvision's ResNet in a Sequential.
 RESNET_CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4", "9": "fc"}
 

@@ -140,14 +140,15 @@ def test_mae_and_dinov2_fill_a_vit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arch", [
-    "volo_d1_224", "vgg11", "densenet121", "dpn68", "rexnet_100", "aimv2_large_patch14_224", "test_vit", "dla34", "nasnetalarge", "efficientvim_m1",
-    "inception_resnet_v2", "regnety_002", "tresnet_m", "tnt_s_patch16_224"])
+    "volo_d1_224", "vgg11", "densenet121", "densenetblur121d", "dpn68", "rexnet_100", "aimv2_large_patch14_224", "test_vit", "dla34", "nasnetalarge", "efficientvim_m1",
+    "inception_resnet_v2", "regnety_002", "crossvit_9_240", "selecsls42", "tresnet_m", "tnt_s_patch16_224"])
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": pre(s, "module.")}])
 def test_names_of_networks_are_not_taken_for_wrappers(arch: str, wrap: Callable) -> None:
     """timm's networks have modules called `network`, `trunk`, `body`, `weights` themselves."""
-    with torch.device("meta"):
-        state = timm.create_model(arch, num_classes=0).state_dict()
-    assert set(unwrap(wrap(state))) == set(state)
+    for classes in (0, 3):
+        with torch.device("meta"):
+            state = timm.create_model(arch, num_classes=classes).state_dict()
+        assert set(unwrap(wrap(state))) == set(state)
 
 
 def test_numbered_parts_of_other_networks_keep_their_numbers() -> None:
@@ -172,3 +173,20 @@ def test_a_network_trained_without_the_max_pool_is_said_to_be_so(
     torch.save(write_lcr_byol("resnet18"), tmp_path / "byol.pth")
     load_weights(timm.create_model("resnet18", num_classes=0), tmp_path / "byol.pth")
     assert "was trained without the max-pool, which this network has" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_every_family_of_timms_keeps_its_names() -> None:
+    """One network of each family, with its head, as it is and behind two wrappers; three lie in an `encoder` whole."""
+    families: dict[str, str] = {}
+    for name in timm.list_models():
+        families.setdefault(timm.models.model_entrypoint(name).__module__, name)
+    for name in families.values():
+        try:
+            with torch.device("meta"):
+                state = timm.create_model(name).state_dict()
+        except (RuntimeError, NotImplementedError):  # it looks at numbers while it is built
+            continue
+        within = {key.removeprefix("encoder.") for key in state}
+        for content in (state, {"state_dict": pre(state, "module.")}, {"state_dict": pre(state, "model.")}):
+            assert set(unwrap(content)) in (set(state), within), name
