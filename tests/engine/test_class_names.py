@@ -9,12 +9,14 @@ from engine.class_names import match_rows, name_key
 
 
 @pytest.mark.parametrize("one,other", [("001.Black_footed_Albatross", "Black footed Albatross"), ("n02085620-Chihuahua", "chihuahua"),
-                                       ("n02091134 whippet", "Whippet"), ("737-200", "737 200"), ("Ford F-150", "ford_f150")])
+                                       ("n02091134 whippet", "Whippet"), ("737-200", "737 200"), ("Ford F-150", "ford_f150"),
+                                       ("Caf\u00e9", "CAFE\u0301")])
 def test_spellings_of_one_class_share_a_key(one: str, other: str) -> None:
     assert name_key(one) == name_key(other)
 
 
-@pytest.mark.parametrize("one,other", [("707-320", "320"), ("12.Tern", "Tern"), ("A320", "A321"), ("1234.Tern", "4.Tern")])
+@pytest.mark.parametrize("one,other", [("707-320", "320"), ("12.Tern", "Tern"), ("A320", "A321"), ("1234.Tern", "4.Tern"),
+                                       ("\u0915\u093f", "\u0915\u0940")])
 def test_different_classes_keep_different_keys(one: str, other: str) -> None:
     assert name_key(one) != name_key(other)
 

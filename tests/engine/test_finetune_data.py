@@ -90,3 +90,32 @@ def test_views_follow_the_flags() -> None:
     assert evaluation_view(flags("--root", "x", "--method", "pim")).recipe == "pim-eval"
     with pytest.raises(ConfigError, match="cannot build"):
         training_view(flags("--root", "x", "--aa", "nonsense"))
+
+
+def test_images_without_labels_to_test_on_stop_no_training(
+    photo_tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("test", "valid"):
+        folder = photo_tree / split
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        shutil.copy(next(photo_tree.glob("train/*/*.jpg")), folder / "1.jpg")
+    found = load_photographs(flags("--root", str(photo_tree)))
+    assert (len(found.train), found.test, found.val) == (24, None, None)
+    said = capsys.readouterr().err
+    assert "the 1 test images" in said and "the 1 val images" in said and "have no labels" in said
+
+
+def test_one_class_or_two_spellings_of_one_are_refused(photo_tree: Path) -> None:
+    shutil.copytree(photo_tree / "train/001.Red_bird", photo_tree / "train/001.red_bird")
+    with pytest.raises(DataError, match="'001.Red_bird'/'001.red_bird'"):
+        load_photographs(flags("--root", str(photo_tree)))
+    with pytest.raises(DataError, match="1 class .'001.Red_bird'., and telling classes apart needs two"):
+        load_photographs(flags("--root", str(keep_one(photo_tree))))
+
+
+def keep_one(tree: Path) -> Path:
+    """The tree with the first class only."""
+    for folder in [path for path in tree.glob("*/*") if path.name != "001.Red_bird"]:
+        shutil.rmtree(folder)
+    return tree
