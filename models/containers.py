@@ -32,7 +32,7 @@ DICTIONARIES = ("state_dict.", "model_state_dict.", "model_state.", "model.", "m
 # The layers with which networks begin, under timm's, torchvision's and the papers' names.
 STEM = re.compile(r"(conv1|conv_stem|_conv_stem|conv_proj|patch_embed\w*|stem\w*|features|downsample_layers|cls_token|"
                   r"class_token|layer0|layer1|layers|stages|blocks|body|visual|embeddings)\.|(cls_token|class_token)$|"
-                  r"0\.weight$")
+                  r"0\.weight$|4\.0\.conv1\.")
 # A network of another family within `features`, which begins VGG's and DenseNet's names.
 INNER = re.compile(r"features\.((layer1|conv_stem|patch_embed|blocks)\.|cls_token$|4\.0\.conv1\.)")
 # Dictionaries of a training state in which no network is looked for.
@@ -88,7 +88,7 @@ def strip_prefixes(state: State) -> State:
 def drop_pretext(state: State) -> State:
     """Without projection heads, prototypes, queues and decoders; children of a Sequential ResNet under their names."""
     kept = {name: value for name, value in state.items() if not PRETEXT.match(name)}
-    if "0.weight" in kept and any(name.startswith("4.0.conv1.") for name in kept):
+    if _is_numbered(kept):
         return {".".join((RESNET_CHILDREN.get(name.split(".")[0], name.split(".")[0]), *name.split(".")[1:])): value
                 for name, value in kept.items()}
     return kept
@@ -143,8 +143,14 @@ def _search_strange(state: State) -> Found | None:
     """The only part that begins like a network, whatever it is called (`self.cnn_body = resnet50()`)."""
     parts = dict.fromkeys(name.split(".")[0] for name in state if "." in name)
     inners = {part: strip_prefixes(under(state, f"{part}.")) for part in parts if not part.isdigit()}
-    begin = {part: inner for part, inner in inners.items() if "0.weight" not in inner and _begins(inner)}
+    begin = {part: inner for part, inner in inners.items()
+             if _begins(inner) and ("0.weight" not in inner or _is_numbered(inner))}
     return Found(drop_pretext(next(iter(begin.values())))) if len(begin) == 1 else None
+
+
+def _is_numbered(state: State) -> bool:
+    """Whether it is a ResNet as a Sequential of its children."""
+    return any(name.startswith("4.0.conv1.") for name in state) and any(name.startswith("0.") for name in state)
 
 
 def _begins(state: State) -> bool:

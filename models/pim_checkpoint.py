@@ -1,6 +1,6 @@
 """Checkpoints of the public plug-in module, {"model": ...}, brought to the names and shapes of ours.
 
-Mapped, by the names in the public module's code (no published file was at hand to try):
+Mapped, by the names that the public code writes for Swin and ViT (benchmarks/reference/public_files.py lists them):
 
     backbone.*                          -> levels.net.*, by `match_state`: Swin as timm 0.4.12 has it (patches merge
                                            at the end of stages 0-2), ResNet and ViT, whose names are timm's own

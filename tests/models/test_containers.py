@@ -105,7 +105,7 @@ CHOICES = {"DINO": "teacher", "DINOv2's training": "teacher", "solo-learn": "bac
 @pytest.fixture(scope="module")
 def state() -> State:
     torch.manual_seed(0)
-    return timm.create_model("resnet18", num_classes=0).state_dict()
+    return timm.create_model("test_resnet", num_classes=0).state_dict()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -113,7 +113,7 @@ def test_the_network_comes_out_as_it_was_put_in(
     layout: str, state: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save(LAYOUTS[layout](state), tmp_path / "x.pth")
-    net = load_encoder(tmp_path / "x.pth").backbone.net  # the architecture shows, too
+    net = load_encoder(tmp_path / "x.pth", arch="test_resnet").backbone.net
     assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
     said = capsys.readouterr().out
     assert said.count("\n") == (": " in said) and (layout not in CHOICES or f": {CHOICES[layout]} is taken" in said)
@@ -122,7 +122,7 @@ def test_the_network_comes_out_as_it_was_put_in(
 def test_a_file_with_one_network_says_nothing(state: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for layout in ("SwAV", "Lightning", "AveragedModel", "VISSL", "Sequential", "Barlow Twins"):
         torch.save(LAYOUTS[layout](state), tmp_path / "x.pth")
-        load_weights(timm.create_model("resnet18", num_classes=0), tmp_path / "x.pth")
+        load_weights(timm.create_model("test_resnet", num_classes=0), tmp_path / "x.pth")
     assert capsys.readouterr().out == ""
 
 
