@@ -12,7 +12,7 @@ from typing import NoReturn, TypeVar
 
 from datasets.findings import FLAG, VOICE, begin_run
 from engine.allocator import keep_freed_memory
-from engine.parser import GatheringParser, take_faults
+from engine.parser import GatheringParser, close_switches, take_faults
 from engine.ranges import ROWS, SEED, THREADS, WORKERS
 from engine.words import device
 from runtime.errors import ConfigError, DataError, StopTraining, WeightsError, refuse
@@ -57,6 +57,12 @@ def list_given(args: argparse.Namespace) -> dict[str, str]:
     return getattr(args, "given", {})
 
 
+def take_out(args: argparse.Namespace, name: str) -> object:
+    """Remove a flag that is no part of what a command does; its value, None where it was not given."""
+    list_given(args).pop(name, None)
+    return vars(args).pop(name, None)
+
+
 def imply(args: argparse.Namespace, word: str, *names: str) -> None:
     """Count flags as given that another word of the user's decides: `-a resnet50_double` decides the pooling."""
     if isinstance(args, Flags):
@@ -86,7 +92,9 @@ class Parser(GatheringParser):
         """Spell every flag with dashes first; a `Flags` comes back unless a namespace is given."""
         words = [spell(word) for word in (sys.argv[1:] if args is None else args)]
         self._seen.clear()
-        found, rest = super()._parse(self._close_switches(words), Flags() if namespace is None else namespace)
+        if self.folder:
+            words = close_switches(words, [action for action in self._actions if action.type is boolean])
+        found, rest = super()._parse(words, Flags() if namespace is None else namespace)
         if self.folder and len(rest) == 1 and not rest[0].startswith("-") and self.folder not in self._seen:
             setattr(found, self.folder, rest.pop())
             self._seen.add(self.folder)
@@ -96,14 +104,6 @@ class Parser(GatheringParser):
                                              action.option_strings[-1])
                            for action in self._actions if action.dest in self._seen and action.option_strings}
         return found, rest
-
-    def _close_switches(self, words: list[str]) -> list[str]:
-        """`--cos DIR` -> `--cos=true DIR`, where the parser takes a folder without a flag and DIR is there."""
-        switches = {flag for action in self._actions if action.type is boolean for flag in action.option_strings}
-        follows = [*words[1:], ""]
-        closes = [bool(self.folder) and word in switches and os.path.isdir(after)
-                  for word, after in zip(words, follows)]
-        return [f"{word}=true" if close else word for word, close in zip(words, closes)]
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
         """argparse's own, which it asks for the flags of the command line only: a default never passes here."""
@@ -148,7 +148,7 @@ def add_ignored(parser: Parser) -> None:
 
 def warn_ignored(args: argparse.Namespace) -> None:
     """One warning for all launch flags that were given but have no effect here; they leave the flags."""
-    asked = [flag for flag in IGNORED if vars(args).pop(flag[2:].replace("-", "_"), None) is not None]
+    asked = [flag for flag in IGNORED if take_out(args, flag[2:].replace("-", "_")) is not None]
     if asked and os.environ.get("RANK", "0") == "0":
         print(f"note: {', '.join(asked)} ignored; torchrun's environment decides about processes", file=sys.stderr)
 

@@ -22,7 +22,7 @@ from engine.prepare import find_crop_bottom
 from engine.pretrain_checks import usual_weights
 from engine.public_flags import add_name
 from engine.ranges import COUNT_OR_0, SHARE_BELOW_1, SIDE, WEIGHT
-from engine.unread import add_silent, find_unread, note_unread
+from engine.unread import add_silent, find_unread, note_unread, take_silent
 from models.pim_presets import find_preset
 from runtime.hub_names import strip_hub
 
@@ -36,7 +36,7 @@ CROP_SHARES = {0.875: "deit-eval", 1.0: "short-exact"}
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with presets and automatic values resolved; raises ConfigError that names every problem."""
     args = parse_with_presets(make_parser, PRESETS, argv, find_method)
-    faults = take_faults(args)
+    faults, silent = take_faults(args), take_silent(args, WITHOUT_EFFECT)
     saved = find_finished(args)
     resolve_method(args)
     problems = faults + PRESETS.find_problems(args) + resolve_selects(args) + read_names(args)
@@ -48,7 +48,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     table = () if args.eval else FINETUNE
     refuse(problems + find_problems(args) + find_unread(args, table))
     vars(args).update(FIXED)
-    note_unread(args, table, WITHOUT_EFFECT, "see docs/finetune.md")
+    note_unread(args, table, silent, "see docs/finetune.md")
     return args
 
 

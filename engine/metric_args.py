@@ -35,7 +35,7 @@ from engine.ranges import (
     WORKERS,
     real,
 )
-from engine.unread import add_silent, find_unread, note_unread
+from engine.unread import add_silent, find_unread, note_unread, take_silent
 from engine.words import sinks
 from losses.criteria import ALIASES, CRITERIA
 from losses.diffusion import NORMALISATIONS
@@ -51,7 +51,7 @@ FIXED = {"method": METHOD, "accum_steps": 1, "sync_bn": False, "centre": False, 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with presets, architecture words and automatic values resolved; raises ConfigError with every problem."""
     args = parse_with_presets(make_parser, PRESETS, argv, lambda first: METHOD)
-    faults = take_faults(args)
+    faults, silent = take_faults(args), take_silent(args, OBDSD_SILENT)
     problems = resolve_words(args) + settle_evaluation(args)
     resolve_network(args)
     args.device = resolve_device(args.device)
@@ -70,7 +70,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     vars(args).update(FIXED)
     # Which epochs may be chosen is part of what the run is; how often monitors look otherwise is not.
     args.monitor_every_to_select = args.monitor_every if args.select == "best-val" else 0
-    note_unread(args, table, OBDSD_SILENT, "log.jsonl and results.jsonl hold every number; see docs/obdsd.md")
+    note_unread(args, table, silent, "log.jsonl and results.jsonl hold every number; see docs/obdsd.md")
     return args
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -94,3 +95,10 @@ class GatheringParser(argparse.ArgumentParser):
 def take_faults(args: argparse.Namespace) -> list[str]:
     """What `parse_leniently` refused, which does not stay among the flags."""
     return vars(args).pop("faults", [])
+
+
+def close_switches(words: list[str], switches: Sequence[argparse.Action]) -> list[str]:
+    """`--cos DIR` -> `--cos=true DIR` where DIR is a folder, so that a switch does not take it for its value."""
+    flags = {flag for action in switches for flag in action.option_strings}
+    closes = [word in flags and os.path.isdir(after) for word, after in zip(words, [*words[1:], ""])]
+    return [f"{word}=true" if close else word for word, close in zip(words, closes)]

@@ -32,7 +32,7 @@ from engine.ranges import (
     WIDTH,
     whole,
 )
-from engine.unread import find_unread, note_unread
+from engine.unread import find_unread, note_unread, take_silent
 from engine.words import sinks
 from runtime.hub_names import strip_hub
 
@@ -42,7 +42,7 @@ COMMITTEE = "tf_efficientnet_lite0+tf_efficientnet_lite2"
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags of the command line with presets and automatic values resolved; raises ConfigError with every problem."""
     args = parse_with_presets(make_parser, PRESETS, argv, lambda first: first.method)
-    faults = take_faults(args)
+    faults, silent = take_faults(args), take_silent(args, LCR_SILENT)
     args.device = resolve_device(args.device)
     args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
     if args.teacher == "auto":
@@ -54,7 +54,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         members = [usual_weights(name) for name in names]
         args.teacher_weights = None if None in members else "+".join(members)
     refuse(faults + PRESETS.find_problems(args) + problems(args) + find_unread(args, PRETRAIN) + send_elsewhere(args))
-    note_unread(args, PRETRAIN, LCR_SILENT, "see docs/training.md")
+    note_unread(args, PRETRAIN, silent, "see docs/training.md")
     return args
 
 

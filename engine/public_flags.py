@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engine.args import Parser
+from engine.args import Parser, take_out
 from engine.unread import add_silent, to_dest
 
 # Accepted with one note: their work is done otherwise here, or not at all.
@@ -58,4 +58,4 @@ def add_name(parser: Parser, folder: str) -> None:
 def send_elsewhere(args: argparse.Namespace) -> list[str]:
     """A problem line for each given flag whose work is another command's; these flags leave `args`."""
     return [f"{flag}: {remedy}" for flag, remedy in ELSEWHERE.items()
-            if vars(args).pop(to_dest(flag), None) is not None]
+            if take_out(args, to_dest(flag)) is not None]

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from engine.args import Parser, list_given
+from engine.args import Parser, list_given, take_out
 
 Test = Callable[[argparse.Namespace], bool]
 NOTHING = (None, "none", "auto")  # words that ask for nothing
@@ -59,11 +59,8 @@ def find_unread(args: argparse.Namespace, table: Iterable[Readers]) -> list[str]
 
 
 def note_unread(args: argparse.Namespace, table: Iterable[Readers], silent: Sequence[str], more: str) -> None:
-    """One note for all given flags without effect here: those of public codes, and the `silent` ones; `more` to say.
-
-    The silent ones leave `args`: they are no part of what a run is.
-    """
-    named = [flag for flag in silent if vars(args).pop(to_dest(flag), None) is not None]
+    """One note for all given flags without effect here: those of public codes, and the `silent` ones; `more` to say."""
+    named = list(silent)
     named += [f"{name} (read only with {row.who})" for row, names in _list_unread(args, table) if row.public(args)
               for name in names]
     if named and os.environ.get("RANK", "0") == "0":
@@ -75,6 +72,11 @@ def find_doubles(args: argparse.Namespace, *pairs: tuple[str, str]) -> list[str]
     own = list_given(args)
     return [f"{own[one]} and {own[other]} say the same thing in two ways; give one" for one, other in pairs
             if one in own and other in own and own[one].split()[0] != own[other].split()[0]]
+
+
+def take_silent(args: argparse.Namespace, flags: Iterable[str]) -> list[str]:
+    """Those of these flags that were given; all of them leave `args`: they are no part of what a run is."""
+    return [flag for flag in flags if take_out(args, to_dest(flag)) is not None]
 
 
 def add_silent(parser: Parser, flags: Iterable[str], *, nargs: str = "*") -> None:

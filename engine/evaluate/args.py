@@ -14,7 +14,7 @@ from engine.evaluate.subject import add_subject
 from engine.places import PROBE_FILES, check_places
 from engine.public_flags import PROBE_SILENT, SEARCH_SILENT, add_name, add_probe
 from engine.ranges import BATCH, COUNT, EPOCHS, RATE, SHARE_BELOW_1, TEMPERATURE
-from engine.unread import add_silent, find_unread, note_unread
+from engine.unread import add_silent, find_unread, note_unread, take_silent
 from runtime.safe_names import safe_name
 
 
@@ -48,7 +48,7 @@ def parse_probe(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args.device = find_device(args.device)
     lay_evaluation(args)
     refuse(find_unread(args, PROBE))
-    note_unread(args, PROBE, PROBE_SILENT, "see docs/evaluation.md")
+    note_unread(args, PROBE, take_silent(args, PROBE_SILENT), "see docs/evaluation.md")
     args.results_dir = args.results_dir or f"checkpoints_linear/{name_run(args)}"
     check_places(args, PROBE_FILES)
     return args
@@ -85,7 +85,7 @@ def parse_search(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args.device = find_device(args.device)
     lay_evaluation(args)
     refuse(find_unread(args, SEARCH))
-    note_unread(args, SEARCH, SEARCH_SILENT, "see docs/evaluation.md")
+    note_unread(args, SEARCH, take_silent(args, SEARCH_SILENT), "see docs/evaluation.md")
     own = "retrieval" if find_source(args.pretrained)[1] else f"retrieval-{safe_name(args.task, room=10)}"
     args.results_dir = args.results_dir or str(CHECKPOINTS / name_run(args) / own)
     return args

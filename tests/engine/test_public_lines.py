@@ -149,3 +149,8 @@ def test_recipe_and_preset_mean_the_same_to_every_tool(tool: object, words: list
     assert (args.eval_view, args.task) == ("squash", "aircraft")
     with pytest.raises(ConfigError, match="--crop-from: read only with --input crop"):
         tool.parse([*common, "--crop-from", "files", "--input", "full"])
+
+
+def test_flags_without_effect_are_no_part_of_a_run() -> None:
+    args = metric_args.parse([*PRE.split(), "--gpu", "0", "--group", "g", "--log_online", "--port", "1"])
+    assert not {"gpu", "group", "log_online", "port"} & {*vars(args), *args.given}
