@@ -35,6 +35,8 @@ class Range:
             value = self.kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"is {text[:LONG]!r}, but it must be {self}") from None
+        if self.kind is float and not _fits_float32(value):
+            raise argparse.ArgumentTypeError(f"is {value}, beyond what 32-bit floats hold, but it must be {self}")
         if not self.holds(value):
             raise argparse.ArgumentTypeError(f"is {str(value)[:LONG]}, but it must be {self}")
         return value
@@ -58,6 +60,11 @@ class Range:
         high = f"{'below' if self.below else 'at most'} {self.most:.10g}"
         inclusive = not (self.above or self.below)
         return f"within {self.least:g}..{self.most:.10g}" if inclusive else f"{low} and {high}"
+
+
+def _fits_float32(value: float) -> bool:
+    """False for what would be 0 or infinite where it is computed with; NaN and infinity are told by the range."""
+    return value == 0 or not math.isfinite(value) or 1.2e-38 <= abs(value) <= 3.4e38
 
 
 def whole(least: int, most: int = LARGEST, *words: str) -> Range:

@@ -23,10 +23,6 @@ from methods.method import Clock, LossParts, Method
 from runtime.files import write_json
 
 
-NAN_REMEDY = ("Continue with --resume --precision fp32, or start anew with a lower --lr or a higher temperature in "
-              "another --results-dir")
-
-
 class Trainer:
     """Trains a Method; `fit` may be killed at any moment and a new Trainer given `resume` continues exactly.
 
@@ -122,8 +118,8 @@ class Trainer:
         largest = self.plan.clip_grad or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), largest)
         if not self.scaler.is_enabled() and not math.isfinite(norm):
-            raise StopTraining(f"the gradient of step {self.step} is not finite although the loss is; weights and the "
-                               f"last checkpoint are untouched. {NAN_REMEDY}")
+            raise StopTraining(f"the gradient of step {self.step} is not finite although the loss is; the weights "
+                               f"are untouched, {self.tell_what_helps()}")
         before = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -162,8 +158,16 @@ class Trainer:
             write_json(path, note)
         raise StopTraining(
             f"{', '.join(bad)} not finite in epoch {now.epoch + 1}, step {now.step}; the batch's images are named in "
-            f"{path} and the last checkpoint is untouched. {NAN_REMEDY}"
+            f"{path}; {self.tell_what_helps()}"
         )
+
+    def tell_what_helps(self) -> str:
+        """What is left after a number that is not finite, and how to go on; there may be no checkpoint yet."""
+        anew = "start anew with a lower --lr or a higher temperature"
+        if not checkpoint.exists(self.folder):
+            return f"no checkpoint was saved yet: {anew}{', or with --precision fp32' * (self.number_format != 'fp32')}"
+        going_on = "continue with --resume --precision fp32, or " * (self.number_format != "fp32")
+        return f"the last checkpoint is untouched: {going_on}{anew} in another --results-dir"
 
     def finish_epoch(self, epoch: int) -> None:
         """Monitors, the method's own end of epoch, the epoch's line in the log, a checkpoint."""

@@ -130,6 +130,9 @@ class Levels(nn.Module):
             return functional_call(self, fakes | buffers, (image(device="meta"),)), fakes
         except RuntimeError:  # a network that looks at numbers, which meta tensors lack; a real error comes again
             return self(image(device=self.mean.device)), own
+        except AssertionError as error:  # timm's word for an index, or a side, that it does not take
+            taps = "" if self.taps is None else f"taps {list(self.taps)} "
+            raise WeightsError(f"{taps}at {self.image_size} pixels: {error}; take others, or another side") from error
 
 
 def shape_of(level: Tensor, prefix: int = 0) -> LevelShape:

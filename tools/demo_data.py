@@ -66,7 +66,7 @@ def main() -> None:
     parser = Parser(prog="python -m tools.demo_data", description="Solar cells from PyPI as train/test class folders.")
     parser.add_argument("--out", default="demo/elpv", metavar="DIR", help="where the folders are made")
     parser.add_argument("--train", type=COUNT_OR_0, default=90, help="training images of a class, 0 = all")
-    parser.add_argument("--test", type=COUNT_OR_0, default=60, help="test images of a class")
+    parser.add_argument("--test", type=COUNT_OR_0, default=60, help="test images of a class, 0 = none")
     parser.add_argument("--seed", type=SEED, default=0, help="of the draw")
     args = parser.parse_args()
     out = Path(args.out)

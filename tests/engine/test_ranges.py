@@ -113,6 +113,9 @@ def test_ranges_say_what_they_are() -> None:
             ] == ["a whole number, at least 1", "a whole number, within 0..5", "auto or a whole number, within 1..9",
                   "at least 0 and below 1", "above 0"]
     assert whole(1, 9, "auto")(" AUTO ") == "auto" and real(0, 1)("1e-3") == 0.001
+    for text in ("1e-320", "1e300", "-1e39"):
+        with pytest.raises(argparse.ArgumentTypeError, match="beyond what 32-bit floats hold"):
+            real()(text)
     assert SEED(str(2**32 - 1)) == 2**32 - 1 and str(2**32 - 1) in str(SEED)
 
 
