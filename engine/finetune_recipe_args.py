@@ -44,7 +44,7 @@ def add_augmentation(parser: Parser) -> None:
     group.add_argument("--crop-pct", type=POSITIVE, default=None, help="0.875 = --eval-view crop, 1 = short-exact")
     group.add_argument("--aa", default="rand-m9-mstd0.5-inc1", metavar="POLICY",
                        help="timm's words for RandAugment and its kin; none = colours by --color-jitter")
-    group.add_argument("--color-jitter", type=WEIGHT, default=0.4, help="acts with --aa none only, as in timm")
+    group.add_argument("--color-jitter", type=real(0, 100), default=0.4, help="acts with --aa none only, as in timm")
     group.add_argument("--train-interpolation", "--interpolation", choices=("bicubic", "bilinear", "random"),
                        default="bicubic", help="how training views are resized")
     group.add_argument("--scale", type=SHARE_ABOVE_0, nargs=2, default=[0.08, 1.0],
@@ -52,9 +52,9 @@ def add_augmentation(parser: Parser) -> None:
     group.add_argument("--hflip", type=SHARE, default=0.5, help="how often a training view is mirrored")
     group.add_argument("--reprob", type=SHARE, default=0.25, help="how often a rectangle is erased")
     group.add_argument("--remode", choices=("const", "rand", "pixel"), default="pixel", help="with what")
-    group.add_argument("--recount", type=COUNT, default=1, help="how many rectangles")
+    group.add_argument("--recount", type=whole(1, 1000), default=1, help="how many rectangles")
     switch(group, "--repeated-aug", False, "every image --repeats times an epoch's pass, in different views")
-    group.add_argument("--repeats", type=COUNT, default=3, help="of --repeated-aug")
+    group.add_argument("--repeats", type=whole(1, 1000), default=3, help="of --repeated-aug")
     group.add_argument("--mixup", type=WEIGHT, help="alpha of mixup; 0 = off")
     group.add_argument("--cutmix", type=WEIGHT, help="alpha of CutMix; 0 = off")
     group.add_argument("--cutmix-minmax", type=SHARE, nargs=2, default=None, metavar=("LEAST", "MOST"),
@@ -89,7 +89,7 @@ def add_optimisation(parser: Parser) -> None:
                             "it, step at every --decay-epochs")
     group.add_argument("--min-lr", type=WEIGHT, default=None, help="where a cosine ends, as a rate")
     group.add_argument("--min-lr-ratio", type=SHARE, default=None, help="where it ends, as a share of --lr; 0.02")
-    group.add_argument("--warmup-epochs", type=WEIGHT, help="linear rise of the rate")
+    group.add_argument("--warmup-epochs", type=real(0, 10**6), help="linear rise of the rate")
     group.add_argument("--warmup-steps", type=whole(-1), default=-1, help="the same in steps")
     group.add_argument("--warmup-batchs", type=COUNT_OR_0, default=0, metavar="N",
                        help="the same in batches, as PIM has it")

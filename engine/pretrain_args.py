@@ -30,6 +30,7 @@ from engine.ranges import (
     TEMPERATURE,
     WEIGHT,
     WIDTH,
+    real,
     whole,
 )
 from engine.unread import find_unread, note_unread, take_silent
@@ -221,7 +222,7 @@ def add_optimisation(parser: Parser) -> None:
     group.add_argument("--schedule", type=COUNT, nargs="*", default=[120, 160],
                        help="epochs at which the rate falls to a tenth, with --cos false; LEAD's 60 80 count from 1 "
                             "(the 60th epoch runs at the lower rate), MoCo's and LCR's 120 160 from 0")
-    group.add_argument("--warmup-epochs", type=WEIGHT, default=0.0, help="linear rise of the rate")
+    group.add_argument("--warmup-epochs", type=real(0, 10**6), default=0.0, help="linear rise of the rate")
     group.add_argument("--warmup-lr", type=WEIGHT, default=0.0, help="where it begins")
     group.add_argument("--backbone-lr-scale", type=WEIGHT, default=1.0, help="the backbone's share of the rate")
     group.add_argument("--head-warmup-epochs", type=COUNT_OR_0, default=0,
