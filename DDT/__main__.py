@@ -19,7 +19,8 @@ from DDT.policy import find_task, parse_policy
 from DDT.scratch import GIGABYTE
 from DDT.stages import Rule
 from DDT.state import REPLACED
-from engine.args import Parser, StopTraining, add_list_left_out, architecture, exit_cleanly, refuse, take_faults, toggle
+from engine.absent import check_present
+from engine.args import Parser, StopTraining, add_list_left_out, architecture, exit_cleanly, toggle
 from engine.devices import list_device_problems, resolve_device
 from engine.places import list_overlaps
 from engine.pretrain_checks import RESNET_FILE, usual_weights
@@ -28,6 +29,7 @@ from engine.results_folder import hold_results
 from engine.words import device
 from models.backbones import build_backbone
 from models.sizes import check_size
+from runtime.errors import Problems
 from runtime.refusals import tell_os_error
 from runtime.safe_names import safe_name
 
@@ -86,12 +88,16 @@ def add_output(group: argparse._ArgumentGroup) -> None:
     toggle(group, "--restart", False, "redo a folder; an unchanged fit is used again")
 
 
-def prepare(args: argparse.Namespace) -> Job:
-    """Check every flag and find the images; raises ConfigError or DataError before anything slow happens."""
+def prepare(args: argparse.Namespace, problems: Problems | None = None) -> Job:
+    """Check every flag and find the images; raises ConfigError or DataError before anything slow happens.
+
+    `problems` are what is known to be wrong already.
+    """
+    problems = problems or Problems()
     task = find_task(args.task)
     folder = Path(args.out) / f"{safe_name(args.task, room=5)}_crop"
-    overlaps = list_overlaps(args, (*REPLACED, "fit.npz", "ddt.json"), out=folder)
-    refuse(take_faults(args) + list_problems(args) + overlaps)
+    problems.lines += list_problems(args) + list_overlaps(args, (*REPLACED, "fit.npz", "ddt.json"), out=folder)
+    problems.refuse(lambda: check_present(args))
     rate = None if args.cut_rate == "search" else float(args.cut_rate)
     rule = Rule(parse_policy(args.policy, args.task), rate, args.over_num)
     banner = 0 if args.recipe == "seed" else task.crop_bottom
@@ -168,8 +174,8 @@ def choose_arch(arch: str | None, pretrained: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, check, run; a full disk or a lost folder becomes a message, since everything finished is kept."""
-    args = build_parser().parse_leniently(argv)
-    job = prepare(args)
+    args, problems = build_parser().gather(argv)
+    job = prepare(args, problems)
     torch.manual_seed(args.seed)
     if args.threads > 0:
         torch.set_num_threads(args.threads)

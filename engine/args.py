@@ -8,20 +8,19 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 from datasets.findings import FLAG, VOICE, begin_run
 from engine.allocator import keep_freed_memory
-from engine.parser import GatheringParser, close_switches, take_faults
+from engine.parser import GatheringParser, close_switches
 from engine.ranges import ROWS, SEED, THREADS, WORKERS
 from engine.words import device
-from runtime.errors import ConfigError, DataError, StopTraining, WeightsError, refuse
+from runtime.errors import ConfigError, DataError, StopTraining, WeightsError
 from runtime.files import write_json
 from runtime.hub_names import strip_hub
 from runtime.names import make_printing_safe
 from runtime.refusals import is_out_of_memory, is_refusal, tell_memory, tell_os_error
 
-Result = TypeVar("Result")
 IGNORED = ("--world-size", "--port", "--dist-url", "--dist-backend", "--rank", "--gpu", "--multiprocessing-distributed")
 
 
@@ -202,25 +201,6 @@ def add_device(parser: Parser) -> argparse._ArgumentGroup:
 def write_args(path: Path, args: argparse.Namespace) -> None:
     """Keep the resolved flags beside the run, readable by people and by later commands."""
     write_json(path, vars(args), sort_keys=True, default=str)
-
-
-class Problems:
-    """Collects what the user has to mend, so that one message names all of it before any work is done."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def attempt(self, work: Callable[[], Result]) -> Result | None:
-        """The result of `work`, or None and a problem more."""
-        try:
-            return work()
-        except (ConfigError, DataError, WeightsError) as error:
-            self.lines.append(str(error))
-            return None
-
-    def refuse(self) -> None:
-        """Raise ConfigError if there are any problems."""
-        refuse(self.lines)
 
 
 def exit_cleanly(main: Callable[[], None]) -> None:

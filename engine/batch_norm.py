@@ -18,7 +18,7 @@ def check_batch_norm(args: argparse.Namespace, network: nn.Module, *, frozen: bo
     or one that takes its statistics over several CUDA processes, may have any batch.
     """
     shares = distributed.world() * args.accum_steps
-    if frozen or args.batch_size > shares or shares_statistics(args):
+    if frozen or args.batch_size > shares or shares_statistics(args, args.device):
         return
     norms = list_learning_norms(network)
     if not norms:
@@ -31,7 +31,7 @@ def check_batch_norm(args: argparse.Namespace, network: nn.Module, *, frozen: bo
                       "such as a vision transformer")
 
 
-def shares_statistics(args: argparse.Namespace) -> bool:
+def shares_statistics(args: argparse.Namespace, device: str) -> bool:
     """Whether batch statistics are taken over all processes: several of them, on CUDA, with --sync-bn."""
-    several = distributed.world() > 1 and args.device.startswith("cuda")
+    several = distributed.world() > 1 and device.startswith("cuda")
     return bool(args.sync_bn) and not args.frozen_bn and several

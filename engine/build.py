@@ -17,7 +17,7 @@ from datasets.layouts import read_listing
 from datasets.samplers import Batches, EpochBatches
 from datasets.views import View
 from engine import checkpoint, distributed, precision
-from engine.args import ConfigError, Problems, refuse, write_args
+from engine.args import ConfigError, write_args
 from engine.batch_norm import check_batch_norm, shares_statistics
 from engine.construct import build_method, build_optimizer, build_student, peak_lr
 from engine.guidance import build_guide, teacher_precision
@@ -32,6 +32,7 @@ from engine.schedule import Plan
 from engine.trainer import Trainer
 from methods.method import Method
 from models.backbones import list_learning_norms
+from runtime.errors import Problems, refuse
 
 
 def build_run(args: argparse.Namespace, device: torch.device) -> Run:
@@ -115,7 +116,7 @@ def place(method: Method, args: argparse.Namespace, device: torch.device) -> Met
 
 def share_statistics(method: Method, args: argparse.Namespace, device: torch.device) -> Method:
     """Batch norm over all CUDA ranks if asked. timm's conversion keeps the activations that its layers carry."""
-    if shares_statistics(args) and device.type == "cuda":
+    if shares_statistics(args, device.type):
         return convert_sync_batchnorm(method)
     return method
 

@@ -7,13 +7,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.absent import check_present
 from engine.args import (
-    Parser, add_data, add_device, add_evaluation, add_ignored, imply, list_given, refuse, take_faults, toggle,
+    Parser, add_data, add_device, add_evaluation, add_ignored, imply, list_given, toggle,
 )
 from engine.devices import resolve_device
 from engine.finetune_checks import WITHOUT_EFFECT, find_problems, read_names
 from engine.finetune_finished import find_finished, list_contradictions
 from engine.finetune_method_args import add_pim, add_teacher, read_selects
+from engine.finetune_network import check_sources
 from engine.finetune_presets import DEIT, NAMES, PRESETS
 from engine.finetune_readers import FINETUNE
 from engine.finetune_recipe_args import add_augmentation, add_optimisation, add_watching, switch
@@ -35,18 +37,19 @@ CROP_SHARES = {0.875: "deit-eval", 1.0: "short-exact"}
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with presets and automatic values resolved; raises ConfigError that names every problem."""
-    args = parse_with_presets(make_parser, PRESETS, argv, find_method)
-    faults, silent = take_faults(args), take_silent(args, WITHOUT_EFFECT)
-    saved = find_finished(args)
+    args, problems = parse_with_presets(make_parser, PRESETS, argv, find_method)
+    silent = take_silent(args, WITHOUT_EFFECT)
+    saved = problems.attempt(lambda: find_finished(args))
     resolve_method(args)
-    problems = faults + PRESETS.find_problems(args) + resolve_selects(args) + read_names(args)
+    problems.lines += PRESETS.find_problems(args) + resolve_selects(args) + read_names(args)
     resolve_places(args)
     resolve_network(args)
     resolve_views(args)
-    problems += resolve_optimisation(args)
-    problems += list_contradictions(args, saved)
+    problems.lines += resolve_optimisation(args)
+    problems.lines += list_contradictions(args, saved)
     table = () if args.eval else FINETUNE
-    refuse(problems + find_problems(args) + find_unread(args, table))
+    problems.lines += find_problems(args) + find_unread(args, table)
+    problems.refuse(lambda: check_present(args), lambda: None if args.eval else check_sources(args))
     vars(args).update(FIXED)
     note_unread(args, table, silent, "see docs/finetune.md")
     return args

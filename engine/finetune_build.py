@@ -15,7 +15,7 @@ from datasets.repeated import RepeatedBatches
 from datasets.samplers import Batches, EpochBatches
 from datasets.views import View
 from engine import distributed
-from engine.args import ConfigError, Problems, refuse, write_args
+from engine.args import ConfigError, write_args
 from engine.batch_norm import check_batch_norm
 from engine.build import (
     check_accumulation,
@@ -51,6 +51,7 @@ from methods.method import Method
 from methods.pim import Pim, PimOptions
 from methods.supervised import Supervised, Supervision
 from models.classifier_file import SavedClassifier
+from runtime.errors import Problems, refuse
 
 
 def build_finetune_run(args: argparse.Namespace, device: torch.device) -> FinetuneRun:
@@ -66,9 +67,9 @@ def build_finetune_run(args: argparse.Namespace, device: torch.device) -> Finetu
     view = problems.attempt(lambda: training_view(args))
     photos = problems.attempt(lambda: load_photographs(args))
     problems.attempt(lambda: check_selection(args, photos))
+    batches = problems.attempt(lambda: shuffle(args, len(photos.train))) if photos else None
     problems.refuse()
     names = photos.train.classes
-    batches = problems.attempt(lambda: shuffle(args, len(photos.train)))
     teacher = problems.attempt(lambda: load_teacher(args, names)) if args.method == "distill" else None
     network = problems.attempt(lambda: build_network(args, len(names)))
     if network is not None:

@@ -12,7 +12,8 @@ import torch
 from datasets.images import ImageSet
 from datasets.multi_context import Crops
 from engine import distributed
-from engine.args import ConfigError, refuse
+from engine.args import ConfigError
+from runtime.errors import refuse
 from runtime.side_files import parse_json
 
 # Flags that may differ between a run and its continuation; everything else must not.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.args import Parser, warn_ignored
+from runtime.errors import Problems
 
 Settings = dict[str, object]
 
@@ -42,16 +43,17 @@ class Presets:
 def parse_with_presets(
     build: Callable[[], Parser], presets: Presets, argv: Sequence[str] | None,
     find_method: Callable[[argparse.Namespace], str],
-) -> argparse.Namespace:
+) -> tuple[argparse.Namespace, Problems]:
     """Parse twice: first for the method, preset and recipe that are meant, then with their settings as defaults.
 
-    `find_method` says which method the flags mean, also where --method itself was left out.
+    Returns the flags and what is wrong with them so far. `find_method` says which method the flags mean, also where
+    --method itself was left out.
     """
-    first = build().parse_leniently(argv)
+    first, _ = build().gather(argv)
     parser = build()
     parser.set_defaults(**presets.choose(find_method(first), first.preset, first.recipe))
-    args = parser.parse_leniently(argv)  # the caller adds its own problems to `take_faults(args)`
+    args, problems = parser.gather(argv)
     if args.resume == "":  # as public codes have it where nothing is resumed
         args.resume = None
     warn_ignored(args)
-    return args
+    return args, problems

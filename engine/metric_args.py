@@ -6,9 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from datasets.views import AUGMENTATIONS
-from engine.args import (
-    Parser, add_data, add_device, add_evaluation, add_ignored, list_given, refuse, take_faults, toggle,
-)
+from engine.absent import check_present
+from engine.args import Parser, add_data, add_device, add_evaluation, add_ignored, list_given, toggle
 from engine.devices import list_device_problems, resolve_device
 from engine.layering import parse_with_presets
 from engine.metric_losses import add_loss_flags
@@ -50,23 +49,27 @@ FIXED = {"method": METHOD, "accum_steps": 1, "sync_bn": False, "centre": False, 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with presets, architecture words and automatic values resolved; raises ConfigError with every problem."""
-    args = parse_with_presets(make_parser, PRESETS, argv, lambda first: METHOD)
-    faults, silent = take_faults(args), take_silent(args, OBDSD_SILENT)
-    problems = resolve_words(args) + settle_evaluation(args)
+    args, problems = parse_with_presets(make_parser, PRESETS, argv, lambda first: METHOD)
+    silent = take_silent(args, OBDSD_SILENT)
+    words = problems.attempt(lambda: resolve_words(args))
+    if words is None:  # every further problem would follow from this one
+        problems.refuse()
+    problems.lines += words + (problems.attempt(lambda: settle_evaluation(args)) or [])
     resolve_network(args)
     args.device = resolve_device(args.device)
     if args.pretrained == "auto":
         args.pretrained = "none" if args.not_pretrained else usual_weights(args.arch)
     if args.pretrained is None and not args.evaluate:
-        problems.append(f"--pretrained: no start weights for {args.arch} are at hand; give a file, hub, or none")
+        problems.lines.append(f"--pretrained: no start weights for {args.arch} are at hand; give a file, hub, or none")
     if args.root is None:
-        problems.append("--root is missing: the data set's folder, or its parent with --dataset")
+        problems.lines.append("--root is missing: the data set's folder, or its parent with --dataset")
     if args.not_pretrained and "pretrained" in list_given(args):
-        problems.append("--not-pretrained and --pretrained say two things of the start weights; give one")
+        problems.lines.append("--not-pretrained and --pretrained say two things of the start weights; give one")
     if args.OBDP and not args.PSD:
-        problems.append("--OBDP changes the target of --PSD and does nothing without it; give --OBD-SD for both")
+        problems.lines.append("--OBDP changes the target of --PSD and does nothing without it; give --OBD-SD for both")
     table = () if args.evaluate else METRIC
-    refuse(problems + faults + list_device_problems(args.device) + check_selection(args) + find_unread(args, table))
+    problems.lines += list_device_problems(args.device) + check_selection(args) + find_unread(args, table)
+    problems.refuse(lambda: check_present(args))
     vars(args).update(FIXED)
     # Which epochs may be chosen is part of what the run is; how often monitors look otherwise is not.
     args.monitor_every_to_select = args.monitor_every if args.select == "best-val" else 0

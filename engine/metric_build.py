@@ -15,7 +15,7 @@ from datasets.multi_context import ViewSet
 from datasets.samplers import Batches
 from datasets.views import AUGMENTATIONS
 from engine import distributed
-from engine.args import ConfigError, Problems, refuse, write_args
+from engine.args import ConfigError, write_args
 from engine.batch_norm import check_batch_norm
 from engine.build import checkpoint_bytes, choose_precision, find_saved, make_batches, place, sample_images
 from engine.construct import build_student, describe_group
@@ -35,6 +35,7 @@ from engine.trainer import Trainer
 from losses.mining import MinerOptions
 from methods.method import Method
 from methods.obdsd import MetricOptions, ObdSd
+from runtime.errors import Problems, refuse
 
 
 @dataclass

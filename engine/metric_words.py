@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from datasets.views import AUGMENTATIONS
-from engine.args import imply, list_given, refuse
+from engine.args import imply, list_given
+from runtime.errors import refuse
 
 TOKENS = ("normalize", "frozen", "double")
 

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from runtime.errors import refuse
+from runtime.errors import Problems, refuse
 
 FAULTY = object()  # stands where a value was refused, until the default takes its place
 NEGATIVE = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|^-(inf|infinity|nan)$", re.IGNORECASE)
@@ -27,19 +27,26 @@ class GatheringParser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
         """The flags; raises ConfigError with every fault, exits with 2 where the line itself cannot be read."""
-        found = self.parse_leniently(args, namespace)
-        refuse(take_faults(found))
+        found, problems = self.gather(args, namespace)
+        problems.refuse()
         return found
 
-    def parse_leniently(
+    def gather(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> argparse.Namespace:
-        """As `parse_args`, but defaults stand for what was refused: the caller has to `take_faults`."""
+    ) -> tuple[argparse.Namespace, Problems]:
+        """The flags, defaults in place of what was refused, and what was refused: a command adds its own problems.
+
+        So one message names both; the command has to `refuse` them.
+        """
         found, unknown = self._parse(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
-        found.faults = self.faults
-        return found
+        return found, Problems(self.faults)
+
+    def gather_known(self, args: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str], Problems]:
+        """The same where words that are no flags here may stand: they come second."""
+        found, unknown = self._parse(args, None)
+        return found, unknown, Problems(self.faults)
 
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -90,11 +97,6 @@ class GatheringParser(argparse.ArgumentParser):
         used = [flag for flag in action.option_strings if flag in given]
         long = [flag for flag in action.option_strings if flag.startswith("--")]
         return (used or long or [action.metavar or action.dest])[0]
-
-
-def take_faults(args: argparse.Namespace) -> list[str]:
-    """What `parse_leniently` refused, which does not stay among the flags."""
-    return vars(args).pop("faults", [])
 
 
 def close_switches(words: list[str], switches: Sequence[argparse.Action]) -> list[str]:

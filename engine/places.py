@@ -7,7 +7,8 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from engine.args import list_given, refuse
+from engine.args import list_given
+from runtime.errors import refuse
 from runtime.overlaps import find_overlaps
 
 # Flags by their names in the namespace, and what people call them.

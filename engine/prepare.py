@@ -133,7 +133,8 @@ def missing_text(args: argparse.Namespace) -> list[str]:
 def check_sources(args: argparse.Namespace) -> None:
     """Raise WeightsError for a teacher or a text that is not there, before anything is computed."""
     teacher = [] if args.method != "lead" or args.teacher_weights is None else args.teacher_weights.split("+")
-    absent = missing_text(args) if args.method == "lead" and args.teacher == "clip" else []
+    reads_text = args.method == "lead" and args.teacher == "clip" and args.text_load is not None
+    absent = missing_text(args) if reads_text else []
     for source in teacher:
         try:
             if source.partition(":")[0] not in ("none", "hub"):

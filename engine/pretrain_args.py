@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from engine.args import Parser, add_data, add_device, add_ignored, architecture, refuse, take_faults, toggle
+from engine.absent import check_present
+from engine.args import Parser, add_data, add_device, add_ignored, architecture, toggle
 from engine.devices import resolve_device
 from engine.layering import parse_with_presets
-from engine.prepare import find_crop_bottom
+from engine.prepare import check_sources, find_crop_bottom
 from engine.presets import PRESETS
 from engine.pretrain_checks import RESNET_FILE, problems, usual_weights
 from engine.pretrain_readers import PRETRAIN
@@ -42,8 +43,8 @@ COMMITTEE = "tf_efficientnet_lite0+tf_efficientnet_lite2"
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags of the command line with presets and automatic values resolved; raises ConfigError with every problem."""
-    args = parse_with_presets(make_parser, PRESETS, argv, lambda first: first.method)
-    faults, silent = take_faults(args), take_silent(args, LCR_SILENT)
+    args, found = parse_with_presets(make_parser, PRESETS, argv, lambda first: first.method)
+    silent = take_silent(args, LCR_SILENT)
     args.device = resolve_device(args.device)
     args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
     if args.teacher == "auto":
@@ -54,7 +55,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         names = [args.teacher_arch] if args.teacher == "clip" else args.teacher.split("+")
         members = [usual_weights(name) for name in names]
         args.teacher_weights = None if None in members else "+".join(members)
-    refuse(faults + PRESETS.find_problems(args) + problems(args) + find_unread(args, PRETRAIN) + send_elsewhere(args))
+    found.lines += PRESETS.find_problems(args) + problems(args) + find_unread(args, PRETRAIN) + send_elsewhere(args)
+    found.refuse(lambda: check_present(args), lambda: check_sources(args))
     note_unread(args, PRETRAIN, silent, "see docs/training.md")
     return args
 

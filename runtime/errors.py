@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 
 class ConfigError(ValueError):
-    """Flags that contradict each other or the data; the message lists every problem with its remedy."""
+    """Flags that contradict each other or the data; the message lists every problem with its remedy.
+
+    `problems` are the lines of that list, so that several refusals can be joined in one message.
+    """
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems) or (message,)
 
 
 class DataError(ValueError):
@@ -29,4 +39,26 @@ def refuse(problems: Sequence[str]) -> None:
     """Raise one ConfigError that lists all problems; do nothing when there are none."""
     if problems:
         head = "cannot start" if len(problems) == 1 else f"cannot start, {len(problems)} problems"
-        raise ConfigError(head + ":\n" + "\n".join(f"  - {problem}" for problem in problems))
+        raise ConfigError(head + ":\n" + "\n".join(f"  - {problem}" for problem in problems), problems)
+
+
+class Problems:
+    """Collects what the user has to mend, so that one message names all of it before any work is done."""
+
+    def __init__(self, lines: Sequence[str] = ()) -> None:
+        self.lines = list(lines)
+
+    def attempt(self, work: Callable[[], Result]) -> Result | None:
+        """What `work` returns; None where it raises an error of the user's, whose lines are kept."""
+        try:
+            return work()
+        except (ConfigError, DataError, WeightsError) as error:
+            self.lines += error.problems if isinstance(error, ConfigError) else [str(error)]
+            return None
+
+    def refuse(self, *rest: Callable[[], object]) -> None:
+        """Raise one ConfigError if there are any problems; only then `rest` is attempted too, so that it names all."""
+        if self.lines:
+            for work in rest:
+                self.attempt(work)
+        refuse(list(dict.fromkeys(self.lines)))

@@ -17,7 +17,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 import torch
 
 from datasets.images import has_split, scan
-from engine.args import Parser, add_list_left_out, boolean, exit_cleanly, refuse
+from engine.args import Parser, add_list_left_out, boolean, exit_cleanly
 from engine.evaluate.args import parse_probe, parse_search
 from engine.evaluate.ledger import append_result, read_results
 from engine.evaluate.probe import run_probe, write_probe
@@ -29,6 +29,7 @@ from engine.ranges import SIDE_OR_0, WORKERS
 from engine.results_folder import hold_results
 from engine.words import device
 from runtime.claims import claim_folder
+from runtime.errors import refuse
 from runtime.files import write_text
 from runtime.overlaps import lies_in
 

@@ -18,7 +18,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from datasets.images import first_split
 from engine import distributed
-from engine.args import Parser, exit_cleanly, refuse, warn_ignored
+from engine.args import Parser, exit_cleanly, warn_ignored
 from engine.evaluate.embeddings import embed
 from engine.evaluate.readers import CROPS, lay_evaluation
 from engine.evaluate.sources import find_device
@@ -26,6 +26,7 @@ from engine.evaluate.subject import add_subject, open_subject
 from engine.ranges import BATCH, COUNT
 from engine.results_folder import hold_results
 from engine.unread import find_unread
+from runtime.errors import refuse
 
 
 def make_parser() -> Parser:

@@ -14,7 +14,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from engine.args import Parser, exit_cleanly, refuse
+from engine.args import Parser, exit_cleanly
 from engine.devices import find_device
 from engine.places import list_paths
 from engine.prepare import name_text_files
@@ -23,6 +23,7 @@ from engine.text_args import add_clip, add_encoding, open_clip_teacher
 from engine.text_tensor import write_text_tensor
 from engine.words import device
 from models.teachers import ClipTeacher
+from runtime.errors import refuse
 from runtime.overlaps import find_overlaps
 
 

@@ -20,7 +20,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from datasets.images import ImageSet, scan
 from datasets.joint import join
-from engine.args import Parser, add_data, exit_cleanly, refuse
+from engine.args import Parser, add_data, exit_cleanly
 from engine.evaluate.classification import score_branches, score_classes, score_sources
 from engine.evaluate.classify import Verdict
 from engine.evaluate.confusion_sheet import count_confusions
@@ -53,6 +53,7 @@ from engine.places import check_places
 from engine.prepare import check_images, count_workers
 from engine.ranges import BATCH, COUNT_OR_0
 from engine.results_folder import hold_results, is_chosen
+from runtime.errors import refuse
 from runtime.files import write_atomically
 
 

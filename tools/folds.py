@@ -19,10 +19,11 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from datasets.images import DataError, ImageSet, Sample, scan
 from datasets.listing import show
-from engine.args import ConfigError, Parser, add_list_left_out, exit_cleanly, refuse
+from engine.args import ConfigError, Parser, add_list_left_out, exit_cleanly
 from engine.ranges import whole
 from engine.results_folder import hold_results
 from runtime.claims import claim_folder
+from runtime.errors import refuse
 from runtime.overlaps import find_overlaps, lies_in
 from runtime.safe_names import name_each, safe_name
 

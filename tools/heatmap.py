@@ -26,7 +26,7 @@ from datasets.images import ImageSet, decode, first_split
 from datasets.multi_context import Box
 from datasets.views import make_transform
 from engine import checkpoint
-from engine.args import Parser, architecture, exit_cleanly, refuse
+from engine.args import Parser, architecture, exit_cleanly
 from engine.build import sample_images
 from engine.construct import build_method, build_student
 from engine.evaluate.class_heat import draw_classifier
@@ -51,6 +51,7 @@ from engine.places import check_places
 from engine.ranges import BATCH, COUNT, SHARE, WEIGHT
 from engine.results_folder import hold_results, is_chosen
 from engine.run_record import read_args
+from runtime.errors import refuse
 from runtime.files import write_atomically
 from runtime.names import show_name
 

@@ -18,7 +18,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datasets.images import DataError, ImageSet, decode
-from engine.args import Parser, add_list_left_out, exit_cleanly, refuse, toggle
+from engine.args import Parser, add_list_left_out, exit_cleanly, toggle
 from engine.evaluate.classify import Verdict
 from engine.evaluate.confusion_sheet import count_confusions, draw_confusion
 from engine.evaluate.pictures import gather
@@ -30,6 +30,7 @@ from engine.places import check_places
 from engine.prepare import check_images, count_workers
 from engine.ranges import BATCH, COUNT, COUNT_OR_0, ROWS, WORKERS
 from engine.results_folder import hold_results, is_chosen
+from runtime.errors import refuse
 from runtime.files import write_atomically, write_cells
 
 CSV, JSON, SHEET, WRONG = "predictions.csv", "predictions.json", "predictions.png", "mistakes.png"

@@ -19,7 +19,7 @@ import torch
 
 from datasets.metric_layouts import FOLDERS
 from datasets.views import AUGMENTATIONS
-from engine.args import Parser, add_list_left_out, exit_cleanly, refuse
+from engine.args import Parser, add_list_left_out, exit_cleanly
 from engine.evaluate.bootstrap import DRAWS, Values
 from engine.evaluate.partitions import (
     METRICS, Look, Network, estimate_differences, estimate_means, find_faults, judge_partition, read_run,
@@ -33,6 +33,7 @@ from engine.prepare import count_workers
 from engine.ranges import COUNT, SEED, SIDE_OR_0, THREADS, WORKERS
 from engine.results_folder import hold_results
 from engine.words import device
+from runtime.errors import refuse
 from runtime.safe_names import safe_name
 
 Judged = dict[tuple[int, str], list[Values]]  # network and re-ranking -> for each partition [metrics, seeds, queries]

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from datasets.images import ImageSet, first_split
-from engine.args import ConfigError, Parser, exit_cleanly, refuse, warn_ignored
+from engine.args import ConfigError, Parser, exit_cleanly, warn_ignored
 from engine.class_names import name_key
 from engine.evaluate.embeddings import describe
 from engine.evaluate.features import Features
@@ -41,6 +41,7 @@ from engine.text_source import open_text
 from engine.text_tensor import TextRows, load_text
 from engine.unread import find_unread
 from models.teachers import CLIP_ARCH
+from runtime.errors import refuse
 from runtime.files import write_atomically
 
 

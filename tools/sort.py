@@ -23,7 +23,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
 from datasets.images import DataError, ImageSet, first_split
-from engine.args import ConfigError, Parser, Problems, exit_cleanly, refuse, toggle, warn_ignored
+from engine.args import ConfigError, Parser, exit_cleanly, toggle, warn_ignored
 from engine.evaluate import sorting_page
 from engine.evaluate.filing import file_pictures, has_labels, read_labels
 from engine.evaluate.ledger import append_result
@@ -40,6 +40,7 @@ from engine.evaluate.subject import Subject, add_subject, check_classes, open_su
 from engine.ranges import BATCH, COUNT_OR_0, LARGEST, whole
 from engine.results_folder import hold_results
 from engine.unread import find_unread
+from runtime.errors import Problems, refuse
 
 FIRST_WEIGHTS = "package:efficientnet-lite0"
 BUDGETS, DRAWS = (20, 50, 100), 5

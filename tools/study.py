@@ -17,7 +17,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datasets.images import scan
-from engine.args import Parser, add_list_left_out, exit_cleanly, refuse
+from engine.args import Parser, add_list_left_out, exit_cleanly
 from engine.evaluate.bootstrap import DRAWS
 from engine.evaluate.ledger import read_results
 from engine.evaluate.study import Answer, Pair, Row, check_rows, find_label_faults, judge_row, parse_row
@@ -28,6 +28,7 @@ from engine.places import list_overlaps
 from engine.ranges import BATCH, COUNT, SEED, THREADS, WORKERS
 from engine.results_folder import hold_results
 from engine.words import device
+from runtime.errors import refuse
 
 ROW_HELP = """a network and how to look at it; once for each row.
 SOURCE: a folder under checkpoints/, a weights file, package:efficientnet-lite0|1|2, hub, none; {seed} in it stands for

@@ -23,15 +23,16 @@ from torch import Tensor
 
 from datasets.images import ImageSet
 from datasets.multi_context import Crops
-from engine.args import Parser, add_data, add_device, exit_cleanly, refuse
+from engine.absent import check_present
+from engine.args import Parser, add_data, add_device, exit_cleanly
 from engine.class_names import match_rows
+from engine.devices import list_device_problems, resolve_device
 from engine.evaluate.ledger import Result, append_result
-from engine.evaluate.sources import find_device
 from engine.evaluate.student import StudentPlan, train_student
 from engine.evaluate.text_ablation import Line, render_page, render_text, summarise, write_csv
 from engine.evaluate.text_audit import Reading, audit, match_entropy
 from engine.guidance import TEXT_TEMPERATURE, ask
-from engine.places import check_places
+from engine.places import list_overlaps
 from engine.prepare import find_crop_bottom, load_images, open_crops
 from engine.ranges import BETWEEN, COUNT_OR_0, TEMPERATURE
 from engine.results_folder import hold_results
@@ -40,6 +41,7 @@ from engine.text_args import add_asking, add_clip, open_clip_teacher
 from engine.text_variants import FREE, Variant, make_variants
 from models.prototypes import kmeans_prototypes
 from models.teachers import ClipTeacher
+from runtime.errors import refuse
 from runtime.files import write_text
 from runtime.safe_names import safe_name
 
@@ -101,17 +103,15 @@ def make_parser() -> Parser:
 
 def parse(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
     """Flags with automatic values resolved, and those for main_pretrain.py; raises ConfigError with every problem."""
-    args, further = make_parser().parse_known_args(argv)
-    problems = [f"{' '.join(further)}: unknown here; without --train nothing goes to main_pretrain.py"] * bool(
-        further and not args.train)
-    problems += [f"--tau must be above 0, not {args.tau:g}"] * (args.tau <= 0)
-    if args.match_entropy is not None and not 0 < args.match_entropy < 1:
-        problems.append(f"--match-entropy is between 0 and 1, not {args.match_entropy:g}")
-    refuse(problems)
-    args.device = find_device(args.device)
+    args, further, problems = make_parser().gather_known(argv)
+    if further and not args.train:
+        problems.lines.append(f"{' '.join(further)}: unknown here; without --train nothing goes to main_pretrain.py")
+    problems.lines += list_device_problems(args.device)
+    args.device = resolve_device(args.device)
     args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
     args.out = Path(args.out or Path("ablation") / safe_name(Path(args.csv).stem))
-    check_places(args, ("ablation.csv", "ablation.html", "results.jsonl"))
+    problems.lines += list_overlaps(args, ("ablation.csv", "ablation.html", "results.jsonl"))
+    problems.refuse(lambda: check_present(args))
     if args.threads:
         torch.set_num_threads(args.threads)
     return args, further

@@ -20,7 +20,7 @@ import torch
 
 from datasets.images import ImageSet, scan
 from datasets.views import View
-from engine.args import ConfigError, Parser, add_list_left_out, exit_cleanly, refuse
+from engine.args import ConfigError, Parser, add_list_left_out, exit_cleanly
 from engine.evaluate.bootstrap import DRAWS, Values, compare, estimate
 from engine.evaluate.classify import Verdict, judge
 from engine.evaluate.known_classes import relabel
@@ -35,6 +35,7 @@ from engine.results_folder import hold_results
 from engine.words import device
 from engine.run_record import read_settings
 from models.classifier_file import load_classifier
+from runtime.errors import refuse
 from runtime.safe_names import safe_name
 
 

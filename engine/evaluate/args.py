@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from engine.args import Parser, refuse, toggle, warn_ignored
+from engine.absent import check_present
+from engine.args import Parser, toggle
 from engine.evaluate.protocol import PROTOCOLS
-from engine.evaluate.readers import PROBE, SEARCH, lay_evaluation
+from engine.evaluate.readers import PROBE, SEARCH, settle_evaluation
 from engine.evaluate.rerank import add_rerank
-from engine.evaluate.sources import CHECKPOINTS, find_device, find_source, name_run
+from engine.evaluate.sources import CHECKPOINTS, find_source, name_run
 from engine.evaluate.subject import add_subject
-from engine.places import PROBE_FILES, check_places
+from engine.places import PROBE_FILES, list_overlaps
 from engine.public_flags import PROBE_SILENT, SEARCH_SILENT, add_name, add_probe
 from engine.ranges import BATCH, COUNT, EPOCHS, RATE, SHARE_BELOW_1, TEMPERATURE
-from engine.unread import add_silent, find_unread, note_unread, take_silent
+from engine.unread import add_silent, note_unread, take_silent
 from runtime.safe_names import safe_name
 
 
@@ -43,14 +44,13 @@ def make_probe_parser() -> Parser:
 
 def parse_probe(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
-    args = make_probe_parser().parse_args(argv)
-    warn_ignored(args)
-    args.device = find_device(args.device)
-    lay_evaluation(args)
-    refuse(find_unread(args, PROBE))
+    args, problems = make_probe_parser().gather(argv)
+    settle_evaluation(args, problems, PROBE)
+    name = problems.attempt(lambda: name_run(args))
+    args.results_dir = args.results_dir or f"checkpoints_linear/{name}"
+    problems.lines += list_overlaps(args, PROBE_FILES)
+    problems.refuse(lambda: check_present(args))
     note_unread(args, PROBE, take_silent(args, PROBE_SILENT), "see docs/evaluation.md")
-    args.results_dir = args.results_dir or f"checkpoints_linear/{name_run(args)}"
-    check_places(args, PROBE_FILES)
     return args
 
 
@@ -80,12 +80,11 @@ def make_search_parser() -> Parser:
 
 def parse_search(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
-    args = make_search_parser().parse_args(argv)
-    warn_ignored(args)
-    args.device = find_device(args.device)
-    lay_evaluation(args)
-    refuse(find_unread(args, SEARCH))
+    args, problems = make_search_parser().gather(argv)
+    settle_evaluation(args, problems, SEARCH)
+    _, folder = problems.attempt(lambda: find_source(args.pretrained)) or ("", None)
+    problems.refuse(lambda: check_present(args))
     note_unread(args, SEARCH, take_silent(args, SEARCH_SILENT), "see docs/evaluation.md")
-    own = "retrieval" if find_source(args.pretrained)[1] else f"retrieval-{safe_name(args.task, room=10)}"
+    own = "retrieval" if folder else f"retrieval-{safe_name(args.task, room=10)}"
     args.results_dir = args.results_dir or str(CHECKPOINTS / name_run(args) / own)
     return args

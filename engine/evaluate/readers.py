@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 
-from engine.args import imply, list_given
-from engine.unread import Readers, Test, always
+from engine.args import imply, list_given, warn_ignored
+from engine.devices import list_device_problems, resolve_device
+from engine.unread import Readers, Test, always, find_unread
+from runtime.errors import Problems
 
 
 def reranks(*names: str) -> Test:
@@ -33,6 +36,15 @@ SEARCH = (
     Readers(("diffusion_n",), "another --diffusion-mode than dense",
             lambda args: args.rerank != "diffusion" or args.diffusion_mode != "dense"),
 )
+
+
+def settle_evaluation(args: argparse.Namespace, problems: Problems, table: Iterable[Readers]) -> None:
+    """What every evaluation of an encoder settles: launch flags of old, device, preset and recipe, unread flags."""
+    warn_ignored(args)
+    problems.lines += list_device_problems(args.device)
+    args.device = resolve_device(args.device)
+    lay_evaluation(args)
+    problems.lines += find_unread(args, table)
 
 
 def lay_evaluation(args: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.images import ImageSet
-from engine.args import ConfigError, Problems
+from engine.args import ConfigError
 from engine.evaluate.args import parse_search
 from engine.evaluate.features import Features
 from engine.evaluate.knn import predict_neighbours
@@ -24,6 +24,7 @@ from engine.evaluate.retrieval import retrieve
 from engine.evaluate.similarity import normalise_rows
 from engine.evaluate.subject import FEATURES, Subject, open_subject
 from models.prototypes import balance, fit_space
+from runtime.errors import Problems
 
 METRICS = ("rank1", "rank5", "map", "knn", "top1")
 NEIGHBOURS, TEMPERATURE = 20, 0.07

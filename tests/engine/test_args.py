@@ -6,8 +6,9 @@ import errno
 
 import pytest
 
-from engine.args import ConfigError, Problems, boolean, exit_cleanly, refuse, spell
+from engine.args import ConfigError, boolean, exit_cleanly, spell
 from engine.pretrain_args import parse
+from runtime.errors import Problems, refuse
 
 
 def test_underscores_and_dashes_are_one_flag() -> None:

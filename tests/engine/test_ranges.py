@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from engine.args import ConfigError, Parser, exit_cleanly
-from engine.parser import take_faults
 from engine.ranges import COUNT, SEED, Range, real, whole
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,10 +150,12 @@ def test_values_that_look_like_flags_are_numbers() -> None:
             parser().parse_args(["--share", word])
 
 
-def test_defaults_stand_in_for_what_was_refused_until_the_faults_are_taken() -> None:
-    found = parser().parse_leniently("-b 0 --steps 1 none".split())
+def test_defaults_stand_in_for_what_was_refused_while_a_command_adds_its_own_problems() -> None:
+    found, problems = parser().gather("-b 0 --steps 1 none".split())
     assert (found.batch_size, found.steps) == (3, [7])
-    assert len(take_faults(found)) == 2 and not hasattr(found, "faults")
+    problems.lines.append("a third")
+    with pytest.raises(ConfigError, match="(?s)3 problems.*-b is 0.*--steps.*a third"):
+        problems.refuse()
 
 
 def test_every_preset_lies_within_the_ranges() -> None:

@@ -167,7 +167,7 @@ def test_folders_that_are_no_classes(
     (["nowhere.jpg"], "no such picture or folder: nowhere.jpg"),
     (["{root}", "{root}"], "give pictures, or a single folder"),
     (["{root}/boxes.txt"], "no pictures by their names"),
-    (["{root}", "--top", "0"], "--top must be at least 1"),
+    (["{root}", "--top", "0"], "--top is 0, but it must be a whole number, at least 1"),
 ])
 def test_messages(photo_tree: Path, classifier: Path, run: Run, capsys: pytest.CaptureFixture[str], words: list[str],
                   message: str) -> None:

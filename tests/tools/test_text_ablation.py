@@ -64,7 +64,7 @@ def test_students_are_trained_by_the_usual_code_and_measured(run) -> None:
 
 
 def test_mistakes_are_told_before_any_work(run) -> None:
-    with pytest.raises(ConfigError, match="(?s)--lr 0.1.* without --train.*--tau must be above 0"):
+    with pytest.raises(ConfigError, match="(?s)2 problems.*--tau is 0.0.*--lr 0.1.* without --train"):
         run("--lr", "0.1", "--tau", "0")
     with pytest.raises(ConfigError, match="--variants nothing is unknown; known are names"):
         run("--variants", "names,nothing")
