@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 
 from datasets.folder_names import recognise_split
@@ -37,9 +38,15 @@ def read_csv(path: Path) -> Listing:
 
 
 def find_file(folder: Path, name: str) -> Path:
-    """The file that a list in `folder` names: as written, as our tables spell it, or with Windows' separators."""
-    readings = [Path(os.path.normpath(folder / reading)) for reading in (name, unspell(name), unspell_path(name))]
-    return next(filter(os.path.exists, readings), readings[-1])
+    """The file that a list in `folder` names: as written, as our tables spell it, with Windows' separators, or in the
+    other of Unicode's forms, as lists from a Mac have it."""
+    written = Path(os.path.normpath(folder / name))
+    if os.path.exists(written):
+        return written
+    spelled = (unspell(name), unspell_path(name))
+    forms = (unicodedata.normalize(form, reading) for form in ("NFC", "NFD") for reading in spelled)
+    readings = [Path(os.path.normpath(folder / reading)) for reading in (*spelled, *forms)]
+    return next(filter(os.path.exists, readings), readings[1])
 
 
 def _judge_row(name: str, split: str, file: Path, first: int, line: int) -> str | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from datasets.findings import name_some
+from datasets.findings import count_of, name_some
 from datasets.folder_account import Account, name_folders
-from datasets.folder_names import NOTES, is_container, plain, recognise_split
+from datasets.folder_names import NOTES, is_container, plain, recognise_splits
 from datasets.walk import Folder
 from runtime.errors import DataError
 
@@ -16,21 +16,24 @@ LIST_REMEDY = "or give a .csv list with columns path,label,split"
 def doubt_labels(folder: Folder, kept: Sequence[Folder], account: Account) -> None:
     """Note why class folders may be none, or not at the level that is read."""
     containers = [inner for inner in kept if is_container(inner.path.name)]
-    if folder.pictures and kept:
-        account.doubts.append(f"{folder.path} holds {len(folder.pictures)} loose images beside folders of images "
-                              f"({name_folders(kept)}), so that labels are unclear; move the loose ones away, "
+    few = len(folder.pictures) < len(kept)  # a cover or an overview, no folder's worth of pictures
+    if few:
+        account.loose += folder.pictures
+    if kept and not few:
+        account.doubts.append(f"{folder.path} holds {count_of(len(folder.pictures), 'loose image')} beside folders of "
+                              f"images ({name_folders(kept)}), so that labels are unclear; move the loose ones away, "
                               f"{LIST_REMEDY}")
     elif containers and len(kept) > 1:
         account.doubts.append(f"{folder.path}: {name_folders(kept)} are either classes, or {name_folders(containers)} "
-                              "is the data set and the others are no part of it; move away what is none, "
-                              f"{LIST_REMEDY}")
+                              "is the data set and the others are no part of it; move away what is none, give a "
+                              f"class another name, {LIST_REMEDY}")
     if len(kept) > 1 and not any(inner.pictures for inner in kept):
         below = sorted({part.path.name for inner in kept for part in inner.filled()})
         if all(map(is_container, below)):
             return
         account.notes.append(f"the classes are {name_folders(kept)}, although all images lie deeper, in "
-                             f"{name_some([f'{name}/' for name in below])}: if those are the classes, give a folder "
-                             f"one level deeper, {LIST_REMEDY}")
+                             f"{name_some([f'{name}/' for name in below])}: if those are the classes, move them up, "
+                             f"{LIST_REMEDY}")
 
 
 def refuse_double(folder: Folder, named: Sequence[tuple[str, Folder]]) -> None:
@@ -46,7 +49,7 @@ def refuse_inner_splits(folder: Folder, kept: Sequence[Folder]) -> None:
     """Raise DataError for folders that hold splits of their own."""
     whole = [inner for inner in kept if len(split_names(inner)) > 1]
     if whole:
-        parts = name_folders([part for part in whole[0].filled() if recognise_split(part.path.name)])
+        parts = name_folders([part for part in whole[0].filled() if part.path.name in find_split_names(whole[0])])
         raise DataError(
             f"{folder.path}: {parts} lie in {name_folders(whole)}, which can be read in two ways. Either it is a data "
             f"set of its own: then give that folder. Or it is a class that is split within: then make train/<class>/ "
@@ -55,7 +58,12 @@ def refuse_inner_splits(folder: Folder, kept: Sequence[Folder]) -> None:
 
 def split_names(folder: Folder) -> set[str]:
     """The splits that folders right in a folder name."""
-    return {split for part in folder.filled() if (split := recognise_split(part.path.name))}
+    return set(find_split_names(folder).values())
+
+
+def find_split_names(folder: Folder) -> dict[str, str]:
+    """The splits of folders right in a folder, by the folders' names."""
+    return recognise_splits([part.path.name for part in folder.filled()])
 
 
 def refuse_masks(folder: Folder, kept: Sequence[Folder]) -> None:

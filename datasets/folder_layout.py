@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.findings import describe_left_out
-from datasets.folder_account import Account, name_folders, part_notes, prune_notes
+from datasets.folder_account import Account, is_run, name_folders, part_notes, prune_notes
 from datasets.folder_doubts import (
-    LIST_REMEDY, doubt_labels, refuse_double, refuse_inner_splits, refuse_masks, split_names,
+    LIST_REMEDY, doubt_labels, find_split_names, refuse_double, refuse_inner_splits, refuse_masks, split_names,
 )
 from datasets.folder_names import NOTES_BESIDE_CONTAINERS, UNLABELLED, is_container, plain, recognise_split
 from datasets.listing import Entry, Listing, make_listing
@@ -75,12 +75,12 @@ def read_tree(folder: Folder, account: Account) -> Listing:
 
 def find_splits(folder: Folder, account: Account) -> dict[str, Folder]:
     """The folders of the splits, in order; {} where the folders are classes. Raises DataError where both may be."""
-    filled = folder.filled()
-    named = [(split, part) for part in filled if (split := recognise_split(part.path.name))]
+    filled, names = folder.filled(), find_split_names(folder)
+    named = [(names[part.path.name], part) for part in filled if part.path.name in names]
     if not named:
         return {}
-    others = [part for part in filled if not recognise_split(part.path.name)]
-    notes = [part for part in others if plain(part.path.name) in NOTES_BESIDE_CONTAINERS]
+    others = [part for part in filled if part.path.name not in names]
+    notes = [part for part in others if plain(part.path.name) in NOTES_BESIDE_CONTAINERS or is_run(part)]
     extra = [part for part in others if part not in notes]
     if extra and not is_split_apart(folder, named, extra, account):
         return {}
@@ -99,15 +99,21 @@ def is_split_apart(
     nested = any(part.filled() for part in parts)
     if nested and len(names) > 1:
         return True
-    if not nested and len(parts) == 1 and names == {"train"} and len(extra) > 1 and all(
-            other.pictures and not other.filled() for other in extra):
+    flat = not nested and all(other.pictures and not other.filled() for other in extra)
+    if flat and len(parts) == 1 and (names in ({"train"}, {"val"}) and len(extra) > 1 or is_antonym(parts[0], extra)):
         account.notes.append(f"{parts[0].path.name}/ is read as a class beside {name_folders(extra)}")
         return False
     raise DataError(
-        f"{folder.path}: {name_folders(parts)} beside {name_folders(extra)} can be read in two ways. Either "
-        f"{name_folders(parts)} is a split and the others are no part of it: then move the others away. Or all of them "
-        f"are classes: then move all of them into one folder named train, {LIST_REMEDY}")
+        f"{folder.path}: {name_folders(parts)} beside {name_folders(extra)} can be read in several ways. Either "
+        f"{name_folders(parts)} is a split and the others are no part of it: then move the others away. Or they are "
+        f"splits too: then name them train, val or test. Or all of them are classes: then move all of them into one "
+        f"folder named train, {LIST_REMEDY}")
 
+
+def is_antonym(part: Folder, extra: Sequence[Folder]) -> bool:
+    """Whether the only other folder says the opposite: valid/ beside invalid/, or not_valid/."""
+    name = plain(part.path.name)
+    return [plain(other.path.name) for other in extra] in ([f"in{name}"], [f"not{name}"])
 
 
 def unwrap_split(part: Folder, all_parts: Sequence[Folder], account: Account) -> Folder:
@@ -141,13 +147,22 @@ def read_part(folder: Folder, root: Path, split: str, account: Account) -> list[
     kept = [prune_notes(inner, account) for inner in kept]
     empty = [inner for inner in folder.folders if not inner.holds_pictures()]
     account.left_out += [*folder.left_out, *(one for inner in (*kept, *empty) for one in inner.all_left_out())]
-    doubt_labels(folder, kept, account)
+    if is_camera(folder):
+        account.notes.append("folders in DCIM/ are a camera's, no classes")
+    else:
+        doubt_labels(folder, kept, account)
     if kept and (bare := [inner for inner in empty if plain(inner.path.name) not in NOTES_BESIDE_CONTAINERS]):
         account.notes.append(f"no images in {name_folders(bare)}")
     entries = [make_entry(path, root, None, split) for path in folder.pictures]
     for inner in kept:
-        entries += [make_entry(path, root, inner.path.name, split) for path in inner.all_pictures()]
+        name = None if is_camera(folder) else inner.path.name
+        entries += [make_entry(path, root, name, split) for path in inner.all_pictures()]
     return entries
+
+
+def is_camera(folder: Folder) -> bool:
+    """Whether a camera made the folders in it, by number or application."""
+    return plain(folder.path.name) == "dcim"
 
 
 def make_entry(path: Path, root: Path, class_name: str | None, split: str) -> Entry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 SPLITS = ("train", "val", "test")
 SPELLINGS = {
@@ -33,6 +33,29 @@ def recognise_split(name: str) -> str | None:
         return None
     words = {kept[0], ADDED_END.sub("", kept[0])}
     return next((split for split, spellings in SPELLINGS.items() if words & spellings), None)
+
+
+def recognise_splits(names: Sequence[str]) -> dict[str, str]:
+    """The splits that the folders beside one another name: each for itself, or by what they share.
+
+    `birds_train` and `birds_test`, `1_train` and `2_test`, `train` and `test1` are splits where each is there once and
+    everything else in their names is the same.
+    """
+    alone = {name: split for name in names if (split := recognise_split(name))}
+    groups: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for name in names:
+        rest, found = part_split(name)
+        if len(found) == 1:
+            groups.setdefault(rest, []).append((name, found[0]))
+    shared = [dict(group) for group in groups.values() if len(group) == len({split for _, split in group}) > 1]
+    return shared[0] if len(shared) == 1 and alone.keys() <= shared[0].keys() else alone
+
+
+def part_split(name: str) -> tuple[tuple[str, ...], list[str]]:
+    """What a name says besides splits and numbers, and the splits that words of it name."""
+    words = [word for word in re.split(r"[\W_\d]+", name.strip().casefold()) if word]
+    return (tuple(word for word in words if not recognise_split(word)),
+            [split for word in words if (split := recognise_split(word))])
 
 
 def plain(name: str) -> str:

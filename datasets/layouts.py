@@ -48,6 +48,7 @@ def settle_labels(listing: Listing, labels: Labels) -> Listing:
         return replace(bare, notes=(*bare.notes, "labels are unclear, so none are used"))
     if listing.doubts:
         raise DataError("\n".join(listing.doubts))
+    listing = listing.without_loose()
     if labels == "learned" and listing.twins():
         raise DataError(f"{listing.root}: classes that differ by spelling only ({join_twins(listing)}) would be "
                         "learned as different ones; join them, or give them names of their own (found: "

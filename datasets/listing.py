@@ -30,7 +30,8 @@ class Listing:
     """All images of a data set, of every split; `classes` are in label order, over all splits.
 
     `notes` say how the folders were read where that is no matter of course, `left_out` what is not read, `doubts` why
-    the folders may mean other classes than these, and `twice` holds the images that are one file under two names.
+    the folders may mean other classes than these, `twice` holds the images that are one file under two names, and
+    `loose` the few that lie beside class folders, which are no part of the set where labels are used.
     """
 
     root: Path
@@ -40,6 +41,7 @@ class Listing:
     left_out: tuple[LeftOut, ...] = ()
     doubts: tuple[str, ...] = ()
     twice: tuple[Path, ...] = ()
+    loose: tuple[Path, ...] = ()
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -54,6 +56,14 @@ class Listing:
     def twins(self) -> list[tuple[str, ...]]:
         """Classes that a person would read as one: they differ by case, Unicode form, spaces or leading zeros."""
         return find_twins(self.classes)
+
+    def without_loose(self) -> Listing:
+        """The images without the few that lie beside class folders; they are counted as left out."""
+        if not self.loose:
+            return self
+        gone = frozenset(self.loose)
+        return replace(self, entries=tuple(entry for entry in self.entries if entry.path not in gone), loose=(),
+                       left_out=(*self.left_out, *(LeftOut(path, "beside the class folders") for path in self.loose)))
 
     def without_labels(self) -> Listing:
         """The same images, with nothing said of their classes."""

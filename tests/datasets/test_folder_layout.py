@@ -108,9 +108,9 @@ def test_ambiguous_trees_are_refused_with_both_readings(tmp_path: Path, tree: st
     assert all(word in str(caught.value) for word in (*words, str(tmp_path)))
 
 
-UNCLEAR = {"loose": (["owl/*2.jpg", "3.jpg"], "1 loose images beside folders of images (owl/)"),
+UNCLEAR = {"loose": (["owl/*2.jpg", "3.jpg"], "1 loose image beside folders of images (owl/)"),
            "container": (["images/*2.jpg", "a/*1.jpg"], "a/, images/ are either classes, or images/ is the data set"),
-           "loose in a split": (["train/a/*1.jpg", "train/b.jpg"], "1 loose images")}
+           "loose in a split": (["train/a/*1.jpg", "train/b.jpg"], "1 loose image")}
 
 
 @pytest.mark.parametrize("tree", UNCLEAR)

@@ -69,7 +69,7 @@ def test_flat_split_folders(tmp_path: Path) -> None:
 
 
 def test_loose_images_beside_class_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="1 loose images"):
+    with pytest.raises(DataError, match="1 loose image"):
         scan(put(tmp_path, "owl/1.jpg", "2.jpg"))
 
 
