@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 UNKNOWN = re.compile(r"Unsupported global: GLOBAL (\S+)")
-FILLED = re.compile(r"Can only (SETITEM|append)S?\b.*got <class 'inert\.(\S+)'>")
+FILLED = re.compile(r"Can only (SETITEM|append|extend)S?\b.*got <class 'inert\.(\S+)'>")
 
 
 class Inert:
@@ -33,6 +33,10 @@ class Inert:
 
     def __setstate__(self, _state: object) -> None:
         """Forget it."""
+
+    def __setitem__(self, _key: object, _value: object) -> None:
+        """What later readers of torch's say before they try, as 2.6 does."""
+        raise pickle.UnpicklingError(f"Can only SETITEM for dictionaries, but got {type(self)}")
 
 
 def read_torch(path: Path) -> object:
@@ -67,7 +71,7 @@ def _learn(error: str, strange: dict[str, type]) -> bool:
     if found := UNKNOWN.search(error):
         name, kind = found[1], Inert
     elif found := FILLED.search(error.replace("\n", " ")):
-        name, kind = found[2], {"SETITEM": OrderedDict, "append": list}[found[1]]
+        name, kind = found[2], OrderedDict if found[1] == "SETITEM" else list
     else:
         return False
     if name in strange and (kind is Inert or "__new__" in vars(strange[name])):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from models.backbones import IMAGENET_MEAN, IMAGENET_STD, as_input
+from models.sizes import empty_maps_refused
 from models.weights import WeightsError
 
 
@@ -103,7 +104,8 @@ class Levels(nn.Module):
         modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
-            levels, parameters = self._run_dry()
+            with empty_maps_refused():
+                levels, parameters = self._run_dry()
         finally:
             for module, mode in modes.items():
                 module.training = mode

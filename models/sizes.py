@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -14,6 +15,8 @@ from models.weights import WeightsError
 
 OWN = "WeightsError: "
 REACH, PATIENCE = 64, 2.0  # pixels and seconds in which a side that fits is looked for
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+Network = TypeVar("Network", bound=nn.Module)
 DryRun = Callable[[int], None]  # raises what the network raises for images of that side
 
 
@@ -35,11 +38,38 @@ def check_arch_size(build: Callable[[int], nn.Module], name: str, size: int, *, 
     """The same for a network that is made for its side: `build(side)` makes it, here without memory for weights."""
 
     def dry_run(side: int) -> None:
-        with torch.device("meta"):
-            network = build(side)
-        _run(network, side)
+        _run(build_without_memory(lambda: build(side)), side)
 
     _refuse(dry_run, name, size, None, flag)
+
+
+def build_without_memory(build: Callable[[], Network]) -> Network:
+    """What `build()` makes, on the meta device; with memory where its construction reads numbers.
+
+    torch 2.6 has no `unique` without numbers, which timm's regnets ask for. The state of the random numbers is kept.
+    """
+    try:
+        with torch.device("meta"):
+            return build()
+    except NotImplementedError:
+        with torch.random.fork_rng(devices=[]):
+            return build()
+
+
+@contextmanager
+def empty_maps_refused() -> Iterator[None]:
+    """Raise RuntimeError where a convolution leaves nothing of a map: torch 2.6 lets it pass on the meta device."""
+
+    def refuse(module: nn.Module, images: tuple[torch.Tensor, ...], left: torch.Tensor) -> None:
+        if isinstance(module, CONVOLUTIONS) and not left.numel() and images[0].numel():
+            kernel = " x ".join(map(str, module.kernel_size))
+            raise RuntimeError(f"a convolution over {kernel} pixels leaves nothing of its map")
+
+    hook = nn.modules.module.register_module_forward_hook(refuse)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _refuse(dry_run: DryRun, name: str, size: int, own: int | None, flag: str) -> None:
@@ -90,7 +120,7 @@ def _run(network: nn.Module, size: int) -> None:
             break
     state = {name: value.to("meta") for values in (network.named_parameters(), network.named_buffers())
              for name, value in values}
-    with _in_eval(network), torch.no_grad():
+    with _in_eval(network), torch.no_grad(), empty_maps_refused():
         functional_call(network, state, (torch.empty(1, 3, size, size, device="meta"),))
 
 

@@ -18,7 +18,7 @@ from models.arch_names import resolve_arch
 from models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone, build_backbone
 from models.clip import ClipNetwork, ClipTeacher, has_quick_gelu, read_text_tensor
 from models.frozen import PRECISIONS, CommitteeTeacher, FrozenTeacher, ImageTeacher, settle_precision
-from models.sizes import check_size
+from models.sizes import build_without_memory, check_size
 from models.weights import WeightsError, find_weights, match_state, read_checkpoint, unwrap
 
 __all__ = ["ClipTeacher", "CommitteeTeacher", "FrozenTeacher", "ImageTeacher", "build_teacher", "has_quick_gelu",
@@ -74,9 +74,7 @@ def check_teacher(spec: str, clip_arch: str, size: int | None) -> None:
     if kind != "clip":
         arch = resolve_arch(spec)
         if size is not None:
-            with torch.device("meta"):
-                backbone = Backbone(arch)
-            check_size(backbone, size, flag="--teacher-size")
+            check_size(build_without_memory(lambda: Backbone(arch)), size, flag="--teacher-size")
     elif size is not None:
         _refuse_clip_size(name or clip_arch, size)
     else:

@@ -180,5 +180,5 @@ def test_indicators_do_not_depend_on_the_layout(
 
 @pytest.mark.parametrize("word", ["-1", "nan"])
 def test_a_limit_that_is_none_is_refused(tmp_path: Path, words: Words, word: str) -> None:
-    with pytest.raises(ConfigError, match=f"--scratch {word}"):
+    with pytest.raises(ConfigError, match=f"--scratch is {word}"):
         main(words(tmp_path, "--scratch", word))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.reference.public_files import write_lcr_byol
 from models.encoder import load_encoder
+from models.sizes import build_without_memory
 from models.weights import WeightsError, load_weights, unwrap
 
 State = dict[str, Tensor]
@@ -145,9 +146,10 @@ def test_mae_and_dinov2_fill_a_vit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": pre(s, "module.")}])
 def test_names_of_networks_are_not_taken_for_wrappers(arch: str, wrap: Callable) -> None:
     """timm's networks have modules called `network`, `trunk`, `body`, `weights` themselves."""
+    if not timm.is_model(arch):
+        pytest.skip(f"timm {timm.__version__} has no {arch}")
     for classes in (0, 3):
-        with torch.device("meta"):
-            state = timm.create_model(arch, num_classes=classes).state_dict()
+        state = build_without_memory(lambda: timm.create_model(arch, num_classes=classes)).state_dict()
         assert set(unwrap(wrap(state))) == set(state)
 
 

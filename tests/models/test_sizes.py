@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from models.arch_names import resolve_arch, same_arch
 from models.backbones import Backbone
 from models.classifier import Classifier
-from models.sizes import check_arch_size, check_size
+from models.sizes import build_without_memory, check_arch_size, check_size, empty_maps_refused
 from models.teachers import check_teacher
 from models.weights import WeightsError
 
@@ -47,6 +48,35 @@ def test_networks_that_are_made_for_their_side_may_have_any_that_timm_can_make()
 def test_what_is_wrong_with_the_network_at_every_side_is_told_as_it_is() -> None:
     with pytest.raises(WeightsError, match="there is no layer 9"):
         check_size(Backbone("test_resnet"), 64, look="intermediate", layer=9)
+
+
+class Shrinking(nn.Conv2d):
+    """A convolution as torch 2.6 has it on the meta device: without an error where nothing is left."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images[..., :0, :0]
+
+
+def test_a_convolution_that_leaves_nothing_does_not_fit() -> None:
+    with empty_maps_refused(), pytest.raises(RuntimeError, match="4 x 4 pixels"):
+        Shrinking(3, 2, 4)(torch.zeros(1, 3, 8, 8))
+    assert Shrinking(3, 2, 4)(torch.zeros(1, 3, 8, 8)).numel() == 0
+
+
+def test_networks_that_read_numbers_while_they_are_built_are_built_with_memory() -> None:
+    """As timm's regnets are under torch 2.6; the random numbers that a run draws stay the same."""
+
+    def build() -> nn.Linear:
+        if torch.zeros(1).is_meta:
+            raise NotImplementedError("aten::_unique2")
+        return nn.Linear(2, 2)
+
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    assert not build_without_memory(build).weight.is_meta and torch.equal(torch.rand(3), expected)
+    assert build_without_memory(lambda: nn.Linear(2, 2)).weight.is_meta
+    check_teacher("regnety_002", "ViT-B-16", 64)
 
 
 @pytest.mark.parametrize("spec,size,words", [
