@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
 from datasets.images import DataError, Sample, decode
+from datasets.listing import show
 from datasets.multi_context import Box, cut
+from datasets.suffixes import find_suffix
 from runtime.files import write_bytes
 
 JPEG_QUALITY = 95
@@ -27,11 +30,30 @@ def mirror(folder: Path, key: str) -> Path:
     return folder.joinpath(*parts)
 
 
-def encode(image: Image.Image, suffix: str) -> bytes:
-    """File content in the format that a suffix stands for: JPEG at quality 95, PNG without loss; else DataError."""
-    kind = Image.registered_extensions().get(suffix.lower())
+def find_kind(suffix: str) -> str:
+    """Pillow's name of the format that a suffix stands for; raises DataError for one that it cannot write."""
+    kind = "JPEG" if suffix.lower() == ".jif" else Image.registered_extensions().get(suffix.lower())
     if kind not in Image.SAVE:
         raise DataError(f"cannot write crops as {suffix!r}; convert the images to JPEG or PNG, or use --no-crops")
+    return kind
+
+
+def check_crops(folder: Path, keys: Iterable[str]) -> None:
+    """Raise DataError, before hours are spent, for images whose crops could not be written."""
+    problems: dict[str, list[str]] = {}
+    for key in keys:
+        try:
+            mirror(folder, key)
+            find_kind(find_suffix(key))
+        except DataError as error:
+            problems.setdefault(str(error).removeprefix(f"{key}: "), []).append(key)
+    if problems:
+        raise DataError("\n".join(f"{problem} ({show(keys)})" for problem, keys in problems.items()))
+
+
+def encode(image: Image.Image, suffix: str) -> bytes:
+    """File content in the format that a suffix stands for: JPEG at quality 95, PNG without loss; else DataError."""
+    kind = find_kind(suffix)
     options = {"quality": JPEG_QUALITY} if kind == "JPEG" else {}
     content = io.BytesIO()
     image.save(content, kind, **options)
@@ -44,7 +66,7 @@ def save_crop(sample: Sample, box: Box, folder: Path, crop_bottom: int = 0) -> N
     path.parent.mkdir(parents=True, exist_ok=True)
     image = decode(sample.path, crop_bottom=crop_bottom)
     # They are thousands, and one that a power cut takes is cut anew: no waiting for the disk.
-    write_bytes(path, encode(cut(image, box, key=sample.key), path.suffix), sync=False)
+    write_bytes(path, encode(cut(image, box, key=sample.key), find_suffix(path.name)), sync=False)
 
 
 class CropWriter:

@@ -17,7 +17,7 @@ from datasets.listing import show
 from datasets.multi_context import Box
 from DDT.boxes import Row, RowLog, format_lines
 from DDT.corloc import Score, format_table, score_splits
-from DDT.crops import SHEET, CropWriter
+from DDT.crops import SHEET, CropWriter, check_crops
 from DDT.descriptors import MapBatch, Reading, Samples, prepare, slice_batches, stream_maps
 from DDT.principal import Direction
 from DDT.scratch import Scratch
@@ -76,6 +76,8 @@ class Note:
 def run(job: Job, backbone: Backbone) -> None:
     """Do or continue a job; raises DataError for bad images, changed settings, or paths that cannot be mirrored."""
     begun = time.perf_counter()
+    if job.write_crops:
+        check_crops(job.folder, (sample.key for images in job.splits.values() for sample in images.samples))
     network = list_network_settings(job.reading, backbone)
     settings = network | list_settings(job)
     note = open_folder(job.folder, settings, restart=job.restart)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.images import DataError, Sample
+from datasets.images import DataError, Sample, decode
 from datasets.multi_context import Box
-from DDT.crops import encode, mirror, save_crop
+from datasets.suffixes import SUFFIXES
+from DDT.crops import check_crops, encode, mirror, save_crop
 
 
 def test_mirrors_below_the_folder_only(tmp_path: Path) -> None:
@@ -44,6 +45,22 @@ def test_banner_is_not_in_a_crop(tmp_path: Path) -> None:
     save_crop(Sample(tmp_path / "a.png", "a.png", None), Box(0, 0, 30, 40), tmp_path / "out", crop_bottom=20)
     with Image.open(tmp_path / "out/a.png") as crop:
         assert crop.size == (30, 20) and np.asarray(crop).max() == 0
+
+
+@pytest.mark.parametrize("suffix", [*sorted(SUFFIXES), ".png ", ".JPG "])
+def test_a_crop_of_every_picture_that_can_be_read_can_be_written(tmp_path: Path, suffix: str) -> None:
+    source = tmp_path / f"a{suffix}"
+    source.write_bytes(encode(Image.new("RGB", (8, 8), (200, 20, 20)), ".png"))
+    save_crop(Sample(source, source.name, None), Box(0, 0, 4, 4), tmp_path / "out")
+    assert decode(tmp_path / "out" / source.name).size == (4, 4)
+
+
+def test_crops_that_cannot_be_written_are_named_before_anything_is_computed(tmp_path: Path) -> None:
+    check_crops(tmp_path, ["a.jpg", "b/c.PNG "])
+    with pytest.raises(DataError) as caught:
+        check_crops(tmp_path, ["a.jpg", "b.dat", "c.dat", "noend", "../d.jpg"])
+    assert "as '.dat'; convert" in str(caught.value) and "(b.dat, c.dat)" in str(caught.value)
+    assert "as ''" in str(caught.value) and "this one leaves it; use --no-crops (../d.jpg)" in str(caught.value)
 
 
 def test_unknown_suffix() -> None:
