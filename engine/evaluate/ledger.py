@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import platform
 from collections.abc import Iterator
@@ -14,10 +15,11 @@ import torch
 
 from engine.args import ConfigError
 from runtime.lines import append_line
-from runtime.side_files import check_shape, parse_json, read_text
+from runtime.side_files import check_shape, parse_json
 
 PLUMAGE = "1.0.0"
 DELETE = "delete the line"
+BREAK = "it holds two rows: put a line break between them"
 # What the tables of rows need, by kind; whatever else older and newer versions wrote is left alone.
 NETWORK = {"task": str, "split": str, "dataset_sha256": str, "weights": str, "weights_sha256": str, "arch": str,
            "feature": str, "input": str, "view": str, "size": int, "centred": bool, "images_per_second": float,
@@ -105,11 +107,16 @@ def read_measurements(path: str | Path) -> list[dict[str, object]]:
 
 
 def _read_lines(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
-    """Where each line stands, in words, and its content."""
+    """Where each line stands, in words, and its content; a kill may have cut one off within a letter."""
     if not path.is_file():
         return
-    lines = read_text(path, remedy="give a results.jsonl that Plumage wrote", error=ConfigError).splitlines()
-    for number, line in enumerate(lines, start=1):
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror or error}); mend its rights") from error
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ConfigError(f"{path} is not text in UTF-8; save it again as such")
+    for number, line in enumerate(content.split(b"\n"), start=1):
         if line.strip():
-            source = f"{path}, line {number}"
-            yield source, parse_json(line, dict, source=source, remedy=DELETE, error=ConfigError)
+            source, remedy = f"{path}, line {number}", BREAK if b"}{" in line else DELETE
+            yield source, parse_json(line, dict, source=source, remedy=remedy, error=ConfigError)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.args import ConfigError
 from engine.evaluate.ledger import Result, append_result, read_results
 
 
@@ -41,6 +42,26 @@ def test_missing_file_is_empty_and_a_broken_line_is_named(tmp_path: Path) -> Non
     path.write_text(json.dumps({"a": 1}) + "\n{half\n")
     with pytest.raises(ValueError, match="line 2"):
         read_results(path)
+
+
+@pytest.mark.parametrize(("line", "words"), [
+    ('{"a": "é'.encode()[:-1], "line 2 is not JSON .*delete the line"),
+    (b"\0" * 9, "line 2 is not JSON .*delete the line"),
+    (b'{"a": 1}{"a": 2}', "line 2 is not JSON .*put a line break between"),
+])
+def test_a_damaged_line_is_named_with_what_to_do(tmp_path: Path, line: bytes, words: str) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(b'{"a": 1}\r\n' + line)
+    with pytest.raises(ConfigError, match=words):
+        read_results(path)
+    path.write_bytes(path.read_bytes().decode("latin-1").encode("utf-16"))
+    with pytest.raises(ConfigError, match="not text in UTF-8"):
+        read_results(path)
+
+
+def test_other_line_breaks_of_unicode_break_no_row(tmp_path: Path) -> None:
+    (tmp_path / "results.jsonl").write_text('\ufeff{"a": "x\u2028y\x85z"}\n', encoding="utf-8")
+    assert read_results(tmp_path / "results.jsonl") == [{"a": "x\u2028y\x85z"}]
 
 
 def test_a_line_cut_off_by_a_kill_does_not_take_the_next_row_with_it(tmp_path: Path) -> None:
