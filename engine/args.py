@@ -68,6 +68,9 @@ def imply(args: argparse.Namespace, word: str, *names: str) -> None:
         args.given = {**{name: word for name in names}, **args.given}
 
 
+PLACES = ("out", "results_dir", "cache", "write")  # where things go: an empty word would be the current folder
+
+
 class Parser(GatheringParser):
     """argparse where `--moco_dim` and `--moco-dim` are the same flag and presets can be laid under the user's words."""
 
@@ -108,6 +111,8 @@ class Parser(GatheringParser):
         """argparse's own, which it asks for the flags of the command line only: a default never passes here."""
         if action.option_strings:
             self._seen.add(action.dest)
+        if action.dest in PLACES and arg_strings == [""]:
+            self._add_fault(action, "is an empty word, perhaps a variable that is not set; name a place")
         return super()._get_values(action, arg_strings)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -46,7 +47,8 @@ def hold_results(folder: str | Path, *, needed: bool = True) -> Iterator[bool]:
         refusal = try_to_hold(folder, stack) if distributed.is_main() else None
         refusal = distributed.broadcast_object(refusal)
         if refusal is not None and (needed or not refusal.closed):
-            remedy = "; mend its rights, or choose another place with --results-dir or --out" if refusal.closed else ""
+            mend = "mend its rights, or " if folder.is_dir() or not os.path.lexists(folder) else ""
+            remedy = f"; {mend}choose another place with --results-dir or --out" if refusal.closed else ""
             raise ConfigError(refusal.reason + remedy)
         yield refusal is None
         if refusal is not None and distributed.is_main():
@@ -62,6 +64,8 @@ def try_to_hold(folder: Path, stack: ExitStack) -> Refusal | None:
     except OSError as error:
         if error.errno not in CLOSED:
             raise StopTraining(f"{folder} cannot be written to ({error.strerror or error}); make room there") from error
+        if os.path.lexists(folder) and not folder.is_dir():
+            return Refusal(f"{folder} is no folder", closed=True)
         return Refusal(f"{folder} cannot be written to ({error.strerror})", closed=True)
     return None
 

@@ -142,7 +142,7 @@ def read_holder(handle: int, path: Path) -> Holder | None:
     text = os.pread(handle, 4096, 0)
     try:
         found = json.loads(text or "null")
-        return found and Holder(int(found["pid"]), str(found["host"]), str(found["command"]))
+        return None if found is None else Holder(int(found["pid"]), str(found["host"]), str(found["command"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is no lock that Plumage wrote; move it away, or choose another folder") from error
 

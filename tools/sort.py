@@ -41,6 +41,8 @@ from engine.ranges import BATCH, COUNT_OR_0, LARGEST, whole
 from engine.results_folder import hold_results
 from engine.unread import find_unread
 from runtime.errors import Problems, refuse
+from runtime.files import DRAFT
+from runtime.locks import NAME as LOCK
 
 FIRST_WEIGHTS = "package:efficientnet-lite0"
 BUDGETS, DRAWS = (20, 50, 100), 5
@@ -89,7 +91,7 @@ def check_out(args: argparse.Namespace) -> list[str]:
     out, folder = args.out, Path(args.folder)
     if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
         return [f"{out} lies in {folder}, so its pictures would be sorted next time; give --out another place"]
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not sorting_page.is_sorting(out))):
+    if out.exists() and (not out.is_dir() or (list_strangers(out) and not sorting_page.is_sorting(out))):
         return [f"{out} exists and is no earlier sorting; give --out another place"]
     target = out / "sorted"
     if args.apply != "none" and target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -99,6 +101,11 @@ def check_out(args: argparse.Namespace) -> list[str]:
     if form.is_file() and not in_use and has_labels(form):
         return [f"{form} holds labels that would be lost; give it with --labels, or move it away"]
     return []
+
+
+def list_strangers(out: Path) -> list[str]:
+    """What lies in a folder, apart from the lock and the drafts that a killed command leaves."""
+    return [path.name for path in out.iterdir() if path.name != LOCK and not DRAFT.fullmatch(path.name)]
 
 
 def check_images(images: ImageSet, groups: int | str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from datasets.folder_names import find_twins
 from datasets.images import DataError, ImageSet
 from datasets.listing import show
 from datasets.tables import read_rows
+from runtime.claims import MARK, claim_folder
 from runtime.files import write_atomically
 from runtime.names import unspell, unspell_path
 from runtime.safe_names import name_each
+
+FILING = "tools.sort --apply"
 
 
 def read_labels(path: str | Path, images: ImageSet) -> dict[int, str]:
@@ -73,12 +77,25 @@ def find_place(places: Mapping[str, int], name: str) -> int | None:
 def file_pictures(images: ImageSet, names: Sequence[str], target: Path, how: str) -> int:
     """Link ("link") or copy ("copy") every picture into the folder `target`/name; returns how many. Originals stay.
 
-    Raises DataError for names that would share a folder.
+    `target` bears its name when all are in it: what a kill leaves half-filled is hidden beside it, and emptied the next
+    time. Raises DataError for names that would share a folder.
     """
+    folders, target = name_each(names), Path(os.path.realpath(target))
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    claim_folder(unfinished, FILING, makes=("*",))
+    filed = fill(unfinished, images, [folders[name] for name in names], how)
+    with suppress(OSError):
+        target.rmdir()  # an empty one is replaced; some systems would refuse
+    unfinished.rename(target)
+    (target / MARK).unlink()
+    return filed
+
+
+def fill(target: Path, images: ImageSet, folders: Sequence[str], how: str) -> int:
+    """Every picture in its folder of `target`; how many there are."""
     taken: set[str] = set()
-    folders = name_each(names)
-    for sample, name in zip(images.samples, names, strict=True):
-        place = find_free(target / folders[name] / sample.path.name, taken)
+    for sample, name in zip(images.samples, folders, strict=True):
+        place = find_free(target / name / sample.path.name, taken)
         place.parent.mkdir(parents=True, exist_ok=True)
         if how == "copy":
             write_atomically(place, partial(shutil.copy2, sample.path), sync=False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import pytest
 
-from engine.args import ConfigError, boolean, exit_cleanly, spell
+from engine.args import ConfigError, Parser, boolean, exit_cleanly, spell
 from engine.pretrain_args import parse
 from runtime.errors import Problems, refuse
 
@@ -105,3 +106,13 @@ def test_problems_collects_and_refuse_is_silent_without_any() -> None:
     with pytest.raises(ConfigError, match="first"):
         problems.refuse()
     refuse([])
+
+
+@pytest.mark.parametrize("words", [["--out", ""], ["--out="], ["--results-dir", ""]])
+def test_an_empty_word_for_a_place_is_not_the_current_folder(words: list[str]) -> None:
+    parser = Parser()
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--results-dir", "--output-dir", default=None)
+    assert parser.parse_args([]).out is None and parser.parse_args(["--out", "."]).out == Path()
+    with pytest.raises(ConfigError, match="a variable that is not set"):
+        parser.parse_args(words)

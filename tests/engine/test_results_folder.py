@@ -20,6 +20,8 @@ def test_a_closed_folder_is_one_message_or_a_note(tmp_path: Path, capsys: pytest
     closed = tmp_path / "file" / "results"
     with pytest.raises(ConfigError, match="cannot be written to.*--results-dir"), hold_results(closed):
         pass
+    with pytest.raises(ConfigError, match="file is no folder; choose another place"), hold_results(closed.parent):
+        pass
     with hold_results(closed, needed=False) as kept:
         assert not kept
         print("the numbers")

@@ -90,3 +90,10 @@ def test_a_user_s_file_of_that_name_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no lock that Plumage wrote"), hold_folder(tmp_path):
         pass
     assert (tmp_path / NAME).read_text() == "flake lock of another program"
+
+
+@pytest.mark.parametrize("note", ["{}", "[]", "0", "false", '{"pid": 1}', "\0\0\0"])
+def test_a_lock_that_says_nothing_is_no_lock_of_ours(tmp_path: Path, note: str) -> None:
+    (tmp_path / NAME).write_text(note)
+    with pytest.raises(ConfigError, match="move it away"), hold_folder(tmp_path):
+        pass

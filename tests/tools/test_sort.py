@@ -13,6 +13,7 @@ from PIL import Image
 
 from datasets.images import DataError, scan
 from engine.args import ConfigError
+from engine.evaluate import filing
 from engine.evaluate.filing import read_labels
 from engine.evaluate.ledger import read_results
 from engine.evaluate.sorting_page import space_evenly
@@ -120,6 +121,29 @@ def test_equal_names_are_kept_apart_and_originals_untouched(
     assert shared == (how == "link")
     with pytest.raises(ConfigError, match="not empty"):
         run(monkeypatch, source, "--groups", "1", "--apply", how)
+
+
+def test_a_half_filled_folder_never_looks_whole(monkeypatch: pytest.MonkeyPatch, flat: Path) -> None:
+    out = flat.parent / "out"
+    out.mkdir()
+    (out / ".lock").touch()  # left by a command that was killed before it wrote anything
+    (out / ".sort.csv.draft-1-0123abcd.csv").touch()
+    real, calls = filing.write_atomically, []
+
+    def stop(*words: object, **more: object) -> None:
+        calls.append(words)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        real(*words, **more)
+
+    monkeypatch.setattr(filing, "write_atomically", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(monkeypatch, flat, "--groups", "2", "--apply", "copy")
+    assert not (out / "sorted").exists() and len(list((out / ".sorted.unfinished").glob("*/*"))) == 4
+    monkeypatch.undo()
+    run(monkeypatch, flat, "--groups", "2", "--apply", "copy")
+    assert len(list((out / "sorted").glob("*/*"))) == 24 and not (out / ".sorted.unfinished").exists()
+    assert {path.name for path in (out / "sorted").iterdir()} == {"group_01", "group_02"}
 
 
 def test_a_link_is_symbolic_where_it_cannot_be_hard(monkeypatch: pytest.MonkeyPatch, flat: Path) -> None:
