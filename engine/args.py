@@ -39,21 +39,21 @@ def architecture(text: str) -> str:
 
 
 class Flags(argparse.Namespace):
-    """Parsed flags. `given` maps those that the user gave to the words that gave them.
+    """Parsed flags that know which of them the user gave, see `list_given`.
 
-    It is a slot: no flag itself, and vars() and args.json are without it.
+    That is kept in a slot: no flag itself, and vars() and args.json are without it.
     """
 
-    __slots__ = ("given",)
+    __slots__ = ("_given",)
 
     def __init__(self, **flags: object) -> None:
         super().__init__(**flags)
-        self.given: dict[str, str] = {}
+        self._given: dict[str, str] = {}
 
 
 def list_given(args: argparse.Namespace) -> dict[str, str]:
     """The flags (by the names that `args` has them under) that the user gave, each with the word that gave it."""
-    return getattr(args, "given", {})
+    return getattr(args, "_given", {})
 
 
 def take_out(args: argparse.Namespace, name: str) -> object:
@@ -65,7 +65,7 @@ def take_out(args: argparse.Namespace, name: str) -> object:
 def imply(args: argparse.Namespace, word: str, *names: str) -> None:
     """Count flags as given that another word of the user's decides: `-a resnet50_double` decides the pooling."""
     if isinstance(args, Flags):
-        args.given = {**{name: word for name in names}, **args.given}
+        args._given = {**{name: word for name in names}, **args._given}
 
 
 PLACES = ("out", "results_dir", "cache", "write")  # where things go: an empty word would be the current folder
@@ -102,9 +102,9 @@ class Parser(GatheringParser):
             self._seen.add(self.folder)
         if isinstance(found, Flags):
             spelled = {word.partition("=")[0] for word in words}
-            found.given = {action.dest: next((flag for flag in action.option_strings if flag in spelled),
-                                             action.option_strings[-1])
-                           for action in self._actions if action.dest in self._seen and action.option_strings}
+            found._given = {action.dest: next((flag for flag in action.option_strings if flag in spelled),
+                                              action.option_strings[-1])
+                            for action in self._actions if action.dest in self._seen and action.option_strings}
         return found, rest
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:

@@ -21,7 +21,7 @@ class GatheringParser(argparse.ArgumentParser):
         super().__init__(**kwargs)
         self._negative_number_matcher = NEGATIVE  # argparse's own takes -1e5 and -inf for flags
         self.faults: list[str] = []
-        self._given: list[str] = []
+        self._words: list[str] = []
 
     def parse_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -59,8 +59,8 @@ class GatheringParser(argparse.ArgumentParser):
     def _parse(
         self, args: Sequence[str] | None, namespace: argparse.Namespace | None
     ) -> tuple[argparse.Namespace, list[str]]:
-        self.faults, self._given = [], list(sys.argv[1:] if args is None else args)
-        found, unknown = super().parse_known_args(self._given, namespace)
+        self.faults, self._words = [], list(sys.argv[1:] if args is None else args)
+        found, unknown = super().parse_known_args(self._words, namespace)
         for action in self._actions:
             self._mend(found, action)
         return found, unknown
@@ -93,8 +93,8 @@ class GatheringParser(argparse.ArgumentParser):
 
     def _name(self, action: argparse.Action) -> str:
         """The flag as the user wrote it, else its first long name."""
-        given = {word.partition("=")[0] for word in self._given}
-        used = [flag for flag in action.option_strings if flag in given]
+        written = {word.partition("=")[0] for word in self._words}
+        used = [flag for flag in action.option_strings if flag in written]
         long = [flag for flag in action.option_strings if flag.startswith("--")]
         return (used or long or [action.metavar or action.dest])[0]
 

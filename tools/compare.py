@@ -17,7 +17,9 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 import torch
 
 from datasets.images import has_split, scan
+from engine.absent import check_present
 from engine.args import Parser, add_list_left_out, boolean, exit_cleanly
+from engine.devices import list_device_problems
 from engine.evaluate.args import parse_probe, parse_search
 from engine.evaluate.ledger import append_result, read_results
 from engine.evaluate.probe import run_probe, write_probe
@@ -29,7 +31,6 @@ from engine.ranges import SIDE_OR_0, WORKERS
 from engine.results_folder import hold_results
 from engine.words import device
 from runtime.claims import claim_folder
-from runtime.errors import refuse
 from runtime.files import write_text
 from runtime.overlaps import lies_in
 
@@ -126,10 +127,12 @@ def merge(folders: list[Path], out: Path) -> Path:
 
 def main() -> None:
     """The command."""
-    args = make_parser().parse_args()
+    args, problems = make_parser().gather()
     out = Path(args.out)
-    refuse(list_overlaps(args) + [f"--network {network.label}={network.source} lies in --out {out}, which is emptied"
-                                  for network in args.network if lies_in(Path(network.source), out)])
+    problems.lines += list_device_problems(args.device) + list_overlaps(args)
+    problems.lines += [f"--network {network.label}={network.source} lies in --out {out}, which is emptied"
+                       for network in args.network if lies_in(Path(network.source), out)]
+    problems.refuse(lambda: check_present(args))
     with hold_results(out):
         claim_folder(out, "tools.compare", MAKES)
         ledger = merge(evaluate_all(args, out), out)

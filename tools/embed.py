@@ -18,15 +18,13 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from datasets.images import first_split
 from engine import distributed
-from engine.args import Parser, exit_cleanly, warn_ignored
+from engine.args import Parser, exit_cleanly
 from engine.evaluate.embeddings import embed
-from engine.evaluate.readers import CROPS, lay_evaluation
-from engine.evaluate.sources import find_device
+from engine.evaluate.readers import CROPS, settle_evaluation
+from engine.evaluate.sources import check_sources
 from engine.evaluate.subject import add_subject, open_subject
 from engine.ranges import BATCH, COUNT
 from engine.results_folder import hold_results
-from engine.unread import find_unread
-from runtime.errors import refuse
 
 
 def make_parser() -> Parser:
@@ -44,13 +42,10 @@ def make_parser() -> Parser:
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
-    args = make_parser().parse_args(argv)
-    warn_ignored(args)
-    lay_evaluation(args)
-    refuse(find_unread(args, CROPS))
-    refuse([f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}"
-            for name in ("piece", "batch_size") if getattr(args, name) < 1])
-    args.root, args.device = args.folder, find_device(args.device)
+    args, problems = make_parser().gather(argv)
+    settle_evaluation(args, problems, CROPS)
+    args.root = args.folder
+    problems.refuse(lambda: check_sources(args))
     return args
 
 

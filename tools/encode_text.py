@@ -15,7 +15,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from engine.args import Parser, exit_cleanly
-from engine.devices import find_device
+from engine.devices import list_device_problems, resolve_device
 from engine.places import list_paths
 from engine.prepare import name_text_files
 from engine.text import describe_oddities, fill_template, read_descriptions
@@ -23,7 +23,6 @@ from engine.text_args import add_clip, add_encoding, open_clip_teacher
 from engine.text_tensor import write_text_tensor
 from engine.words import device
 from models.teachers import ClipTeacher
-from runtime.errors import refuse
 from runtime.overlaps import find_overlaps
 
 
@@ -50,15 +49,17 @@ def find_cut(args: argparse.Namespace, source: Path, teacher: ClipTeacher) -> li
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    args = make_parser().parse_args(argv)
-    args.device = find_device(args.device)
-    source = Path(args.csv)
-    read_descriptions(source)  # a mistake in it is told before a model is built
-    fill_template(args.template, "", "")
+    args, problems = make_parser().gather(argv)
+    problems.lines += list_device_problems(args.device)
+    args.device, source = resolve_device(args.device), Path(args.csv)
+    problems.attempt(lambda: read_descriptions(source))  # a mistake in it is told before a model is built
+    problems.attempt(lambda: fill_template(args.template, "", ""))
     out = Path(args.out) if args.out else name_text_files(f"{source.with_suffix('.csv')}")[0]
     inputs = [("FILE.csv", source), *(("--weights", path) for path in list_paths(args.teacher_weights))]
-    refuse([f"--out {out}: the manifest beside the tensor bears that name; end it in .pt"] * (out.suffix == ".json")
-           + find_overlaps({"--out": out, "the manifest of --out": out.with_suffix(".json")}, inputs))
+    if out.suffix == ".json":
+        problems.lines.append(f"--out {out}: the manifest beside the tensor bears that name; end it in .pt")
+    problems.lines += find_overlaps({"--out": out, "the manifest of --out": out.with_suffix(".json")}, inputs)
+    problems.refuse()
     teacher = open_clip_teacher(args, args.device, command=f"python -m tools.encode_text {source}")
     rows = write_text_tensor(source, out, teacher, model=args.teacher_arch, template=args.template,
                              aggregate=args.aggregate)

@@ -21,6 +21,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 from datasets.images import ImageSet, scan
 from datasets.joint import join
 from engine.args import Parser, add_data, exit_cleanly
+from engine.devices import list_device_problems
 from engine.evaluate.classification import score_branches, score_classes, score_sources
 from engine.evaluate.classify import Verdict
 from engine.evaluate.confusion_sheet import count_confusions
@@ -41,7 +42,7 @@ from engine.evaluate.known_classes import relabel
 from engine.evaluate.ledger import Result, append_result, read_results
 from engine.evaluate.pictures import find_split
 from engine.evaluate.predictions import Predictions, draw_predictions
-from engine.evaluate.sources import name_run
+from engine.evaluate.sources import check_sources, name_run
 from engine.evaluate.subject import check_classes
 from engine.evaluate.trained import Trained, add_classifier, open_classifier
 from engine.finetune_args import split_paths
@@ -49,11 +50,10 @@ from engine.finetune_checks import read_names
 from engine.finetune_data import describe_sources, name_sources
 from engine.finetune_evaluate import describe, measure, write_files
 from engine.finetune_evaluate import describe_sources as describe_found
-from engine.places import check_places
+from engine.places import list_overlaps
 from engine.prepare import check_images, count_workers
 from engine.ranges import BATCH, COUNT_OR_0
 from engine.results_folder import hold_results, is_chosen
-from runtime.errors import refuse
 from runtime.files import write_atomically
 
 
@@ -77,15 +77,15 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
                        help="the surest mistakes on their sheet; 0 = no sheet")
     group.add_argument("--results-dir", "--out", default=None, metavar="DIR",
                        help="where everything goes; default: evaluation/ in the run's folder, else under checkpoints/")
-    args = parser.parse_args(argv)
-    problems = read_names(args)
+    args, problems = parser.gather(argv)
+    problems.lines += list_device_problems(args.device) + read_names(args)
     args.root = split_paths(args.root)
     if args.data_set and len(args.data_set) != len(args.root):
-        problems.append(f"--data-set names {len(args.data_set)} sets, --data-path {len(args.root)} folders")
-    problems += ["--root is missing: the labelled pictures"] * (not args.root)
-    refuse(problems + [f"--{name.replace('_', '-')} must be at least {least}, not {getattr(args, name)}"
-                       for name, least in (("batch_size", 1), ("mistakes", 0)) if getattr(args, name) < least])
-    check_places(args, (*FILES, PAGE, "results.jsonl"))
+        problems.lines.append(f"--data-set names {len(args.data_set)} sets, --data-path {len(args.root)} folders")
+    if not args.root:
+        problems.lines.append("--root is missing: the labelled pictures")
+    problems.lines += list_overlaps(args, (*FILES, PAGE, "results.jsonl"))
+    problems.refuse(lambda: check_sources(args))
     return args
 
 

@@ -18,6 +18,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datasets.images import DataError, ImageSet, Sample, scan
+from datasets.layouts import need_root
 from datasets.listing import show
 from engine.args import ConfigError, Parser, add_list_left_out, exit_cleanly
 from engine.ranges import whole
@@ -70,12 +71,17 @@ def plan_links(splits: Mapping[str, Sequence[Sample]], classes: tuple[str, ...])
     return links
 
 
+def list_overlaps(root: Path, out: Path) -> list[str]:
+    """A line when the links would lie among the photographs."""
+    return find_overlaps({"--out": out}, [("--root", root)])
+
+
 def link_fold(root: Path, fold: int, out: Path) -> dict[str, list[Sample]]:
     """Make the tree of links in `out`; raises DataError for no data set, ConfigError for a folder that is not ours."""
     images = scan(root, "train")
     splits = split_fold(images, fold)
     links = plan_links(splits, images.classes)
-    refuse(find_overlaps({"--out": out}, [("--root", root)])
+    refuse(list_overlaps(root, out)
            + [f"--out {out} holds {sample.path}, which it would be emptied of; give it a place outside"
               for sample in images.samples if lies_in(sample.path, out)][:1])
     with hold_results(out):
@@ -94,8 +100,11 @@ def main() -> None:
     parser.add_argument("--fold", type=whole(0, FOLDS - 1), choices=range(FOLDS), default=0,
                         help="which fifth is held out")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the links are made; an earlier fold goes")
-    args = parser.parse_args()
-    splits = link_fold(Path(args.root), args.fold, Path(args.out))
+    args, problems = parser.gather()
+    root, out = Path(args.root), Path(args.out)
+    problems.lines += list_overlaps(root, out)
+    problems.refuse(lambda: need_root(root))
+    splits = link_fold(root, args.fold, out)
     print(f"{args.out}: {len(splits['train'])} training images, {len(splits['test'])} held out as test (fold "
           f"{args.fold} of {FOLDS})")
     if not all(sample.key.startswith("train/") for sample in splits["train"]):

@@ -29,6 +29,7 @@ from engine import checkpoint
 from engine.args import Parser, architecture, exit_cleanly
 from engine.build import sample_images
 from engine.construct import build_method, build_student
+from engine.devices import list_device_problems, resolve_device
 from engine.evaluate.class_heat import draw_classifier
 from engine.evaluate.features import extract
 from engine.evaluate.heat_sheet import draw_heat_sheet
@@ -44,14 +45,13 @@ from engine.evaluate.heatmap import (
     measure,
     summarise,
 )
-from engine.evaluate.sources import find_device
+from engine.evaluate.sources import check_sources
 from engine.evaluate.subject import Subject, add_subject, open_subject
 from engine.evaluate.trained import FOR_PUBLIC, add_public, holds_classifier
-from engine.places import check_places
+from engine.places import list_overlaps
 from engine.ranges import BATCH, COUNT, SHARE, WEIGHT
 from engine.results_folder import hold_results, is_chosen
 from engine.run_record import read_args
-from runtime.errors import refuse
 from runtime.files import write_atomically
 from runtime.names import show_name
 
@@ -74,11 +74,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     group.add_argument("-b", "--batch-size", type=BATCH, default=32, help="images at a time; changes no number")
     group.add_argument("--out", default="heatmap", metavar="DIR", help="where heatmap.png and heatmap.csv go")
     add_class_maps(parser)
-    args = parser.parse_args(argv)
-    refuse([f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}"
-            for name in ("images", "shown", "batch_size") if getattr(args, name) < 1])
-    args.device, args.input = find_device(args.device), "full"
-    check_places(args, ("heatmap.csv", "heatmap.png"))
+    args, problems = parser.gather(argv)
+    problems.lines += list_device_problems(args.device)
+    args.device, args.input = resolve_device(args.device), "full"
+    problems.lines += list_overlaps(args, ("heatmap.csv", "heatmap.png"))
+    problems.refuse(lambda: check_sources(args))
     return args
 
 

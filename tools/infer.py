@@ -19,18 +19,19 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from datasets.images import DataError, ImageSet, decode
 from engine.args import Parser, add_list_left_out, exit_cleanly, toggle
+from engine.devices import list_device_problems
 from engine.evaluate.classify import Verdict
 from engine.evaluate.confusion_sheet import count_confusions, draw_confusion
-from engine.evaluate.pictures import gather
+from engine.evaluate.pictures import check_paths, gather
 from engine.evaluate.predictions import Predictions, accuracy, draw_predictions, spread, write_csv, write_json
 from engine.evaluate.result_files import INFERENCE, write_results
+from engine.evaluate.sources import check_sources
 from engine.evaluate.trained import Trained, add_classifier, need_names, open_classifier
 from engine.finetune_data import describe_sources
-from engine.places import check_places
+from engine.places import list_overlaps
 from engine.prepare import check_images, count_workers
 from engine.ranges import BATCH, COUNT, COUNT_OR_0, ROWS, WORKERS
 from engine.results_folder import hold_results, is_chosen
-from runtime.errors import refuse
 from runtime.files import write_atomically, write_cells
 
 CSV, JSON, SHEET, WRONG = "predictions.csv", "predictions.json", "predictions.png", "mistakes.png"
@@ -62,10 +63,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     group.add_argument("--shown", type=COUNT_OR_0, default=64,
                        help="pictures on the sheet, evenly chosen; 0 = no sheet")
     group.add_argument("--out", "--results-dir", default="infer", metavar="DIR", help="where everything goes")
-    args = parser.parse_args(argv)
-    refuse([f"--{name.replace('_', '-')} must be at least {least}, not {getattr(args, name)}"
-            for name, least in (("batch_size", 1), ("top", 1), ("shown", 0)) if getattr(args, name) < least])
-    check_places(args, (CSV, JSON, SHEET, WRONG, CONFUSION, SKIPPED, INFERENCE))
+    args, problems = parser.gather(argv)
+    problems.attempt(lambda: check_paths(args.pictures))
+    problems.lines += list_device_problems(args.device)
+    problems.lines += list_overlaps(args, (CSV, JSON, SHEET, WRONG, CONFUSION, SKIPPED, INFERENCE))
+    problems.refuse(lambda: check_sources(args))
     return args
 
 

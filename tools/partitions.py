@@ -19,21 +19,21 @@ import torch
 
 from datasets.metric_layouts import FOLDERS
 from datasets.views import AUGMENTATIONS
+from engine.absent import check_present
 from engine.args import Parser, add_list_left_out, exit_cleanly
+from engine.devices import list_device_problems, resolve_device
 from engine.evaluate.bootstrap import DRAWS, Values
 from engine.evaluate.partitions import (
     METRICS, Look, Network, estimate_differences, estimate_means, find_faults, judge_partition, read_run,
 )
 from engine.evaluate.plain_table import publish_table, say
 from engine.evaluate.rerank import METHODS, Reranking
-from engine.evaluate.sources import find_device
 from engine.evaluate.study import find_label_faults
 from engine.places import list_overlaps
 from engine.prepare import count_workers
 from engine.ranges import COUNT, SEED, SIDE_OR_0, THREADS, WORKERS
 from engine.results_folder import hold_results
 from engine.words import device
-from runtime.errors import refuse
 from runtime.safe_names import safe_name
 
 Judged = dict[tuple[int, str], list[Values]]  # network and re-ranking -> for each partition [metrics, seeds, queries]
@@ -77,8 +77,8 @@ def name_table(args: argparse.Namespace) -> str:
     return f"{safe_name(args.task, room=20)}_partitions"
 
 
-def check_flags(args: argparse.Namespace) -> None:
-    """Raise ConfigError for labels that are not unique or unknown, and for weights that are not there."""
+def list_problems(args: argparse.Namespace) -> list[str]:
+    """A line for every label that is not unique or unknown, and for weights that are not there or of another run."""
     problems = find_label_faults([row.label for row in args.row], [args.against])
     files = [file for row in args.row for file in row.runs(args.partitions, args.seeds)
              if not file.startswith("package:")]
@@ -87,7 +87,7 @@ def check_flags(args: argparse.Namespace) -> None:
     wanted = {"dataset": args.dataset, "augmentation": args.augmentation, "size": args.size}
     problems += [fault for row in args.row for partition in args.partitions
                  for file in row.runs([partition], args.seeds) for fault in find_faults(file, partition, wanted)]
-    refuse([*dict.fromkeys(problems)] + list_overlaps(args, (f"{name_table(args)}.csv",)))
+    return problems + list_device_problems(args.device) + list_overlaps(args, (f"{name_table(args)}.csv",))
 
 
 def make_look(args: argparse.Namespace) -> Look:
@@ -97,7 +97,7 @@ def make_look(args: argparse.Namespace) -> Look:
     views = {str(run["augmentation"]) for run in runs if run.get("augmentation")}
     return Look(args.root, args.dataset, args.augmentation or (views.pop() if len(views) == 1 else "base"),
                 args.size or (sizes.pop() if len(sizes) == 1 else 224), count_workers(args.num_workers),
-                find_device(args.device))
+                resolve_device(args.device))
 
 
 def judge_all(args: argparse.Namespace) -> Judged:
@@ -143,8 +143,9 @@ def compare(
 
 def main() -> None:
     """The command."""
-    args = make_parser().parse_args()
-    check_flags(args)
+    args, problems = make_parser().gather()
+    problems.lines += list_problems(args)
+    problems.refuse(lambda: check_present(args))
     if args.threads:
         torch.set_num_threads(args.threads)
     with hold_results(args.out):

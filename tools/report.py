@@ -26,7 +26,6 @@ from engine.evaluate.ledger import read_measurements
 from engine.evaluate.study_figure import draw_study
 from engine.evaluate.study_table import Grid, html_grid, list_grids, markdown_grid, take_studies
 from engine.evaluate.table import Line, choose_columns, html_table, markdown, read_ledgers
-from runtime.errors import refuse
 from runtime.files import write_atomically, write_text
 from runtime.overlaps import find_overlaps, is_same
 
@@ -130,8 +129,8 @@ def make_parser() -> Parser:
     return parser
 
 
-def check_files(args: argparse.Namespace, pictures: Sequence[tuple[str, Path]]) -> None:
-    """Raise ConfigError for pictures that are not there and for outputs that are inputs or one another."""
+def list_problems(args: argparse.Namespace, pictures: Sequence[tuple[str, Path]]) -> list[str]:
+    """A line for every picture that is not there, and for outputs that are inputs or one another."""
     outputs = {flag: Path(path) for flag, path in
                (("--write", args.write), ("--html", args.html), ("--figure", args.figure)) if path}
     inputs = [*(("RESULTS.jsonl", Path(path)) for path in args.ledgers),
@@ -139,14 +138,15 @@ def check_files(args: argparse.Namespace, pictures: Sequence[tuple[str, Path]]) 
     problems = [f"--picture {title}: there is no {path}" for title, path in pictures if not path.is_file()]
     problems += [f"{flag} and {other} are one file" for (flag, one), (other, two)
                  in combinations(outputs.items(), 2) if is_same(one, two)]
-    refuse(problems + find_overlaps(outputs, inputs))
+    return problems + find_overlaps(outputs, inputs)
 
 
 def main() -> None:
     """The command."""
-    args: argparse.Namespace = make_parser().parse_args()
+    args, problems = make_parser().gather()
     pictures = [(title, Path(path)) for title, _, path in (text.partition("=") for text in args.picture)]
-    check_files(args, pictures)
+    problems.lines += list_problems(args, pictures)
+    problems.refuse()
     lines, grids = read_ledgers(args.ledgers), read_grids(args.ledgers)
     if args.write:
         path = Path(args.write)

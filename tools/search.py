@@ -24,13 +24,13 @@ import torch
 from torch import Tensor
 
 from datasets.images import ImageSet, first_split
-from engine.args import ConfigError, Parser, exit_cleanly, warn_ignored
+from engine.args import ConfigError, Parser, exit_cleanly
 from engine.class_names import name_key
 from engine.evaluate.embeddings import describe
 from engine.evaluate.features import Features
 from engine.evaluate.query import Query, Ranking, draw_ranking, rank, rank_by_index, read_pictures, write_table
-from engine.evaluate.readers import CROPS, lay_evaluation
-from engine.evaluate.sources import find_device
+from engine.evaluate.readers import CROPS, settle_evaluation
+from engine.evaluate.sources import check_sources
 from engine.evaluate.subject import Subject, add_subject, check_classes, homes, open_subject
 from engine.evaluate.zero_shot import zero_shot
 from engine.ranges import BATCH, COUNT
@@ -39,9 +39,7 @@ from engine.run_record import read_args
 from engine.text_args import add_clip, add_encoding, open_clip_teacher
 from engine.text_source import open_text
 from engine.text_tensor import TextRows, load_text
-from engine.unread import find_unread
 from models.teachers import CLIP_ARCH
-from runtime.errors import refuse
 from runtime.files import write_atomically
 
 
@@ -70,16 +68,14 @@ def make_parser() -> Parser:
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
-    args = make_parser().parse_args(argv)
-    warn_ignored(args)
-    lay_evaluation(args)
-    refuse(find_unread(args, CROPS))
-    asked = bool(args.text or args.image or args.zero_shot)
-    refuse(["nothing to look for: give --text WORDS, --image FILE, or --zero-shot FILE"] * (not asked)
-           + [f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}"
-              for name in ("top", "batch_size") if getattr(args, name) < 1]
-           + ["--text-tensor serves --text, which is not given"] * bool(args.text_tensor and not args.text))
-    args.root, args.device = args.folder, find_device(args.device)
+    args, problems = make_parser().gather(argv)
+    settle_evaluation(args, problems, CROPS)
+    args.root = args.folder
+    if not (args.text or args.image or args.zero_shot):
+        problems.lines.append("nothing to look for: give --text WORDS, --image FILE, or --zero-shot FILE")
+    if args.text_tensor and not args.text:
+        problems.lines.append("--text-tensor serves --text, which is not given")
+    problems.refuse(lambda: check_sources(args))
     return args
 
 

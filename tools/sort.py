@@ -23,11 +23,11 @@ from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
 from datasets.images import DataError, ImageSet, first_split
-from engine.args import ConfigError, Parser, exit_cleanly, toggle, warn_ignored
+from engine.args import ConfigError, Parser, exit_cleanly, toggle
 from engine.evaluate import sorting_page
 from engine.evaluate.filing import file_pictures, has_labels, read_labels
 from engine.evaluate.ledger import append_result
-from engine.evaluate.readers import CROPS, lay_evaluation
+from engine.evaluate.readers import CROPS, settle_evaluation
 from engine.evaluate.sheet import SIDE
 from engine.evaluate.similarity import normalise_rows
 from engine.evaluate.sorting import (
@@ -35,12 +35,11 @@ from engine.evaluate.sorting import (
     spread_labels, survey,
 )
 from engine.evaluate.sorting_page import Sorting
-from engine.evaluate.sources import find_device
+from engine.evaluate.sources import check_sources
 from engine.evaluate.subject import Subject, add_subject, check_classes, open_subject
 from engine.ranges import BATCH, COUNT_OR_0, LARGEST, whole
 from engine.results_folder import hold_results
-from engine.unread import find_unread
-from runtime.errors import Problems, refuse
+from runtime.errors import Problems
 from runtime.files import DRAFT
 from runtime.locks import NAME as LOCK
 
@@ -73,16 +72,11 @@ def make_parser() -> Parser:
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
     words = sys.argv[1:] if argv is None else argv
-    args = make_parser().parse_args(["--pretrained", FIRST_WEIGHTS, *words])
-    warn_ignored(args)
-    lay_evaluation(args)
-    refuse(find_unread(args, CROPS))
+    args, problems = make_parser().gather(["--pretrained", FIRST_WEIGHTS, *words])
+    settle_evaluation(args, problems, CROPS)
     args.root, args.out = args.folder, Path(args.out or args.results_dir or "sort")
-    problems = [f"--{name} must be at least {least}, not {value}" for name, value, least in (
-        ("batch-size", args.batch_size, 1), ("name-first", args.name_first, 0),
-        ("groups", args.groups if args.groups != "auto" else 1, 1)) if value < least]
-    refuse(problems + check_out(args))
-    args.device = find_device(args.device)
+    problems.lines += check_out(args)
+    problems.refuse(lambda: check_sources(args))
     return args
 
 

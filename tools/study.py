@@ -17,7 +17,9 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datasets.images import scan
+from engine.absent import check_present
 from engine.args import Parser, add_list_left_out, exit_cleanly
+from engine.devices import list_device_problems
 from engine.evaluate.bootstrap import DRAWS
 from engine.evaluate.ledger import read_results
 from engine.evaluate.study import Answer, Pair, Row, check_rows, find_label_faults, judge_row, parse_row
@@ -28,7 +30,6 @@ from engine.places import list_overlaps
 from engine.ranges import BATCH, COUNT, SEED, THREADS, WORKERS
 from engine.results_folder import hold_results
 from engine.words import device
-from runtime.errors import refuse
 
 ROW_HELP = """a network and how to look at it; once for each row.
 SOURCE: a folder under checkpoints/, a weights file, package:efficientnet-lite0|1|2, hub, none; {seed} in it stands for
@@ -62,13 +63,12 @@ def make_parser() -> Parser:
     return parser
 
 
-def check_flags(args: argparse.Namespace) -> None:
-    """Raise ConfigError with everything that the words alone tell to be wrong."""
+def list_problems(args: argparse.Namespace) -> list[str]:
+    """Everything that the words alone tell to be wrong."""
     problems = find_label_faults([row.label for row in args.row], args.against)
-    problems += ["--seeds names a seed twice"] * (len(set(args.seeds)) < len(args.seeds))
-    problems += [f"--{name} must be at least 1" for name, value in
-                 (("draws", args.draws), ("batch-size", args.batch_size)) if value < 1]
-    refuse(problems + list_overlaps(args, ("results.jsonl",)))
+    if len(set(args.seeds)) < len(args.seeds):
+        problems.append("--seeds names a seed twice")
+    return problems + list_device_problems(args.device) + list_overlaps(args, ("results.jsonl",))
 
 
 def read_pair(root: str) -> Pair:
@@ -90,8 +90,9 @@ def judge_seeds(row: Row, pair: Pair, args: argparse.Namespace, name: str) -> tu
 
 def main() -> None:
     """The command."""
-    args = make_parser().parse_args()
-    check_flags(args)
+    args, problems = make_parser().gather()
+    problems.lines += list_problems(args)
+    problems.refuse(lambda: check_present(args))
     pair, seeds, out = read_pair(args.root), tuple(args.seeds), Path(args.out)
     check_rows(args.row, seeds, pair, args)
     with hold_results(out):

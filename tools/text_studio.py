@@ -18,13 +18,14 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 import torch
 
+from engine.absent import check_present
 from engine.args import Parser, add_data, add_device, exit_cleanly
-from engine.evaluate.sources import find_device
+from engine.devices import list_device_problems, resolve_device
 from engine.evaluate.text_audit import Audit, audit
 from engine.evaluate.text_page import render_page
 from engine.evaluate.text_verdict import judge, to_json
 from engine.guidance import TEXT_TEMPERATURE, ask
-from engine.places import check_places
+from engine.places import list_overlaps
 from engine.prepare import find_crop_bottom, load_images, open_crops
 from engine.ranges import BETWEEN, TEMPERATURE
 from engine.results_folder import hold_results
@@ -52,11 +53,13 @@ def make_parser() -> Parser:
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
-    args = make_parser().parse_args(argv)
-    args.device = find_device(args.device)
+    args, problems = make_parser().gather(argv)
+    problems.lines += list_device_problems(args.device)
+    args.device = resolve_device(args.device)
     args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
     args.out = Path(args.out or Path("studio") / safe_name(Path(args.text).stem))
-    check_places(args, ("studio.json", "studio.html"))
+    problems.lines += list_overlaps(args, ("studio.json", "studio.html"))
+    problems.refuse(lambda: check_present(args))
     if args.threads:
         torch.set_num_threads(args.threads)
     return args

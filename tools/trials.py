@@ -20,12 +20,13 @@ import torch
 
 from datasets.images import ImageSet, scan
 from datasets.views import View
+from engine.absent import check_present
 from engine.args import ConfigError, Parser, add_list_left_out, exit_cleanly
+from engine.devices import list_device_problems, resolve_device
 from engine.evaluate.bootstrap import DRAWS, Values, compare, estimate
 from engine.evaluate.classify import Verdict, judge
 from engine.evaluate.known_classes import relabel
 from engine.evaluate.plain_table import publish_table, say
-from engine.evaluate.sources import find_device
 from engine.evaluate.study import find_label_faults
 from engine.evaluate.subject import check_classes
 from engine.places import list_overlaps
@@ -35,7 +36,6 @@ from engine.results_folder import hold_results
 from engine.words import device
 from engine.run_record import read_settings
 from models.classifier_file import load_classifier
-from runtime.errors import refuse
 from runtime.safe_names import safe_name
 
 
@@ -86,17 +86,17 @@ def name_table(args: argparse.Namespace) -> str:
     return f"{safe_name(args.task, room=16)}_trials"
 
 
-def check_flags(args: argparse.Namespace) -> None:
-    """Raise ConfigError for labels that are not unique or unknown, and for weights that are not there."""
+def list_problems(args: argparse.Namespace) -> list[str]:
+    """A line for every label that is not unique or unknown, and for weights that are not there."""
     problems = find_label_faults([row.label for row in args.row], args.against)
     files = dict.fromkeys(row.file(seed) for row in args.row for seed in args.seeds)
     problems += [f"{file}: no such weights; train that seed first" for file in files if not Path(file).is_file()]
-    refuse(problems + list_overlaps(args, (f"{name_table(args)}.csv",)))
+    return problems + list_device_problems(args.device) + list_overlaps(args, (f"{name_table(args)}.csv",))
 
 
 def ask(file: str, images: ImageSet, args: argparse.Namespace) -> Verdict:
     """What a classifier says of the images, whose classes meet its own by name."""
-    device = torch.device(find_device(args.device))
+    device = torch.device(resolve_device(args.device))
     saved = load_classifier(file, device=device)
     known = relabel(images, saved.class_names, saved.sources, text=file)
     view = View("full", saved.view["recipe"], saved.view["size"])
@@ -142,8 +142,9 @@ def tabulate(args: argparse.Namespace, hits: Values) -> list[list[str]]:
 
 def main() -> None:
     """The command."""
-    args = make_parser().parse_args()
-    check_flags(args)
+    args, problems = make_parser().gather()
+    problems.lines += list_problems(args)
+    problems.refuse(lambda: check_present(args))
     if args.threads:
         torch.set_num_threads(args.threads)
     with hold_results(args.out):

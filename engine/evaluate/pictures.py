@@ -25,6 +25,19 @@ def gather(
     unlabelled; "auto" is the first where any class is known, else the second with a note. `text` names the classifier.
     Raises DataError for paths that are not there, several folders, no picture, or classes that are unknown.
     """
+    check_paths(paths)
+    if not list_collections(paths):
+        return ImageSet(Path("."), "pictures", tuple(Sample(Path(path), path, None) for path in paths), ())
+    root = Path(paths[0])
+    if labels == "none" and root.is_dir():
+        return walk(root)
+    images = scan(root, split if split != "auto" else find_split(root),
+                  "searched" if labels == "folders" else "ignored")
+    return take_labels(images, names, sources, labels, text)
+
+
+def check_paths(paths: Sequence[str]) -> None:
+    """Raise DataError for paths that are not there or no pictures by their names, and for several folders."""
     absent = [path for path in paths if not os.path.exists(path)]
     if absent:
         raise DataError(f"no such picture or folder: {show(absent)}")
@@ -34,17 +47,14 @@ def gather(
         remedies = {suffix: find_remedy(suffix) for suffix in map(find_suffix, foreign) if find_remedy(suffix)}
         raise DataError(f"no pictures by their names: {show(foreign)}; these are: {', '.join(sorted(SUFFIXES))}"
                         + "".join(f"; {suffix}: {remedy}" for suffix, remedy in remedies.items()))
-    collections = [path for path in paths if not names_picture(path) or os.path.isdir(path)]
-    if not collections:
-        return ImageSet(Path("."), "pictures", tuple(Sample(Path(path), path, None) for path in paths), ())
-    if len(paths) > 1:
+    collections = list_collections(paths)
+    if collections and len(paths) > 1:
         raise DataError(f"{show(collections)}: give pictures, or a single folder or .csv list")
-    root = Path(paths[0])
-    if labels == "none" and root.is_dir():
-        return walk(root)
-    images = scan(root, split if split != "auto" else find_split(root),
-                  "searched" if labels == "folders" else "ignored")
-    return take_labels(images, names, sources, labels, text)
+
+
+def list_collections(paths: Sequence[str]) -> list[str]:
+    """Those paths that hold pictures: folders and lists."""
+    return [path for path in paths if not names_picture(path) or os.path.isdir(path)]
 
 
 def take_labels(images: ImageSet, names: Sequence[str], sources: Sources, labels: str, text: str) -> ImageSet:

@@ -12,15 +12,15 @@ from pathlib import Path
 from datasets.multi_context import Crops
 from datasets.views import AUGMENTATIONS, RECIPES
 from engine import checkpoint
+from engine.absent import check_present
 from engine.args import ConfigError, list_given
-from engine.devices import find_device
 from engine.prepare import crop_folder, find_crops
 from engine.run_record import CHECKPOINTS, find_run, read_args, read_meta
+from runtime.errors import Problems
 from runtime.safe_names import safe_name
 
 EVAL_VIEWS = ("eval", "squash", "squash-exact", "short", "short-exact", "deit-eval", "warp", "pim-eval")
 SOURCES = ("none", "hub")
-__all__ = ["find_device"]
 
 
 def name_run(args: argparse.Namespace) -> str:
@@ -53,6 +53,14 @@ def find_source(pretrained: str) -> tuple[str, Path | None]:
     raise ConfigError(f"--pretrained {pretrained} is no folder under {CHECKPOINTS}/ (finished runs: "
                       f"{', '.join(runs) or 'no one'}), no weights file, and none of package:efficientnet-lite0|1|2, "
                       "hub, none" + "".join(f"; {folder} is a folder without model_last.pth" for folder in folders))
+
+
+def check_sources(args: argparse.Namespace) -> None:
+    """Raise ConfigError with a line for each of weights, folders and architectures that are not to be had."""
+    problems = Problems()
+    problems.attempt(lambda: find_source(args.pretrained))
+    problems.attempt(lambda: check_present(args))
+    problems.refuse()
 
 
 def list_folders(pretrained: str) -> list[Path]:

@@ -13,10 +13,11 @@ from datasets.images import DataError, ImageSet
 from datasets.joint import Source
 from datasets.views import RECIPES, View
 from engine.args import ConfigError, Parser, add_device, architecture, list_given
+from engine.devices import find_device
 from engine.evaluate.classify import Answering, Verdict, judge
 from engine.evaluate.ledger import Result
 from engine.evaluate.public_pim import build_public_pim
-from engine.evaluate.sources import EVAL_VIEWS, SOURCES, find_device, find_source, is_same_data, tell_other
+from engine.evaluate.sources import EVAL_VIEWS, SOURCES, find_source, is_same_data, tell_other
 from engine.prepare import count_workers, find_crop_bottom
 from engine.ranges import COUNT, SIDE_OR_0
 from engine.run_record import name_method, read_args

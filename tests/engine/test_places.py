@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.args import ConfigError, Flags
+from engine.args import ConfigError, Flags, imply
 from engine.places import list_overlaps
 
 LOOK = ("--pretrained", "none", "-a", "test_resnet", "--device", "cpu", "-j", "0")
@@ -50,7 +50,8 @@ def test_every_command_refuses_an_output_in_its_data(
 
 def overlaps(root: Path, out: Path, *given: str) -> list[str]:
     flags = Flags(root=str(root), results_dir=str(out), cache="none")
-    flags.given = {name: f"--{name}" for name in given}
+    for name in given:
+        imply(flags, f"--{name}", name)
     return list_overlaps(flags, ("results.jsonl",))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine import finetune_args, metric_args, pretrain_args
-from engine.args import ConfigError
+from engine.args import ConfigError, list_given
 from engine.evaluate.args import parse_probe, parse_search
 from tools import embed, search, sort
 
@@ -153,4 +153,4 @@ def test_recipe_and_preset_mean_the_same_to_every_tool(tool: object, words: list
 
 def test_flags_without_effect_are_no_part_of_a_run() -> None:
     args = metric_args.parse([*PRE.split(), "--gpu", "0", "--group", "g", "--log_online", "--port", "1"])
-    assert not {"gpu", "group", "log_online", "port"} & {*vars(args), *args.given}
+    assert not {"gpu", "group", "log_online", "port"} & {*vars(args), *list_given(args)}
