@@ -19,8 +19,8 @@ from DDT.policy import find_task, parse_policy
 from DDT.scratch import GIGABYTE
 from DDT.stages import Rule
 from DDT.state import REPLACED
-from engine.absent import check_present
-from engine.args import Parser, StopTraining, add_list_left_out, architecture, exit_cleanly, toggle
+from engine.absent import check_network, check_present
+from engine.args import Parser, StopTraining, add_list_left_out, architecture, exit_cleanly, name_flags, toggle
 from engine.devices import list_device_problems, resolve_device
 from engine.places import list_overlaps
 from engine.pretrain_checks import RESNET_FILE, usual_weights
@@ -180,7 +180,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.threads > 0:
         torch.set_num_threads(args.threads)
     weights = find_weights(args)
-    backbone = build_backbone(choose_arch(args.arch, weights), weights, device=job.device)
+    check_network(args, "arch")
+    with name_flags(args, "pretrained"):
+        backbone = build_backbone(choose_arch(args.arch, weights), weights, device=job.device)
     check_size(backbone, args.size, look="intermediate", layer=args.layer)
     precision = choose_precision(args.precision, job.device, backbone)
     job = replace(job, reading=replace(job.reading, precision=precision))

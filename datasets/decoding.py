@@ -157,5 +157,6 @@ def _drop_rows(image: Image.Image, rows: int, path: str | Path) -> Image.Image:
     if rows <= 0:
         return image
     if rows >= image.height:
-        raise DataError(f"{path}: crop-bottom removes {rows} pixel rows of {image.height}; use a smaller value or 0")
+        raise DataError(f"--crop-bottom {rows} leaves nothing of {path}, which has {image.height} pixel rows; use a "
+                        "smaller value or 0")
     return image.crop((0, 0, image.width, image.height - rows))

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from engine.args import ConfigError, list_given
+from engine.absent import check_network
+from engine.args import ConfigError, list_given, name_flags
 from engine.lars import Lars
 from methods.byol import Byol, ByolOptions
 from methods.lcr import LcrByol, LcrMoco
@@ -28,19 +29,24 @@ LEAD_FLAGS = ("alpha", "beta", "cross_weight", "cam_weight", "cam_temperature", 
 
 
 def build_student(args: argparse.Namespace) -> Backbone:
-    """The network that learns, with its start weights; raises WeightsError.
+    """The network that learns, with its start weights; raises WeightsError."""
+    check_network(args, "arch")
+    with name_flags(args, "pretrained"):
+        follow_max_pool(args)
+        backbone = build_backbone(args.arch, args.pretrained)
+    check_size(backbone, args.size)
+    if not args.max_pool:
+        with name_flags(args, "max_pool"):
+            backbone.skip_max_pool()
+    return backbone
 
-    Weights that were trained without a max-pool go on without one, with a word, unless --max-pool is given.
-    """
+
+def follow_max_pool(args: argparse.Namespace) -> None:
+    """Weights that were trained without a max-pool go on without one, with a word, unless --max-pool is given."""
     if args.max_pool and "max_pool" not in list_given(args) and Path(str(args.pretrained)).is_file():
         if split_encoder_state(read_checkpoint(args.pretrained)).meta.get("skips_max_pool"):
             print(f"note: {args.pretrained} was trained without max-pool; so is this run (--max-pool true adds it)")
             args.max_pool = False
-    backbone = build_backbone(args.arch, args.pretrained)
-    check_size(backbone, args.size)
-    if not args.max_pool:
-        backbone.skip_max_pool()
-    return backbone
 
 
 def build_method(args: argparse.Namespace, images: int, backbone: Backbone, guide: nn.Module | None) -> Method:

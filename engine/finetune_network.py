@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from datasets.images import ImageSet
 from datasets.views import View
 from engine import distributed
-from engine.args import ConfigError
+from engine.absent import check_network, check_weights
+from engine.args import ConfigError, name_flags
 from engine.class_names import name_key
 from engine.evaluate.features import extract
 from engine.prepare import count_workers
@@ -25,7 +26,8 @@ from models.classifier_weights import start_from
 from models.pim import PlugIn, PlugInOptions, build_plug_in
 from models.pim_presets import find_preset
 from models.sizes import check_arch_size, check_size
-from models.weights import WeightsError, find_weights
+from models.weights import WeightsError
+from runtime.errors import Problems
 
 Built = TypeVar("Built")
 
@@ -34,8 +36,10 @@ def build_network(args: argparse.Namespace, classes: int) -> nn.Module:
     """The network that learns, with its start weights; raises WeightsError, or ConfigError for impossible choices."""
     torch.manual_seed(args.seed)
     network = explain(lambda: make_plug_in(args, classes) if args.method == "pim" else make_classifier(args, classes))
-    for note in start_from(network, find_file(args.finetune)):
-        if distributed.is_main():
+    with name_flags(args, "finetune"):
+        notes = start_from(network, find_file(args.finetune))
+    if distributed.is_main():
+        for note in notes:
             print(f"start weights: {note}")
     return network
 
@@ -49,6 +53,7 @@ def make_classifier(args: argparse.Namespace, classes: int) -> Classifier:
 
 def check_fit(args: argparse.Namespace) -> None:
     """Raise WeightsError for an unknown network, or a side that it cannot look at, before an image is read."""
+    check_network(args, "model")
     preset = find_preset(args.model) if args.method == "pim" else None
     arch = preset.arch if preset else resolve_arch(args.model)
     check_arch_size(lambda side: Classifier(arch, 2, image_size=side), arch, args.size)
@@ -73,16 +78,12 @@ def explain(build: Callable[[], Built]) -> Built:
 
 
 def check_sources(args: argparse.Namespace) -> None:
-    """Raise WeightsError for start weights or a teacher that are not there, before anything is built."""
-    absent = []
-    for source in filter(None, (args.finetune, args.teacher_path and find_file(args.teacher_path))):
-        try:
-            if source.partition(":")[0] not in ("none", "hub"):
-                find_weights(find_file(source))
-        except WeightsError as error:
-            absent.append(str(error))
-    if absent:
-        raise WeightsError("; ".join(dict.fromkeys(absent)))
+    """Raise ConfigError for start weights or a teacher that are not there, before anything is built."""
+    problems = Problems()
+    for name in ("finetune", "teacher_path"):
+        source = getattr(args, name)
+        problems.attempt(lambda: check_weights(args, name, [find_file(source)] if source else []))
+    problems.refuse()
 
 
 def find_file(source: str) -> str:
@@ -92,7 +93,9 @@ def find_file(source: str) -> str:
 
 def load_teacher(args: argparse.Namespace, names: Sequence[str]) -> SavedClassifier:
     """The trained teacher; raises ConfigError when its classes are not those of the data."""
-    saved = load_classifier(find_file(args.teacher_path), arch=args.teacher_model, size=args.size)
+    check_network(args, "teacher_model")
+    with name_flags(args, "teacher_path"):
+        saved = load_classifier(find_file(args.teacher_path), arch=args.teacher_model, size=args.size)
     check_size(saved.network, int(saved.view.get("size", args.size)))
     known = saved.class_names
     if saved.network.classes != len(names):

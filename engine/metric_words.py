@@ -34,7 +34,8 @@ def resolve_words(args: argparse.Namespace) -> list[str]:
     if args.dataset:
         decide(args, f"--dataset {args.dataset}", {"task": args.dataset})
     if args.arch.split("_")[0] in ("bninception", "googlenet"):
-        return [f"--arch {args.arch} is not offered: no library keeps its weights; take resnet50"]
+        asked, args.arch = args.arch, "resnet50"  # so that it is told once
+        return [f"--arch {asked} is not offered: no library keeps its weights; take resnet50"]
     return []
 
 

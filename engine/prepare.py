@@ -11,8 +11,11 @@ from datasets.images import DataError, ImageSet, find_undecodable, scan, without
 from datasets.layouts import Labels
 from datasets.multi_context import Crops
 from engine import distributed
+from engine.absent import check_weights
+from engine.args import name_flags
 from models.teachers import check_teacher
-from models.weights import WeightsError, find_weights
+from models.weights import WeightsError
+from runtime.errors import Problems
 from runtime.safe_names import safe_name
 
 SHOWN = 10
@@ -131,23 +134,22 @@ def missing_text(args: argparse.Namespace) -> list[str]:
 
 
 def check_sources(args: argparse.Namespace) -> None:
-    """Raise WeightsError for a teacher or a text that is not there, before anything is computed."""
-    teacher = [] if args.method != "lead" or args.teacher_weights is None else args.teacher_weights.split("+")
-    reads_text = args.method == "lead" and args.teacher == "clip" and args.text_load is not None
-    absent = missing_text(args) if reads_text else []
-    for source in teacher:
-        try:
-            if source.partition(":")[0] not in ("none", "hub"):
-                find_weights(source)
-        except WeightsError as error:
-            absent.append(str(error))
-    for name in args.teacher.split("+") if args.method == "lead" else ():
-        try:
-            check_teacher(name, args.teacher_arch, args.teacher_size or None)
-        except WeightsError as error:
-            absent.append(f"--teacher: {error}")
-    if absent:
-        raise WeightsError("; ".join(dict.fromkeys(absent)))
+    """Raise ConfigError for a teacher or a text that is not there, before anything is computed."""
+    if args.method != "lead":
+        return
+    problems = Problems()
+    if args.teacher == "clip" and args.text_load is not None:
+        problems.lines += missing_text(args)
+    problems.attempt(lambda: check_weights(args, "teacher_weights", (args.teacher_weights or "none").split("+")))
+    for name in args.teacher.split("+"):
+        problems.attempt(lambda: check_member(args, name))
+    problems.refuse()
+
+
+def check_member(args: argparse.Namespace, name: str) -> None:
+    """Raise WeightsError for a teacher's unknown name, or a side that it cannot look at."""
+    with name_flags(args, "teacher", "teacher_arch"):
+        check_teacher(name, args.teacher_arch, args.teacher_size or None)
 
 
 def count_workers(wanted: int | str) -> int:

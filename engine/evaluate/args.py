@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from engine.absent import check_present
 from engine.args import Parser, toggle
 from engine.evaluate.protocol import PROTOCOLS
 from engine.evaluate.readers import PROBE, SEARCH, settle_evaluation
 from engine.evaluate.rerank import add_rerank
-from engine.evaluate.sources import CHECKPOINTS, find_source, name_run
+from engine.evaluate.sources import CHECKPOINTS, check_sources, find_source, name_run
 from engine.evaluate.subject import add_subject
-from engine.places import PROBE_FILES, list_overlaps
+from engine.places import PROBE_FILES, check_places
 from engine.public_flags import PROBE_SILENT, SEARCH_SILENT, add_name, add_probe
 from engine.ranges import BATCH, COUNT, EPOCHS, RATE, SHARE_BELOW_1, TEMPERATURE
 from engine.unread import add_silent, note_unread, take_silent
@@ -46,10 +45,9 @@ def parse_probe(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
     args, problems = make_probe_parser().gather(argv)
     settle_evaluation(args, problems, PROBE)
-    name = problems.attempt(lambda: name_run(args))
-    args.results_dir = args.results_dir or f"checkpoints_linear/{name}"
-    problems.lines += list_overlaps(args, PROBE_FILES)
-    problems.refuse(lambda: check_present(args))
+    problems.refuse(lambda: check_sources(args))
+    args.results_dir = args.results_dir or f"checkpoints_linear/{name_run(args)}"
+    check_places(args, PROBE_FILES)
     note_unread(args, PROBE, take_silent(args, PROBE_SILENT), "see docs/evaluation.md")
     return args
 
@@ -82,9 +80,8 @@ def parse_search(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
     args, problems = make_search_parser().gather(argv)
     settle_evaluation(args, problems, SEARCH)
-    _, folder = problems.attempt(lambda: find_source(args.pretrained)) or ("", None)
-    problems.refuse(lambda: check_present(args))
+    problems.refuse(lambda: check_sources(args))
     note_unread(args, SEARCH, take_silent(args, SEARCH_SILENT), "see docs/evaluation.md")
-    own = "retrieval" if folder else f"retrieval-{safe_name(args.task, room=10)}"
+    own = "retrieval" if find_source(args.pretrained)[1] else f"retrieval-{safe_name(args.task, room=10)}"
     args.results_dir = args.results_dir or str(CHECKPOINTS / name_run(args) / own)
     return args

@@ -17,7 +17,8 @@ from datasets.images import DataError, ImageSet, Sample, decode, scan
 from datasets.layouts import Labels
 from datasets.multi_context import Crops
 from datasets.views import View
-from engine.args import ConfigError, Parser, add_data, add_device, add_ignored, architecture, toggle
+from engine.absent import check_network
+from engine.args import ConfigError, Parser, add_data, add_device, add_ignored, architecture, name_flags, toggle
 from engine.evaluate.features import Features, extract
 from engine.evaluate.ledger import Result
 from engine.evaluate.similarity import normalise_rows
@@ -161,12 +162,15 @@ def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int
     if args.threads:
         torch.set_num_threads(args.threads)
     source, folder = find_source(args.pretrained)
-    args = inherit(args, folder, source)
+    with name_flags(args, "pretrained"):
+        args = inherit(args, folder, source)
     root = find_root(args, folder)
     check_places(args, EVALUATION_FILES, root=root)
     crops = choose_crops(args, root) if args.input == "crop" else None
     torch.manual_seed(args.seed)  # `--pretrained none` is a random network: the same one every time
-    encoder = load_encoder(source, arch=args.arch, device=device).to(memory_format=torch.channels_last)
+    check_network(args, "arch")
+    with name_flags(args, "pretrained"):
+        encoder = load_encoder(source, arch=args.arch, device=device).to(memory_format=torch.channels_last)
     check_size(encoder.backbone, args.size)
     return Subject(
         encoder=encoder,

@@ -12,7 +12,8 @@ import torch
 from datasets.images import DataError, ImageSet
 from datasets.joint import Source
 from datasets.views import RECIPES, View
-from engine.args import ConfigError, Parser, add_device, architecture, list_given
+from engine.absent import check_network
+from engine.args import ConfigError, Parser, add_device, architecture, list_given, name_flags
 from engine.devices import find_device
 from engine.evaluate.classify import Answering, Verdict, judge
 from engine.evaluate.ledger import Result
@@ -123,7 +124,9 @@ def open_classifier(args: argparse.Namespace, batch_size: int) -> Trained:
                           "that main_finetune.py trained, or a public checkpoint of a classifier")
     source, folder = find_source(args.pretrained)
     device = torch.device(find_device(args.device))
-    saved = load_saved(source, args)
+    check_network(args, "arch")
+    with name_flags(args, "pretrained"):
+        saved = load_saved(source, args)
     settings = read_args(folder) or saved.meta
     network = saved.network.to(device, memory_format=torch.channels_last)
     trained = Trained(

@@ -14,10 +14,10 @@ from engine.layering import Presets
 from engine.metric_presets import PRESETS as METRIC
 from engine.presets import PRESETS as PRETRAIN
 
-PRE = ["--root", "x", "--pretrained", "none", "--device", "cpu"]
-FINE = ["--root", "x", "--finetune", "none", "--device", "cpu"]
+PRE = ["--root", ".", "--pretrained", "none", "--device", "cpu"]
+FINE = ["--root", ".", "--finetune", "none", "--device", "cpu"]
 KD = [*FINE, "--distillation-type", "soft", "--teacher-path", "t"]
-METRIC_WORDS = ["--root", "x", "--pretrained", "none", "--device", "cpu"]
+METRIC_WORDS = ["--root", ".", "--pretrained", "none", "--device", "cpu"]
 COMMANDS = [(pretrain_args, PRETRAIN), (finetune_args, FINETUNE), (metric_args, METRIC)]
 
 

@@ -12,7 +12,7 @@ from engine.metric_build import read_options
 from engine.metric_losses import list_flags
 from methods.obdsd import MetricOptions
 
-WORDS = ["--root", "x", "--pretrained", "none", "--device", "cpu"]
+WORDS = ["--root", ".", "--pretrained", "none", "--device", "cpu"]
 
 
 def options(*words: str) -> MetricOptions:
@@ -71,7 +71,7 @@ def test_slips_are_explained() -> None:
         parse([*WORDS, "--OBDP"])
     with pytest.raises(ConfigError, match="(?s)2 problems.*--epochs is 0.*--kd-tau is 0.0, but it must be above 0"):
         parse([*WORDS, "--epochs", "0", "--kd-tau", "0"])
-    with pytest.raises(ConfigError, match="(?s)3 problems.*bninception.*--root is missing.*below 1"):
+    with pytest.raises(ConfigError, match="(?s)3 problems.*below 1.*bninception.*--root is missing"):
         parse(["--pretrained", "none", "--arch", "bninception_frozen", "--diffusion-w", "1"])
 
 
