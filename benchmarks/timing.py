@@ -18,6 +18,7 @@ import torch
 from engine.allocator import keep_freed_memory
 from engine.args import Parser
 from engine.ranges import whole
+from runtime.errors import ConfigError
 
 Work = Callable[[], object]
 FAIR = 0.9
@@ -73,7 +74,11 @@ def make_parser(text: str) -> Parser:
 def start(parser: Parser, argv: Sequence[str] | None, name: str) -> tuple[argparse.Namespace, Report]:
     """Parse, set the threads, the generator, and the allocator as every command has it: for both sides."""
     keep_freed_memory()
-    args = parser.parse_args(argv)
+    args, problems = parser.gather(argv)
+    try:
+        problems.refuse()
+    except ConfigError as error:
+        parser.exit(2, f"error: {error}\n")
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     return args, Report(name, args.rounds)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # ImageNet's channel means and deviations (0..1), the units in which random erasing draws its noise.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _MODES = ("pixel", "rand", "const")
+_SETS = ("tweights", "t3a", "t3aw")
 _INTERPOLATIONS = ("bicubic", "bilinear", "lanczos", "random")
 
 
@@ -61,13 +62,27 @@ class Augment:
             raise ValueError("; ".join(wrong))
 
     def _find_bad_policy(self) -> list[str]:
-        """timm tells a policy that it does not know when it builds it, or not before it draws from it."""
+        """timm tells a policy that it does not know when it builds it, or not before it draws from it.
+
+        Words without a number it passes over, and an unknown set of operations is the usual one to it.
+        """
+        unread = list_unread_words(self.auto_augment or "")
+        if unread:
+            return [f"auto_augment {self.auto_augment!r}: timm passes over {', '.join(map(repr, unread))}; a word is "
+                    f"letters and a number, as in rand-m9-mstd0.5-inc1, or one of {', '.join(_SETS)} after rand"]
         try:
             _try_steps(build_steps(self, 32))
         except (AssertionError, ArithmeticError, LookupError, ValueError, TypeError) as error:
             return [f"timm cannot build auto_augment {self.auto_augment!r} with color_jitter {self.color_jitter} "
                     f"({error}); rand-m9-mstd0.5-inc1, augmix-m3, original, v0 and 3a are such"]
         return []
+
+
+def list_unread_words(policy: str) -> list[str]:
+    """The words behind a policy's name that say nothing to timm: no number in them, and no set of operations."""
+    name, *words = policy.split("-")
+    return [word for word in words if word not in (_SETS if name == "rand" else ())
+            and ((name == "rand" and word.startswith("t")) or not any(map(str.isdigit, word)))]
 
 
 def _try_steps(steps: Iterable[Callable[[Image.Image], Image.Image]]) -> None:

@@ -60,8 +60,8 @@ class Backbone(nn.Module):
         """The map of timm's `forward_intermediates()[layer]`, before a classifier's 1x1 expansion: [B, C, h, w]."""
         maps = self.net.forward_intermediates(self.normalise(images), intermediates_only=True)
         if not -len(maps) <= layer < len(maps):
-            raise WeightsError(f"--layer {layer}: {self.arch} has {len(maps)} stages, 0 to {len(maps) - 1}; the last one "
-                               "is -1 too")
+            raise WeightsError(f"--layer {layer}: {self.arch} has {len(maps)} stages, 0 to {len(maps) - 1}; the last "
+                               "one is -1 too")
         return maps[layer]
 
     def skip_max_pool(self) -> None:

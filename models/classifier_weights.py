@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from models.backbones import download
 from models.layer_decay import classifier_names
-from models.weights import State, match_state, read_parts, rename_candidates
+from models.weights import State, describe_max_pool, match_state, read_parts, rename_candidates
 
 TOKENS = ("cls_token", "dist_token", "reg_token")
 SECOND = "head_dist."
@@ -31,7 +31,11 @@ def start_from(network: nn.Module, source: str | Path) -> list[str]:
     """
     if str(source) == "none":
         return []
-    return adapt(network, _read(network, source), source=str(source))
+    if str(source) == "hub":
+        return adapt(network, _download(network), source="hub")
+    parts = read_parts(source)
+    notes = [f"{source} {note}" for note in describe_max_pool(parts, find_net(network))]
+    return notes + adapt(network, parts.backbone, source=str(source))
 
 
 def adapt(network: nn.Module, state: State, *, source: str = "the weights") -> list[str]:
@@ -170,9 +174,7 @@ def _head_names(network: nn.Module) -> list[str]:
     return names + [SECOND] * (SECOND not in names and any(key.startswith(SECOND) for key in wanted))
 
 
-def _read(network: nn.Module, source: str | Path) -> dict[str, Tensor]:
-    if str(source) != "hub":
-        return read_parts(source).backbone
+def _download(network: nn.Module) -> dict[str, Tensor]:
     config = find_net(network).pretrained_cfg
     arch = getattr(network, "arch", None) or ".".join(filter(None, (config["architecture"], config.get("tag"))))
     return download(partial(timm.create_model, arch, pretrained=True), arch).state_dict()

@@ -21,7 +21,7 @@ from models.weight_files import find_package_weights, find_weights, read_checkpo
 from runtime.errors import WeightsError
 
 __all__ = ["EncoderState", "WeightsError", "find_package_weights", "find_weights", "fingerprint", "load_weights"]
-__all__ += ["match_state", "read_checkpoint", "read_object", "read_parts", "rename_candidates", "split_encoder_state"]
+__all__ += ["describe_max_pool", "match_state", "read_checkpoint", "read_object", "read_parts", "rename_candidates", "split_encoder_state"]
 __all__ += ["take_apart", "unwrap"]
 
 State = dict[str, Tensor]
@@ -83,8 +83,15 @@ def load_weights(target: nn.Module, source: str | Path) -> None:
     """Fill `target` from a path or `package:` source. Raises WeightsError; `target` is untouched then."""
     parts = read_parts(source)
     target.load_state_dict(match_state(parts.backbone, target, source=str(source)))
+    for note in describe_max_pool(parts, target):
+        _say(f"note: {source} {note}")
+
+
+def describe_max_pool(parts: EncoderState, target: nn.Module) -> list[str]:
+    """A word where weights were trained without the max-pool that `target` has."""
     if parts.meta.get("skips_max_pool") and isinstance(getattr(target, "maxpool", None), nn.MaxPool2d):
-        _say(f"note: {source} was trained without the max-pool, which this network has: its map is smaller here")
+        return ["was trained without the max-pool, which this network has: its map is smaller here"]
+    return []
 
 
 def read_parts(source: str | Path) -> EncoderState:

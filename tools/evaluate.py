@@ -42,7 +42,7 @@ from engine.evaluate.known_classes import relabel
 from engine.evaluate.ledger import Result, append_result, read_results
 from engine.evaluate.pictures import find_split
 from engine.evaluate.predictions import Predictions, draw_predictions
-from engine.evaluate.sources import check_sources, name_run
+from engine.evaluate.sources import as_list, check_sources, find_source, name_run
 from engine.evaluate.subject import check_classes
 from engine.evaluate.trained import Trained, add_classifier, open_classifier
 from engine.finetune_args import split_paths
@@ -54,6 +54,7 @@ from engine.places import list_overlaps
 from engine.prepare import check_images, count_workers
 from engine.ranges import BATCH, COUNT_OR_0
 from engine.results_folder import hold_results, is_chosen
+from engine.run_record import read_args
 from runtime.files import write_atomically
 
 
@@ -78,15 +79,29 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     group.add_argument("--results-dir", "--out", default=None, metavar="DIR",
                        help="where everything goes; default: evaluation/ in the run's folder, else under checkpoints/")
     args, problems = parser.gather(argv)
+    problems.attempt(lambda: inherit_root(args))
     problems.lines += list_device_problems(args.device) + read_names(args)
     args.root = split_paths(args.root)
     if args.data_set and len(args.data_set) != len(args.root):
         problems.lines.append(f"--data-set names {len(args.data_set)} sets, --data-path {len(args.root)} folders")
     if not args.root:
-        problems.lines.append("--root is missing: the labelled pictures")
+        problems.lines.append("--root is missing: the labelled pictures; no args.json of a run tells them")
     problems.lines += list_overlaps(args, (*FILES, PAGE, "results.jsonl"))
     problems.refuse(lambda: check_sources(args))
     return args
+
+
+def inherit_root(args: argparse.Namespace) -> None:
+    """The run's own test pictures, with a word, where no others are named; raises ConfigError for no such weights."""
+    if args.root:
+        return
+    trained = read_args(find_source(args.pretrained)[1])
+    args.root = as_list(trained.get("test_root")) or as_list(trained.get("root"))
+    names = as_list(trained.get("data_set"))
+    if not args.data_set and len(names) == len(args.root):
+        args.data_set = names
+    if args.root:
+        print(f"note: --root is that of the run, {', '.join(args.root)}", file=sys.stderr)
 
 
 def load(args: argparse.Namespace, trained: Trained) -> tuple[Trained, ImageSet]:

@@ -73,7 +73,10 @@ def test_erasing_happens_as_often_as_asked_and_pixel_noise_is_normal_around_the_
     assert abs(inside.median() - MEAN[1]) < 0.01 and abs(inside.std() - STD[1]) < 0.02
 
 
-@pytest.mark.parametrize("settings", [{"auto_augment": "rand-m9-foo1"}, {"auto_augment": "nonsense"}, {"reprob": 2.0},
+@pytest.mark.parametrize("settings", [{"auto_augment": "rand-m9-foo1"}, {"auto_augment": "nonsense"},
+                                      {"auto_augment": "rand-mX"}, {"auto_augment": "rand-m9-tfoo"},
+                                      {"auto_augment": "augmix-m"}, {"auto_augment": "v0-mstd"},
+                                      {"reprob": 2.0},
                                       {"remode": "noise"}, {"scale": (0.5, 0.1)}, {"recount": 0},
                                       {"auto_augment": None, "color_jitter": (0.1, 0.2)}, {"interpolation": "cubic"}])
 def test_impossible_settings_are_refused(settings: dict[str, object]) -> None:

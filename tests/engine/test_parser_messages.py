@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+import torch
+
+from benchmarks import timing
 from engine import finetune_args, metric_args, pretrain_args
-from engine.args import ConfigError
+from engine.args import ConfigError, name_flags
+from engine.construct import build_student
 from engine.evaluate.args import parse_probe, parse_search
+from engine.evaluate.subject import open_subject
+from models.weights import WeightsError
 from tools import embed, encode_text, evaluate, heatmap, infer, search, sort, text_ablation, text_studio
 
 COMMANDS = {
@@ -50,3 +57,33 @@ def test_tools_too_say_everything_at_once(name: str) -> None:
     assert contradiction in text and "no/such/folder" in text and text.count("\n  - ") >= 3
     assert any(fault in text for fault in ("-b is 0", "--tau is 0", "--aggregate"))
     assert "gone" in text or "gone" not in words
+
+
+def test_a_refusal_begins_with_the_flag_as_the_user_wrote_it(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.pth"
+    bad.write_bytes(b"hello")
+    for words, flag in ((["-a", "resnet5O", "--pretrained", "none"], "-a: unknown architecture 'resnet5O'"),
+                        (["--arch", "resnet5O", "--pretrained", "none"], "--arch: unknown architecture 'resnet5O'"),
+                        (["--pretrained", str(bad)], "--pretrained: .*bad.pth"),
+                        (["--pretrained", "package:foo"], "--pretrained: package:foo is unknown")):
+        args = parse_search([*words, "--root", str(tmp_path), "--device", "cpu", "--cache", "none"])
+        with pytest.raises(WeightsError, match=f"^{flag}"):
+            open_subject(args, torch.device("cpu"), 2)
+        with pytest.raises(WeightsError, match=f"^{flag}"):
+            build_student(pretrain_args.parse([*words, "--root", str(tmp_path), "--device", "cpu", "--method", "moco"]))
+
+
+def test_what_begins_with_a_flag_keeps_its_words() -> None:
+    args = parse_search(["-a", "x", "--pretrained", "none"])
+    for line in ("--size 3: too small", "cannot start:\n  - --lr"):
+        with pytest.raises(ConfigError) as caught, name_flags(args, "arch"):
+            raise ConfigError(line)
+        assert str(caught.value) == line
+
+
+def test_benchmarks_end_with_one_message(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        timing.start(timing.make_parser("x"), ["--rounds", "2"], "x")
+    assert end.value.code == 2
+    text = capsys.readouterr().err
+    assert text == "error: cannot start:\n  - --rounds is 2, but it must be a whole number, within 3..1000000\n"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.reference.public_files import write_lcr_byol
 from models.encoder import load_encoder
+from models.classifier_weights import start_from
 from models.sizes import build_without_memory
 from models.weights import WeightsError, load_weights, unwrap
 
@@ -175,6 +176,8 @@ def test_a_network_trained_without_the_max_pool_is_said_to_be_so(
     torch.save(write_lcr_byol("resnet18"), tmp_path / "byol.pth")
     load_weights(timm.create_model("resnet18", num_classes=0), tmp_path / "byol.pth")
     assert "was trained without the max-pool, which this network has" in capsys.readouterr().out
+    notes = start_from(timm.create_model("resnet18", num_classes=3), tmp_path / "byol.pth")
+    assert sum("was trained without the max-pool, which this network has" in note for note in notes) == 1
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def test_networks_that_are_made_for_their_side_may_have_any_that_timm_can_make()
 
 
 def test_what_is_wrong_with_the_network_at_every_side_is_told_as_it_is() -> None:
-    with pytest.raises(WeightsError, match="there is no layer 9"):
+    with pytest.raises(WeightsError, match="--layer 9: test_resnet has 5 stages, 0 to 4"):
         check_size(Backbone("test_resnet"), 64, look="intermediate", layer=9)
 
 

@@ -163,6 +163,22 @@ def test_folders_that_are_no_classes(
     assert "(holiday, monday, tuesday)" in capsys.readouterr().err
 
 
+def test_a_run_says_where_its_pictures_are(
+    photo_tree: Path, classifier: Path, tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "model_last.pth").write_bytes(classifier.read_bytes())
+    with pytest.raises(SystemExit):
+        run(evaluate.main, "--pretrained", folder)
+    assert "--root is missing" in capsys.readouterr().err
+    (folder / "args.json").write_text(json.dumps({"root": ["elsewhere"], "test_root": [str(photo_tree)], "data_set": []}))
+    run(evaluate.main, "--pretrained", folder)
+    assert f"--root is that of the run, {photo_tree}" in capsys.readouterr().err
+    row = json.loads((folder / "evaluation" / "results.jsonl").read_text().splitlines()[-1])
+    assert row["images"] == len(list(photo_tree.glob("test/*/*.jpg")))
+
+
 @pytest.mark.parametrize(("words", "message"), [
     (["nowhere.jpg"], "no such picture or folder: nowhere.jpg"),
     (["{root}", "{root}"], "give pictures, or a single folder"),
