@@ -21,7 +21,8 @@ from models.weight_files import find_package_weights, find_weights, read_checkpo
 from runtime.errors import WeightsError
 
 __all__ = ["EncoderState", "WeightsError", "find_package_weights", "find_weights", "fingerprint", "load_weights"]
-__all__ += ["describe_max_pool", "match_state", "read_checkpoint", "read_object", "read_parts", "rename_candidates", "split_encoder_state"]
+__all__ += ["describe_max_pool", "match_state", "read_checkpoint", "read_object", "read_parts", "rename_candidates"]
+__all__ += ["split_encoder_state"]
 __all__ += ["take_apart", "unwrap"]
 
 State = dict[str, Tensor]
