@@ -14,5 +14,7 @@ elif [ -z "${PYTHON:-}" ]; then
   PYTHON=.venv/bin/python
   "$PYTHON" -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-demo.txt
 fi
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
-"$PYTHON" -m pytest -q --durations=15 "$@"
+# One worker a core, at most four, each with one thread: most of a test is Python, which two threads do not hasten.
+cores=$(getconf _NPROCESSORS_ONLN)
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+"$PYTHON" -m pytest -q --durations=15 -n "${TEST_WORKERS:-$((cores < 4 ? cores : 4))}" --dist loadfile "$@"
