@@ -15,6 +15,7 @@ def to_8_bits(image: Image.Image) -> Image.Image:
 
     16 bits are 0..65535. Anything else is 0..1, 0..255 or 0..65535, whichever nearly all pixels lie on, else stretched
     from its own 2nd to its 98th percentile, as are negative numbers (but -1..1 stays that). NaN becomes black.
+    10 to 14 bits count as 16: the scale may not depend on how brightly one picture of a set was exposed.
     Raises ValueError when no pixel is a number.
     """
     values = np.asarray(image)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 import torch
 from torch import nn
 
 from datasets.images import ImageSet
-from engine import distributed
 from engine.build import sample_images
 from engine.evaluate.calibration import calibrate
 from engine.evaluate.classification import score_branches
 from engine.evaluate.classify import Verdict, judge
 from engine.finetune_data import Photographs, evaluation_view
+from engine.monitor import measure_or_warn
 from engine.prepare import count_workers
 from methods.supervised import Supervised
-from runtime.errors import BrokenNetwork
 
 
 class Watch:
@@ -34,13 +32,7 @@ class Watch:
 
     def __call__(self, method: Supervised, epoch: int) -> dict[str, object]:
         """The numbers of this epoch's networks; {}, with a word, when one of them answers NaN or infinity."""
-        method.eval()
-        try:
-            return self.measure(method)
-        except BrokenNetwork as error:  # what to do about it is the trainer's to decide, by its loss
-            if distributed.is_main():
-                print(f"warning: epoch {epoch + 1} is not monitored: {error}", file=sys.stderr)
-            return {}
+        return measure_or_warn(self.measure, method, epoch)
 
     def measure(self, method: Supervised) -> dict[str, object]:
         """The numbers; raises BrokenNetwork."""

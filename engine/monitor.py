@@ -6,7 +6,9 @@ Retrieval is for a validation split only: test is read once, after training.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +22,21 @@ from engine.evaluate.knn import knn_leave_one_out
 from engine.evaluate.retrieval import Distance, retrieve
 from methods.method import Method
 from runtime.errors import BrokenNetwork
+
+Measured = TypeVar("Measured", bound=Method)
+
+
+def measure_or_warn(
+    measure: Callable[[Measured], dict[str, object]], method: Measured, epoch: int
+) -> dict[str, object]:
+    """What `measure` says of the method in eval mode; {}, with a word, where a network answers NaN or infinity."""
+    method.eval()
+    try:
+        return measure(method)
+    except BrokenNetwork as error:  # what to do about it is the trainer's to decide, by its loss
+        if distributed.is_main():
+            print(f"warning: epoch {epoch + 1} is not monitored: {error}", file=sys.stderr)
+        return {}
 
 
 @dataclass(frozen=True)
@@ -44,13 +61,7 @@ class Monitor:
 
     def __call__(self, method: Method, epoch: int) -> dict[str, object]:
         """kNN accuracy (leave one out), spread and effective rank of every feature; retrieval on `validation`."""
-        method.eval()
-        try:
-            return self.measure(method)
-        except BrokenNetwork as error:  # what to do about it is the trainer's to decide, by its loss
-            if distributed.is_main():
-                print(f"warning: epoch {epoch + 1} is not monitored: {error}", file=sys.stderr)
-            return {}
+        return measure_or_warn(self.measure, method, epoch)
 
     def measure(self, method: Method) -> dict[str, object]:
         """The numbers; raises BrokenNetwork when the network answers NaN or infinity."""

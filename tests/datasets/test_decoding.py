@@ -204,6 +204,7 @@ def test_one_odd_pixel_changes_no_other(tmp_path: Path, odd: float, scale: float
 @pytest.mark.parametrize("values, mean", [
     (RAMP * 1.2, 148), (2 * RAMP - 1, 127.5), (200 * RAMP - 100, 127.5), (RAMP * 1e6, 127.5), (0 * RAMP, 0),
     (0 * RAMP + 1, 255), (0 * RAMP - 5, 128), ((RAMP * 65535).astype(np.int32), 127.5), ((RAMP * 1e9).astype(np.int32), 127.5),
+    (RAMP * 4095, 8), (RAMP * 16383, 32),  # 12 and 14 bits count as 16, whatever the exposure
 ])
 def test_the_scale_of_wide_grey(tmp_path: Path, values: np.ndarray, mean: float) -> None:
     Image.fromarray(values.astype(np.int32 if values.dtype == np.int32 else np.float32)).save(tmp_path / "a.tif")
