@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from datasets.findings import count_of, name_some
 from datasets.folder_account import Account, name_folders
-from datasets.folder_names import NOTES, is_container, plain, recognise_splits
+from datasets.folder_names import NOTES, are_parts, is_container, plain, recognise_splits
 from datasets.walk import Folder
 from runtime.errors import DataError
 
@@ -27,6 +27,10 @@ def doubt_labels(folder: Folder, kept: Sequence[Folder], account: Account) -> No
         account.doubts.append(f"{folder.path}: {name_folders(kept)} are either classes, or {name_folders(containers)} "
                               "is the data set and the others are no part of it; move away what is none, give a "
                               f"class another name, {LIST_REMEDY}")
+    elif len(kept) > 1 and are_parts([inner.path.name for inner in kept]):
+        account.doubts.append(f"{folder.path}: {name_folders(kept)} are either classes, or parts of one set that say "
+                              "nothing of classes; join them into one folder, or give classes names of their own, "
+                              f"{LIST_REMEDY}")
     if len(kept) > 1 and not any(inner.pictures for inner in kept):
         below = sorted({part.path.name for inner in kept for part in inner.filled()})
         if all(map(is_container, below)):

@@ -68,6 +68,12 @@ def is_container(name: str) -> bool:
     return plain(name) in CONTAINERS
 
 
+def are_parts(names: Iterable[str]) -> bool:
+    """Whether folders differ by a number only, and say that images lie in them: images_001, images_002."""
+    common = {" ".join(re.findall(r"[^\W\d_]+", name.casefold())) for name in names}
+    return len(common) == 1 and any(word in CONTAINERS for word in common.pop().split())
+
+
 def same_spelling(name: str) -> str:
     """What names that differ only by case, Unicode's normal form, outer spaces or leading zeros have in common."""
     word = " ".join(unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()).split())

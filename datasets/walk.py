@@ -7,7 +7,8 @@ one it is in, is left out: followed, it would give the same pictures again, unde
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ from pathlib import Path
 from datasets.suffixes import JUNK_FOLDERS, is_image, name_kind
 from runtime.errors import DataError
 
+MASK = re.compile(r"(.+?)[ _-](?:mask|masks|segmentation)(?:[ _-]?\d+)?", re.IGNORECASE | re.DOTALL)
 LOOP = "by a link that leads back"
 Place = tuple[int, int]  # device and inode: what a folder is, whatever path leads to it
 
@@ -131,7 +133,10 @@ class _Walker:
             else:
                 reason = name_kind(entry.name) if _is(entry.is_file) or entry.is_symlink() else "that are no files"
             left_out += [LeftOut(inside, reason)] if reason else []
-        return Folder(path, tuple(pictures), tuple(folders), tuple(left_out), tuple(twice))
+        masks = find_masks(pictures)
+        left_out += [LeftOut(picture, "masks by their names") for picture in masks]
+        kept, twice = ([picture for picture in some if picture not in masks] for some in (pictures, twice))
+        return Folder(path, tuple(kept), tuple(folders), tuple(left_out), tuple(twice))
 
     def refuse(self, entry: os.DirEntry[str], here: tuple[Place, ...], linked: bool) -> str | None:
         """Why a folder is not entered, None when it is."""
@@ -183,6 +188,16 @@ def _is(question: Callable[[], bool]) -> bool:
         return question()
     except OSError:
         return False
+
+
+def find_masks(pictures: Sequence[Path]) -> set[Path]:
+    """The masks among a folder's pictures: `x_mask.png` beside `x.png`, where that is how half of them come."""
+    named = {picture: found for picture in pictures if (found := MASK.fullmatch(picture.stem))}
+    if not named:
+        return set()
+    stems = {picture.stem for picture in pictures if picture not in named}
+    masks = {picture for picture, found in named.items() if found[1] in stems}
+    return masks if 2 * len({named[mask][1] for mask in masks}) >= len(stems) else set()
 
 
 def is_skipped(name: str) -> bool:

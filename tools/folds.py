@@ -82,7 +82,7 @@ def link_fold(root: Path, fold: int, out: Path) -> dict[str, list[Sample]]:
     splits = split_fold(images, fold)
     links = plan_links(splits, images.classes)
     refuse(list_overlaps(root, out)
-           + [f"--out {out} holds {sample.path}, which it would be emptied of; give it a place outside"
+           or [f"--out {out} holds {sample.path}, which it would be emptied of; give it a place outside"
               for sample in images.samples if lies_in(sample.path, out)][:1])
     with hold_results(out):
         claim_folder(out, "tools.folds", tuple(splits))

@@ -95,6 +95,26 @@ def test_results_of_an_old_run_are_no_class(tmp_path: Path, split: str) -> None:
     assert "1 in out/" in describe(read_listing(root))
 
 
+def test_masks_beside_their_pictures(tmp_path: Path) -> None:
+    root = plant(tmp_path, "sick/a (1).png", "sick/a (1)_mask.png", "sick/a (1)_mask_1.png", "sick/a (2).png",
+                 "well/b.png", "well/b_mask.png", "cat/tom.png", "cat/tom_mask.png", "cat/1.png", "cat/2.png",
+                 "worn/1_mask.png", "worn/2-mask.png")
+    assert counts(root) == {"train/sick": 2, "train/well": 1, "train/cat": 4, "train/worn": 2}
+    assert "left out: 3 masks by their names" in describe(read_listing(root))
+
+
+@pytest.mark.parametrize("names", [("images_001/images", "images_002/images"), ("X_images_part_1", "X_images_part_2")])
+def test_numbered_parts_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    root = plant(tmp_path, *(f"{name}/{number}.png" for number, name in enumerate(names)))
+    with pytest.raises(DataError, match="or parts of one set"):
+        read_listing(root)
+    assert counts(root, "ignored") == {"train/None": 2}
+
+
+def test_numbered_classes_are_classes(tmp_path: Path) -> None:
+    assert counts(plant(tmp_path, "class1/0.png", "class2/0.png")) == {"train/class1": 1, "train/class2": 1}
+
+
 def test_a_note_on_every_split_is_given_once(tmp_path: Path) -> None:
     root = plant(tmp_path, *(f"{split}/{group}/{name}/0.jpg" for split in ("train", "val")
                              for group, name in (("Aves", "Crow"), ("Mammalia", "Lynx"))))
