@@ -40,16 +40,17 @@ def architecture(text: str) -> str:
 
 
 class Flags(argparse.Namespace):
-    """Parsed flags that know which of them the user gave, see `list_given`.
+    """Parsed flags that know which of them the user gave, see `list_given`, and what each may be.
 
-    That is kept in a slot: no flag itself, and vars() and args.json are without it.
+    That is kept in slots: no flags themselves, and vars() and args.json are without them.
     """
 
-    __slots__ = ("_given",)
+    __slots__ = ("_actions", "_given")
 
     def __init__(self, **flags: object) -> None:
         super().__init__(**flags)
         self._given: dict[str, str] = {}
+        self._actions: dict[str, argparse.Action] = {}
 
 
 def list_given(args: argparse.Namespace) -> dict[str, str]:
@@ -118,6 +119,7 @@ class Parser(GatheringParser):
             self._seen.add(self.folder)
         if isinstance(found, Flags):
             spelled = {word.partition("=")[0] for word in words}
+            found._actions = {action.dest: action for action in reversed(self._actions)}
             found._given = {action.dest: next((flag for flag in action.option_strings if flag in spelled),
                                               action.option_strings[-1])
                             for action in self._actions if action.dest in self._seen and action.option_strings}

@@ -25,6 +25,7 @@ from engine.pretrain_checks import usual_weights
 from engine.public_flags import add_name
 from engine.ranges import COUNT_OR_0, SHARE_BELOW_1, SIDE, WEIGHT
 from engine.unread import add_silent, find_unread, note_unread, take_silent
+from engine.words import place
 from models.pim_presets import find_preset
 from runtime.hub_names import strip_hub
 
@@ -39,7 +40,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with presets and automatic values resolved; raises ConfigError that names every problem."""
     args, problems = parse_with_presets(make_parser, PRESETS, argv, find_method)
     silent = take_silent(args, WITHOUT_EFFECT)
+    before = len(problems.lines)
     saved = problems.attempt(lambda: find_finished(args))
+    if len(problems.lines) > before:  # every further problem would follow from this one
+        problems.refuse()
     resolve_method(args)
     problems.lines += PRESETS.find_problems(args) + resolve_selects(args) + read_names(args)
     resolve_places(args)
@@ -64,7 +68,7 @@ def make_parser() -> Parser:
     parser.add_argument("--preset", default="none", choices=NAMES, help="published settings, or small for one CPU")
     parser.add_argument("--recipe", choices=("default", "seed"), default="default",
                         help="seed = some of the public codes' own arithmetic; docs/finetune.md says which")
-    parser.add_argument("--results-dir", "--output-dir", default="checkpoints/finetune", metavar="DIR",
+    parser.add_argument("--results-dir", "--output-dir", type=place, default="checkpoints/finetune", metavar="DIR",
                         help="everything the run writes")
     parser.add_argument("--resume", nargs="?", const="auto", default=None, metavar="PATH",
                         help="continue a killed run exactly (from --results-dir unless a folder or file is given); "

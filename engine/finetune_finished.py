@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from engine.args import list_given
-from engine.run_record import CHECKPOINTS, Finished, find_contradictions, find_network, open_finished, settle
+from engine.run_record import CHECKPOINTS, Finished, Settings, find_contradictions, find_network, open_finished, settle
 from models.checkpoint_styles import CLASSIFIER_FORMAT
 from models.pim_checkpoint import is_public_pim
 from models.weights import read_checkpoint
@@ -14,7 +15,7 @@ from models.weights import read_checkpoint
 REMEDY = "--eval RUN, or --resume, or --results-dir, names a file or the folder of a finished run"
 # What may be otherwise when a finished run is evaluated: other photographs of its classes, which meet them by name;
 # which of its networks; in which number format; and what only training asks for.
-FREE = frozenset({"root", "test_root", "data_set", "val_share", "nb_classes", "select", "precision", "use_amp",
+FREE = frozenset({"root", "test_root", "data_set", "nb_classes", "select", "precision", "use_amp",
                   "finetune", "teacher_path", "teacher_model", "skip_bad", "eval_freq", "save_every", "monitor_images",
                   "disable_eval", "teacher_cache", "model_ema"})
 
@@ -41,10 +42,21 @@ def find_finished(args: argparse.Namespace) -> Finished | None:
     args.run = str(saved.network)
     if "results_dir" not in given:
         args.results_dir = str(saved.folder or CHECKPOINTS / saved.network.stem)
-    settle(args, saved.settings, keep={"data_set"} if "root" in given or "test_root" in given else ())
+    settle(args, saved.settings, keep=() if is_own(args, saved.settings) else {"data_set"})
     if not saved.settings:
         take_public_file(args, saved.network)
     return saved
+
+
+def is_own(args: argparse.Namespace, settings: Settings) -> bool:
+    """Whether the given folders, where some are, are those of the run itself: then its own split is reported on."""
+    return all(places(getattr(args, name)) == places(settings.get(name)) for name in ("root", "test_root")
+               if name in list_given(args))
+
+
+def places(folders: object) -> list[str]:
+    """Folders in one spelling."""
+    return [os.path.realpath(folder) for folder in ([folders] if isinstance(folders, str) else folders or [])]
 
 
 def take_public_file(args: argparse.Namespace, file: Path) -> None:

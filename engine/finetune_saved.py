@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
@@ -16,9 +17,9 @@ from engine.evaluate.known_classes import relabel
 from engine.evaluate.trained import load_saved
 from engine.finetune_data import load_photographs, scan_any
 from engine.finetune_evaluate import Subject, report
-from engine.finetune_finished import REMEDY
+from engine.finetune_finished import REMEDY, is_own
 from engine.prepare import check_images
-from engine.run_record import choose_precision
+from engine.run_record import choose_precision, read_settings
 from models.checkpoint_styles import CLASSIFIER_FORMAT
 from models.classifier_file import SavedClassifier
 from models.weights import read_checkpoint
@@ -52,13 +53,17 @@ def find_images(args: argparse.Namespace, saved: SavedClassifier) -> tuple[Image
     Raises DataError or ConfigError where there are none.
     """
     told = tuple(Source(**one) for one in saved.sources)
-    if told and not {"root", "test_root"} & list_given(args).keys():
+    if told and is_own(args, read_settings(Path(args.run))):
         photos = load_photographs(argparse.Namespace(**{**vars(args), "disable_eval": False}))
         images = photos.test if photos.test is not None else photos.val
         if images is None:
             raise ConfigError(f"{', '.join(args.root)}: the run had no images to report on; name some with --test-root")
         return images, told
     joint = scan_any(args.test_root or args.root)
+    if told and args.val_share and not args.test_root and distributed.is_main():
+        print(f"note: {args.run} kept {args.val_share:g} of its images for validation, and those of "
+              f"{', '.join(args.root)} are reported on as another set: where they are the same photographs, most were "
+              "trained on; --root as the run had it reports on its own part", file=sys.stderr)
     return check_images(name_classes(joint.images, saved), skip_bad=args.skip_bad), told or joint.sources
 
 

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 
 from engine.args import list_given
-from engine.run_record import CHECKPOINTS, Finished, Settings, find_contradictions, find_network, open_finished, settle
+from engine.run_record import (
+    CHECKPOINTS, Finished, Settings, find_contradictions, find_network, open_finished, settle, show,
+)
 from runtime.errors import ConfigError
 
 REMEDY = ("--evaluate RUN (or --results-dir) names a finished run or its file, --pretrained-root the folder that holds "
@@ -39,6 +41,9 @@ def settle_evaluation(args: argparse.Namespace) -> list[str]:
         if "results_dir" not in list_given(args):
             args.results_dir = str(saved.folder or CHECKPOINTS / saved.network.stem)
     settle(args, settings)
+    if not isinstance(args.root, (str, type(None))):
+        raise ConfigError(f"{where} was trained with several data sets ({show(args.root)}), which is none of "
+                          "main_metric.py's runs: name the run of another, or its one folder with --root")
     if args.run is not None:
         args.select = "best-val" if Path(args.run).name == "model_best.pth" else "last"
     return find_contradictions(args, settings, where, free=FREE)

@@ -22,6 +22,7 @@ class GatheringParser(argparse.ArgumentParser):
         self._negative_number_matcher = NEGATIVE  # argparse's own takes -1e5 and -inf for flags
         self.faults: list[str] = []
         self._words: list[str] = []
+        self._refused: set[str] = set()  # flags whose value is no choice of theirs
 
     def parse_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -59,6 +60,7 @@ class GatheringParser(argparse.ArgumentParser):
     def _parse(
         self, args: Sequence[str] | None, namespace: argparse.Namespace | None
     ) -> tuple[argparse.Namespace, list[str]]:
+        self._refused.clear()
         self.faults, self._words = [], list(sys.argv[1:] if args is None else args)
         found, unknown = super().parse_known_args(self._words, namespace)
         for action in self._actions:
@@ -67,7 +69,9 @@ class GatheringParser(argparse.ArgumentParser):
 
     def _mend(self, found: argparse.Namespace, action: argparse.Action) -> None:
         value = getattr(found, action.dest, None)
-        if value is FAULTY or (isinstance(value, list) and any(part is FAULTY for part in value)):
+        parts = value if isinstance(value, list) else [value]
+        if action.dest in self._refused or any(part is FAULTY for part in parts):
+            self._refused.discard(action.dest)
             if action.default is argparse.SUPPRESS:
                 delattr(found, action.dest)
             else:
@@ -86,6 +90,7 @@ class GatheringParser(argparse.ArgumentParser):
                 super()._check_value(action, value)
         except argparse.ArgumentError as error:
             self._add_fault(action, error.message)
+            self._refused.add(action.dest)
 
     def _add_fault(self, action: argparse.Action, message: str) -> None:
         name = self._name(action)

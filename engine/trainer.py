@@ -57,7 +57,9 @@ class Trainer:
         self.module = distributed.wrap(method, device)
 
     def fit(self) -> None:
-        """Train to the end of the last epoch."""
+        """Train to the end of the last epoch; raises StopTraining for what cannot be trained from, or any further."""
+        if self.step == 0:
+            refuse_broken(self.method)
         self.logger.start(self.log_position, self.step)
         while self.step < self.plan.steps:
             epoch = self.step // self.plan.steps_per_epoch
@@ -222,6 +224,16 @@ class Trainer:
         self.step, self.log_position = state["step"], state["log_position"]
         generators = state["generators"]
         checkpoint.set_rng_state(generators[min(distributed.rank(), len(generators) - 1)])
+
+
+def refuse_broken(method: Method) -> None:
+    """Raise StopTraining where weights, or what batch norm remembers, are no numbers: no step would mend the latter."""
+    state = method.state_dict()
+    broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()
+              or name.endswith("running_var") and (value < 0).any()]
+    if broken:
+        raise StopTraining(f"NaN, infinity or a variance below 0 stands in {len(broken)} of the {len(state)} tensors to start from "
+                           f"({', '.join(broken[:3])}{', ...' if len(broken) > 3 else ''}): take other start weights")
 
 
 def read_numbers(loss: LossParts) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Words that a flag takes where any other is a slip: devices and log sinks. Only the standard library is imported."""
+"""Words that a flag takes where any other is a slip: devices, log sinks, places. Only the standard library is imported."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ def device(text: str) -> str:
     if not DEVICE.fullmatch(word):
         raise argparse.ArgumentTypeError(f"is {text!r}, but it must be cpu, cuda, cuda:N, mps, or auto")
     return word
+
+
+def place(text: str) -> str:
+    """A folder to write to; an empty word would be the one that the command is called in."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is an empty word, perhaps a variable that is not set; name the folder")
+    return text
 
 
 def sinks(text: str) -> str:

@@ -23,6 +23,8 @@ OURS = {"state_dict": dict, "meta?": str, "centre?": (dict, None)}  # the parts 
 COPY_AGAIN = "it is damaged or of another version: copy it again"
 CLASSIFIER_FORMAT = "plumage-classifier"
 CLASSIFIERS = ("fc.", "classifier.", "head.", "head.fc.", "head_dist.", "_fc.", "last_linear.")
+# Those of them that are a layer, or a projection head in its place: other things lie in some networks' `head.` too.
+OUTPUTS = tuple(place + end for place in CLASSIFIERS for end in ("weight", "bias", *(f"{n}." for n in range(10)), "mlp."))
 QUERY_ENCODERS = ("encoder_q.", "base_encoder.")
 # BYOL's online network; the projector lies beside the backbone, or behind it in a Sequential.
 ONLINE_ENCODERS = ("online_encoder.0.", "online_backbone.", "online_encoder.net.", "online_encoder.", "online_network.")
@@ -153,7 +155,7 @@ def _split_online(state: State) -> EncoderState:
     online = next((prefix for prefix in ONLINE_ENCODERS if any(name.startswith(prefix) for name in state)), "backbone.")
     inside = _under(state, online) or {}
     branch = _find_branch(state) or _find_branch(inside)
-    backbone = {name: value for name, value in inside.items() if not name.startswith((*CLASSIFIERS, *BRANCH))}
+    backbone = {name: value for name, value in inside.items() if not name.startswith((*OUTPUTS, *BRANCH))}
     known = (*ONLINE_ONLY, *BRANCH)
     backbone.update({name: value for name, value in state.items() if not name.startswith(known)})
     target = online.split(".")[0].replace("online", "target")

@@ -114,7 +114,7 @@ def _search(state: State, known: Callable[[State], bool]) -> Found | None:
         return Found(drop_pretext(state))
     found = {place: inner for place in (*TRAINED, *AVERAGED) if (inner := _look(state, place, known))}
     if not found:
-        return _search_strange(state)
+        return _search_strange(state, known)
     taken = _choose(found)
     # Nothing else is said of what is no network: heads and losses are another module's than the one taken.
     rivals = [place.rstrip(".") for place in found if place != taken and _is_rival(found[place], found[taken])]
@@ -139,13 +139,18 @@ def _is_rival(other: Found, taken: Found) -> bool:
     return any(name not in taken.state or value is not taken.state[name] for name, value in other.state.items())
 
 
-def _search_strange(state: State) -> Found | None:
-    """The only part that begins like a network, whatever it is called (`self.cnn_body = resnet50()`)."""
+def _search_strange(state: State, known: Callable[[State], bool]) -> Found | None:
+    """The network in the only part that has one, at any depth, whatever it is called (`self.cnn_body = resnet50()`)."""
     parts = dict.fromkeys(name.split(".")[0] for name in state if "." in name)
-    inners = {part: strip_prefixes(under(state, f"{part}.")) for part in parts if not part.isdigit()}
-    begin = {part: inner for part, inner in inners.items()
-             if _begins(inner) and ("0.weight" not in inner or _is_numbered(inner))}
-    return Found(drop_pretext(next(iter(begin.values())))) if len(begin) == 1 else None
+    found = {part: inner for part in parts if not part.isdigit()
+             and (inner := _search_part(strip_prefixes(under(state, f"{part}.")), known))}
+    return next(iter(found.values())) if len(found) == 1 else None
+
+
+def _search_part(state: State, known: Callable[[State], bool]) -> Found | None:
+    """The same in a part of another name; a head that begins with a numbered layer is no network."""
+    head = "0.weight" in state and not _is_numbered(state)
+    return None if head else _search(state, known)
 
 
 def _is_numbered(state: State) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from runtime.errors import DataError
 
+FAISS_SEEDS = 2**31  # its seeds are signed 32-bit numbers, ours unsigned ones
 PASSES = 20  # of k-means, as published deep metric learning code does
 HELD = 4_000_000  # numbers of a block of the expected mutual information: 32 MB
 
@@ -53,7 +54,7 @@ def kmeans_clusters(rows: NDArray[np.float32], count: int, seed: int = 0) -> NDA
     rows = np.ascontiguousarray(rows, dtype=np.float32)
     if not np.isfinite(rows).all():
         raise DataError("k-means needs rows that are numbers; some hold NaN or infinity")
-    model = faiss.Kmeans(rows.shape[1], count, niter=PASSES, seed=seed, min_points_per_centroid=1,
+    model = faiss.Kmeans(rows.shape[1], count, niter=PASSES, seed=seed % FAISS_SEEDS, min_points_per_centroid=1,
                          max_points_per_centroid=len(rows))
     model.train(rows)
     return model.index.search(rows, 1)[1][:, 0]

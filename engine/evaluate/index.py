@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from datasets.images import DataError
 from engine.args import ConfigError
+from engine.evaluate.clustering import FAISS_SEEDS
 from engine.evaluate.ranking import take_top
 from engine.evaluate.similarity import cross_stripes
 from runtime.files import write_atomically, write_json
@@ -82,7 +83,7 @@ def build_index(rows: NDArray[np.float32], plan: IndexPlan) -> Any:
     if not index.is_trained:
         taken = np.random.default_rng(plan.seed).permutation(count)[: max(TAUGHT * plan.lists, TAUGHT * 256)]
         for clustering in (index.cp, *([index.pq.cp] if plan.kind == "ivfpq" else [])):
-            clustering.seed, clustering.min_points_per_centroid = plan.seed, 1
+            clustering.seed, clustering.min_points_per_centroid = plan.seed % FAISS_SEEDS, 1
         index.train(np.ascontiguousarray(rows[np.sort(taken)]))
     for start in range(0, count, CHUNK):
         index.add(np.ascontiguousarray(rows[start : start + CHUNK]))

@@ -87,3 +87,17 @@ def test_benchmarks_end_with_one_message(capsys: pytest.CaptureFixture[str]) -> 
     assert end.value.code == 2
     text = capsys.readouterr().err
     assert text == "error: cannot start:\n  - --rounds is 2, but it must be a whole number, within 3..1000000\n"
+
+
+@pytest.mark.parametrize("name", ["pretrain", "finetune", "metric"])
+def test_a_word_that_is_no_choice_is_told_once(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        COMMANDS[name][0](["--preset", "nosuch", "--root", "no/such/folder", "--device", "cpu"])
+    text = str(caught.value)
+    assert text.count("nosuch") == 1 and "has no settings" not in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_empty_results_folder_is_not_the_one_that_one_stands_in(name: str) -> None:
+    with pytest.raises(ConfigError, match="--results-dir is an empty word"):
+        COMMANDS[name][0](["--results-dir", "", "--pretrained", "none", "--root", "no/such/folder", "--device", "cpu"])

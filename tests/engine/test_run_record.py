@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from engine.args import ConfigError, Parser, imply, list_given, toggle
+from engine.finetune_args import make_parser
+from engine.finetune_finished import is_own
 from engine.run_record import find_contradictions, find_run, name_method, open_finished, read_args, settle
 
 
@@ -64,3 +66,36 @@ def test_methods_have_words() -> None:
                        ) == "margin+PSD+OBDP(softmax)"
     assert name_method({"method": "distill", "distillation_type": "soft"}) == "soft-distill"
     assert name_method({"method": "lead"}) == "lead" and name_method({}) == ""
+
+
+@pytest.mark.parametrize("name, value, said", [
+    ("size", -4, "'size' is -4, but it must be"), ("num_selects", 4, "'num_selects' is 4, not a list"),
+    ("seed", 2 ** 70, "but it must be a whole number"), ("model", 5, "'model' is 5"), ("method", "nosuch", "is nosuch"),
+    ("ensemble_order", "sideways", "is sideways"), ("data_set", "CUB", "not a list"), ("val_share", 3.0, "below 1")])
+def test_settings_that_no_flag_could_have_had_are_refused(name: str, value: object, said: str) -> None:
+    args = make_parser().parse_args(["--root", "a", "--eval"])
+    with pytest.raises(ConfigError, match="args.json.*" + said):
+        settle(args, {"size": 32, name: value})
+
+
+def test_settings_of_a_run_pass_as_they_were_written() -> None:
+    args = make_parser().parse_args(["--root", "a", "--eval"])
+    settle(args, {"size": 32, "num_selects": {"layer1": 3}, "taps": ["stages.0", "stages.1"], "recipe": "seed",
+                  "data_set": ["CUB"], "crop_bottom": 0, "eval_view": "warp", "seed": 2 ** 32 - 1, "nb_classes": 3})
+    assert args.size == 32 and args.data_set == ["CUB"]
+
+
+def test_a_word_that_decides_several_flags_is_told_once() -> None:
+    args = parser().parse_args(["--root", "a"])
+    args.one, args.two = True, True
+    imply(args, "--both", "one", "two")
+    assert len(find_contradictions(args, {"one": False, "two": False}, "runs/x", free=set())) == 1
+
+
+def test_the_folders_of_a_run_are_its_own_in_any_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for root, own in (("birds", True), (str(tmp_path / "birds"), True), ("./x/../birds", True), ("cars", False)):
+        args = make_parser().parse_args(["--root", root, "--eval"])
+        assert is_own(args, {"root": ["birds"], "test_root": []}) is own
+    assert is_own(make_parser().parse_args(["--eval"]), {"root": ["birds"]})
+    assert not is_own(make_parser().parse_args(["--eval", "--test-root", "birds"]), {"root": ["birds"]})

@@ -15,7 +15,7 @@ from datasets.views import View
 from engine.args import StopTraining
 from engine.logger import Logger
 from engine.schedule import Plan
-from engine.trainer import Trainer
+from engine.trainer import Trainer, refuse_broken
 from methods.method import Clock, LossParts, Method, ParamGroup
 
 IMAGES = 12
@@ -177,3 +177,16 @@ def test_a_statistic_that_is_no_number_stops_nothing_and_is_null_in_the_log(tmp_
     make_trainer(tmp_path, Regression(), epochs=1).fit()
     steps = [row for row in read_log(tmp_path) if row["kind"] == "step"]
     assert all(row["odd"] is None for row in steps)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused_before_the_first_step(tmp_path: Path, value: float) -> None:
+    method = Regression()
+    method.register_buffer("running_var", torch.tensor([1.0, value]))
+    with pytest.raises(StopTraining, match="1 of the 3 tensors to start from .running_var.: take other"):
+        refuse_broken(method)
+    method.running_var = torch.tensor([1.0, -1.0])
+    with pytest.raises(StopTraining, match="variance below 0"):
+        refuse_broken(method)
+    method.running_var = torch.tensor([1.0, 0.0])
+    refuse_broken(method)

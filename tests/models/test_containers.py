@@ -195,3 +195,27 @@ def test_every_family_of_timms_keeps_its_names() -> None:
         within = {key.removeprefix("encoder.") for key in state}
         for content in (state, {"state_dict": pre(state, "module.")}, {"state_dict": pre(state, "model.")}):
             assert set(unwrap(content)) in (set(state), within), name
+
+
+@pytest.mark.parametrize("place", ["checkpoint.model.", "extractor.model.", "cnn_body.inner.net."])
+def test_a_network_is_found_behind_names_that_nobody_knows(tmp_path: Path, place: str) -> None:
+    state = timm.create_model("test_resnet", num_classes=0).state_dict()
+    torch.save(pre(state, place) | {"head_of_mine.0.weight": ODD, "loss.proxies": ODD}, tmp_path / "x.pth")
+    found = load_encoder(tmp_path / "x.pth", arch="test_resnet").backbone.net.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+
+
+def test_two_networks_behind_unknown_names_are_not_chosen_between(tmp_path: Path) -> None:
+    state = timm.create_model("test_resnet", num_classes=0).state_dict()
+    torch.save(pre(state, "one.model.") | pre(other(state), "two.model."), tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match="0 of"):
+        load_encoder(tmp_path / "x.pth", arch="test_resnet")
+
+
+def test_byol_keeps_what_a_network_has_in_its_head(tmp_path: Path) -> None:
+    state = timm.create_model("test_convnext", num_classes=0).state_dict()
+    assert "head.norm.weight" in state
+    torch.save(pre(state, "online_encoder.net.") | pre(other(state), "target_encoder.net.")
+               | {"online_encoder.net.head.fc.weight": ODD, "online_encoder.net.head.0.weight": ODD}, tmp_path / "x.pth")
+    found = load_encoder(tmp_path / "x.pth", arch="test_convnext").backbone.net.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in state.items())

@@ -53,3 +53,9 @@ def test_kmeans_finds_far_groups_and_repeats_itself() -> None:
     spoilt = torch.cat([features, torch.randn(30, 8, generator=generator)])
     unlabelled = torch.cat([labels, torch.full((30,), -1)])
     assert score_clusters(spoilt, unlabelled, seed=1).nmi == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seed", [2**31 - 1, 2**31, 2**32 - 1])
+def test_kmeans_takes_every_seed_that_a_flag_may_be(seed: int) -> None:
+    rows = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+    assert set(kmeans_clusters(rows, 2, seed).tolist()) == {0, 1}

@@ -71,3 +71,8 @@ def test_what_does_not_fit_is_refused(rows: NDArray[np.float32], tmp_path: Path)
     path.write_bytes(b"nothing")
     with pytest.raises(DataError, match="no readable index"):
         load_index(path, {"weights": "a"})
+
+
+def test_lists_take_every_seed_that_a_flag_may_be() -> None:
+    rows = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
+    assert build_index(rows, IndexPlan("ivf", lists=2, seed=2**32 - 1)).ntotal == 64
