@@ -232,8 +232,8 @@ def refuse_broken(method: Method) -> None:
     broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()
               or name.endswith("running_var") and (value < 0).any()]
     if broken:
-        raise StopTraining(f"NaN, infinity or a variance below 0 stands in {len(broken)} of the {len(state)} tensors to start from "
-                           f"({', '.join(broken[:3])}{', ...' if len(broken) > 3 else ''}): take other start weights")
+        raise StopTraining(f"NaN, infinity or a variance below 0 stands in {len(broken)} of the {len(state)} tensors "
+                           f"to start from ({', '.join(broken[:3])}{', ...' if len(broken) > 3 else ''}): take other start weights")
 
 
 def read_numbers(loss: LossParts) -> dict[str, float]:

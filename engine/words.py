@@ -1,4 +1,4 @@
-"""Words that a flag takes where any other is a slip: devices, log sinks, places. Only the standard library is imported."""
+"""Words that a flag takes where others are slips: devices, log sinks, places. Only the standard library is imported."""
 
 from __future__ import annotations
 
