@@ -20,6 +20,9 @@ from runtime.side_files import parse_json
 FREE = {"resume", "results_dir", "num_workers", "device", "threads", "logger", "save_every", "monitor_every", "cache",
         "skip_bad", "test", "crop_from", "precision", "monitor_images", "root", "crop_root", "accum_steps",
         "test_root", "eval", "auto_resume", "pin_mem", "eval_freq", "disable_eval", "update_freq"}
+# What runs of earlier releases did where a flag has come since: they can be continued.
+EARLIER = {"lars_norm": "apart", "rows_as_stored": False, "class_token": False, "miner_semihard_margin": None,
+           "run": None}
 
 
 def describe_run(
@@ -40,9 +43,11 @@ def agree(before: dict[str, object], here: dict[str, object]) -> dict[str, objec
     """The identity of a continued run; raises ConfigError for every flag that changed, warns where bits may differ."""
     old = parse_json(str(before["flags"]), dict, source="what the resume state says of its flags", error=ConfigError,
                      remedy="it is damaged: begin again without --resume in another --results-dir")
-    new = json.loads(here["flags"])
+    new, old = json.loads(here["flags"]), fill_in(old)
+    if new.get("schedule_kind", "step") != "step":  # whose milestones nobody reads; their default was another once
+        new.pop("schedule", None)
     changed = [f"--{name.replace('_', '-')} was {old.get(name)} and is {new.get(name)} now"
-               for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+               for name in sorted(new) if old.get(name) != new[name]]  # flags that are no more had no effect
     if before["crops"] != here["crops"]:
         changed.append("the crops (boxes or their source) are not those of the first part of the run")
     if before["data"] != here["data"]:
@@ -57,6 +62,12 @@ def agree(before: dict[str, object], here: dict[str, object]) -> dict[str, objec
         kept["precision"] = here["precision"]
         print(f"warning: precision was {before['precision']} and is {here['precision']} now, as asked")
     return kept
+
+
+def fill_in(old: Mapping[str, object]) -> dict[str, object]:
+    """The flags of a run with what it did where it had no flag yet; a switch that decides others may be unset."""
+    both = old.get("miner_distance_lower_cutoff")  # once the cut-off of two miners
+    return {**EARLIER, "miner_rho_distance_lower_cutoff": both, **old, "OBD_SD": old.get("OBD_SD") or None}
 
 
 def hash_crops(crops: Crops | None, images: ImageSet) -> str:

@@ -233,7 +233,8 @@ def refuse_broken(method: Method) -> None:
               or name.endswith("running_var") and (value < 0).any()]
     if broken:
         raise StopTraining(f"NaN, infinity or a variance below 0 stands in {len(broken)} of the {len(state)} tensors "
-                           f"to start from ({', '.join(broken[:3])}{', ...' if len(broken) > 3 else ''}): take other start weights")
+                           f"to start from ({', '.join(broken[:3])}{', ...' if len(broken) > 3 else ''}): take other "
+                           "start weights")
 
 
 def read_numbers(loss: LossParts) -> dict[str, float]:
