@@ -44,6 +44,7 @@ def agree(before: dict[str, object], here: dict[str, object]) -> dict[str, objec
     old = parse_json(str(before["flags"]), dict, source="what the resume state says of its flags", error=ConfigError,
                      remedy="it is damaged: begin again without --resume in another --results-dir")
     new, old = json.loads(here["flags"]), fill_in(old)
+    new.pop("OBD_SD", None)  # a word for two others, which are compared
     if new.get("schedule_kind", "step") != "step":  # whose milestones nobody reads; their default was another once
         new.pop("schedule", None)
     changed = [f"--{name.replace('_', '-')} was {old.get(name)} and is {new.get(name)} now"
@@ -65,9 +66,9 @@ def agree(before: dict[str, object], here: dict[str, object]) -> dict[str, objec
 
 
 def fill_in(old: Mapping[str, object]) -> dict[str, object]:
-    """The flags of a run with what it did where it had no flag yet; a switch that decides others may be unset."""
+    """The flags of a run with what it did where it had no flag yet."""
     both = old.get("miner_distance_lower_cutoff")  # once the cut-off of two miners
-    return {**EARLIER, "miner_rho_distance_lower_cutoff": both, **old, "OBD_SD": old.get("OBD_SD") or None}
+    return {**EARLIER, "miner_rho_distance_lower_cutoff": both, **old}
 
 
 def hash_crops(crops: Crops | None, images: ImageSet) -> str:

@@ -24,7 +24,7 @@ COPY_AGAIN = "it is damaged or of another version: copy it again"
 CLASSIFIER_FORMAT = "plumage-classifier"
 CLASSIFIERS = ("fc.", "classifier.", "head.", "head.fc.", "head_dist.", "_fc.", "last_linear.")
 # Those of them that are a layer, or a projection head in its place: other things lie in some networks' `head.` too.
-OUTPUTS = tuple(place + end for place in CLASSIFIERS for end in ("weight", "bias", "mlp.", "0.", "1.", "2.", "3.", "4."))
+OUTPUTS = tuple(place + end for place in CLASSIFIERS for end in ("weight", "bias", "mlp.", "0.", "1.", "2.", "3."))
 QUERY_ENCODERS = ("encoder_q.", "base_encoder.")
 # BYOL's online network; the projector lies beside the backbone, or behind it in a Sequential.
 ONLINE_ENCODERS = ("online_encoder.0.", "online_backbone.", "online_encoder.net.", "online_encoder.", "online_network.")
