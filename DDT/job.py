@@ -118,7 +118,7 @@ def find_bad(job: Job) -> dict[str, str]:
     """Undecodable images of all splits, key -> reason; raises DataError naming them unless they may be skipped."""
     bad: dict[str, str] = {}
     for images in job.splits.values():
-        bad |= find_undecodable(images, job.reading.workers)
+        bad |= find_undecodable(images, job.reading.workers, job.reading.crop_bottom)
     if bad and not job.skip_bad:
         raise DataError(
             f"{len(bad)} images cannot be decoded; repair or remove them, or leave them out with --skip-bad\n  "

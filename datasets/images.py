@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -96,23 +96,23 @@ def take_split(listing: Listing, split: str) -> ImageSet:
     return ImageSet(listing.root, split, samples, listing.classes)
 
 
-def find_undecodable(images: ImageSet, workers: int = 0) -> dict[str, str]:
-    """Decode every file to its end; the keys of those that fail, each with the reason.
+def find_undecodable(images: ImageSet, workers: int = 0, crop_bottom: int = 0) -> dict[str, str]:
+    """Decode every file to its end; the keys of those that fail, or have no more than `crop_bottom` rows, and why.
 
     Threads suffice, since Pillow decodes outside the interpreter's lock; 0 workers means one per processor.
     """
     threads = workers or os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
-        reasons = pool.map(_find_fault, images.samples)
+        reasons = pool.map(partial(_find_fault, crop_bottom=crop_bottom), images.samples)
         progress = tqdm(reasons, total=len(images), unit="img", desc=f"decoding {images.split}")
         found = list(progress)
     return {sample.key: reason for sample, reason in zip(images.samples, found) if reason is not None}
 
 
-def _find_fault(sample: Sample) -> str | None:
+def _find_fault(sample: Sample, crop_bottom: int) -> str | None:
     """Why a file cannot be decoded, None when it can."""
     try:
-        decode(sample.path)
+        decode(sample.path, crop_bottom)
     except DataError as error:
         return str(error)
     return None

@@ -64,7 +64,8 @@ def find_images(args: argparse.Namespace, saved: SavedClassifier) -> tuple[Image
         print(f"note: {args.run} kept {args.val_share:g} of its images for validation, and those of "
               f"{', '.join(args.root)} are reported on as another set: where they are the same photographs, most were "
               "trained on; --root as the run had it reports on its own part", file=sys.stderr)
-    return check_images(name_classes(joint.images, saved), skip_bad=args.skip_bad), told or joint.sources
+    images = check_images(name_classes(joint.images, saved), skip_bad=args.skip_bad, crop_bottom=args.crop_bottom)
+    return images, told or joint.sources
 
 
 def name_public(args: argparse.Namespace, saved: SavedClassifier) -> str:

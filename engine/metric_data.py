@@ -18,8 +18,8 @@ def load_halves(args: argparse.Namespace) -> Halves:
     Raises DataError where a split is not possible.
     """
     halves = halve(read_collection(args.root, args.dataset, "learned"), args.partition)
-    halves = replace(halves, train=check_images(halves.train, skip_bad=args.skip_bad),
-                     test=check_images(halves.test, skip_bad=args.skip_bad))
+    halves = replace(halves, train=check_images(halves.train, skip_bad=args.skip_bad, crop_bottom=args.crop_bottom),
+                     test=check_images(halves.test, skip_bad=args.skip_bad, crop_bottom=args.crop_bottom))
     if args.use_tv_split:
         by = "sample" if args.tv_split_by_samples else "class"
         halves = hold_out(halves, args.tv_split_perc, by=by, choice=USUAL_CHOICES.get(args.dataset, "even"),

@@ -22,13 +22,13 @@ SHOWN = 10
 
 
 def load_images(
-    root: str, split: str, *, skip_bad: bool, workers: int = 0, labels: Labels = "searched"
+    root: str, split: str, *, skip_bad: bool, workers: int = 0, labels: Labels = "searched", crop_bottom: int = 0
 ) -> ImageSet:
     """The images of a split that decode; raises DataError naming those that do not, unless `skip_bad`.
 
     `labels` says what they are for, see `datasets.layouts.read_listing`.
     """
-    return check_images(scan(root, split, labels), skip_bad=skip_bad, workers=workers)
+    return check_images(scan(root, split, labels), skip_bad=skip_bad, workers=workers, crop_bottom=crop_bottom)
 
 
 def need_classes(images: ImageSet) -> None:
@@ -39,12 +39,13 @@ def need_classes(images: ImageSet) -> None:
                         "the folder whose folders are the classes, or a .csv list with columns path,label,split")
 
 
-def check_images(images: ImageSet, *, skip_bad: bool, workers: int = 0) -> ImageSet:
+def check_images(images: ImageSet, *, skip_bad: bool, workers: int = 0, crop_bottom: int = 0) -> ImageSet:
     """Those that decode; raises DataError naming those that do not, unless `skip_bad`.
 
-    With several processes the main one looks and the others are told.
+    Of each, `crop_bottom` pixel rows are going to be dropped, and something must be left. With several processes the main one looks and the others are told.
     """
-    bad = distributed.broadcast_object(find_undecodable(images, workers) if distributed.is_main() else None)
+    bad = distributed.broadcast_object(
+        find_undecodable(images, workers, crop_bottom) if distributed.is_main() else None)
     if not bad:
         return images
     listing = "\n".join(f"  {reason}" for _, reason in sorted(bad.items())[:SHOWN])  # a reason names its file
@@ -59,7 +60,7 @@ def check_images(images: ImageSet, *, skip_bad: bool, workers: int = 0) -> Image
 
 def load_validation(args: argparse.Namespace) -> ImageSet:
     """The labelled images of the `val` split; raises DataError when there is none: test is never monitored."""
-    images = load_images(args.root, "val", skip_bad=args.skip_bad)
+    images = load_images(args.root, "val", skip_bad=args.skip_bad, crop_bottom=args.crop_bottom)
     if bool((images.labels < 0).all()) or len(images.labels.unique()) == len(images):
         raise DataError(f"{args.root}: --monitor-retrieval needs a val split with two images or more of some class")
     return images

@@ -116,7 +116,8 @@ def load(args: argparse.Namespace, trained: Trained) -> tuple[Trained, ImageSet]
     sources = describe_sources(trained.sources)
     images = relabel(joint.images, trained.names, sources, text=trained.source)
     check_classes(images, 0)
-    return trained, check_images(images, skip_bad=args.skip_bad, workers=count_workers(args.num_workers))
+    return trained, check_images(images, skip_bad=args.skip_bad, workers=count_workers(args.num_workers),
+                                 crop_bottom=trained.crop_bottom)
 
 
 def make_row(args: argparse.Namespace, trained: Trained, images: ImageSet, verdict: Verdict) -> Result:

@@ -151,7 +151,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     trained = need_names(open_classifier(args, args.batch_size))
     given = gather(args.pictures, trained.names, describe_sources(trained.sources), split=args.split,
                    labels=args.labels, text=trained.source)
-    images = check_images(given, skip_bad=args.skip_bad, workers=count_workers(args.num_workers))
+    images = check_images(given, skip_bad=args.skip_bad, workers=count_workers(args.num_workers),
+                          crop_bottom=trained.crop_bottom)
     folder = Path(args.out)
     with hold_results(folder, needed=is_chosen(args)) as kept:
         verdict = trained.judge(images)

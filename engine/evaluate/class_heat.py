@@ -77,14 +77,15 @@ def find_pictures(args: argparse.Namespace, trained: Trained) -> ImageSet:
     sources = describe_sources(trained.sources)
     if args.image:
         images = gather(args.image, trained.names, sources, split="auto", labels="none", text=trained.source)
-        return check_images(images, skip_bad=args.skip_bad)
+        return check_images(images, skip_bad=args.skip_bad, crop_bottom=trained.crop_bottom)
     known = read_args(trained.folder).get("root") or []
     root = args.root or (known[0] if isinstance(known, list) and len(known) == 1 else None)
     if root is None:
         raise ConfigError("which pictures? give --root DIR, or --image FILE ...")
     images = scan(root, args.split if args.split != "auto" else find_split(Path(root)), "ignored")
     images = take_labels(images, trained.names, sources, "auto", trained.source) if images.classes else images
-    return check_images(sample_images(images, args.images), skip_bad=args.skip_bad)
+    images = sample_images(images, args.images)
+    return check_images(images, skip_bad=args.skip_bad, crop_bottom=trained.crop_bottom)
 
 
 def find_class(wanted: str, trained: Trained, images: ImageSet) -> tuple[str | int, str]:

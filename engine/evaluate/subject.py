@@ -24,7 +24,7 @@ from engine.evaluate.ledger import Result
 from engine.evaluate.similarity import normalise_rows
 from engine.evaluate.sources import EVAL_VIEWS, choose_crops, find_root, find_source, inherit
 from engine.places import EVALUATION_FILES, check_places
-from engine.prepare import count_workers, find_crop_bottom, load_images, need_crops
+from engine.prepare import check_images, count_workers, find_crop_bottom, need_crops
 from engine.ranges import COUNT_OR_0, SIDE_OR_0
 from engine.run_record import name_method, read_settings
 from engine.words import place
@@ -96,8 +96,9 @@ class Subject:
 
         `labels` says what they are for, see `datasets.layouts.read_listing`.
         """
-        images = (load_images(str(self.root), split, skip_bad=True, labels=labels) if self.skip_bad
-                  else scan(self.root, split, labels))
+        images = scan(self.root, split, labels)
+        if self.skip_bad:
+            images = check_images(images, skip_bad=True, crop_bottom=self.crop_bottom)
         if self.view.source == "crop":
             need_crops(self.crops, images, self.task, self.root)
         return images

@@ -28,6 +28,12 @@ def test_undecodable_images_are_refused_or_left_out(photo_tree: Path, capsys: py
     assert broken.name in capsys.readouterr().out
 
 
+def test_a_banner_that_leaves_nothing_is_told_before_training(photo_tree: Path) -> None:
+    assert len(load_images(str(photo_tree), "train", skip_bad=False, crop_bottom=47)) == 24
+    with pytest.raises(DataError, match=r"(?s)24 of 24 images.*--crop-bottom 48 leaves nothing"):
+        load_images(str(photo_tree), "train", skip_bad=False, crop_bottom=48)
+
+
 def test_missing_crops_name_the_command(photo_tree: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="run_ddt.sh bird"):
         find_crops(tmp_path / "nowhere", "auto", "bird", photo_tree)
