@@ -45,7 +45,8 @@ def load_photographs(args: argparse.Namespace) -> Photographs:
                           "flag out, or look whether this is the right folder")
     train, val = split_off(train, args.val_share, args.seed) if args.val_share else (train, find_val(args, names))
     test = None if args.disable_eval else find_test(args, names, joined)
-    parts = [part and check_images(part, skip_bad=args.skip_bad, crop_bottom=args.crop_bottom) for part in (train, val, test)]
+    parts = [part and check_images(part, skip_bad=args.skip_bad, crop_bottom=args.crop_bottom)
+             for part in (train, val, test)]
     return Photographs(parts[0], None if args.disable_eval else parts[1], parts[2], joined.sources)
 
 

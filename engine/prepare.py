@@ -42,7 +42,8 @@ def need_classes(images: ImageSet) -> None:
 def check_images(images: ImageSet, *, skip_bad: bool, workers: int = 0, crop_bottom: int = 0) -> ImageSet:
     """Those that decode; raises DataError naming those that do not, unless `skip_bad`.
 
-    Of each, `crop_bottom` pixel rows are going to be dropped, and something must be left. With several processes the main one looks and the others are told.
+    Of each, `crop_bottom` pixel rows are going to be dropped, and something must be left. With several processes the
+    main one looks and the others are told.
     """
     bad = distributed.broadcast_object(
         find_undecodable(images, workers, crop_bottom) if distributed.is_main() else None)
