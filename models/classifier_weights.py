@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.backbones import download
+from models.checkpoint_styles import drop_classifier
 from models.layer_decay import classifier_names
 from models.weights import State, describe_max_pool, match_state, read_parts, rename_candidates
 
@@ -122,11 +123,12 @@ def add_distillation_token(state: State, net: nn.Module, notes: list[str]) -> St
 
 
 def choose_names(state: State, net: nn.Module, wanted: State) -> State:
-    """The naming of `state` under which most tensors fit."""
+    """The naming of `state` under which most tensors fit; some tell by their order, with a classifier or without."""
     def count(candidate: State) -> int:
         return sum(name in candidate and candidate[name].shape == tensor.shape for name, tensor in wanted.items())
 
-    return max(rename_candidates(state, net), key=count)
+    bare = drop_classifier(state, net.state_dict())
+    return max([*rename_candidates(state, net), *rename_candidates(bare, net)], key=count)
 
 
 def fit_heads(state: State, wanted: State, heads: list[str], notes: list[str]) -> State:

@@ -15,7 +15,7 @@ from models.classifier import Classifier
 from models.classifier_weights import adapt, start_from
 from models.encoder import Encoder, save_encoder
 from models.pim import PlugInOptions, build_plug_in
-from models.weights import WeightsError
+from models.weights import WeightsError, load_weights
 
 VIT = {"patch_size": 16, "embed_dim": 16, "depth": 1, "num_heads": 2}
 CONVNEXT = {"dims": (4, 8, 8, 8), "depths": (1, 1, 2, 1)}
@@ -121,6 +121,16 @@ def test_packages_and_our_encoders_start_a_network_with_two_heads(tmp_path: Path
     notes = start_from(network, tmp_path / "encoder.pt")
     assert notes == ["classifier starts afresh: the file has none", "head_dist starts afresh: the file has none"]
     assert torch.equal(network.net.conv_stem.weight, backbone.net.conv_stem.weight)
+
+
+def test_packages_start_a_plug_in_module_too() -> None:
+    """Their tensors have names of their own and are known by their order, which holds without the classifier only."""
+    network = build_plug_in("tf_efficientnet_lite0", 3, size=64, options=PlugInOptions(fpn_size=8, selects=1))
+    start_from(network, "package:efficientnet-lite0")
+    plain = Backbone("tf_efficientnet_lite0")
+    load_weights(plain.net, "package:efficientnet-lite0")
+    assert torch.equal(network.backbone.conv_stem.weight, plain.net.conv_stem.weight)
+    assert torch.equal(network.backbone.blocks[6][0].bn3.running_var, plain.net.blocks[6][0].bn3.running_var)
 
 
 def test_a_second_head_beside_the_first_may_be_left_out(tmp_path: Path) -> None:
