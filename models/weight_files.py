@@ -171,4 +171,18 @@ def _explain_unpickling(path: Path, error: str) -> str:
             f"{path} holds Python objects besides tensors, and opening them could run code, so it is refused. "
             f"Save only its state dict where you trust the file. ({reason[:200]})"
         )
+    protocol = re.search(r"Unsupported operand|Detected pickle protocol", error) and _find_protocol(path)
+    if protocol:
+        return (f"{path} was saved with pickle_protocol={protocol}, which torch's reader without code execution does not "
+                "know. Save it again without that option: torch.save(state, path)")
     return f"{path} is not a PyTorch weight file, or it is truncated. {AGAIN}. ({error[:120]})"
+
+
+def _find_protocol(path: Path) -> int:
+    """The pickle protocol of a torch file where it is above torch's own 2, else 0."""
+    start = _read_start(path)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            name = next((name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl"), None)
+            start = archive.read(name)[:2] if name else b""
+    return start[1] if start[:1] == b"\x80" and start[1] > 2 else 0

@@ -246,6 +246,15 @@ def test_what_is_no_weight_file_is_refused_with_its_reason(what: str, suffix: st
     assert f"weights{suffix}" in str(refusal.value)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_newer_pickles_are_told_by_their_protocol(protocol: int, zipped: bool, state: State, tmp_path: Path) -> None:
+    torch.save(state, tmp_path / "x.pth", pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(WeightsError, match=f"pickle_protocol={protocol}.*Save it again"):
+        read_checkpoint(tmp_path / "x.pth")
+
+
 def test_a_file_that_may_not_be_read_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(WEIGHTS, tmp_path / "x.pth")
 
