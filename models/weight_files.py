@@ -173,8 +173,8 @@ def _explain_unpickling(path: Path, error: str) -> str:
         )
     protocol = re.search(r"Unsupported operand|Detected pickle protocol", error) and _find_protocol(path)
     if protocol:
-        return (f"{path} was saved with pickle_protocol={protocol}, which torch's reader without code execution does not "
-                "know. Save it again without that option: torch.save(state, path)")
+        return (f"{path} is a pickle, not a PyTorch file, or was saved with pickle_protocol={protocol}, which torch's "
+                "reader that runs no code does not know. Save it again without that option: torch.save(state, path)")
     return f"{path} is not a PyTorch weight file, or it is truncated. {AGAIN}. ({error[:120]})"
 
 
