@@ -222,8 +222,8 @@ def add_device(parser: Parser) -> argparse._ArgumentGroup:
 
 
 def write_args(path: Path, args: argparse.Namespace) -> None:
-    """Keep the resolved flags beside the run, readable by people and by later commands."""
-    write_json(path, vars(args), sort_keys=True, default=str)
+    """Keep the resolved flags, and from where their paths are meant, for people and for later commands."""
+    write_json(path, vars(args) | {"started_in": os.getcwd()}, sort_keys=True, default=str)
 
 
 def exit_cleanly(main: Callable[[], None]) -> None:

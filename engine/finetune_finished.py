@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 from engine.args import list_given
-from engine.run_record import CHECKPOINTS, Finished, Settings, find_contradictions, find_network, open_finished, settle
+from engine.run_record import (
+    ARGS, CHECKPOINTS, Finished, Settings, find_contradictions, find_network, find_photographs, open_finished, settle,
+)
 from models.checkpoint_styles import CLASSIFIER_FORMAT
 from models.pim_checkpoint import is_public_pim
 from models.weights import read_checkpoint
@@ -42,7 +44,12 @@ def find_finished(args: argparse.Namespace) -> Finished | None:
     args.run = str(saved.network)
     if "results_dir" not in given:
         args.results_dir = str(saved.folder or CHECKPOINTS / saved.network.stem)
-    settle(args, saved.settings, keep=() if is_own(args, saved.settings) else {"data_set"})
+    own = is_own(args, saved.settings)
+    # Other folders take the place of all that the run read: its own would be reported on in their stead.
+    settle(args, saved.settings, keep=() if own else {"data_set", "root", "test_root"})
+    if own and saved.folder is not None:
+        find_photographs([folder for name in ("root", "test_root") if name not in given
+                          for folder in as_folders(saved.settings.get(name))], saved.folder / ARGS)
     if not saved.settings:
         take_public_file(args, saved.network)
     return saved
@@ -56,7 +63,12 @@ def is_own(args: argparse.Namespace, settings: Settings) -> bool:
 
 def places(folders: object) -> list[str]:
     """Folders in one spelling."""
-    return [os.path.realpath(folder) for folder in ([folders] if isinstance(folders, str) else folders or [])]
+    return [os.path.realpath(folder) for folder in as_folders(folders)]
+
+
+def as_folders(told: object) -> list[str]:
+    """Folders of a flag that takes one or several."""
+    return [told] if isinstance(told, str) else list(told or [])
 
 
 def take_public_file(args: argparse.Namespace, file: Path) -> None:

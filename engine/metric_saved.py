@@ -7,7 +7,8 @@ from pathlib import Path
 
 from engine.args import list_given
 from engine.run_record import (
-    CHECKPOINTS, Finished, Settings, find_contradictions, find_network, open_finished, settle, show,
+    ARGS, CHECKPOINTS, Finished, Settings, find_contradictions, find_network, find_photographs, open_finished, settle,
+    show,
 )
 from runtime.errors import ConfigError
 
@@ -45,6 +46,8 @@ def settle_evaluation(args: argparse.Namespace) -> list[str]:
         raise ConfigError(f"{where} was trained with several data sets ({show(args.root)}), which is none of "
                           "main_metric.py's runs: name the run of another, or its one folder with --root")
     if args.run is not None:
+        if args.root is not None and "root" not in list_given(args):
+            find_photographs([args.root], Path(args.run).parent / ARGS)
         args.select = "best-val" if Path(args.run).name == "model_best.pth" else "last"
     return find_contradictions(args, settings, where, free=FREE)
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,7 @@ FLAGS = {"size?": (int, None), "seed?": int, "task?": str, "root?": (str, None, 
          "test_root?": (str, None, [str]),
          "method?": TEXT, "recipe?": TEXT, "crop_root?": TEXT, "crop_bottom?": (int, None), "teacher?": TEXT,
          "teacher_arch?": TEXT, "teacher_weights?": TEXT, "cam_sign?": TEXT, "eval_view?": TEXT, "augmentation?": TEXT,
-         "dataset?": TEXT, "partition?": (int, None), "loss?": TEXT, "precision?": TEXT}
+         "started_in?": TEXT, "dataset?": TEXT, "partition?": (int, None), "loss?": TEXT, "precision?": TEXT}
 # Flags that say where and how fast something is computed, or where its output goes: never taken from a run.
 MACHINE = frozenset({"device", "threads", "num_workers", "batch_size", "extract_batch_size", "results_dir", "resume",
                      "auto_resume", "logger", "cache", "pin_mem", "evaluate", "eval", "run", "pretrained_root",
@@ -95,7 +96,23 @@ def read_args(folder: Path | None) -> Settings:
     if path is None or not path.is_file():
         return {}
     remedy = "these are not the flags of a run: delete the file and give --root and --size"
-    return read_json(path, FLAGS, remedy=remedy, error=ConfigError)
+    return _place(read_json(path, FLAGS, remedy=remedy, error=ConfigError))
+
+
+def find_photographs(folders: Sequence[str], settings: Path) -> list[str]:
+    """The folders that a run's `settings` name, as they are; raises ConfigError where they are not there.
+
+    A word is said of one that only its name, seen from here, leads to: it may be another folder.
+    """
+    absent = [folder for folder in folders if not os.path.exists(folder)]
+    if absent:
+        raise ConfigError(f"{', '.join(absent)}: no such folder or list{_tell_here(absent)}; {settings} names it as "
+                          "the data set of the run: give the place where it is now as --root")
+    for folder in folders:
+        if not os.path.isabs(folder):
+            print(f"note: {settings} names {folder} without its whole path; {Path(folder).absolute()} is taken, --root "
+                  "names another", file=sys.stderr)
+    return list(folders)
 
 
 def read_meta(file: Path) -> Settings:
@@ -188,6 +205,28 @@ def name_method(settings: Mapping[str, object]) -> str:
         return str(settings["loss"]) + ("+PSD" if settings.get("PSD") else "") + diffused
     kind = settings.get("distillation_type")
     return f"{kind}-distill" if method == "distill" and kind else method
+
+
+def _place(settings: Settings) -> Settings:
+    """The settings with their folders as seen from where the run was started."""
+    start = settings.get("started_in")
+    folders = {name: settings[name] for name in ("root", "test_root", "crop_root") if name in settings}
+    return settings | {name: _complete(told, str(start)) for name, told in folders.items() if start}
+
+
+def _complete(told: object, start: str) -> object:
+    """A folder, or several, from `start` on; as it is where only that is there, as with a project that was moved."""
+    if isinstance(told, list):
+        return [_complete(one, start) for one in told]
+    if not isinstance(told, str) or told in ("", "auto", "none"):
+        return told
+    there = os.path.join(start, told)
+    return told if os.path.exists(told) and not os.path.exists(there) else there
+
+
+def _tell_here(folders: Sequence[str]) -> str:
+    """Where folders without a whole path were looked for."""
+    return "" if all(map(os.path.isabs, folders)) else f" in {Path.cwd()}"
 
 
 def _plain(value: object) -> object:

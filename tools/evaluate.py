@@ -54,7 +54,7 @@ from engine.places import list_overlaps
 from engine.prepare import check_images, count_workers
 from engine.ranges import BATCH, COUNT_OR_0
 from engine.results_folder import hold_results, is_chosen
-from engine.run_record import read_args
+from engine.run_record import ARGS, find_photographs, read_args
 from runtime.files import write_atomically
 
 
@@ -79,29 +79,35 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     group.add_argument("--results-dir", "--out", default=None, metavar="DIR",
                        help="where everything goes; default: evaluation/ in the run's folder, else under checkpoints/")
     args, problems = parser.gather(argv)
-    problems.attempt(lambda: inherit_root(args))
+    known = problems.attempt(lambda: inherit_root(args))
     problems.lines += list_device_problems(args.device) + read_names(args)
     args.root = split_paths(args.root)
     if args.data_set and len(args.data_set) != len(args.root):
         problems.lines.append(f"--data-set names {len(args.data_set)} sets, --data-path {len(args.root)} folders")
-    if not args.root:
+    if not args.root and known is not None:  # else why there is none is said
         problems.lines.append("--root is missing: the labelled pictures; no args.json of a run tells them")
     problems.lines += list_overlaps(args, (*FILES, PAGE, "results.jsonl"))
     problems.refuse(lambda: check_sources(args))
     return args
 
 
-def inherit_root(args: argparse.Namespace) -> None:
-    """The run's own test pictures, with a word, where no others are named; raises ConfigError for no such weights."""
+def inherit_root(args: argparse.Namespace) -> list[str]:
+    """The run's own test pictures, with a word, where no others are named: they become --root.
+
+    Raises ConfigError for no such weights, and for pictures that are not where the run had them.
+    """
     if args.root:
-        return
-    trained = read_args(find_source(args.pretrained)[1])
-    args.root = as_list(trained.get("test_root")) or as_list(trained.get("root"))
+        return args.root
+    folder = find_source(args.pretrained)[1]
+    trained = read_args(folder)
+    told = as_list(trained.get("test_root")) or as_list(trained.get("root"))
+    args.root = find_photographs(told, folder / ARGS) if folder is not None else []
     names = as_list(trained.get("data_set"))
     if not args.data_set and len(names) == len(args.root):
         args.data_set = names
     if args.root:
         print(f"note: --root is that of the run, {', '.join(args.root)}", file=sys.stderr)
+    return args.root
 
 
 def load(args: argparse.Namespace, trained: Trained) -> tuple[Trained, ImageSet]:

@@ -37,7 +37,7 @@ from engine.evaluate.rollout import attention_layers
 from engine.evaluate.trained import Trained, open_classifier
 from engine.finetune_data import describe_sources
 from engine.prepare import check_images
-from engine.run_record import read_args
+from engine.run_record import ARGS, find_photographs, read_args
 from models.pim import PlugIn
 from runtime.files import write_atomically
 from runtime.names import show_name
@@ -79,7 +79,9 @@ def find_pictures(args: argparse.Namespace, trained: Trained) -> ImageSet:
         images = gather(args.image, trained.names, sources, split="auto", labels="none", text=trained.source)
         return check_images(images, skip_bad=args.skip_bad, crop_bottom=trained.crop_bottom)
     known = read_args(trained.folder).get("root") or []
-    root = args.root or (known[0] if isinstance(known, list) and len(known) == 1 else None)
+    root = args.root
+    if root is None and isinstance(known, list) and len(known) == 1:
+        root = find_photographs(known, trained.folder / ARGS)[0]
     if root is None:
         raise ConfigError("which pictures? give --root DIR, or --image FILE ...")
     images = scan(root, args.split if args.split != "auto" else find_split(Path(root)), "ignored")

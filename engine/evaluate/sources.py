@@ -15,7 +15,7 @@ from engine import checkpoint
 from engine.absent import check_present
 from engine.args import ConfigError, list_given
 from engine.prepare import crop_folder, find_crops
-from engine.run_record import CHECKPOINTS, find_run, read_args, read_meta
+from engine.run_record import ARGS, CHECKPOINTS, find_photographs, find_run, read_args, read_meta
 from runtime.errors import Problems
 from runtime.safe_names import safe_name
 
@@ -79,7 +79,7 @@ def find_root(args: argparse.Namespace, folder: Path | None) -> Path:
         raise ConfigError(f"the network was trained on several data sets, {', '.join(trained_on)}: give one of them as "
                           "--root")
     if trained_on:
-        return Path(trained_on[0])
+        return Path(find_photographs(trained_on, folder / ARGS)[0])
     crops = crop_folder(args)
     if crops is not None and (crops / "ddt.json").is_file():
         return crops

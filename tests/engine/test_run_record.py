@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.args import ConfigError, Parser, imply, list_given, toggle
+from engine.args import ConfigError, Parser, imply, list_given, toggle, write_args
 from engine.finetune_args import make_parser
-from engine.finetune_finished import is_own
-from engine.run_record import find_contradictions, find_run, name_method, open_finished, read_args, settle
+from engine.finetune_finished import find_finished, is_own
+from engine.run_record import (
+    ARGS, find_contradictions, find_photographs, find_run, name_method, open_finished, read_args, settle,
+)
 
 
 def parser() -> Parser:
@@ -99,3 +101,41 @@ def test_the_folders_of_a_run_are_its_own_in_any_spelling(tmp_path: Path, monkey
         assert is_own(args, {"root": ["birds"], "test_root": []}) is own
     assert is_own(make_parser().parse_args(["--eval"]), {"root": ["birds"]})
     assert not is_own(make_parser().parse_args(["--eval", "--test-root", "birds"]), {"root": ["birds"]})
+
+
+def test_folders_of_a_run_are_meant_from_where_it_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in ("project/birds", "project/run", "other/birds", "third"):
+        (tmp_path / place).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "project")
+    args = make_parser().parse_args(["--root", "birds", "--eval"])
+    args.test_root, args.crop_root, args.crop_bottom = ["birds", str(tmp_path)], "auto", 0
+    write_args(Path("run", ARGS), args)
+    monkeypatch.chdir(tmp_path / "other")  # a folder of that name is here too
+    found = read_args(tmp_path / "project/run")
+    meant = str(tmp_path / "project/birds")
+    assert (found["root"], found["test_root"], found["crop_root"]) == (meant, [meant, str(tmp_path)], "auto")
+    assert find_photographs([meant], Path("run", ARGS)) == [meant] and not capsys.readouterr().err
+    (tmp_path / "project/birds").rename(tmp_path / "project/gone")
+    assert read_args(tmp_path / "project/run")["root"] == "birds"  # the only one of that name, and that is told
+    find_photographs(["birds"], Path("run", ARGS))
+    assert f"{tmp_path / 'other/birds'} is taken, --root names another" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path / "third")
+    told = read_args(tmp_path / "project/run")["root"]
+    with pytest.raises(ConfigError, match=f"^{meant}: no such folder or list; run/args.json names it .*--root"):
+        find_photographs([str(told)], Path("run", ARGS))
+    with pytest.raises(ConfigError, match=f"birds: no such folder or list in {tmp_path / 'third'}; "):
+        find_photographs(["birds"], Path("run", ARGS))  # of an earlier release
+
+
+def test_other_photographs_take_the_place_of_all_that_a_run_read(tmp_path: Path) -> None:
+    torch.save({}, tmp_path / "model_last.pth")
+    (tmp_path / "a").mkdir()
+    (tmp_path / ARGS).write_text(json.dumps({"root": [str(tmp_path / "a")], "test_root": [str(tmp_path / "gone")]}))
+    for words, root, test in ((["--root", "new"], "new", None), (["--test-root", "new"], None, ["new"])):
+        args = make_parser().parse_args(["--eval", str(tmp_path), *words])
+        find_finished(args)
+        assert (args.root, args.test_root) == (root, test)
+    with pytest.raises(ConfigError, match="gone: no such folder or list; .*args.json names it"):
+        find_finished(make_parser().parse_args(["--eval", str(tmp_path)]))

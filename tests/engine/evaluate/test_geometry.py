@@ -47,3 +47,11 @@ def test_an_even_spectrum_is_zero_and_one_class_has_no_distance_between() -> Non
     found = measure_geometry(torch.eye(8), torch.zeros(8, dtype=torch.long))
     assert found["rho_spectrum_1"] == pytest.approx(0, abs=1e-9) and found["dist_intra"] == pytest.approx(1)
     assert math.isnan(found["dist_inter"])
+
+
+def test_distances_of_close_rows_are_not_those_of_their_rounding() -> None:
+    centre = torch.randn(1, 64)
+    features = centre + 1e-3 * torch.randn(60, 64)
+    exact = torch.nn.functional.normalize(features.double(), dim=1)
+    apart = float(1 - (exact.sum(dim=0).square().sum() - 60) / (60 * 59))
+    assert measure_geometry(features, torch.zeros(60))["dist_intra"] == pytest.approx(apart, rel=1e-4)
