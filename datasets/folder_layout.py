@@ -8,7 +8,13 @@ from pathlib import Path
 from datasets.findings import describe_left_out
 from datasets.folder_account import Account, is_run, name_folders, part_notes, prune_notes
 from datasets.folder_doubts import (
-    LIST_REMEDY, doubt_labels, find_split_names, refuse_double, refuse_inner_splits, refuse_masks, split_names,
+    LIST_REMEDY,
+    doubt_labels,
+    find_split_names,
+    refuse_double,
+    refuse_inner_splits,
+    refuse_masks,
+    split_names,
 )
 from datasets.folder_names import NOTES_BESIDE_CONTAINERS, UNLABELLED, is_container, plain, recognise_split
 from datasets.listing import Entry, Listing, make_listing
@@ -50,7 +56,6 @@ def leave(folder: Folder, only: Folder, account: Account) -> None:
     account.left_out += folder.left_out
     account.left_out += [one for other in folder.folders if other is not only and not other.holds_pictures()
                          for one in other.all_left_out()]
-
 
 
 def read_tree(folder: Folder, account: Account) -> Listing:

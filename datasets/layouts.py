@@ -14,7 +14,7 @@ from datasets.csv_list import read_csv
 from datasets.findings import describe, join_twins
 from datasets.folder_account import Account, name_folders
 from datasets.folder_layout import enter, need_pictures, read_tree, unwrap
-from datasets.folder_names import NOTES_BESIDE_CONTAINERS, recognise_split, plain
+from datasets.folder_names import NOTES_BESIDE_CONTAINERS, plain, recognise_split
 from datasets.listing import Entry, Listing, check_files, make_listing
 from datasets.suffixes import find_remedy, find_suffix, is_archive, is_image
 from datasets.supervised_layouts import READERS, read_split

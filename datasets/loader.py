@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader, Dataset
 from datasets.files import DataError
 from datasets.samplers import Draw
 
-
 STALLED = 900  # seconds without a batch after which workers count as hung
 
 

@@ -11,9 +11,9 @@ import torch
 from timm.layers import convert_sync_batchnorm
 
 from datasets.images import ImageSet
+from datasets.layouts import read_listing
 from datasets.loader import make_loader
 from datasets.multi_context import Crops, ViewSet
-from datasets.layouts import read_listing
 from datasets.samplers import Batches, EpochBatches
 from datasets.views import View
 from engine import checkpoint, distributed, precision

@@ -20,8 +20,8 @@ from methods.moco import ContrastOptions, Moco, MocoOptions
 from methods.rationale import RationaleOptions
 from models.backbones import Backbone, build_backbone
 from models.checkpoint_styles import split_encoder_state
-from models.weights import read_checkpoint
 from models.sizes import check_size
+from models.weights import read_checkpoint
 
 # Flags that LEAD's options take over under their own names.
 LEAD_FLAGS = ("alpha", "beta", "cross_weight", "cam_weight", "cam_temperature", "branch_width", "cosine_weight",

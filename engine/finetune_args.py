@@ -9,7 +9,14 @@ from pathlib import Path
 
 from engine.absent import check_present
 from engine.args import (
-    Parser, add_data, add_device, add_evaluation, add_ignored, imply, list_given, toggle,
+    Parser,
+    add_data,
+    add_device,
+    add_evaluation,
+    add_ignored,
+    imply,
+    list_given,
+    toggle,
 )
 from engine.devices import resolve_device
 from engine.finetune_checks import WITHOUT_EFFECT, find_problems, read_names

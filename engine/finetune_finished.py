@@ -8,7 +8,15 @@ from pathlib import Path
 
 from engine.args import list_given
 from engine.run_record import (
-    ARGS, CHECKPOINTS, Finished, Settings, find_contradictions, find_network, find_photographs, open_finished, settle,
+    ARGS,
+    CHECKPOINTS,
+    Finished,
+    Settings,
+    find_contradictions,
+    find_network,
+    find_photographs,
+    open_finished,
+    settle,
 )
 from models.checkpoint_styles import CLASSIFIER_FORMAT
 from models.pim_checkpoint import is_public_pim

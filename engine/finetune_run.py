@@ -32,7 +32,7 @@ class FinetuneRun(Run):
     def train(self) -> None:
         """Train, leave networks and curves, and report on the test images, else on the validation images."""
         super().train()
-        trainer, args = self.trainer, self.args
+        trainer = self.trainer
         method, selection = trainer.method.eval(), trainer.selection
         distributed.share_buffers(method)
         if method.averaged is not None:

@@ -14,7 +14,6 @@ from engine import distributed
 from engine.absent import check_weights
 from engine.args import name_flags
 from models.teachers import check_teacher
-from models.weights import WeightsError
 from runtime.errors import Problems
 from runtime.safe_names import safe_name
 

@@ -19,7 +19,6 @@ from models.pim_checkpoint import is_public_pim, match_public_pim
 from models.weights import State, WeightsError, read_checkpoint, take_apart
 from runtime.side_files import parse_json
 
-
 META = {"network": {"kind": str, "arch": str}, "class_names": [str], "view": {"recipe": str, "size": int},
         "sources": [{"name": str, "first": int, "classes": int}]}
 

@@ -8,8 +8,8 @@ Where class folders name the pictures, accuracy and confusion matrix come too. T
 
 from __future__ import annotations
 
-import json
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path

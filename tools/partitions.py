@@ -24,7 +24,14 @@ from engine.args import Parser, add_list_left_out, exit_cleanly
 from engine.devices import list_device_problems, resolve_device
 from engine.evaluate.bootstrap import DRAWS, Values
 from engine.evaluate.partitions import (
-    METRICS, Look, Network, estimate_differences, estimate_means, find_faults, judge_partition, read_run,
+    METRICS,
+    Look,
+    Network,
+    estimate_differences,
+    estimate_means,
+    find_faults,
+    judge_partition,
+    read_run,
 )
 from engine.evaluate.plain_table import publish_table, say
 from engine.evaluate.rerank import METHODS, Reranking

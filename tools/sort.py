@@ -31,8 +31,16 @@ from engine.evaluate.readers import CROPS, settle_evaluation
 from engine.evaluate.sheet import SIDE
 from engine.evaluate.similarity import normalise_rows
 from engine.evaluate.sorting import (
-    Cloud, choose_to_name, estimate_groups, group, match_accuracy, naming_accuracy, rate_oddness, rate_typicality,
-    spread_labels, survey,
+    Cloud,
+    choose_to_name,
+    estimate_groups,
+    group,
+    match_accuracy,
+    naming_accuracy,
+    rate_oddness,
+    rate_typicality,
+    spread_labels,
+    survey,
 )
 from engine.evaluate.sorting_page import Sorting
 from engine.evaluate.sources import check_sources

@@ -33,8 +33,8 @@ from engine.places import list_overlaps
 from engine.prepare import count_workers
 from engine.ranges import COUNT, SEED, THREADS, WORKERS
 from engine.results_folder import hold_results
-from engine.words import device
 from engine.run_record import read_settings
+from engine.words import device
 from models.classifier_file import load_classifier
 from runtime.safe_names import safe_name
 

@@ -16,7 +16,6 @@ from torch import Tensor
 from datasets.images import ImageSet
 from engine.args import ConfigError
 from engine.evaluate.args import parse_search
-from engine.evaluate.features import Features
 from engine.evaluate.knn import predict_neighbours
 from engine.evaluate.linear import Plan, predict
 from engine.evaluate.probe import RATES, Split, probe_cached

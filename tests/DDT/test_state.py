@@ -9,7 +9,7 @@ import torch
 
 from datasets.images import DataError
 from DDT.principal import Direction
-from DDT.state import Fit, list_changes, load_fit, open_folder, read_note, save_fit, write_note
+from DDT.state import Fit, list_changes, load_fit, open_folder, save_fit, write_note
 
 
 def test_fit_round_trip(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_the_default_survives_as_many_views_as_an_epoch_has() -> None:
 
 @pytest.mark.parametrize("kind", ["Posterize", "PosterizeIncreasing", "PosterizeOriginal"])
 def test_posterising_keeps_the_highest_bits_and_none_is_black(kind: str) -> None:
-    from timm.data.auto_augment import AugmentOp, NAME_TO_OP
+    from timm.data.auto_augment import NAME_TO_OP, AugmentOp
 
     pixels = np.asarray(photo())
     for bits in range(-6, 10):

@@ -12,7 +12,6 @@ from engine.args import ConfigError
 from engine.build import make_plan
 from engine.construct import build_method, build_optimizer, build_student, peak_lr
 from engine.pretrain_args import parse
-from methods.byol import Byol
 from methods.lcr import LcrByol, LcrMoco
 from methods.method import Method, ParamGroup
 from methods.rationale import RationaleOptions

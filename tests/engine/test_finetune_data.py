@@ -11,7 +11,14 @@ import pytest
 from datasets.images import DataError
 from engine.args import ConfigError
 from engine.finetune_args import parse
-from engine.finetune_data import describe_sources, evaluation_view, load_photographs, name_sources, scan_any, training_view
+from engine.finetune_data import (
+    describe_sources,
+    evaluation_view,
+    load_photographs,
+    name_sources,
+    scan_any,
+    training_view,
+)
 
 
 def flags(*words: str) -> argparse.Namespace:

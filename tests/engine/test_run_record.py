@@ -12,7 +12,14 @@ from engine.args import ConfigError, Parser, imply, list_given, toggle, write_ar
 from engine.finetune_args import make_parser
 from engine.finetune_finished import find_finished, is_own
 from engine.run_record import (
-    ARGS, find_contradictions, find_photographs, find_run, name_method, open_finished, read_args, settle,
+    ARGS,
+    find_contradictions,
+    find_photographs,
+    find_run,
+    name_method,
+    open_finished,
+    read_args,
+    settle,
 )
 
 

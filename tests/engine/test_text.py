@@ -9,7 +9,14 @@ import torch
 
 from datasets.images import DataError
 from engine.args import ConfigError
-from engine.text import Description, describe_oddities, encode_descriptions, read_descriptions, read_so_far, split_sentences
+from engine.text import (
+    Description,
+    describe_oddities,
+    encode_descriptions,
+    read_descriptions,
+    read_so_far,
+    split_sentences,
+)
 from models.teachers import ClipTeacher, build_teacher
 
 CSV = 'class name,description\nRed bird,"Red all over, black bill. Long tail."\n\nGreen bird,Green back; white wing bars\nBlue bird,Blue\n'

@@ -9,10 +9,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.reference.obdsd import (plain_diffused_target, plain_divergence, plain_loss, plain_multi_similarity,
-                                        plain_symmetric_target)
-from losses.diffusion import (NORMALISATIONS, diffused_target, row_entropy, smooth_uniformly, symmetric_affinity,
-                              transition_matrix)
+from benchmarks.reference.obdsd import (
+    plain_diffused_target,
+    plain_divergence,
+    plain_loss,
+    plain_multi_similarity,
+    plain_symmetric_target,
+)
+from losses.diffusion import (
+    NORMALISATIONS,
+    diffused_target,
+    row_entropy,
+    smooth_uniformly,
+    symmetric_affinity,
+    transition_matrix,
+)
 from losses.multisimilarity import multi_similarity
 from losses.relational import batch_similarity, relation_target, relational_divergence
 

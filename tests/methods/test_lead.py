@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from stand_ins import WIDTH, TinyBackbone, clock, make_batch, make_guide
 from PIL import Image
+from stand_ins import WIDTH, TinyBackbone, clock, make_batch, make_guide
 from torch import Tensor
 
 from benchmarks.reference.lead import ReferenceLead

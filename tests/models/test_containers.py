@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.reference.public_files import write_lcr_byol
-from models.encoder import load_encoder
 from models.classifier_weights import start_from
+from models.encoder import load_encoder
 from models.sizes import build_without_memory
 from models.weights import WeightsError, load_weights, unwrap
 

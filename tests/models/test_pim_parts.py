@@ -8,7 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.levels import LevelShape
-from models.pim_parts import Combiner, Fpn, PositionClassifier, find_confidence, rank_positions, select_top, take_positions
+from models.pim_parts import (
+    Combiner,
+    Fpn,
+    PositionClassifier,
+    find_confidence,
+    rank_positions,
+    select_top,
+    take_positions,
+)
 
 SQUARES = {"layer1": LevelShape(6, 8, 8), "layer2": LevelShape(10, 4, 4), "layer3": LevelShape(12, 4, 4)}
 

@@ -14,7 +14,7 @@ import pytest
 
 from runtime import files
 from runtime.errors import StopTraining
-from runtime.files import write_atomically, write_json, write_cells, write_text
+from runtime.files import write_atomically, write_cells, write_json, write_text
 from runtime.lines import append_line
 
 ROOT = Path(__file__).parents[2]

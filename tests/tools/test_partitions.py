@@ -15,7 +15,12 @@ from engine.args import ConfigError
 from engine.evaluate import partitions as module
 from engine.evaluate.features import Features
 from engine.evaluate.partitions import (
-    Look, embed_unseen, estimate_differences, estimate_means, find_faults, judge,
+    Look,
+    embed_unseen,
+    estimate_differences,
+    estimate_means,
+    find_faults,
+    judge,
 )
 from engine.evaluate.plain_table import say
 from engine.evaluate.rerank import Reranking

@@ -11,8 +11,19 @@ from torch import Tensor
 
 from engine.evaluate.similarity import normalise_rows
 from engine.evaluate.sorting import (
-    ODD, choose_to_name, estimate_groups, find_neighbours, group, match_accuracy, naming_accuracy, rate_oddness,
-    rate_typicality, reduce, smooth_rows, spread_labels, survey,
+    ODD,
+    choose_to_name,
+    estimate_groups,
+    find_neighbours,
+    group,
+    match_accuracy,
+    naming_accuracy,
+    rate_oddness,
+    rate_typicality,
+    reduce,
+    smooth_rows,
+    spread_labels,
+    survey,
 )
 
 CLASSES, EACH = 5, 24
