@@ -10,8 +10,9 @@ from engine.class_names import name_key
 from engine.evaluate.text_audit import Reading
 from engine.prepare import name_text_files
 from engine.text import encode_descriptions, fill_template, read_descriptions, read_so_far, split_sentences
-from engine.text_tensor import TextRows, hash_file, load_text, read_manifest
+from engine.text_tensor import TextRows, load_text, read_manifest
 from models.teachers import ClipTeacher
+from runtime.files import hash_file
 
 
 def open_text(path: Path, teacher: ClipTeacher, args: argparse.Namespace) -> TextRows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,7 +16,7 @@ from engine.prepare import name_text_files
 from engine.text import PLAIN, encode_descriptions, read_descriptions
 from models.teachers import ClipTeacher, read_text_tensor
 from models.weights import WeightsError
-from runtime.files import write_atomically, write_json
+from runtime.files import hash_file, write_atomically, write_json
 from runtime.side_files import read_json
 
 AGAIN = "encode the descriptions again (python -m tools.encode_text)"
@@ -167,8 +166,3 @@ def is_stale(tensor: Path, source: Path, teacher: ClipTeacher, *, named: bool) -
     if changed and not named:
         print(f"note: {source} has changed since {tensor} was made of it; give the CSV to encode it again")
     return named and (changed or teacher.text_fingerprint() != manifest.weights_sha256)
-
-
-def hash_file(path: Path) -> str:
-    """sha256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -228,3 +229,12 @@ def keep_beside(target: Path, keep: Path) -> None:
         return
     os.replace(spare, keep)
     spare.unlink(missing_ok=True)  # it stays when both names were one file already
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file of any size."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -27,7 +27,7 @@ from datasets.images import ImageSet, first_split
 from engine.args import ConfigError, Parser, exit_cleanly
 from engine.class_names import name_key
 from engine.evaluate.embeddings import describe
-from engine.evaluate.features import Features
+from engine.evaluate.features import Features, hash_contents
 from engine.evaluate.query import Query, Ranking, draw_ranking, rank, rank_by_index, read_pictures, write_table
 from engine.evaluate.readers import CROPS, settle_evaluation
 from engine.evaluate.sources import check_sources
@@ -165,7 +165,8 @@ def rank_all(
         if args.index:
             from engine.evaluate.index import load_index  # faiss is loaded where an index is asked for, and only there
 
-            index = load_index(Path(args.index), describe(seeing, images))
+            index = load_index(Path(args.index), describe(seeing, images),
+                               lambda: hash_contents(images, subject.crops))
             rankings += [rank_by_index(query, index, images, args.top) for query in own]
         else:
             rows = seeing.rows(features, seeing.centre())

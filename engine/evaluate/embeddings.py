@@ -9,8 +9,10 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +23,18 @@ from tqdm import tqdm
 from datasets.images import DataError, ImageSet
 from engine import distributed
 from engine.args import ConfigError
+from engine.evaluate.features import hash_contents, identify_files
 from engine.evaluate.subject import Subject
-from runtime.files import open_table, write_json
+from runtime.files import hash_file, open_table, write_json
 from runtime.names import unspell
 from runtime.side_files import read_json
 
 CHUNK = 65536  # rows checked at a time
 FORMAT = "plumage-embeddings"
 PIECES = "pieces"
-META = {"images": int, "dim?": int, "images_per_second?": float}
+DATES, CONTENTS = "dates_sha256", "contents_sha256"
+HASHES = {"rows_sha256": "embeddings.npy", "ids_sha256": "ids.csv"}
+META = {"images": int, "dim?": int, "images_per_second?": float, **{f"{name}?": str for name in HASHES}}
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,21 @@ def describe(subject: Subject, images: ImageSet) -> dict[str, object]:
             "feature": subject.feature, "input": subject.view.source, "view": subject.view.recipe,
             "size": subject.view.size, "centred": subject.centred, "precision": subject.precision,
             "crop_bottom": subject.crop_bottom, "unit_rows": True, "split": images.split, "images": len(images),
-            "images_sha256": images.fingerprint()}
+            "images_sha256": images.fingerprint(), DATES: identify_files(images, subject.crops)}
+
+
+def find_differences(
+    known: Mapping[str, object], facts: Mapping[str, object], contents: Callable[[], str] = str
+) -> list[str]:
+    """What of `facts` is not as in `known`, by name.
+
+    Files of other dates may be copies of the same: their `contents` are hashed then. Folders of earlier releases know
+    neither.
+    """
+    other = [name for name, value in facts.items() if known.get(name, value if name == DATES else None) != value]
+    if DATES in other and known.get(CONTENTS) == contents():
+        other.remove(DATES)
+    return ["the photographs" if name == DATES else name for name in other]
 
 
 def embed(subject: Subject, images: ImageSet, folder: Path, piece: int = 4096) -> dict[str, object]:
@@ -57,9 +76,11 @@ def embed(subject: Subject, images: ImageSet, folder: Path, piece: int = 4096) -
     A complete folder of the same is left alone; raises ConfigError for one of anything else.
     """
     facts = {"format": FORMAT, **describe(subject, images)}
-    done = distributed.broadcast_object(_read_finished(folder, facts) if distributed.is_main() else None)
+    read = partial(hash_contents, images, subject.crops)
+    done = distributed.broadcast_object(_read_finished(folder, facts, read) if distributed.is_main() else None)
     if done is not None:
         return done
+    contents = read() if distributed.is_main() else ""  # before they are looked at, so that a later change is seen
     centre = subject.centre()
     keeping = replace(subject, cache=folder / PIECES)
     shown = tqdm(total=len(images), unit="img", desc=f"embeddings of {images.split}", file=sys.stderr,
@@ -77,7 +98,7 @@ def embed(subject: Subject, images: ImageSet, folder: Path, piece: int = 4096) -
             target[start : start + len(part)] = rows
     shown.close()
     if distributed.is_main():
-        _finish(folder, target, images, facts | {"weights": subject.source,
+        _finish(folder, target, images, facts | {"weights": subject.source, CONTENTS: contents,
                                                 "images_per_second": round(len(images) / seconds, 2)})
     distributed.barrier()
     return read_meta(folder)
@@ -109,6 +130,10 @@ def read_embeddings(folder: str | Path) -> Embeddings:
         raise DataError(f"{folder} does not fit together: {len(rows)} rows, {len(table)} lines in ids.csv, "
                         f"{meta['images']} images in meta.json; delete it and run tools.embed again")
     check_rows(rows, folder)
+    changed = [file for name, file in HASHES.items() if name in meta and meta[name] != hash_file(folder / file)]
+    if changed:
+        raise DataError(f"{folder}: {' and '.join(changed)} changed after tools.embed wrote it; delete the folder and "
+                        "run tools.embed again")
     return Embeddings(rows, [unspell(line["path"]) for line in table], [unspell(line["class"]) for line in table], meta)
 
 
@@ -124,13 +149,15 @@ def check_rows(rows: NDArray[np.float32], folder: Path) -> None:
                             "folder and run tools.embed again, with another network if need be")
 
 
-def _read_finished(folder: Path, facts: dict[str, object]) -> dict[str, object] | None:
+def _read_finished(
+    folder: Path, facts: dict[str, object], contents: Callable[[], str]
+) -> dict[str, object] | None:
     path = folder / "meta.json"
     if not path.is_file():
         refuse_foreign(folder)
         return None
     found = read_meta(folder)
-    other = [name for name, value in facts.items() if found.get(name) != value]
+    other = find_differences(found, facts, contents)
     if other:
         raise ConfigError(f"{folder} holds embeddings made otherwise ({', '.join(other)} differ); "
                           "give another --out, or delete the folder")
@@ -157,7 +184,8 @@ def _finish(folder: Path, target: NDArray[np.float32], images: ImageSet, meta: d
         writer.writerow(["row", "path", "class"])
         for row, sample in enumerate(images.samples):
             writer.writerow([row, sample.key, "" if sample.label is None else images.classes[sample.label]])
-    write_json(folder / "meta.json", {**meta, "dim": target.shape[1]})
+    hashes = {name: hash_file(folder / file) for name, file in HASHES.items()}
+    write_json(folder / "meta.json", {**meta, "dim": target.shape[1], **hashes})
     for piece in (folder / PIECES).glob("features-*.safetensors"):
         piece.unlink()
     with suppress(OSError):  # somebody else's files in it stay

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from datasets.images import ImageSet
+from datasets.images import ImageSet, Sample
 from datasets.loader import Batch, make_loader
 from datasets.multi_context import Crops, ViewSet
 from datasets.samplers import Draw, SequentialBatches
@@ -29,7 +29,7 @@ from engine import distributed
 from engine.evaluate.inspection import need_finite, tell_sameness
 from engine.precision import autocast
 from runtime.errors import StopTraining
-from runtime.files import write_atomically
+from runtime.files import hash_file, write_atomically
 
 # What decodes and computes: another release may give other pixels and other sums. `features` counts our own changes.
 VERSIONS = {"features": 2, "torch": torch.__version__, "torchvision": torchvision.__version__,
@@ -95,7 +95,7 @@ def extract(
     """
     dataset = ViewSet(images, {"view": view}, crops=crops, seed=seed, crop_bottom=crop_bottom)
     facts = {"weights": cache_key, "view": asdict(view), "precision": precision, "crop_bottom": crop_bottom,
-             "draw": [seed, epoch], "images": _identify(images, crops if view.source == "crop" else None),
+             "draw": [seed, epoch], "images": identify_files(images, crops if view.source == "crop" else None),
              "device": torch.device(device).type, "versions": VERSIONS}
     if labelled:
         facts["labels"] = images.labels.tolist()
@@ -169,19 +169,35 @@ def _keys(images: ImageSet) -> list[str]:
     return [sample.key for sample in images.samples]
 
 
-def _identify(images: ImageSet, crops: Crops | None) -> str:
+def identify_files(images: ImageSet, crops: Crops | None) -> str:
     """A hash of the names, sizes and times of the files (and the boxes) that the features are made of.
 
     The time of the last change of any kind is among them: it moves when a file is replaced under its old date.
     """
     digest = hashlib.sha256(images.fingerprint().encode())
-    by_file = crops is not None and crops.boxes is None
     for sample in images.samples:
-        status = os.stat(crops.root / sample.key if by_file else sample.path)
+        status = os.stat(_find_file(sample, crops))
         digest.update(f"{status.st_size}/{status.st_mtime_ns}/{status.st_ctime_ns}\n".encode())
-        if crops is not None and crops.boxes is not None:
-            digest.update(repr(crops.boxes[sample.key]).encode())
+        digest.update(_find_box(sample, crops).encode())
     return digest.hexdigest()
+
+
+def hash_contents(images: ImageSet, crops: Crops | None) -> str:
+    """A hash of the names and the bytes of the files (and the boxes): another after any change, the same of a copy."""
+    digest = hashlib.sha256(images.fingerprint().encode())
+    for sample in images.samples:
+        digest.update(f"{hash_file(_find_file(sample, crops))}\n{_find_box(sample, crops)}".encode())
+    return digest.hexdigest()
+
+
+def _find_file(sample: Sample, crops: Crops | None) -> Path:
+    """The file that is read for an image."""
+    return crops.root / sample.key if crops is not None and crops.boxes is None else sample.path
+
+
+def _find_box(sample: Sample, crops: Crops | None) -> str:
+    """The box that is cut out, in words; "" for none."""
+    return repr(crops.boxes[sample.key]) if crops is not None and crops.boxes is not None else ""
 
 
 def _cache_path(cache: Path | None, facts: dict[str, object]) -> Path | None:

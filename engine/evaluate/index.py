@@ -8,6 +8,7 @@ TPAMI 2011).
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,15 @@ from numpy.typing import NDArray
 from datasets.images import DataError
 from engine.args import ConfigError
 from engine.evaluate.clustering import FAISS_SEEDS
+from engine.evaluate.embeddings import find_differences
 from engine.evaluate.ranking import take_top
 from engine.evaluate.similarity import cross_stripes
-from runtime.files import write_atomically, write_json
+from runtime.files import hash_file, write_atomically, write_json
 from runtime.side_files import read_json
 
 KINDS = ("flat", "ivf", "hnsw", "ivfpq")
 CHUNK = 65536  # rows added at a time
+OWN = "index_sha256"  # of the file itself
 TAUGHT = 256  # training rows a list
 
 
@@ -122,21 +125,27 @@ def save_index(index: Any, folder: Path, plan: IndexPlan, facts: dict[str, objec
     plan = settle(plan, index.ntotal, index.d)
     path = folder / f"index-{plan.kind}.faiss"
     write_atomically(path, lambda draft: faiss.write_index(index, str(draft)))
-    write_json(path.with_suffix(".json"), {"plan": asdict(plan), **facts})
+    write_json(path.with_suffix(".json"), {"plan": asdict(plan), **facts, OWN: hash_file(path)})
     return path
 
 
-def load_index(path: Path, facts: dict[str, object]) -> Any:
-    """The index of a file of `save_index`; raises DataError when it is of other rows than `facts` say, or is broken."""
+def load_index(path: Path, facts: dict[str, object], contents: Callable[[], str] = str) -> Any:
+    """The index of a file of `save_index`; raises DataError when it is of other rows than `facts` say, or is broken.
+
+    `contents` hashes the photographs, see `find_differences`.
+    """
     remedy = "build the index with tools.index"
-    known = read_json(path.with_suffix(".json"), {"plan": PLAN}, remedy=remedy)
+    known = read_json(path.with_suffix(".json"), {"plan": PLAN, f"{OWN}?": str}, remedy=remedy)
     try:
         index = faiss.read_index(str(path))
     except (OSError, ValueError, RuntimeError) as error:
         raise DataError(f"{path} is no readable index ({error}); {remedy}") from error
+    if known.get(OWN) not in (None, hash_file(path)):
+        raise DataError(f"{path} changed after tools.index wrote it, or another index's {path.stem}.json lies beside "
+                        f"it; {remedy}")
     stored = known.pop("plan")
     plan = IndexPlan(**{name: stored[name] for name in PLAN})
-    other = [name for name, value in facts.items() if known.get(name) != value]
+    other = find_differences(known, facts, contents)
     if other:
         raise DataError(f"{path} was built of other embeddings ({', '.join(other)} differ); build it anew")
     return set_effort(index, plan)

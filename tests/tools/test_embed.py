@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -110,3 +111,44 @@ def test_two_processes_write_what_one_writes(photo_tree: Path, tmp_path: Path) -
     one, two = read_embeddings(tmp_path / "one"), read_embeddings(tmp_path / "two")
     np.testing.assert_allclose(one.rows, two.rows, atol=1e-5)
     assert one.keys == two.keys and json.loads((tmp_path / "two/meta.json").read_text())["images"] == 12
+
+
+def repaint(path: Path) -> None:
+    """Other content of the same size under the same dates."""
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[-40:-2] = bytes(38)
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+def test_nothing_that_was_made_of_other_photographs_is_taken_again(photo_tree: Path, tmp_path: Path) -> None:
+    out, one = tmp_path / "out", sorted((photo_tree / "test").glob("*/*.jpg"))[0]
+    run(photo_tree, out)
+    index.main([str(out), "--index", "flat"])
+    look = [str(photo_tree), "--image", str(one), "--index", str(out / "index-flat.faiss"), "--results-dir",
+            str(tmp_path / "found"), *SMALL]
+    os.utime(one)  # touched or copied: the same photograph
+    run(photo_tree, out)
+    search.main(look)
+    repaint(one)
+    with pytest.raises(ConfigError, match="made otherwise .the photographs differ"):
+        run(photo_tree, out)
+    with pytest.raises(DataError, match="other embeddings .the photographs differ"):
+        search.main(look)
+
+
+@pytest.mark.parametrize("name", ["embeddings.npy", "ids.csv"])
+def test_files_that_changed_after_they_were_written_are_refused(name: str, photo_tree: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(photo_tree, out)
+    index.main([str(out), "--index", "flat"])
+    content = (out / name).read_bytes()
+    (out / name).write_bytes(content[:-4] + np.float32(1).tobytes() if name.endswith("npy")
+                             else content.replace(b"001.Red_bird_00", b"001.Red_bird_77"))
+    with pytest.raises(DataError, match=f"{name} changed after tools.embed wrote it"):
+        index.main([str(out)])
+    (out / "index-flat.faiss").write_bytes((out / "index-flat.faiss").read_bytes()[:-4] + b"\1\1\1\1")
+    with pytest.raises(DataError, match="index-flat.faiss changed after tools.index wrote it"):
+        search.main([str(photo_tree), "--image", str(next((photo_tree / "test").glob("*/*.jpg"))), "--index",
+                     str(out / "index-flat.faiss"), "--results-dir", str(tmp_path / "found"), *SMALL])
