@@ -20,6 +20,7 @@ from engine.args import (
 )
 from engine.devices import resolve_device
 from engine.finetune_checks import WITHOUT_EFFECT, find_problems, read_names
+from engine.finetune_data import training_view
 from engine.finetune_finished import find_finished, list_contradictions
 from engine.finetune_method_args import add_pim, add_teacher, read_selects
 from engine.finetune_network import check_sources
@@ -60,7 +61,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     problems.lines += list_contradictions(args, saved)
     table = () if args.eval else FINETUNE
     problems.lines += find_problems(args) + find_unread(args, table)
-    problems.refuse(lambda: check_present(args), lambda: None if args.eval else check_sources(args))
+    training = () if args.eval else (lambda: check_sources(args), lambda: training_view(args))
+    problems.refuse(lambda: check_present(args), *training)
     vars(args).update(FIXED)
     note_unread(args, table, silent, "see docs/finetune.md")
     return args

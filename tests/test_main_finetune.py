@@ -234,6 +234,9 @@ def test_all_problems_come_in_one_message(scribbles: Path, tmp_path: Path) -> No
     with pytest.raises(ConfigError) as caught:
         run(tmp_path / "x", scribbles, "--batch-size", "50", "--model", "no_such_net", "--mixup", "1")
     assert all(word in str(caught.value) for word in ("20 training images", "no_such_net"))
+    with pytest.raises(ConfigError) as caught:
+        run(tmp_path / "x", scribbles, "--epochs", "0", "--finetune", "gone.pth", "--aa", "rand-mX")
+    assert all(word in str(caught.value) for word in ("--epochs is 0", "gone.pth", "rand-mX"))
     for words, message in ((["--batch-size", "5", "--mixup", "1"], "5 is odd"),
                            (["--select", "best-val"], "needs validation images")):
         with pytest.raises(ConfigError, match=message):
