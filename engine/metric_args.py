@@ -89,9 +89,10 @@ def make_parser() -> Parser:
     parser.add_argument("--results-dir", "--save-path", type=place, default="checkpoints/metric", metavar="DIR",
                         help="everything the run writes")
     parser.add_argument("--resume", nargs="?", const="auto", default=None, metavar="PATH",
-                        help="continue a killed run exactly (from --results-dir unless a folder or file is given)")
-    add_evaluation(parser, "--evaluate", "no training: measure the network of RUN (else of --results-dir) as its "
-                   "args.json says, or published ones; flags that contradict the run are refused")
+                        help="continue a killed run exactly (from --results-dir unless a folder or file is given); "
+                             "with --evaluate the network to measure")
+    add_evaluation(parser, "--evaluate", "no training: measure the network of RUN, else of --resume, else of "
+                   "--results-dir, as its args.json says, or published ones; flags that contradict the run are refused")
     parser.add_argument("--pretrained-root", default=None, metavar="DIR",
                         help="the public code's Training_Results with Recall/ and NMI/, for --evaluate")
     add_metric_data(parser)

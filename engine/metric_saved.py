@@ -20,8 +20,8 @@ from engine.run_record import (
 )
 from runtime.errors import ConfigError
 
-REMEDY = ("--evaluate RUN (or --results-dir) names a finished run or its file, --pretrained-root the folder that holds "
-          "Recall/ and NMI/")
+REMEDY = ("--evaluate RUN (or --resume, or --results-dir) names a finished run or its file, --pretrained-root the "
+          "folder that holds Recall/ and NMI/")
 # What may be otherwise when a finished run is evaluated: which of its networks, where its photographs lie now (they
 # must be the same ones), in which number format; and what only training asks for.
 FREE = frozenset({"root", "select", "select_by", "precision", "pretrained", "not_pretrained", "skip_bad",
@@ -37,7 +37,7 @@ def settle_evaluation(args: argparse.Namespace) -> list[str]:
 
     Lists the given flags that contradict it. Raises ConfigError when there is no such network.
     """
-    named = args.evaluate if isinstance(args.evaluate, str) else args.results_dir
+    named = name_run(args)
     args.evaluate, args.run = bool(args.evaluate), None
     if not args.evaluate:
         return []
@@ -58,6 +58,16 @@ def settle_evaluation(args: argparse.Namespace) -> list[str]:
             find_photographs([args.root], Path(args.run).parent / ARGS)
         args.select = "best-val" if Path(args.run).name == "model_best.pth" else "last"
     return find_contradictions(args, settings, where, free=FREE)
+
+
+def name_run(args: argparse.Namespace) -> str:
+    """What --evaluate means: its own word, else --resume's, else --results-dir; raises ConfigError for two of them."""
+    resumed = args.resume if args.resume not in (None, "auto") else None
+    if args.evaluate and resumed is not None:
+        own = "--evaluate" if isinstance(args.evaluate, str) else "--pretrained-root" if args.pretrained_root else ""
+        if own:
+            raise ConfigError(f"{own} and --resume {resumed} name two networks to evaluate; give one of them")
+    return args.evaluate if isinstance(args.evaluate, str) else resumed or args.results_dir
 
 
 def find_finished(args: argparse.Namespace, named: str) -> Finished:

@@ -127,6 +127,16 @@ def test_retrieval_and_probe_take_the_network_of_a_run(
     assert probe.subject.view.source == "full"  # trained without crops
 
 
+def test_the_run_that_resume_names_is_the_one_that_is_measured(tmp_path: Path) -> None:
+    torch.save({}, tmp_path / "model_last.pth")
+    (tmp_path / "args.json").write_text(json.dumps({"size": 32, "root": str(tmp_path)}))
+    args = parse(["--evaluate", "--resume", str(tmp_path)])
+    assert args.run == str(tmp_path / "model_last.pth") and args.results_dir == str(tmp_path)
+    for words in (["--evaluate", "other"], ["--evaluate", "--pretrained-root", "published", "--root", "x"]):
+        with pytest.raises(ConfigError, match="name two networks to evaluate"):
+            parse([*words, "--resume", str(tmp_path)])
+
+
 def test_a_finished_run_is_measured_as_it_was_trained(
     photo_tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
