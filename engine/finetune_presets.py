@@ -17,7 +17,8 @@ CONVNEXT: Settings = {
 PIM: Settings = {
     "model": "swin-t", "opt": "sgd", "lr": 5e-4, "wd": 5e-4, "batch_size": 16, "epochs": 50, "min_lr_ratio": 0.0,
     "smoothing": 0.0, "drop_path": None, "vector_decay": True, "aa": "none", "color_jitter": 0.0, "reprob": 0.0}
-CUB_PIM: Settings = {"fpn_size": 1536, "num_selects": [2048, 512, 128, 32], "warmup_batchs": 800, "update_freq": 2}
+CUB_PIM: Settings = {"fpn_size": 1536, "num_selects": [2048, 512, 128, 32], "warmup_batchs": 800, "update_freq": 2,
+                     "eval_freq": 10}
 NABIRDS_PIM: Settings = {**CUB_PIM, "num_selects": [256, 128, 64, 32]}
 AICUP_PIM: Settings = {"task": "aicup", "fpn_size": 512, "num_selects": [32, 32, 32, 32], "batch_size": 64}
 
