@@ -129,7 +129,7 @@ class Parser(GatheringParser):
         """argparse's own, which it asks for the flags of the command line only: a default never passes here."""
         if action.option_strings:
             self._seen.add(action.dest)
-        if action.dest in PLACES and arg_strings == [""]:
+        if action.dest in PLACES and len(arg_strings) == 1 and not arg_strings[0].strip():
             self._add_fault(action, "is an empty word, perhaps a variable that is not set; name a place")
         return super()._get_values(action, arg_strings)
 

@@ -33,7 +33,6 @@ from engine.pretrain_checks import usual_weights
 from engine.public_flags import add_name
 from engine.ranges import COUNT_OR_0, SHARE_BELOW_1, SIDE, WEIGHT
 from engine.unread import add_silent, find_unread, note_unread, take_silent
-from engine.words import place
 from models.pim_presets import find_preset
 from runtime.hub_names import strip_hub
 
@@ -77,7 +76,7 @@ def make_parser() -> Parser:
     parser.add_argument("--preset", default="none", choices=NAMES, help="published settings, or small for one CPU")
     parser.add_argument("--recipe", choices=("default", "seed"), default="default",
                         help="seed = some of the public codes' own arithmetic; docs/finetune.md says which")
-    parser.add_argument("--results-dir", "--output-dir", type=place, default="checkpoints/finetune", metavar="DIR",
+    parser.add_argument("--results-dir", "--output-dir", default="checkpoints/finetune", metavar="DIR",
                         help="everything the run writes")
     parser.add_argument("--resume", nargs="?", const="auto", default=None, metavar="PATH",
                         help="continue a killed run exactly (from --results-dir unless a folder or file is given); "

@@ -35,7 +35,7 @@ from engine.ranges import (
     real,
 )
 from engine.unread import add_silent, find_unread, note_unread, take_silent
-from engine.words import place, sinks
+from engine.words import sinks
 from losses.criteria import ALIASES, CRITERIA
 from losses.diffusion import NORMALISATIONS
 from losses.mining import TRIPLET_MINERS, TUPLE_MINERS
@@ -86,7 +86,7 @@ def make_parser() -> Parser:
     parser.add_argument("--preset", default="none", choices=("none", *RUNS), help="published settings by data set")
     parser.add_argument("--recipe", choices=("default", "seed"), default="default",
                         help="seed = float32 throughout; else the losses are as docs/obdsd.md says either way")
-    parser.add_argument("--results-dir", "--save-path", type=place, default="checkpoints/metric", metavar="DIR",
+    parser.add_argument("--results-dir", "--save-path", default="checkpoints/metric", metavar="DIR",
                         help="everything the run writes")
     parser.add_argument("--resume", nargs="?", const="auto", default=None, metavar="PATH",
                         help="continue a killed run exactly (from --results-dir unless a folder or file is given); "

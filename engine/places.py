@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from datasets.folder_names import recognise_splits
 from engine.args import list_given
 from runtime.errors import refuse
 from runtime.overlaps import find_overlaps
@@ -32,20 +33,18 @@ def check_places(args: argparse.Namespace, writes: Collection[str] = (), **more:
 
 
 def list_overlaps(args: argparse.Namespace, writes: Collection[str] = (), **more: object) -> list[str]:
-    """A line for every output of the flags that is an input, lies in a folder that is read, or has no name.
+    """A line for every output of the flags that is an input, or lies in a folder that is read.
 
     `writes` are files that the command lays into its output folder; `more` are resolved places by their flags' names.
     """
     values = {**vars(args), **more}
-    empty = [f"{flag} is an empty word, perhaps a variable that is not set; name the folder"
-             for name, flag in OUTPUTS.items() if values.get(name) == ""]
     outputs = {flag: Path(values[name]) for name, flag in OUTPUTS.items()
                if values.get(name) and values[name] != "none"}
     inputs = {path: word for name, word in reversed(INPUTS.items()) for path in list_paths(values.get(name))
               if os.path.isfile(path) or (name in FOLDERS and os.path.isdir(path))}  # a place counts once
     chosen = {OUTPUTS[name] for name in list_given(args) if name in OUTPUTS}
-    return empty + find_overlaps(outputs, [(word, path) for path, word in inputs.items()], writes=writes,
-                         defaults=outputs.keys() - chosen)
+    return find_overlaps(outputs, [(word, path) for path, word in inputs.items()], writes=writes,
+                         defaults=outputs.keys() - chosen, find_splits=recognise_splits)
 
 
 def list_paths(value: object) -> list[Path]:

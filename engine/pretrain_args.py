@@ -35,7 +35,7 @@ from engine.ranges import (
     whole,
 )
 from engine.unread import find_unread, note_unread, take_silent
-from engine.words import place, sinks
+from engine.words import sinks
 from runtime.hub_names import strip_hub
 
 COMMITTEE = "tf_efficientnet_lite0+tf_efficientnet_lite2"
@@ -76,7 +76,7 @@ def make_parser() -> Parser:
     parser.add_argument("--preset", default="none",
                         choices=("none", "bird", "car", "aircraft", "dog", "cub", "cars", "small"),
                         help="a data set's published settings; small = for some hundreds of images and one CPU")
-    parser.add_argument("--results-dir", type=place, default="checkpoints/run", metavar="DIR",
+    parser.add_argument("--results-dir", default="checkpoints/run", metavar="DIR",
                         help="everything the run writes")
     parser.add_argument("--resume", nargs="?", const="auto", default=None, metavar="PATH",
                         help="continue a killed run exactly (from --results-dir unless a folder or file is given)")

@@ -1,4 +1,4 @@
-"""Words that a flag takes where others are slips: devices, log sinks, places. Only the standard library is imported."""
+"""Words that a flag takes where others are slips: devices, log sinks. Only the standard library is imported."""
 
 from __future__ import annotations
 
@@ -16,13 +16,6 @@ def device(text: str) -> str:
     if not DEVICE.fullmatch(word):
         raise argparse.ArgumentTypeError(f"is {text!r}, but it must be cpu, cuda, cuda:N, mps, or auto")
     return word
-
-
-def place(text: str) -> str:
-    """A folder to write to; an empty word would be the one that the command is called in."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("is an empty word, perhaps a variable that is not set; name the folder")
-    return text
 
 
 def sinks(text: str) -> str:

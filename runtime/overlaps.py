@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}
+SplitFinder = Callable[[Sequence[str]], Collection[str]]
 
 
 def find_overlaps(
     outputs: Mapping[str, Path], inputs: Collection[tuple[str, Path]], *, writes: Collection[str] = (),
-    defaults: Collection[str] = (),
+    defaults: Collection[str] = (), find_splits: SplitFinder = lambda names: (),
 ) -> list[str]:
     """A problem line for every output that is an input, or lies in the folder of one.
 
     Both are told by the words of the user's command line. `writes` are the names of files that the outputs will hold.
-    An output among `defaults`, which nobody chose, may lie beside train/ and test/: nothing there is read.
+    An output among `defaults`, which nobody chose, may lie beside train/ and test/, which `find_splits` finds among the
+    names of folders: nothing there is read.
     """
     problems = []
     for flag, output in outputs.items():
         for word, source in inputs:
             if source.is_dir():
-                beside = flag in defaults and lies_beside_splits(output, source)
+                beside = flag in defaults and lies_beside_splits(output, source, find_splits)
                 if not beside and any(lies_in(output, folder) for folder in (source, *linked_folders(source))):
                     problems.append(f"{flag} {output} lies in {word} {source}, where what is written would be taken "
                                     "for data and might overwrite it; choose a place beside it")
@@ -71,7 +72,8 @@ def list_folders(folder: Path) -> list[Path]:
         return []
 
 
-def lies_beside_splits(output: Path, root: Path) -> bool:
+def lies_beside_splits(output: Path, root: Path, find_splits: SplitFinder) -> bool:
     """Whether the root is split into folders, in none of which the output lies."""
-    splits = [folder for folder in list_folders(root) if folder.name.lower() in SPLITS]
+    folders = {folder.name: folder for folder in list_folders(root)}
+    splits = [folders[name] for name in find_splits(list(folders))]
     return bool(splits) and not is_same(output, root) and not any(lies_in(output, folder) for folder in splits)

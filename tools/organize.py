@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import filecmp
 import os
 import shutil
@@ -22,10 +21,11 @@ if __package__ in (None, ""):  # started as a file: its own folder is on the pat
 from tqdm import tqdm
 
 from datasets.cars import ALL_CARS, CAR_LISTS, CAR_NAMES, find_list
-from datasets.findings import FLAG, VOICE, announce, begin_run
+from datasets.findings import announce
 from datasets.layouts import read_listing, variant_folder
 from datasets.listing import Entry, show
 from datasets.supervised_layouts import DOG_LISTS, find_dog_lists
+from engine.args import Parser, add_list_left_out, exit_cleanly
 from runtime.errors import DataError
 from runtime.files import write_atomically
 from runtime.overlaps import find_overlaps
@@ -206,33 +206,24 @@ def organize(name: str, source: Path, out: Path, link: str = "none") -> str:
     return tabulate(placements, out)
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line; the older names of the flags work as well."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", choices=sorted(PLANS))
-    parser.add_argument(
-        "--source", "--ds", "--cub-root", "--cub_root", type=Path, required=True, help="the unpacked data set"
-    )
-    parser.add_argument("--out", "--output-root", "--output_root", type=Path, required=True, help="the new folder")
-    parser.add_argument(
-        "--link", choices=("none", "hard", "soft"), default="none", help="copy (none), hard links, or symbolic links"
-    )
-    parser.add_argument(FLAG, action="store_true", help="name every file of the data set that is not read, and why")
-    return parser.parse_args(arguments)
+def make_parser() -> Parser:
+    """All flags; the older names of some work as well."""
+    parser = Parser(prog="python -m tools.organize", description="A published data set as train/test class folders.")
+    parser.add_argument("dataset", choices=sorted(PLANS), help="which one it is")
+    parser.add_argument("--source", "--ds", "--cub-root", type=Path, required=True, metavar="DIR",
+                        help="the unpacked data set")
+    parser.add_argument("--out", "--output-root", type=Path, required=True, metavar="DIR", help="the new folder")
+    parser.add_argument("--link", choices=("none", "hard", "soft"), default="none",
+                        help="copy (none), hard links, or symbolic links")
+    add_list_left_out(parser)
+    return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 when all went well, 2 for a mistake of the user."""
-    options = parse(arguments)
-    begin_run()
-    VOICE.in_full = options.list_left_out
-    try:
-        print(organize(options.dataset, options.source, options.out, options.link))
-    except DataError as error:
-        print(f"organize: {error}", file=sys.stderr)
-        return 2
-    return 0
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    args = make_parser().parse_args(argv)
+    print(organize(args.dataset, args.source, args.out, args.link))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_cleanly(main)

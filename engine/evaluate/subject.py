@@ -27,7 +27,6 @@ from engine.places import EVALUATION_FILES, check_places
 from engine.prepare import check_images, count_workers, find_crop_bottom, need_crops
 from engine.ranges import COUNT_OR_0, SIDE_OR_0
 from engine.run_record import name_method, read_settings
-from engine.words import place
 from models.encoder import Encoder, describe_encoder, load_encoder
 from models.sizes import check_size
 from models.weights import fingerprint
@@ -61,7 +60,7 @@ def add_subject(parser: Parser, *, look_at: str, feature: str) -> None:
     group.add_argument("--num-classes", "--class-num", type=COUNT_OR_0, default=0,
                        help="checked against the data set; 0 = take its number")
     group.add_argument("--cache", default="cache", metavar="DIR", help="where features are kept between runs, or none")
-    group.add_argument("--results-dir", type=place, default=None, metavar="DIR", help="where the outputs go")
+    group.add_argument("--results-dir", default=None, metavar="DIR", help="where the outputs go")
     add_device(parser)
     add_ignored(parser)
 

@@ -97,7 +97,8 @@ def test_a_word_that_is_no_choice_is_told_once(name: str) -> None:
     assert text.count("nosuch") == 1 and "has no settings" not in text
 
 
+@pytest.mark.parametrize("word", ["", "  "])
 @pytest.mark.parametrize("name", COMMANDS)
-def test_an_empty_results_folder_is_not_the_one_that_one_stands_in(name: str) -> None:
+def test_an_empty_results_folder_is_not_the_one_that_one_stands_in(name: str, word: str) -> None:
     with pytest.raises(ConfigError, match="--results-dir is an empty word"):
-        COMMANDS[name][0](["--results-dir", "", "--pretrained", "none", "--root", "no/such/folder", "--device", "cpu"])
+        COMMANDS[name][0](["--results-dir", word, "--pretrained", "none", "--root", "no/such/folder", "--device", "cpu"])

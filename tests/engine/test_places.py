@@ -76,6 +76,10 @@ def test_a_default_place_beside_train_and_test_is_fine(photo_tree: Path, tmp_pat
     assert overlaps(photo_tree, photo_tree / "checkpoints" / "run", "results_dir"), "where it was asked for, it is not"
     assert overlaps(photo_tree, photo_tree / "train" / "run")
     assert overlaps(photo_tree / "train", photo_tree / "train" / "checkpoints"), "flat folders have no beside"
+    for split in ("train", "test"):
+        (photo_tree / split).rename(photo_tree / f"birds_{split}_images")
+    assert not overlaps(photo_tree, photo_tree / "checkpoints" / "run"), "splits in another spelling are splits"
+    assert overlaps(photo_tree, photo_tree / "birds_test_images" / "run")
 
 
 def test_a_list_is_no_folder_but_is_not_overwritten(tmp_path: Path) -> None:

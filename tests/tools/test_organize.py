@@ -13,6 +13,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from datasets.images import scan
+from engine.args import ConfigError
+from runtime.errors import DataError
 from tools.organize import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,15 +112,22 @@ def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def run(name: str, source: Path, out: Path, *more: str) -> int:
-    """The command's exit code."""
-    return main([name, "--source", str(source), "--out", str(out), *more])
+def run(name: str, source: Path, out: Path, *more: str) -> None:
+    """The command."""
+    main([name, "--source", str(source), "--out", str(out), *more])
+
+
+def refuse(name: str, source: Path, out: Path) -> str:
+    """The command's refusal."""
+    with pytest.raises(DataError) as caught:
+        run(name, source, out)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "make"), MAKERS)
 def test_every_tree(name: str, make: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     expected = make(tmp_path / "raw")
-    assert run(name, tmp_path / "raw", tmp_path / "out") == 0
+    run(name, tmp_path / "raw", tmp_path / "out")
     assert files(tmp_path / "out") == expected
     trained = sum(target.startswith("train/") for target in expected)
     table = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -136,7 +145,7 @@ def test_pixels_follow_their_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("link", ["none", "hard", "soft"])
 def test_links(link: str, tmp_path: Path) -> None:
     make_cub(tmp_path / "raw")
-    assert run("cub", tmp_path / "raw", tmp_path / "out", "--link", link) == 0
+    run("cub", tmp_path / "raw", tmp_path / "out", "--link", link)
     source = tmp_path / "raw/images/001.Black_footed_Albatross/a.jpg"
     target = tmp_path / "out/train/001.Black_footed_Albatross/a.jpg"
     assert target.is_symlink() == (link == "soft") and os.path.samefile(source, target) == (link != "none")
@@ -148,26 +157,23 @@ def test_again_is_fine_and_completes(tmp_path: Path) -> None:
     run("cub", tmp_path / "raw", tmp_path / "out")
     gone = tmp_path / "out" / sorted(expected)[0]
     gone.rename(gone.with_name(f"{gone.name}.part"))
-    assert run("cub", tmp_path / "raw", tmp_path / "out") == 0
+    run("cub", tmp_path / "raw", tmp_path / "out")
     assert files(tmp_path / "out") == expected
 
 
 @pytest.mark.parametrize("stranger", ["train/owl/1.jpg", "train/002.Laysan_Albatross/c.jpg"])
-def test_other_files_in_the_way(stranger: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_files_in_the_way(stranger: str, tmp_path: Path) -> None:
     make_cub(tmp_path / "raw")
     put(tmp_path / "out", stranger)
-    assert run("cub", tmp_path / "raw", tmp_path / "out") == 2
-    assert files(tmp_path / "out") == {stranger} and stranger in capsys.readouterr().err
+    assert stranger in refuse("cub", tmp_path / "raw", tmp_path / "out")
+    assert files(tmp_path / "out") == {stranger}
 
 
-def test_all_missing_images_are_listed_before_anything_is_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_missing_images_are_listed_before_anything_is_written(tmp_path: Path) -> None:
     make_dogs(tmp_path / "raw")
     for path in (tmp_path / "raw/Images/n02085620-Chihuahua").iterdir():
         path.unlink()
-    assert run("dogs", tmp_path / "raw", tmp_path / "out") == 2
-    message = capsys.readouterr().err
+    message = refuse("dogs", tmp_path / "raw", tmp_path / "out")
     assert "n02085620_1.jpg" in message and "n02085620_2.jpg" in message and not (tmp_path / "out").exists()
 
 
@@ -180,25 +186,27 @@ def test_all_missing_images_are_listed_before_anything_is_written(
         ("dogs", ["train_list.mat", "test_list.mat"]),
     ],
 )
-def test_all_missing_lists_are_named(
-    name: str, parts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(name, tmp_path, tmp_path / "out") == 2
-    message = capsys.readouterr().err
+def test_all_missing_lists_are_named(name: str, parts: list[str], tmp_path: Path) -> None:
+    message = refuse(name, tmp_path, tmp_path / "out")
     assert all(part in message for part in parts)
 
 
-def test_a_damaged_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_list(tmp_path: Path) -> None:
     make_dogs(tmp_path / "raw")
     (tmp_path / "raw/lists/test_list.mat").write_bytes(b"not a list")
-    assert run("dogs", tmp_path / "raw", tmp_path / "out") == 2
-    assert "test_list.mat" in capsys.readouterr().err
+    assert "test_list.mat" in refuse("dogs", tmp_path / "raw", tmp_path / "out")
+
+
+def test_an_empty_word_is_no_folder(tmp_path: Path) -> None:
+    make_cub(tmp_path / "raw")
+    with pytest.raises(ConfigError, match="--out is an empty word"):
+        main(["cub", "--source", str(tmp_path / "raw"), "--out", ""])
 
 
 @pytest.mark.parametrize("flags", [("--ds", "--out"), ("--cub_root", "--output_root"), ("--cub-root", "--output-root")])
 def test_older_flags(flags: tuple[str, str], tmp_path: Path) -> None:
     expected = make_cub(tmp_path / "raw")
-    assert main(["cub", flags[0], str(tmp_path / "raw"), flags[1], str(tmp_path / "out")]) == 0
+    main(["cub", flags[0], str(tmp_path / "raw"), flags[1], str(tmp_path / "out")])
     assert files(tmp_path / "out") == expected
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from engine.args import ConfigError, StopTraining
 from engine.evaluate.ledger import Result, append_result
+from runtime.errors import DataError
 from tools import encode_text, infer, organize, report
 
 CSV = "class name,description\ncrow,a black bird\njay,a blue bird\n"
@@ -71,15 +72,16 @@ def test_report_writes_its_table_whole_or_not_at_all(tmp_path: Path, monkeypatch
     assert readme.read_text().startswith("# Mine\n") and readme.read_text().endswith("after\n")
 
 
-def test_organize_refuses_a_folder_in_its_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_organize_refuses_a_folder_in_its_source(tmp_path: Path) -> None:
     for name, text in (("images.txt", "1 001.Crow/a.jpg\n2 001.Crow/b.jpg\n"), ("train_test_split.txt", "1 1\n2 0\n"),
                        ("image_class_labels.txt", "1 1\n2 1\n"), ("classes.txt", "1 001.Crow\n")):
         (tmp_path / name).write_text(text)
     (tmp_path / "images/001.Crow").mkdir(parents=True)
     for name in "ab":
         (tmp_path / f"images/001.Crow/{name}.jpg").write_bytes(name.encode())
-    assert organize.main(["cub", "--source", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert "lies in --source" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    with pytest.raises(DataError, match="lies in --source"):
+        organize.main(["cub", "--source", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
 
 
 def test_organize_refuses_classes_that_would_merge() -> None:
