@@ -7,17 +7,8 @@ import os
 from pathlib import Path
 
 from engine.args import list_given
-from engine.run_record import (
-    ARGS,
-    CHECKPOINTS,
-    Finished,
-    Settings,
-    find_contradictions,
-    find_network,
-    find_photographs,
-    open_finished,
-    settle,
-)
+from engine.run_flags import find_contradictions, settle
+from engine.run_record import ARGS, Finished, Settings, as_list, find_network, find_photographs, open_selected
 from models.checkpoint_styles import CLASSIFIER_FORMAT
 from models.pim_checkpoint import is_public_pim
 from models.weights import read_checkpoint
@@ -41,23 +32,21 @@ def find_finished(args: argparse.Namespace) -> Finished | None:
     if not args.eval:
         return None
     named = asked if isinstance(asked, str) else args.resume if args.resume not in (None, "auto") else args.results_dir
-    best = "select" in given and args.select == "best-val"
-    file = find_network(named, best=best)
+    selected = args.select if "select" in given else None
+    file = find_network(named, best=selected == "best-val")
     args.run = str(file)
     if not file.is_file():  # `evaluate_saved` says so
         return None
-    saved = open_finished(file, remedy=REMEDY)
-    if "select" not in given and saved.settings.get("select") == "best-val" and Path(named) != file:
-        saved = open_finished(find_network(named, best=True), remedy=REMEDY)
+    saved = open_selected(named, selected, remedy=REMEDY)
     args.run = str(saved.network)
     if "results_dir" not in given:
-        args.results_dir = str(saved.folder or CHECKPOINTS / saved.network.stem)
+        args.results_dir = str(saved.results)
     own = is_own(args, saved.settings)
     # Other folders take the place of all that the run read: its own would be reported on in their stead.
     settle(args, saved.settings, keep=() if own else {"data_set", "root", "test_root"})
     if own and saved.folder is not None:
         find_photographs([folder for name in ("root", "test_root") if name not in given
-                          for folder in as_folders(saved.settings.get(name))], saved.folder / ARGS)
+                          for folder in as_list(saved.settings.get(name))], saved.folder / ARGS)
     if not saved.settings:
         take_public_file(args, saved.network)
     return saved
@@ -71,12 +60,7 @@ def is_own(args: argparse.Namespace, settings: Settings) -> bool:
 
 def places(folders: object) -> list[str]:
     """Folders in one spelling."""
-    return [os.path.realpath(folder) for folder in as_folders(folders)]
-
-
-def as_folders(told: object) -> list[str]:
-    """Folders of a flag that takes one or several."""
-    return [told] if isinstance(told, str) else list(told or [])
+    return [os.path.realpath(folder) for folder in as_list(folders)]
 
 
 def take_public_file(args: argparse.Namespace, file: Path) -> None:

@@ -6,18 +6,8 @@ import argparse
 from pathlib import Path
 
 from engine.args import list_given
-from engine.run_record import (
-    ARGS,
-    CHECKPOINTS,
-    Finished,
-    Settings,
-    find_contradictions,
-    find_network,
-    find_photographs,
-    open_finished,
-    settle,
-    show,
-)
+from engine.run_flags import find_contradictions, settle
+from engine.run_record import ARGS, Finished, Settings, find_photographs, open_selected, show
 from runtime.errors import ConfigError
 
 REMEDY = ("--evaluate RUN (or --resume, or --results-dir) names a finished run or its file, --pretrained-root the "
@@ -48,7 +38,7 @@ def settle_evaluation(args: argparse.Namespace) -> list[str]:
         saved = find_finished(args, named)
         settings, where, args.run = saved.settings, str(saved.network), str(saved.network)
         if "results_dir" not in list_given(args):
-            args.results_dir = str(saved.folder or CHECKPOINTS / saved.network.stem)
+            args.results_dir = str(saved.results)
     settle(args, settings)
     if not isinstance(args.root, (str, type(None))):
         raise ConfigError(f"{where} was trained with several data sets ({show(args.root)}), which is none of "
@@ -72,14 +62,10 @@ def name_run(args: argparse.Namespace) -> str:
 
 def find_finished(args: argparse.Namespace, named: str) -> Finished:
     """The network of a run: of its selected epoch where it has one, unless --select says otherwise."""
-    given = "select" in list_given(args)
     published = name_published(Path(named))
     if published and Path(named).is_file():
         return Finished(Path(named), PUBLISHED[published])
-    saved = open_finished(find_network(named, best=given and args.select == "best-val"), remedy=REMEDY)
-    if not given and saved.settings.get("select") == "best-val" and Path(named) != saved.network:
-        return open_finished(find_network(named, best=True), remedy=REMEDY)
-    return saved
+    return open_selected(named, args.select if "select" in list_given(args) else None, remedy=REMEDY)
 
 
 def name_published(file: Path) -> str:

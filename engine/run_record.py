@@ -1,4 +1,4 @@
-"""What a finished run says of itself, and how the flags of an evaluation agree with it: the run's word is the default.
+"""What a finished run says of itself, and which of its networks is meant.
 
 A run's settings are its args.json; a file that was taken away from its folder still has those that evaluation needs.
 """
@@ -9,13 +9,12 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from engine.args import list_given
 from models.weights import read_checkpoint
 from runtime.errors import ConfigError
 from runtime.side_files import read_json
@@ -28,9 +27,6 @@ NETWORKS = ("model_last.pth", "model_best.pth", "model_ema.pth")
 # What an exported file keeps of its run's flags, for the day when args.json is not beside it.
 KEPT = ("method", "recipe", "task", "size", "seed", "crop_bottom", "eval_view", "augmentation", "dataset", "partition",
         "loss", "PSD", "OBDP", "diffusion_norm", "distillation_type", "ensemble_order", "pool", "normalize", "max_pool")
-# What evaluation takes from a run, beside where its images lie.
-READ = (*KEPT, "arch", "model", "embed_dim", "use_tv_split", "tv_split_by_samples", "tv_split_perc", "noisy_label",
-        "noisy_ratio", "num_selects", "taps", "val_share", "nb_classes", "data_set")
 # What readers of args.json take from it; whatever else is there is left alone.
 TEXT = (str, None)
 FLAGS = {"size?": (int, None), "seed?": int, "task?": str, "root?": (str, None, [str]),
@@ -38,10 +34,6 @@ FLAGS = {"size?": (int, None), "seed?": int, "task?": str, "root?": (str, None, 
          "method?": TEXT, "recipe?": TEXT, "crop_root?": TEXT, "crop_bottom?": (int, None), "teacher?": TEXT,
          "teacher_arch?": TEXT, "teacher_weights?": TEXT, "cam_sign?": TEXT, "eval_view?": TEXT, "augmentation?": TEXT,
          "started_in?": TEXT, "dataset?": TEXT, "partition?": (int, None), "loss?": TEXT, "precision?": TEXT}
-# Flags that say where and how fast something is computed, or where its output goes: never taken from a run.
-MACHINE = frozenset({"device", "threads", "num_workers", "batch_size", "extract_batch_size", "results_dir", "resume",
-                     "auto_resume", "logger", "cache", "pin_mem", "evaluate", "eval", "run", "pretrained_root",
-                     "update_freq", "accum_steps"})
 
 
 @dataclass(frozen=True)
@@ -55,6 +47,11 @@ class Finished:
     def folder(self) -> Path | None:
         """The folder of the run, None for a file that lies elsewhere."""
         return find_run(self.network)
+
+    @property
+    def results(self) -> Path:
+        """Where rows about it go: the folder of the run, else one under checkpoints/ by the file's name."""
+        return self.folder or CHECKPOINTS / self.network.stem
 
 
 def find_network(named: str | Path, *, best: bool = False) -> Path:
@@ -79,9 +76,20 @@ def open_finished(network: Path, *, remedy: str) -> Finished:
     return Finished(network, settings)
 
 
+def open_selected(named: str | Path, selected: str | None, *, remedy: str) -> Finished:
+    """The network that a run's or a file's name means, of the epoch that --select asks for, None where nobody did.
+
+    Then a run that selected one means that. Raises ConfigError, which ends with `remedy`, for no file.
+    """
+    saved = open_finished(find_network(named, best=selected == "best-val"), remedy=remedy)
+    if selected is None and saved.settings.get("select") == "best-val" and Path(named) != saved.network:
+        return open_finished(find_network(named, best=True), remedy=remedy)
+    return saved
+
+
 def keep_settings(args: argparse.Namespace) -> Settings:
     """The settings that an exported file keeps, in plain JSON types."""
-    return {name: _plain(getattr(args, name)) for name in KEPT if hasattr(args, name)}
+    return {name: as_json(getattr(args, name)) for name in KEPT if hasattr(args, name)}
 
 
 def find_run(named: Path) -> Path | None:
@@ -134,54 +142,6 @@ def read_settings(file: Path) -> Settings:
     return read_args(find_run(file)) or read_meta(file)
 
 
-def settle(args: argparse.Namespace, settings: Mapping[str, object], *, keep: Collection[str] = ()) -> None:
-    """Set every flag that the user did not give to what the run had, but for those of the machine and `keep`.
-
-    Raises ConfigError for what evaluation reads of a run and no flag could have been.
-    """
-    given = list_given(args)
-    faults = [fault for name in READ if (fault := doubt(args, name, settings.get(name)))]
-    if faults:
-        raise ConfigError(f"what the run says of itself ({ARGS}) is not what it should be: {'; '.join(faults)}; "
-                          "these are not the flags of a run: copy the file again, or delete it and give the flags")
-    for name, value in settings.items():
-        if hasattr(args, name) and name not in given and name not in MACHINE and name not in keep:
-            setattr(args, name, value)
-
-
-def doubt(args: argparse.Namespace, name: str, value: object) -> str:
-    """Why a flag of `args` could never have had a value that a file gives, in words; "" where it could."""
-    action = getattr(args, "_actions", {}).get(name)
-    if action is None or value is None or value == action.default:
-        return ""
-    if not isinstance(value, (list, dict)) and action.nargs in ("*", "+"):
-        return f"{name!r} is {show(value)}, not a list"
-    parts = value if isinstance(value, list) else [] if isinstance(value, dict) else [value]
-    try:
-        fit = [(action.type or str)(show(part)) == part for part in parts]
-    except (argparse.ArgumentTypeError, TypeError, ValueError) as error:
-        return f"{name!r} {error}"
-    known = action.choices is None or all(part in action.choices for part in parts)
-    return "" if known and all(fit) else f"{name!r} is {show(value)}"
-
-
-def find_contradictions(
-    args: argparse.Namespace, settings: Mapping[str, object], where: object, *, free: Collection[str]
-) -> list[str]:
-    """A line for every given word that is not what `where` had; the machine's and `free` may be anything."""
-    found = []
-    for name, flag in list_given(args).items():
-        if name in MACHINE or name in free or name not in settings:
-            continue
-        here, there = _plain(getattr(args, name)), settings[name]
-        if here != there:
-            own = f"--{name.replace('_', '-')}"
-            by = f" by {flag}" if " " in flag else ""  # another word of the user's decided it
-            found.append(f"{own if by else flag} is {show(here)}{by}, but {where} was trained with {show(there)}: "
-                         f"leave {flag} out, or evaluate a run that was trained so")
-    return list(dict.fromkeys(found))  # a word may decide several flags
-
-
 def choose_precision(args: argparse.Namespace, meta: Mapping[str, object], device: torch.device) -> str:
     """--precision, else that of the run's own measurement where this machine can do it, else float32."""
     if args.precision != "auto":
@@ -190,11 +150,21 @@ def choose_precision(args: argparse.Namespace, meta: Mapping[str, object], devic
     return "fp32" if own == "fp16" and device.type == "cpu" else own
 
 
+def as_list(folders: object) -> list[str]:
+    """Folders of a flag that takes one or several, or of a run's word for it."""
+    return list(map(str, folders)) if isinstance(folders, (list, tuple)) else [str(folders)] if folders else []
+
+
 def show(value: object) -> str:
     """A value as one would type it."""
     if isinstance(value, list):
         return " ".join(map(str, value)) or "nothing"
     return "unset" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def as_json(value: object) -> object:
+    """A value as args.json would give it back."""
+    return json.loads(json.dumps(value, default=str))
 
 
 def name_method(settings: Mapping[str, object]) -> str:
@@ -227,8 +197,3 @@ def _complete(told: object, start: str) -> object:
 def _tell_here(folders: Sequence[str]) -> str:
     """Where folders without a whole path were looked for."""
     return "" if all(map(os.path.isabs, folders)) else f" in {Path.cwd()}"
-
-
-def _plain(value: object) -> object:
-    """A value as args.json would give it back."""
-    return json.loads(json.dumps(value, default=str))

@@ -42,7 +42,7 @@ from engine.evaluate.known_classes import relabel
 from engine.evaluate.ledger import Result, append_result, read_results
 from engine.evaluate.pictures import find_split
 from engine.evaluate.predictions import Predictions, draw_predictions
-from engine.evaluate.sources import as_list, check_sources, find_source, name_run
+from engine.evaluate.sources import check_sources, find_source, name_run
 from engine.evaluate.subject import check_classes
 from engine.evaluate.trained import Trained, add_classifier, open_classifier
 from engine.finetune_args import split_paths
@@ -54,7 +54,7 @@ from engine.places import list_overlaps
 from engine.prepare import check_images, count_workers
 from engine.ranges import BATCH, COUNT_OR_0
 from engine.results_folder import hold_results, is_chosen
-from engine.run_record import ARGS, find_photographs, read_args
+from engine.run_record import ARGS, as_list, find_photographs, read_args
 from runtime.files import write_atomically
 
 

@@ -15,7 +15,7 @@ from engine import checkpoint
 from engine.absent import check_present
 from engine.args import ConfigError, list_given
 from engine.prepare import crop_folder, find_crops
-from engine.run_record import ARGS, CHECKPOINTS, find_photographs, find_run, read_args, read_meta
+from engine.run_record import ARGS, CHECKPOINTS, as_list, find_photographs, find_run, read_args, read_meta
 from runtime.errors import Problems
 from runtime.safe_names import safe_name
 
@@ -51,7 +51,7 @@ def find_source(pretrained: str) -> tuple[str, Path | None]:
         raise ConfigError(f"{begun[0]} has no model_last.pth: no run has finished there; {remedy}")
     runs = sorted(path.parent.name for path in CHECKPOINTS.glob("*/model_last.pth"))
     raise ConfigError(f"--pretrained {pretrained} is no folder under {CHECKPOINTS}/ (finished runs: "
-                      f"{', '.join(runs) or 'no one'}), no weights file, and none of package:efficientnet-lite0|1|2, "
+                      f"{', '.join(runs) or 'none'}), no weights file, and none of package:efficientnet-lite0|1|2, "
                       "hub, none" + "".join(f"; {folder} is a folder without model_last.pth" for folder in folders))
 
 
@@ -127,11 +127,6 @@ def tell_other(args: argparse.Namespace, trained: Mapping[str, object], recipe: 
     other = [f"{flag} {here} (the run: {there})" for flag, here, there in pairs if there and here != there]
     if other:
         print(f"note: looking otherwise than the network was trained for: {', '.join(other)}", file=sys.stderr)
-
-
-def as_list(folders: object) -> list[str]:
-    """Folders of a flag that takes one or several."""
-    return list(map(str, folders)) if isinstance(folders, (list, tuple)) else [str(folders)] if folders else []
 
 
 def is_same_data(args: argparse.Namespace, trained: Mapping[str, object]) -> bool:

@@ -11,16 +11,8 @@ import torch
 from engine.args import ConfigError, Parser, imply, list_given, toggle, write_args
 from engine.finetune_args import make_parser
 from engine.finetune_finished import find_finished, is_own
-from engine.run_record import (
-    ARGS,
-    find_contradictions,
-    find_photographs,
-    find_run,
-    name_method,
-    open_finished,
-    read_args,
-    settle,
-)
+from engine.run_flags import find_contradictions, settle
+from engine.run_record import ARGS, find_photographs, find_run, name_method, open_finished, read_args
 
 
 def parser() -> Parser:
