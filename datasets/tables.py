@@ -16,6 +16,7 @@ from datasets.listing import show
 OPTIONAL = ("label", "split")  # what lists may say of an image besides
 SEPARATOR = re.compile(r"sep=.\s*", re.IGNORECASE)  # Excel's word on what separates the cells
 
+
 def read_table(path: Path) -> dict[str, str]:
     """A list whose lines are `<first word> <rest>`, as CUB and FGVC-Aircraft use; raises DataError by line number."""
     table, problems = {}, []

@@ -46,7 +46,8 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     saved = problems.attempt(lambda: find_saved(args, folder))
     images = problems.attempt(lambda: load_images(args.root, "train", skip_bad=args.skip_bad, labels="ignored",
                                                   crop_bottom=args.crop_bottom))
-    problems.attempt(lambda: read_listing(args.root)) if args.test and images else None
+    if args.test and images:
+        problems.attempt(lambda: read_listing(args.root))
     crops = problems.attempt(lambda: open_crops(args, images))
     batches = problems.attempt(lambda: make_batches(args, len(images))) if images else None
     problems.attempt(lambda: check_sources(args))

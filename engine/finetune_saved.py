@@ -14,7 +14,7 @@ from datasets.views import View
 from engine import distributed
 from engine.args import ConfigError, list_given
 from engine.evaluate.known_classes import relabel
-from engine.evaluate.trained import load_saved
+from engine.evaluate.trained import load_saved, name_public
 from engine.finetune_data import load_photographs, scan_any
 from engine.finetune_evaluate import Subject, report
 from engine.finetune_finished import REMEDY, is_own
@@ -38,7 +38,8 @@ def evaluate_saved(args: argparse.Namespace, device: torch.device, *, keep: bool
     images, sources = find_images(args, saved)
     view = View("full", saved.view.get("recipe", args.eval_view), saved.view.get("size", args.size))
     if not saved.meta.get("method"):  # a public file, of which the flags may say more
-        view, args.method = look_as_asked(view, args), name_public(args, saved)
+        view = look_as_asked(view, args)
+        args.method = args.method if "method" in list_given(args) else name_public(saved.network)
     precision = choose_precision(args, saved.meta, device)
     report(Subject(saved.network.eval(), sources, view, str(source)), images, args, device, precision=precision,
            folder=Path(args.results_dir), epoch=EPOCHS.get(source.name, ""), selection=f"{source.name} of the run",
@@ -66,12 +67,6 @@ def find_images(args: argparse.Namespace, saved: SavedClassifier) -> tuple[Image
               "trained on; --root as the run had it reports on its own part", file=sys.stderr)
     images = check_images(name_classes(joint.images, saved), skip_bad=args.skip_bad, crop_bottom=args.crop_bottom)
     return images, told or joint.sources
-
-
-def name_public(args: argparse.Namespace, saved: SavedClassifier) -> str:
-    """What tables call the method of a public file: --method where it is given, else what one can see."""
-    kind = str(saved.network.describe()["kind"])
-    return args.method if "method" in list_given(args) else kind if kind == "pim" else "public"
 
 
 def look_as_asked(view: View, args: argparse.Namespace) -> View:

@@ -223,7 +223,7 @@ def _download_clip(name: str, tag: str, size: int | None) -> nn.Module:
     plain, tag = name.removesuffix("-quickgelu"), tag or "openai"
     known = open_clip.list_pretrained_tags_by_model(plain)
     if tag not in known:
-        raise WeightsError(f"open_clip knows no weights '{tag}' of {plain}, only {', '.join(known) or 'no one'}")
+        raise WeightsError(f"open_clip knows no weights '{tag}' of {plain}, only {', '.join(known) or 'none'}")
     quick = bool(open_clip.get_pretrained_cfg(plain, tag).get("quick_gelu"))
     with _quiet_open_clip():
         return hub.download(

@@ -20,10 +20,9 @@ from models.checkpoint_styles import EncoderState, drop_classifier, recognise, s
 from models.weight_files import find_package_weights, find_weights, read_checkpoint, read_object
 from runtime.errors import WeightsError
 
-__all__ = ["EncoderState", "WeightsError", "find_package_weights", "find_weights", "fingerprint", "load_weights"]
-__all__ += ["describe_max_pool", "match_state", "read_checkpoint", "read_object", "read_parts", "rename_candidates"]
-__all__ += ["split_encoder_state"]
-__all__ += ["take_apart", "unwrap"]
+__all__ = ["EncoderState", "WeightsError", "describe_max_pool", "find_package_weights", "find_weights", "fingerprint",
+           "load_weights", "match_state", "read_checkpoint", "read_object", "read_parts", "rename_candidates",
+           "split_encoder_state", "take_apart", "unwrap"]
 
 State = dict[str, Tensor]
 
@@ -67,8 +66,7 @@ def rename_candidates(state: State, target: nn.Module) -> list[State]:
     candidates = [state]
     tops = {name.split(".")[0] for name in wanted}
     if len(tops) == 1 and not any(name.split(".")[0] in tops for name in state):  # all are in one module
-        top = tops.copy().pop()
-        candidates.append({f"{top}.{name}": value for name, value in state.items()})
+        candidates.append({f"{next(iter(tops))}.{name}": value for name, value in state.items()})
     if any(name.startswith("_conv_stem.") for name in state):
         candidates.append(_rename_by_order(state, wanted))
     convert = getattr(sys.modules[type(target).__module__], "checkpoint_filter_fn", None)

@@ -120,16 +120,14 @@ def read_embeddings(folder: str | Path) -> Embeddings:
         rows = np.load(folder / "embeddings.npy", mmap_mode="c")  # torch wants what it may write to
         with open(folder / "ids.csv", newline="", encoding="utf-8") as file:
             table = list(csv.DictReader(file))
-        if rows.ndim != 2 or rows.dtype != np.float32:
-            raise ValueError(f"embeddings.npy holds {rows.dtype} {list(rows.shape)}, not float32 rows")
         if any(line.get("path") is None or line.get("class") is None for line in table):
             raise ValueError("ids.csv lacks a column path or class")
     except (OSError, EOFError, ValueError, csv.Error) as error:
         raise DataError(f"{folder} cannot be read ({error}); delete it and run tools.embed again") from error
+    check_rows(rows, folder)
     if not len(rows) == len(table) == meta["images"]:
         raise DataError(f"{folder} does not fit together: {len(rows)} rows, {len(table)} lines in ids.csv, "
                         f"{meta['images']} images in meta.json; delete it and run tools.embed again")
-    check_rows(rows, folder)
     changed = [file for name, file in HASHES.items() if name in meta and meta[name] != hash_file(folder / file)]
     if changed:
         raise DataError(f"{folder}: {' and '.join(changed)} changed after tools.embed wrote it; delete the folder and "
