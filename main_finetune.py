@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from engine import distributed
-from engine.args import exit_cleanly
-from engine.finetune_args import parse
-from engine.finetune_build import build_finetune_run
-from engine.finetune_saved import evaluate_saved
+from engine.flags.command import exit_cleanly
+from engine.flags.finetune.arguments import parse
 from engine.results_folder import hold_run
+from engine.workflows.finetune.saved import evaluate_saved
+from engine.workflows.finetune.system import build_finetune_run
+from runtime import distributed
 
 
 def main() -> None:

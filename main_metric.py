@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from engine import distributed
-from engine.args import exit_cleanly
-from engine.metric_args import parse
-from engine.metric_build import build_metric_run
-from engine.metric_evaluate import evaluate_saved
+from engine.flags.command import exit_cleanly
+from engine.flags.metric.arguments import parse
 from engine.results_folder import hold_run
+from engine.workflows.metric.saved import evaluate_saved
+from engine.workflows.metric.system import build_metric_run
+from runtime import distributed
 
 
 def main() -> None:

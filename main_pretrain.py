@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from engine import distributed
-from engine.args import exit_cleanly
-from engine.build import build_run
-from engine.pretrain_args import parse
+from engine.flags.command import exit_cleanly
+from engine.flags.pretrain.arguments import parse
 from engine.results_folder import hold_run
+from engine.workflows.build import build_run
+from runtime import distributed
 
 
 def main() -> None:

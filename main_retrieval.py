@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine import distributed
-from engine.args import exit_cleanly
-from engine.evaluate.args import parse_search
-from engine.evaluate.search import run_search, write_search
-from engine.evaluate.subject import open_subject
+from engine.flags.command import exit_cleanly
+from engine.flags.evaluate.arguments import parse_search
 from engine.results_folder import hold_run, is_chosen
+from engine.workflows.retrieval import run_search, write_search
+from evaluation.features.subject import open_subject
+from runtime import distributed
 
 
 def main() -> None:

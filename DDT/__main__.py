@@ -10,28 +10,32 @@ from pathlib import Path
 
 import torch
 
+from datasets.crops import read_boxes
 from datasets.images import ImageSet, has_split, scan
-from datasets.listing import SPLITS
-from datasets.multi_context import read_boxes
+from datasets.layouts.folders.names import SPLITS
+from datasets.places import list_overlaps
 from DDT.descriptors import Reading, choose_precision
 from DDT.job import Job, run
 from DDT.policy import find_task, parse_policy
 from DDT.scratch import GIGABYTE
 from DDT.stages import Rule
 from DDT.state import REPLACED
-from engine.absent import check_network, check_present
-from engine.args import Parser, StopTraining, add_list_left_out, architecture, exit_cleanly, name_flags, toggle
-from engine.devices import list_device_problems, resolve_device
-from engine.places import list_overlaps
-from engine.pretrain_checks import RESNET_FILE, usual_weights
-from engine.ranges import BATCH, COUNT_OR_0, ROWS, SEED, SHARE_BELOW_1, SIDE, THREADS, WORKERS, real, whole
+from engine.flags.absent import check_present
+from engine.flags.command import exit_cleanly
+from engine.flags.groups import add_list_left_out
+from engine.flags.parser import Parser, architecture, toggle
+from engine.flags.ranges import BATCH, COUNT_OR_0, ROWS, SEED, SHARE_BELOW_1, SIDE, THREADS, WORKERS, real, whole
+from engine.flags.words import device
 from engine.results_folder import hold_results
-from engine.words import device
 from models.backbones import build_backbone
+from models.present import check_network
 from models.sizes import check_size
-from runtime.errors import Problems
+from models.weights.usual import RESNET_FILE, usual_weights
+from runtime.devices import list_device_problems, resolve_device
+from runtime.errors import Problems, StopTraining
+from runtime.given import name_flags
+from runtime.names.safe import safe_name
 from runtime.refusals import tell_os_error
-from runtime.safe_names import safe_name
 
 PACKAGE = "package:efficientnet-"
 

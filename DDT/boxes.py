@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.multi_context import Box
+from datasets.crops import Box
 from DDT.localize import Frame
 from runtime.files import write_text
 from runtime.lines import append_line
-from runtime.names import spell, unspell
+from runtime.names.spelling import spell, unspell
 
 CORNERS = ("x1", "y1", "x2", "y2")
 COLUMNS = ("path", *CORNERS, *(f"tight_{corner}" for corner in CORNERS), "cut_rate", "width", "height")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from datasets.images import DataError
-from datasets.multi_context import Box
+from datasets.crops import Box
 from DDT.boxes import Row
+from runtime.errors import DataError
 
 KINDS = {"mask": "tight", "cut": "cut", "policy": "crop"}
 ENOUGH = 0.5

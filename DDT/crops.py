@@ -9,10 +9,11 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from datasets.images import DataError, Sample, decode
-from datasets.listing import show
-from datasets.multi_context import Box, cut
+from datasets.crops import Box, cut
+from datasets.files import decode
+from datasets.layouts.listing import Sample, show
 from datasets.suffixes import find_suffix
+from runtime.errors import DataError
 from runtime.files import write_bytes
 
 JPEG_QUALITY = 95

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from datasets.images import DataError, Sample, decode
-from datasets.views import View, make_transform
+from datasets.files import decode
+from datasets.layouts.listing import Sample
+from datasets.views.recipes import View, make_transform
 from DDT.localize import Frame
 from models.backbones import Backbone
-from models.folding import fold_batch_norms
-from runtime.errors import BrokenNetwork
+from models.classifiers.folding import fold_batch_norms
+from runtime.errors import BrokenNetwork, DataError
 
 Samples = tuple[Sample, ...]
 

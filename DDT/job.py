@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from datasets.images import DataError, ImageSet, Sample, find_undecodable, without
-from datasets.listing import show
-from datasets.multi_context import Box
+from datasets.crops import Box
+from datasets.images import ImageSet, find_undecodable, without
+from datasets.layouts.listing import Sample, show
 from DDT.boxes import Row, RowLog, format_lines
 from DDT.corloc import Score, format_table, score_splits
 from DDT.crops import SHEET, CropWriter, check_crops
@@ -25,7 +25,8 @@ from DDT.sheet import save_sheet
 from DDT.stages import Rule, find_boxes, fit_direction, localise, restore_crops
 from DDT.state import Fit, Setting, Settings, load_fit, open_folder, save_fit, write_note
 from models.backbones import Backbone
-from models.weights import fingerprint
+from models.weights.read import fingerprint
+from runtime.errors import DataError
 from runtime.files import write_text
 
 ReadMaps = Callable[[Sequence[Samples]], Iterator[MapBatch]]  # batches of samples -> their maps, in order

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from datasets.multi_context import Box
+from datasets.crops import Box
 
 SEARCHED_RATES = (1.25, 1.15, 1.05, 0.95, 0.85)
 FALLBACK_RATE = 1.05

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from datasets.images import DataError
-from datasets.multi_context import Box
+from datasets.crops import Box
 from DDT.localize import Frame, place
+from runtime.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from scipy.linalg import eigh
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 from torch import Tensor
 
-from datasets.images import DataError
+from runtime.errors import DataError
 
 TINY = 32  # a matrix this small is decomposed at once
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from datasets.images import Sample, decode
-from datasets.multi_context import Box
+from datasets.crops import Box
+from datasets.files import decode
+from datasets.layouts.listing import Sample
 from DDT.boxes import Row
 from DDT.corloc import iou
 from DDT.crops import encode

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from datasets.images import Sample
+from datasets.layouts.listing import Sample
 from DDT.boxes import Row, RowLog
 from DDT.crops import CropWriter
 from DDT.descriptors import MapBatch, Reading

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datasets.images import DataError
 from DDT.principal import Direction
+from runtime.errors import DataError
 from runtime.files import write_bytes, write_json
 from runtime.side_files import parse_json, read_json
 

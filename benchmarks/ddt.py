@@ -34,7 +34,7 @@ from DDT.descriptors import Reading, choose_precision, prepare, slice_batches, s
 from DDT.policy import Policy
 from DDT.scratch import GIGABYTE, Scratch
 from DDT.stages import Rule, find_boxes, fit_direction, localise
-from engine.ranges import BATCH, COUNT, SIDE
+from engine.flags.ranges import BATCH, COUNT, SIDE
 from models.backbones import Backbone, build_backbone
 
 CPU = torch.device("cpu")

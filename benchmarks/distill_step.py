@@ -17,13 +17,13 @@ from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.distill import ReferenceDistill, step_plainly
 from benchmarks.steps import make_step
 from benchmarks.timing import Report, compare, make_parser, start
-from datasets.views import View
-from engine.construct import describe_group
-from engine.ranges import BATCH, SIDE, WIDTH
+from datasets.views.recipes import View
+from engine.flags.ranges import BATCH, SIDE, WIDTH
+from engine.optimizer import describe_group
 from methods.distill import Distill, DistillOptions
 from methods.supervised import Supervision
-from models.class_teacher import build_class_teacher
-from models.classifier import Classifier
+from models.classifiers.classifier import Classifier
+from models.teachers.class_teacher import build_class_teacher
 
 
 class Pair(nn.Module):

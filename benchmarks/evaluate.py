@@ -21,18 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.reference.evaluate import (
-    DEEPEST,
-    evaluate_one_by_one,
-    find_scores,
-    find_top,
-    score_clusters_plainly,
-)
+from benchmarks.reference.evaluate import DEEPEST, evaluate_one_by_one, find_scores, find_top, score_clusters_plainly
 from benchmarks.timing import Report, compare, make_parser, start, time_once
-from engine.evaluate.clustering import score_clusters
-from engine.evaluate.geometry import measure_geometry
-from engine.evaluate.retrieval import retrieve
-from engine.ranges import COUNT_OR_0
+from engine.flags.ranges import COUNT_OR_0
+from evaluation.metrics.clustering import score_clusters
+from evaluation.metrics.geometry import measure_geometry
+from evaluation.retrieval.score import retrieve
 
 COUNT, CLASSES, WIDTH, GUARDED, ASKED = 60_502, 11_316, 128, 100, 1000
 

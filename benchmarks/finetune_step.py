@@ -23,22 +23,17 @@ from torch import Tensor, nn
 
 from benchmarks import distill_step
 from benchmarks.formats import choose_number, time_formats
-from benchmarks.reference.pim import (
-    ReferencePim,
-    find_plain_confidence,
-    pick_plainly,
-    rank_plainly,
-)
+from benchmarks.reference.pim import ReferencePim, find_plain_confidence, pick_plainly, rank_plainly
 from benchmarks.steps import make_step
 from benchmarks.timing import Report, compare, make_parser, start
-from datasets.views import View
-from engine.construct import describe_group
-from engine.ranges import BATCH, COUNT, SIDE, WIDTH
+from datasets.views.recipes import View
+from engine.flags.ranges import BATCH, COUNT, SIDE, WIDTH
+from engine.optimizer import describe_group
 from losses.pim import average_positions
 from methods.pim import Pim
 from methods.supervised import Supervision
-from models.pim import PlugInOptions, build_plug_in
-from models.pim_parts import find_confidence, rank_positions, take_positions
+from models.plug_in.module import PlugInOptions, build_plug_in
+from models.plug_in.parts import find_confidence, rank_positions, take_positions
 
 STAGES = (4, 5, 6, 7)  # of the children of torchvision's ResNets
 

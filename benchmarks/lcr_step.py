@@ -17,10 +17,10 @@ from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.lcr import PlainLars, ReferenceLcrByol, ReferenceLcrMoco
 from benchmarks.steps import make_step
 from benchmarks.timing import Report, compare, make_parser, start
-from engine.args import boolean
-from engine.construct import adapted_groups
+from engine.flags.parser import boolean
+from engine.flags.ranges import BATCH, SIDE, whole
 from engine.lars import Lars
-from engine.ranges import BATCH, SIDE, whole
+from engine.optimizer import adapted_groups
 from methods.byol import Byol, ByolOptions
 from methods.lcr import LcrByol, LcrMoco
 from methods.method import Method

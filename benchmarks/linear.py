@@ -27,11 +27,11 @@ from benchmarks.photos import save_photos
 from benchmarks.reference.linear import PlainPhotos, PlainProbe
 from benchmarks.timing import Report, compare, make_parser, start
 from datasets.images import ImageSet, scan
-from datasets.views import View
-from engine.evaluate.features import extract
-from engine.evaluate.linear import Accuracy, Plan, choose, fit, score
-from engine.evaluate.probe import RATES
-from engine.ranges import BATCH, COUNT, EPOCHS, SIDE, WIDTH
+from datasets.views.recipes import View
+from engine.flags.ranges import BATCH, COUNT, EPOCHS, SIDE, WIDTH
+from evaluation.features.extract import extract
+from evaluation.metrics.linear import Accuracy, Plan, choose, fit, score
+from evaluation.metrics.probe import RATES
 from models.backbones import build_backbone
 from models.encoder import Encoder
 

@@ -21,12 +21,13 @@ from torch.utils.data import DataLoader
 from benchmarks.photos import save_photos
 from benchmarks.reference.loader import IMAGENET_MEAN, IMAGENET_STD, PlainViews, read_picture
 from benchmarks.timing import Report, compare, make_parser, start
+from datasets.crops import Box, Crops
 from datasets.images import scan
 from datasets.loader import Loader, make_loader
-from datasets.multi_context import Box, Crops, ViewSet
-from datasets.samplers import SequentialBatches
-from datasets.views import View
-from engine.ranges import COUNT
+from datasets.sampling.batches import SequentialBatches
+from datasets.view_set import ViewSet
+from datasets.views.recipes import View
+from engine.flags.ranges import COUNT
 from models.backbones import standardise
 
 BATCH = 16

@@ -24,9 +24,9 @@ from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.obdsd import ReferenceObdSd, make_plain_step, plain_loss
 from benchmarks.steps import make_step
 from benchmarks.timing import Report, compare, make_parser, start
-from engine.construct import describe_group
-from engine.ranges import BATCH, COUNT, SIDE
-from losses.criteria import apply_criterion
+from engine.flags.ranges import BATCH, COUNT, SIDE
+from engine.optimizer import describe_group
+from losses.metric.criteria import apply_criterion
 from methods.method import Clock, LossParts
 from methods.obdsd import MetricOptions, ObdSd
 from models.backbones import build_backbone

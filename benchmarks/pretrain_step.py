@@ -28,13 +28,13 @@ from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.lead import ReferenceLead
 from benchmarks.steps import make_step
 from benchmarks.timing import Report, compare, make_parser, start
-from engine.ranges import BATCH, SIDE, WIDTH, whole
+from engine.flags.ranges import BATCH, SIDE, WIDTH, whole
 from methods.lead import Lead, LeadOptions
 from models.backbones import build_backbone
-from models.frozen import WORTHWHILE
-from models.guide import BankGuide, Guide, LiveGuide, Prototypes
-from models.prototypes import Space
-from models.teachers import build_teacher
+from models.teachers.build import build_teacher
+from models.teachers.frozen import WORTHWHILE
+from models.teachers.guide import BankGuide, Guide, LiveGuide, Prototypes
+from models.teachers.prototypes import Space
 
 VIEWS = ("v1", "v2", "v3", "v4")
 

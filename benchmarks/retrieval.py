@@ -18,8 +18,8 @@ from torch import Tensor
 
 from benchmarks.reference.retrieval import rank_gallery, retrieve_one_by_one, score_gallery
 from benchmarks.timing import Report, compare, make_parser, start, time_once
-from engine.evaluate.retrieval import retrieve
-from engine.ranges import COUNT, WIDTH
+from engine.flags.ranges import COUNT, WIDTH
+from evaluation.retrieval.score import retrieve
 
 CLASSES, GUARDED, COPIES = 200, 100, 50
 

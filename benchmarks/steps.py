@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from datasets.loader import Batch
-from engine import precision
 from engine.trainer import read_numbers
 from methods.method import Clock, Method
+from runtime import precision
 
 
 def make_step(

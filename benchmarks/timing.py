@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from engine.allocator import keep_freed_memory
-from engine.args import Parser
-from engine.ranges import whole
+from engine.flags.parser import Parser
+from engine.flags.ranges import whole
+from runtime.allocator import keep_freed_memory
 from runtime.errors import ConfigError
 
 Work = Callable[[], object]

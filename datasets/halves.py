@@ -9,9 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from datasets.files import DataError
-from datasets.images import ImageSet, Sample
-from datasets.metric_layouts import Collection
+from datasets.images import ImageSet
+from datasets.layouts.collections import Collection
+from datasets.layouts.listing import Sample
+from runtime.errors import DataError
 
 Choice = Literal["even", "random", "first"]
 # Which images of a class stay in training when it is split by sample, as the public code does it.

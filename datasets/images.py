@@ -14,22 +14,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from datasets.files import DataError, decode
-from datasets.findings import announce, describe
-from datasets.layouts import Labels, read_listing
-from datasets.listing import Listing
+from datasets.files import decode
+from datasets.layouts.findings import announce, describe
+from datasets.layouts.listing import Listing, Sample
+from datasets.layouts.read import Labels, read_listing
+from runtime import distributed
+from runtime.errors import DataError
 
-__all__ = ["DataError", "ImageSet", "Sample", "decode", "find_undecodable", "first_split", "has_split", "scan",
-           "without"]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image: its file, its key (relative to the data set's root, '/'-separated) and its label, None for none."""
-
-    path: Path
-    key: str
-    label: int | None
+SHOWN = 10  # images that a message names
 
 
 @dataclass(frozen=True)
@@ -125,3 +117,49 @@ def without(images: ImageSet, keys: Collection[str]) -> ImageSet:
     if not samples:
         raise DataError(f"{images.root}: none of the {len(images)} images of {images.split} is usable")
     return replace(images, samples=samples)
+
+
+def load_images(
+    root: str, split: str, *, skip_bad: bool, workers: int = 0, labels: Labels = "searched", crop_bottom: int = 0
+) -> ImageSet:
+    """The images of a split that decode; raises DataError naming those that do not, unless `skip_bad`.
+
+    `labels` says what they are for, see `datasets.layouts.read.read_listing`.
+    """
+    return check_images(scan(root, split, labels), skip_bad=skip_bad, workers=workers, crop_bottom=crop_bottom)
+
+
+def need_classes(images: ImageSet) -> None:
+    """Raise DataError where there is nothing to tell apart: one class, as of a folder one level too high or low."""
+    if len(images.classes) < 2:
+        named = "".join(f" ({name!r})" for name in images.classes)
+        raise DataError(f"{images.root}: {len(images.classes)} class{named}, and telling classes apart needs two; give "
+                        "the folder whose folders are the classes, or a .csv list with columns path,label,split")
+
+
+def check_images(images: ImageSet, *, skip_bad: bool, workers: int = 0, crop_bottom: int = 0) -> ImageSet:
+    """Those that decode; raises DataError naming those that do not, unless `skip_bad`.
+
+    Of each, `crop_bottom` pixel rows are going to be dropped, and something must be left. With several processes the
+    main one looks and the others are told.
+    """
+    bad = distributed.broadcast_object(
+        find_undecodable(images, workers, crop_bottom) if distributed.is_main() else None)
+    if not bad:
+        return images
+    listing = "\n".join(f"  {reason}" for _, reason in sorted(bad.items())[:SHOWN])  # a reason names its file
+    more = f"\n  (+{len(bad) - SHOWN} more)" if len(bad) > SHOWN else ""
+    if not skip_bad:
+        raise DataError(f"{len(bad)} of {len(images)} images do not decode:\n{listing}{more}\n"
+                        "Replace or remove them, or leave them out with --skip-bad")
+    if distributed.is_main():
+        print(f"leaving out {len(bad)} of {len(images)} images that do not decode:\n{listing}{more}")
+    return without(images, bad.keys())
+
+
+def sample_images(images: ImageSet, most: int) -> ImageSet:
+    """At most `most` images, evenly spread over the list."""
+    if len(images) <= most:
+        return images
+    chosen = [images.samples[i * len(images) // most] for i in range(most)]
+    return ImageSet(images.root, images.split, tuple(chosen), images.classes)

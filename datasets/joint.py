@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from datasets.files import DataError
-from datasets.images import ImageSet, Sample
+from datasets.images import ImageSet
+from datasets.layouts.listing import Sample
+from runtime.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -80,3 +81,8 @@ def find_sources(labels: Tensor, sources: Sequence[Source]) -> Tensor:
     """Which source each label (or predicted class) belongs to: LongTensor of the same shape."""
     starts = torch.tensor([source.first for source in sources[1:]], dtype=labels.dtype, device=labels.device)
     return torch.bucketize(labels, starts, right=True)
+
+
+def describe_sources(sources: Sequence[Source]) -> tuple[dict[str, object], ...]:
+    """Sources in plain JSON types."""
+    return tuple({"name": source.name, "first": source.first, "classes": source.classes} for source in sources)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -10,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from datasets.files import DataError
-from datasets.samplers import Draw
+from datasets.sampling.batches import Draw
+from runtime import distributed
+from runtime.errors import DataError
 
 STALLED = 900  # seconds without a batch after which workers count as hung
 
@@ -134,3 +136,11 @@ def make_loader(dataset: Dataset, batches: Iterable[list[Draw]], *, workers: int
     `batches` is any re-iterable of lists of draws; an `EpochBatches` chooses its epoch by `set` before each iteration.
     """
     return Loader(dataset, batches, workers, pin)
+
+
+def count_workers(wanted: int | str) -> int:
+    """Loader processes per rank: what was asked for, or one per core and rank, at most 8."""
+    if wanted != "auto":
+        return int(wanted)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(8, cores // distributed.world()))

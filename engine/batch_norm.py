@@ -6,8 +6,8 @@ import argparse
 
 from torch import nn
 
-from engine import distributed
 from models.backbones import list_learning_norms
+from runtime import distributed
 from runtime.errors import ConfigError
 
 

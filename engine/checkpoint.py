@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.args import ConfigError, StopTraining
+from evaluation.run_record import CURRENT, PREVIOUS
 from methods.method import Method
+from runtime.errors import ConfigError, StopTraining
 from runtime.files import write_atomically
 from runtime.side_files import check_shape
 
@@ -19,7 +20,6 @@ from runtime.side_files import check_shape
 STATE = {"identity": {"flags": str, "data": str, "crops": str, "precision": (str, None), "threads": int, "world": int,
                       "accum_steps": int, "device": str},
          "method": dict, "optimizer": dict, "scaler": dict, "meter": dict, "step": int, "log_position": int}
-CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.prev.pt"
 
 
 def save(folder: Path, state: dict[str, object]) -> None:
@@ -57,11 +57,6 @@ def load_state(source: Path) -> dict[str, object]:
     check_shape(state, STATE, source=str(source), error=ConfigError,
                 remedy="it is no resume state: to start from its weights, give it as --pretrained without --resume")
     return state
-
-
-def exists(folder: Path) -> bool:
-    """True when there is something to resume."""
-    return (folder / CURRENT).exists() or (folder / PREVIOUS).exists()
 
 
 def rng_state() -> dict[str, object]:

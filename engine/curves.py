@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
+from evaluation.reports.figure import label_text, load_pyplot
 from runtime.files import write_atomically
 from runtime.side_files import find_faults
-from runtime.typefaces import find_families, make_drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
 
 SHARES = ("entropy", "gate", "agreement", "self_mass", "queue_filled")
 TERMS = ("total", "loss1", "loss2", "loss3", "loss", "cam", "distill", "distill_text", "distill_image", "cosine",
@@ -52,40 +50,6 @@ def draw_curves(log: Path, picture: Path) -> None:
     figure.tight_layout()
     write_atomically(picture, lambda draft: figure.savefig(draft, dpi=110))
     pyplot.close(figure)
-
-
-def load_pyplot() -> ModuleType:
-    """matplotlib.pyplot drawing into files, imported late: it takes a second. `$` in a text is a dollar sign."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams.update({"text.parse_math": False, "text.usetex": False, "axes.formatter.use_mathtext": False})
-    from matplotlib import pyplot
-
-    return pyplot
-
-
-def label_text(text: str) -> str:
-    """A name that people gave (of a class, a run, a folder) as matplotlib draws it: every sign, on one line.
-
-    Typefaces that have its signs are added to those that all figures use.
-    """
-    import matplotlib
-
-    shown = make_drawable(text)
-    known = matplotlib.rcParams["font.family"]
-    families = [family for family in find_families(shown) if family not in known]
-    if families:
-        matplotlib.rcParams["font.family"] = [*known, *families]
-    return f" {shown}" if shown.startswith("_") else shown  # a legend leaves out what begins with a dash below
-
-
-def count_powers(axis: Axis) -> None:
-    """Plain numbers on a logarithmic axis: matplotlib writes them as mathematics, which figures here never are."""
-    from matplotlib.ticker import LogFormatter
-
-    for choose in (axis.set_major_formatter, axis.set_minor_formatter):
-        choose(LogFormatter(minor_thresholds=(2, 0.4)))
 
 
 def choose_panels(epochs: list[dict[str, object]]) -> dict[str, list[str]]:

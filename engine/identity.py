@@ -9,11 +9,10 @@ from collections.abc import Mapping
 
 import torch
 
+from datasets.crops import Crops
 from datasets.images import ImageSet
-from datasets.multi_context import Crops
-from engine import distributed
-from engine.args import ConfigError
-from runtime.errors import refuse
+from runtime import distributed
+from runtime.errors import ConfigError, refuse
 from runtime.side_files import parse_json
 
 # Flags that may differ between a run and its continuation; everything else must not.

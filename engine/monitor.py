@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 
+from datasets.crops import Crops
 from datasets.images import ImageSet
-from datasets.multi_context import Crops
-from datasets.views import View
-from engine import distributed
-from engine.evaluate.features import Features, extract
-from engine.evaluate.knn import knn_leave_one_out
-from engine.evaluate.retrieval import Distance, retrieve
+from datasets.views.recipes import View
+from evaluation.features.extract import Features, extract
+from evaluation.metrics.geometry import effective_rank, spread
+from evaluation.metrics.knn import knn_leave_one_out
+from evaluation.retrieval.score import Distance, retrieve
 from methods.method import Method
+from runtime import distributed
 from runtime.errors import BrokenNetwork
 
 Measured = TypeVar("Measured", bound=Method)
@@ -90,19 +90,5 @@ class Monitor:
                                       ("map_at_r", score.metrics()["map_at_r"]))}
 
 
-def spread(features: Tensor) -> float:
-    """How far unit features [N, D] lie apart: sqrt(D) * mean standard deviation; 1 = over the sphere, 0 = collapsed.
-
-    The collapse measure of SimSiam (Chen & He, arXiv 2011.10566).
-    """
-    unit = torch.nn.functional.normalize(features.float(), dim=1)
-    return float(unit.std(dim=0).mean() * features.shape[1] ** 0.5)
 
 
-def effective_rank(features: Tensor) -> float:
-    """exp of the entropy of the normalised singular values of centred features [N, D] (RankMe, arXiv 2210.02885)."""
-    centred = features.double() - features.double().mean(dim=0)
-    values = torch.linalg.svdvals(centred)
-    values = values.masked_fill(values <= 1e-6 * features.double().norm(), 0.0)  # rounding, all that collapse leaves
-    share = values / values.sum().clamp_min(1e-12)
-    return float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum()))

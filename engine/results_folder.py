@@ -11,11 +11,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import distributed
-from engine.args import ConfigError, StopTraining, list_given
-from engine.evaluate.ledger import append_result
-from engine.places import RUN_FILES, list_overlaps
-from runtime.locks import hold_folder
+from datasets.places import RUN_FILES, list_overlaps
+from evaluation.ledger import append_result
+from runtime import distributed
+from runtime.errors import ConfigError, StopTraining
+from runtime.folders.locks import hold_folder
+from runtime.given import list_given
 
 CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 

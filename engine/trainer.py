@@ -13,13 +13,15 @@ from pathlib import Path
 import torch
 
 from datasets.loader import Batch, per_view_seed
-from datasets.samplers import Batches
-from engine import checkpoint, distributed, precision
-from engine.args import StopTraining
+from datasets.sampling.batches import Batches
+from engine import checkpoint
 from engine.logger import Logger, Meter, WaitTimer, progress
 from engine.schedule import Plan
 from engine.selection import Selection
+from evaluation.run_record import is_resumable
 from methods.method import Clock, LossParts, Method
+from runtime import distributed, precision
+from runtime.errors import StopTraining
 from runtime.files import write_json
 
 
@@ -166,7 +168,7 @@ class Trainer:
     def tell_what_helps(self) -> str:
         """What is left after a number that is not finite, and how to go on; there may be no checkpoint yet."""
         anew = "start anew with a lower --lr or a higher temperature"
-        if not checkpoint.exists(self.folder):
+        if not is_resumable(self.folder):
             return f"no checkpoint was saved yet: {anew}{', or with --precision fp32' * (self.number_format != 'fp32')}"
         going_on = "continue with --resume --precision fp32, or " * (self.number_format != "fp32")
         return f"the last checkpoint is untouched: {going_on}{anew} in another --results-dir"

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datasets.loader import Batch
-from datasets.views import View
+from datasets.views.recipes import View
 from methods.method import Clock, LossParts, Method, ParamGroup, split_groups
 from models.attention import RationaleBranch
 from models.backbones import Backbone, freeze_batch_norm

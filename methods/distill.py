@@ -11,7 +11,7 @@ from datasets.loader import Batch
 from losses.class_distillation import hard_distillation, legacy_soft_distillation, soft_distillation
 from methods.method import Clock, LossParts
 from methods.supervised import Mixed, Supervised, Supervision, accuracies, share_of_hits
-from models.frozen import FrozenTeacher
+from models.teachers.frozen import FrozenTeacher
 
 
 @dataclass(frozen=True, kw_only=True)

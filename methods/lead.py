@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from datasets.loader import Batch
-from datasets.views import View
-from engine.distributed import gather
+from datasets.views.recipes import View
 from losses.distillation import cosine_distance, kl_divergence, prototype_log_probabilities
 from losses.entropy import adaptive_gate, normalised_entropy
 from methods.method import Clock, LossParts
@@ -23,9 +22,10 @@ from methods.rationale import Rationale, RationaleOptions, fit_rationale
 from models.attention import RationaleBranch
 from models.backbones import Backbone
 from models.encoder import Encoded, Encoder
-from models.guide import Guide, Prototypes
 from models.heads import ProjectionHead
 from models.queue import KeyQueue
+from models.teachers.guide import Guide, Prototypes
+from runtime.distributed import gather
 
 
 @dataclass(frozen=True, kw_only=True)

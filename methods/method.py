@@ -10,8 +10,8 @@ from types import MappingProxyType
 from torch import Tensor, nn
 
 from datasets.loader import Batch
-from datasets.samplers import Batches
-from datasets.views import View
+from datasets.sampling.batches import Batches
+from datasets.views.recipes import View
 
 
 @dataclass(frozen=True)

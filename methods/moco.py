@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from datasets.loader import Batch, per_view_seed
-from datasets.views import View
-from engine.distributed import gather, rank, world
+from datasets.views.recipes import View
 from losses.contrastive import contrast_logits, info_nce_from_logits, own_image_mask, self_mass
 from methods.method import Clock, LossParts, Method, ParamGroup, split_groups
 from models.attention import RationaleBranch
@@ -19,6 +18,7 @@ from models.encoder import Encoded, Encoder
 from models.heads import LinearHead, ProjectionHead
 from models.momentum import slow_copy, update_momentum
 from models.queue import KeyQueue
+from runtime.distributed import gather, rank, world
 
 
 @dataclass(frozen=True, kw_only=True)

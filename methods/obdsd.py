@@ -1,7 +1,7 @@
 """OBD-SD (arXiv 2211.07566): metric learning whose teacher is the network as it was an epoch ago.
 
-Any loss of losses.criteria, plus the divergence of the batch's similarities from the teacher's (PSD), which may be
-diffused over the batch first (OBDP). The weight of that term grows with the epochs: e / E lambda tau^2.
+Any loss of losses.metric.criteria, plus the divergence of the batch's similarities from the teacher's (PSD), which may
+be diffused over the batch first (OBDP). The weight of that term grows with the epochs: e / E lambda tau^2.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from datasets.class_samplers import ClassBatches
 from datasets.loader import Batch, per_view_seed
-from datasets.samplers import Batches
-from datasets.views import View
-from engine.distributed import gather, gather_with_grad, rank, share_buffers, world
-from losses.criteria import apply_criterion, build_criterion, choose_miner
+from datasets.sampling.batches import Batches
+from datasets.sampling.by_class import ClassBatches
+from datasets.views.recipes import View
 from losses.diffusion import Normalisation, diffused_target, row_entropy
-from losses.mining import MinerOptions
+from losses.metric.criteria import apply_criterion, build_criterion, choose_miner
+from losses.metric.mining import MinerOptions
 from losses.relational import batch_similarity, relation_target, relational_divergence
 from methods.method import Clock, LossParts, Method, ParamGroup
 from models.backbones import Backbone, freeze_batch_norm
 from models.encoder import Encoder, HeadPool
 from models.heads import LinearHead
 from models.momentum import slow_copy
+from runtime.distributed import gather, gather_with_grad, rank, share_buffers, world
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from datasets.loader import Batch
 from losses.pim import average_positions, dropped_loss, selected_loss
 from methods.method import Clock, LossParts
 from methods.supervised import Mixed, Supervised, Supervision, accuracies
-from models.pim import PimAnswer, PlugIn
-from models.pim_parts import take_positions
+from models.plug_in.module import PimAnswer, PlugIn
+from models.plug_in.parts import take_positions
 
 
 @dataclass(frozen=True, kw_only=True)

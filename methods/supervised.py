@@ -15,11 +15,11 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from datasets.loader import Batch, per_view_seed
-from datasets.views import View
-from engine.distributed import rank
+from datasets.views.recipes import View
 from methods.method import Clock, LossParts, Method, ParamGroup
 from models.backbones import freeze_batch_norm
-from models.layer_decay import decay_groups
+from models.classifiers.layer_decay import decay_groups
+from runtime.distributed import rank
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import difflib
 import timm
 
 from runtime.errors import WeightsError
-from runtime.hub_names import strip_hub
+from runtime.names.hub import strip_hub
 
 ALIASES = {"clip": "resnet50"}  # the name under which LEAD's users know its ResNet-50 student
 SHOWN = 8

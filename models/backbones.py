@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from models import hub
 from models.arch_names import resolve_arch
-from models.weights import WeightsError, load_weights, match_state
+from models.weights import hub
+from models.weights.match import load_weights, match_state
+from runtime.errors import WeightsError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Network = TypeVar("Network", bound=nn.Module)

@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.arch_names import same_arch
+from models.arch_names import resolve_arch, same_arch
 from models.attention import RationaleBranch, masked_pool
-from models.backbones import Backbone, build_backbone, resolve_arch
-from models.checkpoint_styles import EXPORT_FORMAT, EncoderState, recognise
+from models.backbones import Backbone, build_backbone
 from models.heads import LinearHead, ProjectionHead, build_head
-from models.weights import WeightsError, read_parts
+from models.weights.read import read_parts
+from models.weights.styles import EXPORT_FORMAT, EncoderState, recognise
+from runtime.errors import WeightsError
 
 HeadPool = Literal["avg", "avg+max"]
 _HEAD_LAYOUTS = (("0.weight", "2.weight"), ("weight",))

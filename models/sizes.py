@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from models.weights import WeightsError
+from runtime.errors import WeightsError
 
 OWN = "WeightsError: "
 REACH, PATIENCE = 64, 2.0  # pixels and seconds in which a side that fits is looked for

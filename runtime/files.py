@@ -13,6 +13,7 @@ import io
 import json
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from runtime.errors import StopTraining
-from runtime.names import ON_ERROR, spell
+from runtime.names.spelling import ON_ERROR, spell
 
 REMEDY = ("make room on that disk (or mend the path or its rights) and run again, with --resume where there is a "
           "checkpoint")
@@ -83,7 +84,7 @@ def write_cells(path: Path, rows: Iterable[Sequence[object]]) -> None:
 
 
 class TableWriter:
-    """Rows of a CSV; texts are spelled (`runtime.names`), so that a row is a line and every name can be read back."""
+    """Rows of a CSV; texts are spelled (`runtime.names.spelling`), so that a row is a line and every name can be read back."""
 
     def __init__(self, text: io.StringIO) -> None:
         self._writer = csv.writer(text)
@@ -238,3 +239,12 @@ def hash_file(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def need_disk(folder: Path, needed: int) -> list[str]:
+    """A problem line when the disk under `folder` has less than `needed` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free >= needed:
+        return []
+    return [f"{folder}: {free / 1e6:.0f} MB free, but the run's checkpoints need about {needed / 1e6:.0f} MB; "
+            "make room or give another --results-dir"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runtime.errors import StopTraining
 from runtime.files import REMEDY, release
-from runtime.names import ON_ERROR
+from runtime.names.spelling import ON_ERROR
 
 
 def append_line(path: Path, line: str, *, sync: bool = True) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from PIL import ImageDraw, ImageFont
 
-from runtime.names import show_name
+from runtime.names.spelling import show_name
 
 if TYPE_CHECKING:
     from matplotlib.ft2font import FT2Font

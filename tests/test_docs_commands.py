@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.parser import GatheringParser
+from engine.flags.gathering import GatheringParser
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = re.compile(r"(?:^|\s)(main_(?:pretrain|linear|retrieval|metric|finetune)\.py|-m (?:tools\.\w+|DDT)|"

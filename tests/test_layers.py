@@ -11,11 +11,37 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("DDT", "models", "losses", "methods", "datasets", "engine", "runtime", "tools", "benchmarks")
-LEAVES = {"losses": {"losses"}, "models": {"models", "runtime"}, "datasets": {"datasets", "runtime"},
-          "methods": {"methods", "models", "losses", "datasets", "engine.distributed", "runtime"},
-          "engine": {"engine", "methods", "models", "losses", "datasets", "runtime"},
-          "DDT": {"DDT", "models", "datasets", "runtime"}, "runtime": {"runtime"}}
+PACKAGES = ("DDT", "models", "losses", "methods", "datasets", "evaluation", "text", "engine", "runtime", "tools",
+            "benchmarks")
+NETWORKS = {"methods", "models", "losses", "datasets"}
+# What each room may import besides itself and runtime; a room within a room that is not named here follows the outer one.
+LAW = {
+    "runtime": set(),
+    "losses": set(),
+    "models": set(),
+    "models/weights": {"models.arch_names"},
+    "datasets": set(),
+    "datasets/views": set(),
+    "datasets/sampling": set(),
+    "datasets/layouts": {"datasets.walk", "datasets.suffixes", "datasets.files"},
+    "methods": NETWORKS,
+    "DDT": {"models", "datasets"},
+    "evaluation": NETWORKS,
+    "evaluation/metrics": NETWORKS,
+    "evaluation/features": {*NETWORKS, "evaluation.ledger", "evaluation.run_record", "evaluation.metrics"},
+    "evaluation/reports": {*NETWORKS, "evaluation.ledger", "evaluation.metrics"},
+    "evaluation/retrieval": {*NETWORKS, "evaluation.ledger", "evaluation.run_record", "evaluation.metrics",
+                             "evaluation.features", "evaluation.reports"},
+    "evaluation/classifier": {*NETWORKS, "evaluation.ledger", "evaluation.run_record", "evaluation.metrics",
+                              "evaluation.features", "evaluation.reports"},
+    "evaluation/sorting": {*NETWORKS, "evaluation.metrics", "evaluation.features", "evaluation.reports"},
+    "evaluation/heatmaps": {*NETWORKS, "evaluation"},
+    "text": {*NETWORKS, "evaluation"},
+    "engine": {*NETWORKS, "evaluation"},
+    "engine/flags": {*NETWORKS, "evaluation", "text"},
+    "engine/workflows": {*NETWORKS, "evaluation", "text", "engine"},
+}
+LOOP = tuple(f"engine.{path.stem}" for path in (ROOT / "engine").glob("*.py"))
 FORBIDDEN = {"cv2", "skimage", "pandas", "lightning", "pytorch_lightning", "hydra", "lightly"}
 
 
@@ -33,6 +59,16 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def imports_at_start(path: Path) -> Iterator[str]:
+    """Full names of the modules that are imported with a file: not within functions, not for type checkers alone."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
 def own(name: str) -> bool:
     return name.split(".")[0] in (*PACKAGES, *(path.stem for path in ROOT.glob("main_*.py")))
 
@@ -42,12 +78,64 @@ def allowed(name: str, rules: set[str]) -> bool:
     return any(name == rule or name.startswith(f"{rule}.") or rule.startswith(f"{name}.") for rule in rules)
 
 
-@pytest.mark.parametrize("layer", LEAVES)
-def test_layers_import_downwards_only(layer: str) -> None:
+def find_room(path: Path) -> str | None:
+    """The innermost room of the law that a file lies in; None for commands."""
+    place = path.relative_to(ROOT).as_posix()
+    return max((room for room in LAW if place.startswith(f"{room}/")), key=len, default=None)
+
+
+def list_allowed(room: str) -> set[str]:
+    """What files of a room may import: itself, runtime, and what stands below it."""
+    itself = {room.replace("/", ".")}
+    if room == "engine":  # the loop's parts know neither flags nor workflows
+        itself = set(LOOP)
+    elif room == "evaluation":  # the ledger and the record of a run know none of what is measured
+        itself = {f"evaluation.{path.stem}" for path in (ROOT / "evaluation").glob("*.py")}
+    return itself | LAW[room] | ({"runtime"} if room != "losses" else set())
+
+
+@pytest.mark.parametrize("room", LAW)
+def test_rooms_import_downwards_only(room: str) -> None:
     commands = {ROOT / "DDT" / "__main__.py"}
-    for path in set((ROOT / layer).rglob("*.py")) - commands:
-        wrong = [name for name in imports(path) if own(name) and not allowed(name, LEAVES[layer])]
+    files = [path for path in product_files() if find_room(path) == room and path not in commands]
+    assert files, f"{room} is empty"
+    for path in files:
+        wrong = [name for name in imports(path) if own(name) and not allowed(name, list_allowed(room))]
         assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+def test_rooms_that_import_each_other_are_one_room() -> None:
+    """No two sibling folders import in both directions."""
+    reached: dict[tuple[str, str], str] = {}
+    for path in product_files():
+        here = path.relative_to(ROOT).parent.as_posix().replace("/", ".")
+        for name in filter(own, imports(path)):
+            there = name.rpartition(".")[0]
+            if (ROOT / there.replace(".", "/")).is_dir() and there != here and here.count(".") == there.count(".") > 0:
+                reached.setdefault((here, there), f"{path.relative_to(ROOT)} imports {name}")
+    both = [(one, reached[pair[::-1]]) for pair, one in reached.items() if pair[::-1] in reached and pair < pair[::-1]]
+    assert not both
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    """Whichever module is imported first, all of its names are there."""
+    module = {path.relative_to(ROOT).with_suffix("").as_posix().replace("/", "."): path for path in product_files()}
+    edges = {name: {other for other in imports_at_start(path) if other in module} for name, path in module.items()}
+    while leaves := [name for name, others in edges.items() if not others]:
+        edges = {name: others.difference(leaves) for name, others in edges.items() if others}
+    assert not edges, f"these import each other in a circle, or import such: {sorted(edges)}"
+
+
+def test_folders_hold_few_files_and_prefixes_are_folders() -> None:
+    folders = {path.parent for path in product_files()} - {ROOT}
+    for folder in folders:
+        names = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+        assert len(names) <= (18 if folder == ROOT / "tools" else 15), f"{folder.relative_to(ROOT)}: {len(names)} files"
+        if folder == ROOT / "tools":  # its files are commands, and their names are the users'
+            continue
+        prefixes = [name.partition("_")[0] for name in names if "_" in name and not name.startswith("_")]
+        twice = {prefix for prefix in prefixes if prefixes.count(prefix) > 1}
+        assert not twice, f"{folder.relative_to(ROOT)}: {sorted(twice)} are folders"
 
 
 def test_nothing_imports_commands_or_tools() -> None:
@@ -62,7 +150,7 @@ def test_unwanted_libraries_stay_out_and_open_clip_has_one_door() -> None:
         tops = {name.split(".")[0] for name in imports(path)}
         assert not tops & FORBIDDEN, path
         doors += [path.relative_to(ROOT).as_posix()] * ("open_clip" in tops)
-    assert doors == ["models/teachers.py"]
+    assert doors == ["models/teachers/build.py"]
 
 
 def test_functions_and_files_stay_short_and_public_ones_are_documented() -> None:

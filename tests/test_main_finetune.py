@@ -15,13 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.args import ConfigError
-from engine.finetune_args import parse
-from engine.finetune_build import build_finetune_run
-from engine.finetune_run import FinetuneRun
-from engine.finetune_saved import evaluate_saved
-from models.classifier_file import load_classifier
-from models.weights import WeightsError, read_checkpoint
+from engine.flags.finetune.arguments import parse
+from engine.workflows.finetune.run import FinetuneRun
+from engine.workflows.finetune.saved import evaluate_saved
+from engine.workflows.finetune.system import build_finetune_run
+from models.classifiers.file import load_classifier
+from models.weights.files import read_checkpoint
+from runtime.errors import ConfigError, WeightsError
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.args import exit_cleanly
-from engine.evaluate.args import parse_probe
-from engine.evaluate.ledger import read_results
+from engine.flags.command import exit_cleanly
+from engine.flags.evaluate.arguments import parse_probe
+from evaluation.ledger import read_results
 from main_linear import main
 from models.attention import RationaleBranch
 from models.backbones import build_backbone

@@ -12,18 +12,17 @@ import pytest
 import torch
 
 from benchmarks.reference.public_files import write_obdsd
-from engine.args import ConfigError
-from engine.evaluate.args import parse_probe, parse_search
-from engine.evaluate.probe import run_probe
-from engine.evaluate.search import run_search, write_search
-from engine.evaluate.subject import open_subject
-from engine.metric_args import parse
-from engine.metric_build import build_metric_run
-from engine.metric_evaluate import evaluate_saved
+from engine.flags.evaluate.arguments import parse_probe, parse_search
+from engine.flags.metric.arguments import parse
 from engine.monitor import Monitor
+from engine.workflows.linear import run_probe
+from engine.workflows.metric.saved import evaluate_saved
+from engine.workflows.metric.system import build_metric_run
+from engine.workflows.retrieval import run_search, write_search
+from evaluation.features.subject import open_subject
 from models.backbones import build_backbone
 from models.encoder import load_encoder
-from models.weights import WeightsError
+from runtime.errors import ConfigError, WeightsError
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--device", "cpu", "-a", "test_resnet", "--pretrained", "none", "--size", "32", "--batch-size", "8", "--lr", "0.001",

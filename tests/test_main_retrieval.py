@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from engine.args import exit_cleanly
-from engine.evaluate.args import parse_search
-from engine.evaluate.ledger import read_results
-from engine.evaluate.table import collect
+from engine.flags.command import exit_cleanly
+from engine.flags.evaluate.arguments import parse_search
+from evaluation.ledger import read_results
+from evaluation.reports.table import collect
 from main_retrieval import main
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,17 +13,17 @@ import torch
 from PIL import Image
 
 import main_retrieval
+from datasets.crops import Crops
 from datasets.images import scan
-from datasets.listing import show
-from datasets.multi_context import Crops
+from datasets.layouts.listing import show
 from DDT import __main__ as ddt
-from engine.args import ConfigError
-from engine.evaluate.embeddings import read_embeddings
-from engine.evaluate.filing import read_labels
-from engine.evaluate.predictions import Predictions, write_json
-from engine.evaluate.sources import find_source
+from evaluation.classifier.predictions import Predictions, write_json
+from evaluation.features.sources import find_source
+from evaluation.features.store import read_embeddings
+from evaluation.sorting.filing import read_labels
+from runtime.errors import ConfigError
 from runtime.files import write_cells
-from runtime.names import unspell
+from runtime.names.spelling import unspell
 from tools import embed, sort
 
 CLASSES = (b"US$1 $x$", b"caf\xe9", b"back\\slash|", b"_two\nlines <b>")

@@ -18,8 +18,8 @@ TEXT = (ROOT / "docs" / "path_of_an_image.md").read_text(encoding="utf-8")
 PARTS = re.findall(r"^`(\S+\.py)`\n(.*?)(?=^`\S+\.py`\n|^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)
 EXCERPTS = [(name, code) for name, part in PARTS for code in re.findall(r"```python\n(.*?)```", part, re.DOTALL)]
 PLACES = {
-    ("datasets/decoding.py", "load_photo"), ("datasets/multi_context.py", "cut"), ("datasets/views.py", "mocov2_steps"),
-    ("datasets/loader.py", "per_view_seed"), ("datasets/multi_context.py", "__getitem__"), ("datasets/loader.py", "collate"),
+    ("datasets/files.py", "load_photo"), ("datasets/crops.py", "cut"), ("datasets/views/recipes.py", "mocov2_steps"),
+    ("datasets/loader.py", "per_view_seed"), ("datasets/view_set.py", "__getitem__"), ("datasets/loader.py", "collate"),
     ("models/backbones.py", "normalise"), ("models/backbones.py", "forward"), ("methods/lead.py", "encode_pairs"),
     ("methods/lead.py", "follow_prototypes"), ("losses/contrastive.py", "info_nce_from_logits"),
     ("engine/trainer.py", "accumulate"),

@@ -15,7 +15,7 @@ import main_linear
 import main_retrieval
 from benchmarks.reference.pim_tokens import LastBlocks, ReferenceTokenPim
 from benchmarks.reference.public_files import write_convnext, write_deit, write_lcr_byol, write_lcr_moco, write_lead
-from engine.args import exit_cleanly
+from engine.flags.command import exit_cleanly
 from tools import evaluate, heatmap, infer
 
 Run = Callable[..., str]
@@ -89,7 +89,7 @@ def test_a_plug_in_module_around_a_vit_goes_through_every_command(
     """A small ViT under the name `vit`; its file tells everything but that."""
     import timm
 
-    import models.pim_presets as presets
+    import models.plug_in.presets as presets
 
     arch = "vit_tiny_patch16_224"
     small = presets.Preset(arch=arch, size=96, upsample="conv", imagenet_norm=True, taps=presets.PRESETS["vit"].taps)

@@ -17,22 +17,24 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 import torch
 
 from datasets.images import has_split, scan
-from engine.absent import check_present
-from engine.args import Parser, add_list_left_out, boolean, exit_cleanly
-from engine.devices import list_device_problems
-from engine.evaluate.args import parse_probe, parse_search
-from engine.evaluate.ledger import append_result, read_results
-from engine.evaluate.probe import run_probe, write_probe
-from engine.evaluate.search import run_search, write_search
-from engine.evaluate.subject import FEATURES, open_subject
-from engine.evaluate.table import markdown, read_ledgers
-from engine.places import list_overlaps
-from engine.ranges import SIDE_OR_0, WORKERS
+from datasets.places import list_overlaps
+from engine.flags.absent import check_present
+from engine.flags.command import exit_cleanly
+from engine.flags.evaluate.arguments import parse_probe, parse_search
+from engine.flags.groups import add_list_left_out
+from engine.flags.parser import Parser, boolean
+from engine.flags.ranges import SIDE_OR_0, WORKERS
+from engine.flags.words import device
 from engine.results_folder import hold_results
-from engine.words import device
-from runtime.claims import claim_folder
+from engine.workflows.linear import run_probe, write_probe
+from engine.workflows.retrieval import run_search, write_search
+from evaluation.features.subject import FEATURES, open_subject
+from evaluation.ledger import append_result, read_results
+from evaluation.reports.table import markdown, read_ledgers
+from runtime.devices import list_device_problems
 from runtime.files import write_text
-from runtime.overlaps import lies_in
+from runtime.folders.claims import claim_folder
+from runtime.folders.overlaps import lies_in
 
 MAKES = ("[0-9]*", "results.jsonl")
 

@@ -17,7 +17,9 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 import yaml
 
-from engine.args import ConfigError, Parser, exit_cleanly
+from engine.flags.command import exit_cleanly
+from engine.flags.parser import Parser
+from runtime.errors import ConfigError
 
 Settings = Mapping[str, object]
 TASKS = {"cub200": "cub", "stanfordcars": "cars", "aircrafts": "aircraft"}

@@ -17,14 +17,16 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datasets.images import first_split
-from engine import distributed
-from engine.args import Parser, exit_cleanly
-from engine.evaluate.embeddings import embed
-from engine.evaluate.readers import CROPS, settle_evaluation
-from engine.evaluate.sources import check_sources
-from engine.evaluate.subject import add_subject, open_subject
-from engine.ranges import BATCH, COUNT
+from engine.flags.command import exit_cleanly
+from engine.flags.evaluate.readers import CROPS, settle_evaluation
+from engine.flags.evaluate.sources import check_sources
+from engine.flags.evaluate.subject import add_subject
+from engine.flags.parser import Parser
+from engine.flags.ranges import BATCH, COUNT
 from engine.results_folder import hold_results
+from evaluation.features.store import embed
+from evaluation.features.subject import open_subject
+from runtime import distributed
 
 
 def make_parser() -> Parser:

@@ -14,16 +14,17 @@ from pathlib import Path
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from engine.args import Parser, exit_cleanly
-from engine.devices import list_device_problems, resolve_device
-from engine.places import list_paths
-from engine.prepare import name_text_files
-from engine.text import describe_oddities, fill_template, read_descriptions
-from engine.text_args import add_clip, add_encoding, open_clip_teacher
-from engine.text_tensor import write_text_tensor
-from engine.words import device
-from models.teachers import ClipTeacher
-from runtime.overlaps import find_overlaps
+from datasets.places import list_paths
+from engine.flags.command import exit_cleanly
+from engine.flags.parser import Parser
+from engine.flags.text import add_clip, add_encoding
+from engine.flags.words import device
+from models.teachers.clip import ClipTeacher
+from runtime.devices import list_device_problems, resolve_device
+from runtime.folders.overlaps import find_overlaps
+from text.descriptions import describe_oddities, fill_template, read_descriptions
+from text.sources import open_clip_teacher
+from text.tensor import name_text_files, write_text_tensor
 
 
 def make_parser() -> Parser:

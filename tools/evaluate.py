@@ -18,14 +18,32 @@ from pathlib import Path
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from datasets.images import ImageSet, scan
-from datasets.joint import join
-from engine.args import Parser, add_data, exit_cleanly
-from engine.devices import list_device_problems
-from engine.evaluate.classification import score_branches, score_classes, score_sources
-from engine.evaluate.classify import Verdict
-from engine.evaluate.confusion_sheet import count_confusions
-from engine.evaluate.evaluation_page import (
+from datasets.class_names import relabel
+from datasets.images import ImageSet, check_images, scan
+from datasets.joint import describe_sources, join
+from datasets.loader import count_workers
+from datasets.places import list_overlaps
+from engine.flags.command import exit_cleanly
+from engine.flags.evaluate.classifier import add_classifier
+from engine.flags.evaluate.sources import check_sources
+from engine.flags.finetune.arguments import split_paths
+from engine.flags.finetune.checks import read_names
+from engine.flags.groups import add_data
+from engine.flags.parser import Parser
+from engine.flags.ranges import BATCH, COUNT_OR_0
+from engine.results_folder import hold_results, is_chosen
+from engine.workflows.finetune.images import name_sources
+from evaluation.classifier.classify import Verdict
+from evaluation.classifier.pictures import find_split
+from evaluation.classifier.predictions import Predictions, draw_predictions
+from evaluation.classifier.report import describe, measure, write_files
+from evaluation.classifier.report import describe_sources as describe_found
+from evaluation.classifier.trained import Trained, open_classifier
+from evaluation.features.sources import find_source, name_run
+from evaluation.features.subject import check_classes
+from evaluation.ledger import Result, append_result, read_results
+from evaluation.metrics.classification import score_branches, score_classes, score_sources
+from evaluation.reports.classifier_page import (
     BRANCHES,
     FILES,
     MISTAKES,
@@ -38,23 +56,9 @@ from engine.evaluate.evaluation_page import (
     write_page,
     write_rows,
 )
-from engine.evaluate.known_classes import relabel
-from engine.evaluate.ledger import Result, append_result, read_results
-from engine.evaluate.pictures import find_split
-from engine.evaluate.predictions import Predictions, draw_predictions
-from engine.evaluate.sources import check_sources, find_source, name_run
-from engine.evaluate.subject import check_classes
-from engine.evaluate.trained import Trained, add_classifier, open_classifier
-from engine.finetune_args import split_paths
-from engine.finetune_checks import read_names
-from engine.finetune_data import describe_sources, name_sources
-from engine.finetune_evaluate import describe, measure, write_files
-from engine.finetune_evaluate import describe_sources as describe_found
-from engine.places import list_overlaps
-from engine.prepare import check_images, count_workers
-from engine.ranges import BATCH, COUNT_OR_0
-from engine.results_folder import hold_results, is_chosen
-from engine.run_record import ARGS, as_list, find_photographs, read_args
+from evaluation.reports.confusion import count_confusions
+from evaluation.run_record import ARGS, as_list, find_photographs, read_args
+from runtime.devices import list_device_problems
 from runtime.files import write_atomically
 
 

@@ -22,38 +22,32 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datasets.images import ImageSet, decode, first_split
-from datasets.multi_context import Box
-from datasets.views import make_transform
+from datasets.crops import Box
+from datasets.files import decode
+from datasets.images import ImageSet, first_split, sample_images
+from datasets.places import list_overlaps
+from datasets.views.recipes import make_transform
 from engine import checkpoint
-from engine.args import Parser, architecture, exit_cleanly
-from engine.build import sample_images
-from engine.construct import build_method, build_student
-from engine.devices import list_device_problems, resolve_device
-from engine.evaluate.class_heat import draw_classifier
-from engine.evaluate.features import extract
-from engine.evaluate.heat_sheet import draw_heat_sheet
-from engine.evaluate.heat_table import find_boxes, write_table
-from engine.evaluate.heatmap import (
-    CAM,
-    NORM,
-    RATIONALE,
-    Losses,
-    byol_losses,
-    contrast_losses,
-    look,
-    measure,
-    summarise,
-)
-from engine.evaluate.sources import check_sources
-from engine.evaluate.subject import Subject, add_subject, open_subject
-from engine.evaluate.trained import FOR_PUBLIC, add_public, holds_classifier
-from engine.places import list_overlaps
-from engine.ranges import BATCH, COUNT, SHARE, WEIGHT
+from engine.flags.command import exit_cleanly
+from engine.flags.evaluate.classifier import FOR_PUBLIC, add_public
+from engine.flags.evaluate.sources import check_sources
+from engine.flags.evaluate.subject import add_subject
+from engine.flags.parser import Parser, architecture
+from engine.flags.ranges import BATCH, COUNT, SHARE, WEIGHT
 from engine.results_folder import hold_results, is_chosen
-from engine.run_record import read_args
+from engine.workflows.pretrain.system import build_method, build_student
+from evaluation.classifier.trained import holds_classifier
+from evaluation.features.extract import extract
+from evaluation.features.subject import Subject, open_subject
+from evaluation.heatmaps.box_scores import measure, summarise
+from evaluation.heatmaps.classifier_maps import draw_classifier
+from evaluation.heatmaps.encoder_maps import CAM, NORM, RATIONALE, Losses, byol_losses, contrast_losses, look
+from evaluation.heatmaps.sheet import draw_heat_sheet
+from evaluation.heatmaps.table import find_boxes, write_table
+from evaluation.run_record import is_resumable, read_args
+from runtime.devices import list_device_problems, resolve_device
 from runtime.files import write_atomically
-from runtime.names import show_name
+from runtime.names.spelling import show_name
 
 WORDS = {RATIONALE: "M, the predicted rationale", CAM: "G, the CAM of the loss", NORM: "norm of the map"}
 
@@ -108,7 +102,7 @@ def choose_losses(subject: Subject, images: ImageSet, sign: str) -> tuple[Losses
 def find_losses(subject: Subject, images: ImageSet) -> tuple[Losses | None, str]:
     """BYOL's own loss where its run is kept, InfoNCE where there is a head, else none."""
     trained = read_args(subject.folder)
-    if trained.get("method") in ("byol", "lcr-byol") and checkpoint.exists(subject.folder):
+    if trained.get("method") in ("byol", "lcr-byol") and is_resumable(subject.folder):
         args = argparse.Namespace(**{**trained, "pretrained": "none"})
         method = build_method(args, len(images), build_student(args), None)
         checkpoint.load_trained_state(method, checkpoint.load(subject.folder)["method"])

@@ -16,11 +16,12 @@ from pathlib import Path
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from engine.args import Parser, exit_cleanly
-from engine.evaluate.embeddings import Embeddings, read_embeddings
-from engine.evaluate.index import KINDS, IndexPlan, IndexReport, build_index, load_index, measure_index, save_index
-from engine.ranges import COUNT, COUNT_OR_0, SEED, whole
+from engine.flags.command import exit_cleanly
+from engine.flags.parser import Parser
+from engine.flags.ranges import COUNT, COUNT_OR_0, SEED, whole
 from engine.results_folder import hold_results
+from evaluation.features.store import Embeddings, read_embeddings
+from evaluation.retrieval.index import KINDS, IndexPlan, IndexReport, build_index, load_index, measure_index, save_index
 
 HEAD = "index     build s   file MB   ms/query   exact ms"
 

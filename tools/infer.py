@@ -17,21 +17,26 @@ from pathlib import Path
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from datasets.images import DataError, ImageSet, decode
-from engine.args import Parser, add_list_left_out, exit_cleanly, toggle
-from engine.devices import list_device_problems
-from engine.evaluate.classify import Verdict
-from engine.evaluate.confusion_sheet import count_confusions, draw_confusion
-from engine.evaluate.pictures import check_paths, gather
-from engine.evaluate.predictions import Predictions, accuracy, draw_predictions, spread, write_csv, write_json
-from engine.evaluate.result_files import INFERENCE, write_results
-from engine.evaluate.sources import check_sources
-from engine.evaluate.trained import Trained, add_classifier, need_names, open_classifier
-from engine.finetune_data import describe_sources
-from engine.places import list_overlaps
-from engine.prepare import check_images, count_workers
-from engine.ranges import BATCH, COUNT, COUNT_OR_0, ROWS, WORKERS
+from datasets.files import decode
+from datasets.images import ImageSet, check_images
+from datasets.joint import describe_sources
+from datasets.loader import count_workers
+from datasets.places import list_overlaps
+from engine.flags.command import exit_cleanly
+from engine.flags.evaluate.classifier import add_classifier
+from engine.flags.evaluate.sources import check_sources
+from engine.flags.groups import add_list_left_out
+from engine.flags.parser import Parser, toggle
+from engine.flags.ranges import BATCH, COUNT, COUNT_OR_0, ROWS, WORKERS
 from engine.results_folder import hold_results, is_chosen
+from evaluation.classifier.classify import Verdict
+from evaluation.classifier.pictures import check_paths, gather
+from evaluation.classifier.predictions import Predictions, accuracy, draw_predictions, spread, write_csv, write_json
+from evaluation.classifier.result_files import INFERENCE, write_results
+from evaluation.classifier.trained import Trained, need_names, open_classifier
+from evaluation.reports.confusion import count_confusions, draw_confusion
+from runtime.devices import list_device_problems
+from runtime.errors import DataError
 from runtime.files import write_atomically, write_cells
 
 CSV, JSON, SHEET, WRONG = "predictions.csv", "predictions.json", "predictions.png", "mistakes.png"

@@ -20,16 +20,18 @@ if __package__ in (None, ""):  # started as a file: its own folder is on the pat
 
 from tqdm import tqdm
 
-from datasets.cars import ALL_CARS, CAR_LISTS, CAR_NAMES, find_list
-from datasets.findings import announce
-from datasets.layouts import read_listing, variant_folder
-from datasets.listing import Entry, show
-from datasets.supervised_layouts import DOG_LISTS, find_dog_lists
-from engine.args import Parser, add_list_left_out, exit_cleanly
+from datasets.layouts.cars import ALL_CARS, CAR_LISTS, CAR_NAMES, find_list
+from datasets.layouts.findings import announce
+from datasets.layouts.labelled import DOG_LISTS, find_dog_lists
+from datasets.layouts.listing import Entry, show
+from datasets.layouts.read import read_listing, variant_folder
+from engine.flags.command import exit_cleanly
+from engine.flags.groups import add_list_left_out
+from engine.flags.parser import Parser
 from runtime.errors import DataError
 from runtime.files import write_atomically
-from runtime.overlaps import find_overlaps
-from runtime.safe_names import name_each
+from runtime.folders.overlaps import find_overlaps
+from runtime.names.safe import name_each
 
 SPLITS = ("train", "test")
 

@@ -20,14 +20,16 @@ from pathlib import Path
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from engine.args import ConfigError, Parser, exit_cleanly
-from engine.curves import label_text, load_pyplot
-from engine.evaluate.ledger import read_measurements
-from engine.evaluate.study_figure import draw_study
-from engine.evaluate.study_table import Grid, html_grid, list_grids, markdown_grid, take_studies
-from engine.evaluate.table import Line, choose_columns, html_table, markdown, read_ledgers
+from benchmarks.studies.figure import draw_study
+from engine.flags.command import exit_cleanly
+from engine.flags.parser import Parser
+from evaluation.ledger import read_measurements
+from evaluation.reports.figure import label_text, load_pyplot
+from evaluation.reports.study_table import Grid, html_grid, list_grids, markdown_grid, take_studies
+from evaluation.reports.table import Line, choose_columns, html_table, markdown, read_ledgers
+from runtime.errors import ConfigError
 from runtime.files import write_atomically, write_text
-from runtime.overlaps import find_overlaps, is_same
+from runtime.folders.overlaps import find_overlaps, is_same
 
 START, END = "<!-- results: made by tools/report.py, do not edit -->", "<!-- end of results -->"
 

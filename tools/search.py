@@ -23,24 +23,27 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 import torch
 from torch import Tensor
 
+from datasets.class_names import name_key
 from datasets.images import ImageSet, first_split
-from engine.args import ConfigError, Parser, exit_cleanly
-from engine.class_names import name_key
-from engine.evaluate.embeddings import describe
-from engine.evaluate.features import Features, hash_contents
-from engine.evaluate.query import Query, Ranking, draw_ranking, rank, rank_by_index, read_pictures, write_table
-from engine.evaluate.readers import CROPS, settle_evaluation
-from engine.evaluate.sources import check_sources
-from engine.evaluate.subject import Subject, add_subject, check_classes, homes, open_subject
-from engine.evaluate.zero_shot import zero_shot
-from engine.ranges import BATCH, COUNT
+from engine.flags.command import exit_cleanly
+from engine.flags.evaluate.readers import CROPS, settle_evaluation
+from engine.flags.evaluate.sources import check_sources
+from engine.flags.evaluate.subject import add_subject
+from engine.flags.parser import Parser
+from engine.flags.ranges import BATCH, COUNT
+from engine.flags.text import add_clip, add_encoding
 from engine.results_folder import append_to, hold_results, is_chosen
-from engine.run_record import read_args
-from engine.text_args import add_clip, add_encoding, open_clip_teacher
-from engine.text_source import open_text
-from engine.text_tensor import TextRows, load_text
-from models.teachers import CLIP_ARCH
+from evaluation.features.extract import Features, hash_contents
+from evaluation.features.store import describe
+from evaluation.features.subject import Subject, check_classes, homes, open_subject
+from evaluation.metrics.zero_shot import zero_shot
+from evaluation.retrieval.query import Query, Ranking, draw_ranking, rank, rank_by_index, read_pictures, write_table
+from evaluation.run_record import read_args
+from models.teachers.build import CLIP_ARCH
+from runtime.errors import ConfigError
 from runtime.files import write_atomically
+from text.sources import open_clip_teacher, open_text
+from text.tensor import TextRows, load_text
 
 
 def make_parser() -> Parser:
@@ -163,7 +166,9 @@ def rank_all(
         seeing = replace(subject, feature=feature, centred=subject.centred and feature != "head")
         own = [query for query in queries if query.feature == feature]
         if args.index:
-            from engine.evaluate.index import load_index  # faiss is loaded where an index is asked for, and only there
+            from evaluation.retrieval.index import (
+                load_index,  # faiss is loaded where an index is asked for, and only there
+            )
 
             index = load_index(Path(args.index), describe(seeing, images),
                                lambda: hash_contents(images, subject.crops))

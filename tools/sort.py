@@ -22,15 +22,21 @@ from PIL import Image
 from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
-from datasets.images import DataError, ImageSet, first_split
-from engine.args import ConfigError, Parser, exit_cleanly, toggle
-from engine.evaluate import sorting_page
-from engine.evaluate.filing import file_pictures, has_labels, read_labels
-from engine.evaluate.ledger import append_result
-from engine.evaluate.readers import CROPS, settle_evaluation
-from engine.evaluate.sheet import SIDE
-from engine.evaluate.similarity import normalise_rows
-from engine.evaluate.sorting import (
+from datasets.images import ImageSet, first_split
+from engine.flags.command import exit_cleanly
+from engine.flags.evaluate.readers import CROPS, settle_evaluation
+from engine.flags.evaluate.sources import check_sources
+from engine.flags.evaluate.subject import add_subject
+from engine.flags.parser import Parser, toggle
+from engine.flags.ranges import BATCH, COUNT_OR_0, LARGEST, whole
+from engine.results_folder import hold_results
+from evaluation.features.subject import Subject, check_classes, open_subject
+from evaluation.ledger import append_result
+from evaluation.metrics.similarity import normalise_rows
+from evaluation.reports.sheet import SIDE
+from evaluation.sorting import page as sorting_page
+from evaluation.sorting.filing import file_pictures, has_labels, read_labels
+from evaluation.sorting.groups import (
     Cloud,
     choose_to_name,
     estimate_groups,
@@ -42,14 +48,10 @@ from engine.evaluate.sorting import (
     spread_labels,
     survey,
 )
-from engine.evaluate.sorting_page import Sorting
-from engine.evaluate.sources import check_sources
-from engine.evaluate.subject import Subject, add_subject, check_classes, open_subject
-from engine.ranges import BATCH, COUNT_OR_0, LARGEST, whole
-from engine.results_folder import hold_results
-from runtime.errors import Problems
+from evaluation.sorting.page import Sorting
+from runtime.errors import ConfigError, DataError, Problems
 from runtime.files import DRAFT
-from runtime.locks import NAME as LOCK
+from runtime.folders.locks import NAME as LOCK
 
 FIRST_WEIGHTS = "package:efficientnet-lite0"
 BUDGETS, DRAWS = (20, 50, 100), 5

@@ -21,29 +21,32 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 import torch
 from torch import Tensor
 
-from datasets.images import ImageSet
-from datasets.multi_context import Crops
-from engine.absent import check_present
-from engine.args import Parser, add_data, add_device, exit_cleanly
-from engine.class_names import match_rows
-from engine.devices import list_device_problems, resolve_device
-from engine.evaluate.ledger import Result, append_result
-from engine.evaluate.student import StudentPlan, train_student
-from engine.evaluate.text_ablation import Line, render_page, render_text, summarise, write_csv
-from engine.evaluate.text_audit import Reading, audit, match_entropy
-from engine.guidance import TEXT_TEMPERATURE, ask
-from engine.places import list_overlaps
-from engine.prepare import find_crop_bottom, load_images, open_crops
-from engine.ranges import BETWEEN, COUNT_OR_0, TEMPERATURE
+from datasets.class_names import match_rows
+from datasets.crops import Crops, open_crops
+from datasets.files import find_crop_bottom
+from datasets.images import ImageSet, load_images
+from datasets.places import list_overlaps
+from engine.flags.absent import check_present
+from engine.flags.command import exit_cleanly
+from engine.flags.groups import add_data, add_device
+from engine.flags.parser import Parser
+from engine.flags.ranges import BETWEEN, COUNT_OR_0, TEMPERATURE
+from engine.flags.text import add_asking, add_clip
 from engine.results_folder import hold_results
-from engine.text import Description, encode_descriptions, fill_template, read_descriptions
-from engine.text_args import add_asking, add_clip, open_clip_teacher
-from engine.text_variants import FREE, Variant, make_variants
-from models.prototypes import kmeans_prototypes
-from models.teachers import ClipTeacher
+from engine.workflows.pretrain.guidance import TEXT_TEMPERATURE, ask
+from engine.workflows.student import StudentPlan, train_student
+from evaluation.ledger import Result, append_result
+from models.teachers.clip import ClipTeacher
+from models.teachers.prototypes import kmeans_prototypes
+from runtime.devices import list_device_problems, resolve_device
 from runtime.errors import refuse
 from runtime.files import write_text
-from runtime.safe_names import safe_name
+from runtime.names.safe import safe_name
+from text.ablation import Line, render_page, render_text, summarise, write_csv
+from text.audit import Reading, audit, match_entropy
+from text.descriptions import Description, encode_descriptions, fill_template, read_descriptions
+from text.sources import open_clip_teacher
+from text.variants import FREE, Variant, make_variants
 
 TEMPLATE = "a photo of a {name}."
 FREE_ENTROPY = 0.5  # what sets the temperature of centroids, whose cosines are not those of text

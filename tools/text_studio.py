@@ -18,21 +18,25 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 import torch
 
-from engine.absent import check_present
-from engine.args import Parser, add_data, add_device, exit_cleanly
-from engine.devices import list_device_problems, resolve_device
-from engine.evaluate.text_audit import Audit, audit
-from engine.evaluate.text_page import render_page
-from engine.evaluate.text_verdict import judge, to_json
-from engine.guidance import TEXT_TEMPERATURE, ask
-from engine.places import list_overlaps
-from engine.prepare import find_crop_bottom, load_images, open_crops
-from engine.ranges import BETWEEN, TEMPERATURE
+from datasets.crops import open_crops
+from datasets.files import find_crop_bottom
+from datasets.images import load_images
+from datasets.places import list_overlaps
+from engine.flags.absent import check_present
+from engine.flags.command import exit_cleanly
+from engine.flags.groups import add_data, add_device
+from engine.flags.parser import Parser
+from engine.flags.ranges import BETWEEN, TEMPERATURE
+from engine.flags.text import add_asking, add_clip, add_encoding
 from engine.results_folder import hold_results
-from engine.text_args import add_asking, add_clip, add_encoding, open_clip_teacher
-from engine.text_source import open_text, read_texts
+from engine.workflows.pretrain.guidance import TEXT_TEMPERATURE, ask
+from runtime.devices import list_device_problems, resolve_device
 from runtime.files import write_json, write_text
-from runtime.safe_names import safe_name
+from runtime.names.safe import safe_name
+from text.audit import Audit, audit
+from text.findings import judge, to_json
+from text.page import render_page
+from text.sources import open_clip_teacher, open_text, read_texts
 
 
 def make_parser() -> Parser:

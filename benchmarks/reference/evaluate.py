@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
-from engine.evaluate.clustering import kmeans_clusters
+from evaluation.metrics.clustering import kmeans_clusters
 
 DEEPEST = 1000
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.multi_context import Box, read_boxes
+from datasets.crops import Box, read_boxes
 from DDT.boxes import COLUMNS, Row, RowLog
 from DDT.localize import Frame
 from runtime.errors import StopTraining

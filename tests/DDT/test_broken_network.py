@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from DDT.__main__ import main
-from models.weights import read_checkpoint
+from models.weights.files import read_checkpoint
 from runtime.errors import BrokenNetwork
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from datasets.images import DataError
-from datasets.multi_context import Box
+from datasets.crops import Box
 from DDT.boxes import Row
 from DDT.corloc import format_table, iou, score_splits
 from DDT.localize import Frame
+from runtime.errors import DataError
 
 UNIT = Box(0, 0, 10, 10)
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.images import DataError, Sample, decode
-from datasets.multi_context import Box
+from datasets.crops import Box
+from datasets.files import decode
+from datasets.layouts.listing import Sample
 from datasets.suffixes import SUFFIXES
 from DDT.crops import check_crops, encode, mirror, save_crop
+from runtime.errors import DataError
 
 
 def test_mirrors_below_the_folder_only(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from datasets.images import DataError, scan
+from datasets.images import scan
 from DDT.descriptors import MapBatch, Reading, choose_precision, slice_batches, stream_maps
 from DDT.localize import Frame
 from models.backbones import Backbone, build_backbone
+from runtime.errors import DataError
 
 CPU = torch.device("cpu")
 READING = Reading(size=64, batch_size=5)

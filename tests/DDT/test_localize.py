@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from datasets.multi_context import Box
+from datasets.crops import Box
 from DDT.localize import (
     FALLBACK_RATE,
     SEARCHED_RATES,

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.images import DataError, scan
-from datasets.multi_context import read_boxes
+from datasets.crops import read_boxes
+from datasets.images import scan
 from DDT.__main__ import choose_arch, main
-from engine.args import ConfigError
+from runtime.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 Words = Callable[..., list[str]]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from datasets.images import DataError
-from datasets.multi_context import Box
+from datasets.crops import Box
 from DDT.localize import Frame
 from DDT.policy import TASKS, Policy, apply_policy, find_task, parse_policy
+from runtime.errors import DataError
 
 FRAME = Frame(400, 300)
 

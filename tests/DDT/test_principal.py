@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from datasets.images import DataError
 from DDT.principal import Direction, Moments, project, top_eigenvector
+from runtime.errors import DataError
 
 
 def make_maps(offset: float, count: int = 30) -> torch.Tensor:

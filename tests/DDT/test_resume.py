@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.images import DataError
 from DDT.__main__ import main
 from DDT.boxes import RowLog
+from runtime.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 Words = Callable[..., list[str]]

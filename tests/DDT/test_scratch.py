@@ -11,13 +11,13 @@ import pytest
 import torch
 
 import DDT.descriptors as descriptors
-from datasets.images import Sample
+from datasets.layouts.listing import Sample
 from DDT.__main__ import main
 from DDT.descriptors import MapBatch, Samples
 from DDT.localize import Frame
 from DDT.principal import Moments, project
 from DDT.scratch import Scratch
-from engine.args import ConfigError
+from runtime.errors import ConfigError
 
 Words = Callable[..., list[str]]
 BATCHES = [tuple(Sample(Path(name), name, None) for name in names) for names in ("ab", "cd", "e")]

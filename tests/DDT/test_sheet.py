@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageColor, ImageDraw
 
-from datasets.images import Sample
-from datasets.multi_context import Box
+from datasets.crops import Box
+from datasets.layouts.listing import Sample
 from DDT.boxes import Row
 from DDT.localize import Frame
 from DDT.sheet import PENS, TRUTH, choose_evenly, draw_box, draw_sheet

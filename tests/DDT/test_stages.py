@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from datasets.multi_context import Box
+from datasets.crops import Box
 from DDT.descriptors import Reading
 from DDT.localize import Frame
 from DDT.policy import Policy

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from datasets.images import DataError
 from DDT.principal import Direction
 from DDT.state import Fit, list_changes, load_fit, open_folder, save_fit, write_note
+from runtime.errors import DataError
 
 
 def test_fit_round_trip(tmp_path: Path) -> None:

@@ -21,12 +21,12 @@ from benchmarks.reference.loader import IMAGENET_MEAN, IMAGENET_STD, plain_recip
 from benchmarks.reference.obdsd import ReferenceObdSd, make_plain_step, plain_multi_similarity
 from datasets.images import scan
 from datasets.loader import Batch
-from datasets.views import View, make_transform
+from datasets.views.recipes import View, make_transform
 from DDT.descriptors import Reading, slice_batches, stream_maps
 from DDT.policy import Policy
 from DDT.stages import Rule, find_boxes, fit_direction
-from engine.evaluate.clustering import score_clusters
-from engine.evaluate.retrieval import retrieve
+from evaluation.metrics.clustering import score_clusters
+from evaluation.retrieval.score import retrieve
 from models.backbones import build_backbone, standardise
 
 CPU = torch.device("cpu")

@@ -8,13 +8,13 @@ import torch
 from benchmarks.distill_step import Pair
 from benchmarks.reference.distill import ReferenceDistill, step_plainly
 from datasets.loader import Batch
-from datasets.views import View
+from datasets.views.recipes import View
 from methods.distill import Distill, DistillOptions
 from methods.method import Clock
 from methods.supervised import Supervision
 from models.backbones import standardise
-from models.class_teacher import build_class_teacher
-from models.classifier import Classifier
+from models.classifiers.classifier import Classifier
+from models.teachers.class_teacher import build_class_teacher
 
 CLASSES = 4
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.decoding import MAX_PIXELS, decode, list_formats
+from datasets.files import MAX_PIXELS, decode, list_formats
 from runtime.errors import DataError
 
 HEAD = b"\x89PNG\r\n\x1a\n"
@@ -103,7 +103,7 @@ def test_a_format_that_this_pillow_does_not_know_is_not_asked_for(
 ) -> None:
     Image.init()
     monkeypatch.delitem(Image.OPEN, "AVIF", raising=False)
-    monkeypatch.setattr("datasets.decoding.list_formats", list_formats.__wrapped__)  # asked anew
+    monkeypatch.setattr("datasets.files.list_formats", list_formats.__wrapped__)  # asked anew
     assert "AVIF" not in list_formats.__wrapped__() and "PNG" in list_formats.__wrapped__()
     assert decode(written(tmp_path / "a.png", saved("PNG"))).size == (32, 16)
     with pytest.raises(DataError, match="an AVIF photograph"):

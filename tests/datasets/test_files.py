@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.files import DataError, decode, is_image, load_photo, walk_images
+from datasets.files import decode, load_photo
+from datasets.suffixes import is_image
+from datasets.walk import walk_images
+from runtime.errors import DataError
 
 
 def save(path: Path, image: Image.Image, **options: object) -> Path:

@@ -11,8 +11,10 @@ from PIL import Image
 from scipy.io import savemat
 
 from datasets.halves import Halves, choose_per_class, flip_labels, halve, hold_out
-from datasets.images import DataError, ImageSet, Sample, scan
-from datasets.metric_layouts import Collection, read_collection
+from datasets.images import ImageSet, scan
+from datasets.layouts.collections import Collection, read_collection
+from datasets.layouts.listing import Sample
+from runtime.errors import DataError
 
 
 def touch(path: Path) -> None:

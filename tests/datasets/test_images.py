@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.images import DataError, find_undecodable, has_split, scan, without
+from datasets.images import find_undecodable, has_split, scan, without
+from runtime.errors import DataError
 
 
 def put(root: Path, *names: str) -> Path:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from datasets.images import DataError, ImageSet, Sample
+from datasets.images import ImageSet
 from datasets.joint import Source, find_sources, join, number_names
+from datasets.layouts.listing import Sample
+from runtime.errors import DataError
 
 
 def make_set(root: str, classes: list[str], labels: list[int | None], split: str = "train") -> ImageSet:

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from datasets.images import DataError, ImageSet, scan
+from datasets.images import ImageSet, scan
 from datasets.loader import Batch, Loader, make_loader, per_view_seed
-from datasets.multi_context import ViewSet
-from datasets.samplers import Draw, EpochBatches, SequentialBatches
-from datasets.views import View
+from datasets.sampling.batches import Draw, EpochBatches, SequentialBatches
+from datasets.view_set import ViewSet
+from datasets.views.recipes import View
+from runtime.errors import DataError
 
 VIEWS = {"v1": View("full", "mocov2", 16), "v2": View("full", "mocov2", 16)}
 

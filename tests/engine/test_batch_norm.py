@@ -6,9 +6,9 @@ from argparse import Namespace
 
 import pytest
 
-from engine.args import ConfigError
 from engine.batch_norm import check_batch_norm
 from models.backbones import Backbone, freeze_batch_norm
+from runtime.errors import ConfigError
 
 
 def flags(batch: int, accum: int = 1, **more: object) -> Namespace:
@@ -31,7 +31,7 @@ def test_networks_and_batches_that_can_learn_are_let_through(monkeypatch: pytest
     check_batch_norm(flags(1, frozen_bn=True), network, frozen=True)
     freeze_batch_norm(network)
     check_batch_norm(flags(1, frozen_bn=True), network)
-    monkeypatch.setattr("engine.distributed.world", lambda: 2)
+    monkeypatch.setattr("runtime.distributed.world", lambda: 2)
     check_batch_norm(flags(2, device="cuda"), Backbone("test_resnet"))  # statistics over both processes
     with pytest.raises(ConfigError, match="one image at a time"):
         check_batch_norm(flags(2), Backbone("test_resnet"))

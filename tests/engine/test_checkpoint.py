@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from engine import checkpoint
-from engine.args import ConfigError, StopTraining
+from runtime.errors import ConfigError, StopTraining
 from runtime.files import write_atomically
 
 

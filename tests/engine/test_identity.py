@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from engine.args import ConfigError
 from engine.identity import agree
+from runtime.errors import ConfigError
 
 
 def identity(**flags: object) -> dict[str, object]:

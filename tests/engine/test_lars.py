@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.reference.lcr import PlainLars
-from engine.construct import adapted_groups, build_optimizer
+from engine.flags.pretrain.arguments import parse
 from engine.lars import Lars
-from engine.pretrain_args import parse
+from engine.optimizer import adapted_groups, build_optimizer
 from methods.method import Method, ParamGroup
 
 WORDS = ["--root", "x", "--pretrained", "none", "--device", "cpu", "--method", "byol"]

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from datasets.images import DataError, scan
-from datasets.views import View
+from datasets.images import scan
+from datasets.views.recipes import View
 from engine.curves import choose_panels, draw_curves
+from engine.flags.pretrain.arguments import parse
 from engine.monitor import Monitor
-from engine.prepare import load_validation
-from engine.pretrain_args import parse
+from engine.workflows.pretrain.system import load_validation
 from methods.byol import ByolOptions
 from methods.lcr import LcrByol
 from methods.rationale import RationaleOptions
 from models.backbones import build_backbone
+from runtime.errors import DataError
 
 
 def flags(root: Path) -> object:

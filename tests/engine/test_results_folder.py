@@ -10,9 +10,9 @@ import pytest
 
 import main_retrieval
 from engine import results_folder
-from engine.args import ConfigError
 from engine.results_folder import append_to, hold_results
-from runtime import locks
+from runtime.errors import ConfigError
+from runtime.folders import locks
 
 
 def test_a_closed_folder_is_one_message_or_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

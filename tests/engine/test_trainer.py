@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from datasets.loader import Batch
-from datasets.samplers import EpochBatches
-from datasets.views import View
-from engine.args import StopTraining
+from datasets.sampling.batches import EpochBatches
+from datasets.views.recipes import View
 from engine.logger import Logger
 from engine.schedule import Plan
 from engine.trainer import Trainer, refuse_broken
 from methods.method import Clock, LossParts, Method, ParamGroup
+from runtime.errors import StopTraining
 
 IMAGES = 12
 

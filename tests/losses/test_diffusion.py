@@ -24,7 +24,7 @@ from losses.diffusion import (
     symmetric_affinity,
     transition_matrix,
 )
-from losses.multisimilarity import multi_similarity
+from losses.metric.multisimilarity import multi_similarity
 from losses.relational import batch_similarity, relation_target, relational_divergence
 
 

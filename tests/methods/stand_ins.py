@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from datasets.loader import Batch
 from methods.method import Clock
-from models.guide import LiveGuide, Prototypes
+from models.teachers.guide import LiveGuide, Prototypes
 
 WIDTH, DIM = 12, 8
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from stand_ins import TinyBackbone, clock, make_batch
 
 from benchmarks.reference.lcr import ReferenceLcrByol
 from methods.byol import Byol, ByolOptions
 from methods.method import Clock
+from stand_ins import TinyBackbone, clock, make_batch
 
 
 def make_byol(**changes: object) -> Byol:

@@ -12,13 +12,13 @@ from torch import Tensor
 from two_ranks_distill import CASES, train_all
 
 from datasets.loader import Batch
-from datasets.views import View
+from datasets.views.recipes import View
 from engine.checkpoint import trained_state
 from methods.distill import Distill, DistillOptions
 from methods.method import Clock
 from methods.supervised import Supervised, Supervision
-from models.class_teacher import ClassTeacher, build_class_teacher
-from models.classifier import Classifier
+from models.classifiers.classifier import Classifier
+from models.teachers.class_teacher import ClassTeacher, build_class_teacher
 
 CLASSES, NOW = 5, Clock(0, 10, 0, 1)
 VIT = {"image_size": 32, "patch_size": 16, "embed_dim": 16, "depth": 1, "num_heads": 2}

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from stand_ins import WIDTH, TinyBackbone, clock, make_batch
 from torch import Tensor, nn
 
 from benchmarks.reference.lcr import ReferenceLcrByol, ReferenceLcrMoco, find_default_cam
 from datasets.loader import Batch
-from datasets.views import View, make_transform
+from datasets.views.recipes import View, make_transform
 from methods.byol import ByolOptions
 from methods.lcr import LcrByol, LcrMoco
 from methods.moco import MocoOptions
 from methods.rationale import RationaleOptions
 from models.backbones import build_backbone
+from stand_ins import WIDTH, TinyBackbone, clock, make_batch
 
 Lcr = LcrMoco | LcrByol
 MOCO = MocoOptions(dim=6, queue_size=16, queue_mask="none")

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from stand_ins import WIDTH, TinyBackbone, clock, make_batch, make_guide
 from torch import Tensor
 
 from benchmarks.reference.lead import ReferenceLead
 from datasets.loader import Batch
-from datasets.views import View, make_transform
+from datasets.views.recipes import View, make_transform
 from methods.lead import Lead, LeadOptions
 from models.backbones import build_backbone
-from models.guide import BankGuide, Prototypes
+from models.teachers.guide import BankGuide, Prototypes
+from stand_ins import WIDTH, TinyBackbone, clock, make_batch, make_guide
 
 TERMS = ("loss1", "loss2", "loss3", "cam", "distill", "total")
 

@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
-from stand_ins import TinyBackbone, clock, make_batch, make_guide
 
 from methods.lead import Lead, LeadOptions
+from stand_ins import TinyBackbone, clock, make_batch, make_guide
 
 
 def make_lead(options: LeadOptions) -> Lead:

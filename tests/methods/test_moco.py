@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from stand_ins import TinyBackbone, clock, make_batch
 
 from methods.moco import Moco, MocoOptions
+from stand_ins import TinyBackbone, clock, make_batch
 
 
 def make_moco(**changes: object) -> Moco:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from stand_ins import TinyBackbone
 from test_distributed import run_ranks
 from two_ranks_metric import CASES, CLASSES, build, make_labelled, train, train_all
 
@@ -16,6 +15,7 @@ from engine.checkpoint import load_trained_state, trained_state
 from methods.method import Clock
 from methods.obdsd import MetricOptions, ObdSd
 from models.encoder import Encoder
+from stand_ins import TinyBackbone
 
 OPTIONS = CASES["obd-sd"]
 

@@ -12,14 +12,14 @@ from two_ranks_pim import CASES, CLASSES, make_batch, make_method
 
 from benchmarks.finetune_step import Stages
 from benchmarks.reference.pim import ReferencePim
-from datasets.views import View
+from datasets.views.recipes import View
 from engine.checkpoint import load_trained_state, trained_state
 from methods.method import Clock
 from methods.pim import Pim, PimOptions
 from methods.supervised import Supervision
-from models import pim_parts
-from models.pim import PlugInOptions, build_plug_in
-from models.pim_checkpoint import match_public_pim
+from models.plug_in import parts as pim_parts
+from models.plug_in.module import PlugInOptions, build_plug_in
+from models.plug_in.published import match_public_pim
 
 NOW = Clock(0, 10, 0, 1)
 

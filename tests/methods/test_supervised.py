@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from datasets.loader import Batch
-from datasets.views import View
+from datasets.views.recipes import View
 from engine.checkpoint import load_trained_state, trained_state
 from methods.method import Clock
 from methods.supervised import Supervised, Supervision
-from models.classifier import Classifier
+from models.classifiers.classifier import Classifier
 
 CLASSES = 4
 VIT = {"image_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2}

@@ -8,12 +8,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
-from stand_ins import TinyBackbone, clock, make_batch, make_guide
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from datasets.loader import Batch
-from engine import distributed
 from methods.byol import ByolOptions
 from methods.lcr import LcrByol, LcrMoco
 from methods.lead import Lead, LeadOptions
@@ -21,6 +19,8 @@ from methods.method import Method
 from methods.moco import MocoOptions
 from methods.rationale import RationaleOptions
 from models.backbones import freeze_batch_norm
+from runtime import distributed
+from stand_ins import TinyBackbone, clock, make_batch, make_guide
 
 GLOBAL_BATCH, STEPS, MICRO = 8, 2, 2
 

@@ -12,13 +12,13 @@ from torch import Tensor
 from two_ranks import share
 
 from datasets.loader import Batch
-from datasets.views import View
-from engine import distributed
+from datasets.views.recipes import View
 from methods.distill import Distill, DistillOptions
 from methods.method import Clock
 from methods.supervised import Supervision
-from models.class_teacher import ClassTeacher, build_class_teacher
-from models.classifier import Classifier
+from models.classifiers.classifier import Classifier
+from models.teachers.class_teacher import ClassTeacher, build_class_teacher
+from runtime import distributed
 
 BATCH, STEPS, MICRO, CLASSES = 8, 2, 2, 4
 VIT = {"image_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2, "head_init_scale": 20}

@@ -8,14 +8,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
-from stand_ins import TinyBackbone, in_float64
 from torch import Tensor
 from two_ranks import share
 
 from datasets.loader import Batch
-from engine import distributed
 from methods.method import Clock
 from methods.obdsd import MetricOptions, ObdSd
+from runtime import distributed
+from stand_ins import TinyBackbone, in_float64
 
 BATCH, EPOCHS, STEPS, CLASSES = 8, 3, 2, 4
 CASES = {

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from datasets.loader import Batch
-from datasets.views import View
-from engine import distributed
+from datasets.views.recipes import View
 from methods.method import Clock
 from methods.pim import Pim, PimOptions
 from methods.supervised import Supervision
-from models.levels import Levels
-from models.pim import PlugIn, PlugInOptions
+from models.plug_in.levels import Levels
+from models.plug_in.module import PlugIn, PlugInOptions
+from runtime import distributed
 
 CLASSES, STEPS = 5, 3
 CASES = {"all": {}, "no pyramid": {"use_fpn": False}, "no combiner": {"use_combiner": False},

@@ -13,8 +13,10 @@ from PIL import Image
 from torch import nn
 
 from models import backbones
-from models.backbones import Backbone, build_backbone, build_classifier, freeze_batch_norm, resolve_arch
-from models.weights import WeightsError, find_package_weights
+from models.arch_names import resolve_arch
+from models.backbones import Backbone, build_backbone, build_classifier, freeze_batch_norm
+from models.weights.files import find_package_weights
+from runtime.errors import WeightsError
 
 
 def _images(count: int = 2, side: int = 64) -> torch.Tensor:
@@ -137,7 +139,7 @@ def test_failing_download_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> 
         raise ConnectionError("no network")
 
     monkeypatch.setattr(backbones.timm, "create_model", fail)
-    monkeypatch.setattr("models.hub.is_reachable", lambda: True)
+    monkeypatch.setattr("models.weights.hub.is_reachable", lambda: True)
     with pytest.raises(WeightsError, match="could not get timm's weights of resnet18 .*give its path"):
         build_backbone("resnet18", "hub")
 

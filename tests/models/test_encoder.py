@@ -14,7 +14,8 @@ from models.attention import RationaleBranch, masked_pool
 from models.backbones import build_backbone
 from models.encoder import Encoder, describe_encoder, load_encoder, save_encoder
 from models.heads import LinearHead, ProjectionHead
-from models.weights import WeightsError, read_checkpoint
+from models.weights.files import read_checkpoint
+from runtime.errors import WeightsError
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from torch import nn
 
 from models.arch_names import resolve_arch, same_arch
 from models.backbones import Backbone
-from models.classifier import Classifier
+from models.classifiers.classifier import Classifier
 from models.sizes import build_without_memory, check_arch_size, check_size, empty_maps_refused
-from models.teachers import check_teacher
-from models.weights import WeightsError
+from models.teachers.build import check_teacher
+from runtime.errors import WeightsError
 
 
 def classifier(arch: str, side: int) -> Classifier:

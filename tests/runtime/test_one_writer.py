@@ -13,9 +13,9 @@ CALLS = {"os.replace", "os.rename", "os.remove", "os.truncate", "np.save", "np.s
          "figure.savefig", "json.dump", "shutil.copy", "shutil.copy2", "shutil.copyfile", "shutil.rmtree", "shutil.move"}
 # Written where nobody reads yet: a draft's writer, a buffer in memory, a map that is renamed when it is full.
 ALLOWED = {
-    ("models/encoder.py", "torch.save"), ("models/classifier_file.py", "torch.save"),  # given a draft's path
-    ("engine/evaluate/probe.py", "torch.save"), ("engine/evaluate/embeddings.py", "os.replace"),
-    ("DDT/state.py", "np.savez"), ("engine/evaluate/text_figures.py", "figure.savefig")}  # into memory
+    ("models/encoder.py", "torch.save"), ("models/classifiers/file.py", "torch.save"),  # given a draft's path
+    ("engine/workflows/linear.py", "torch.save"), ("evaluation/features/store.py", "os.replace"),
+    ("DDT/state.py", "np.savez"), ("text/figures.py", "figure.savefig")}  # into memory
 
 
 def find_writers(path: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.args import exit_cleanly
+from engine.flags.command import exit_cleanly
 from runtime.refusals import is_out_of_memory, tell_os_error
 
 

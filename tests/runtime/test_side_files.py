@@ -62,7 +62,7 @@ def test_our_own_files_with_other_parts_are_told_by_name(change: dict[str, objec
     import torch
 
     from models.encoder import load_encoder
-    from models.weights import WeightsError
+    from runtime.errors import WeightsError
 
     own = {"format": "plumage-encoder", "meta": "{}", "centre": {}, "state_dict": {}}
     torch.save(own | change, tmp_path / "model_last.pth")
@@ -71,14 +71,14 @@ def test_our_own_files_with_other_parts_are_told_by_name(change: dict[str, objec
 
 
 @pytest.mark.parametrize("name,content,read", [
-    ("args.json", '{"size": "big"}', lambda folder: __import__("engine.run_record").run_record.read_args(folder)),
-    ("args.json", "[]", lambda folder: __import__("engine.run_record").run_record.read_args(folder)),
+    ("args.json", '{"size": "big"}', lambda folder: __import__("evaluation.run_record").run_record.read_args(folder)),
+    ("args.json", "[]", lambda folder: __import__("evaluation.run_record").run_record.read_args(folder)),
     ("ddt.json", '{"root": 3}', lambda folder: __import__("DDT.state").state.read_note(folder)),
     ("ddt.json", '{"root": "x", "settings": []}', lambda folder: __import__("DDT.state").state.read_note(folder)),
-    ("meta.json", '{"images": "7"}', lambda folder: __import__("engine.evaluate.embeddings").evaluate.embeddings
+    ("meta.json", '{"images": "7"}', lambda folder: __import__("evaluation.features.store").features.store
      .read_embeddings(folder)),
-    ("t.json", '{"model": 3}', lambda folder: __import__("engine.text_tensor").text_tensor.read_manifest(folder / "t.pt")),
-    ("results.jsonl", '{"kind": "retrieval"}', lambda folder: __import__("engine.evaluate.ledger").evaluate.ledger
+    ("t.json", '{"model": 3}', lambda folder: __import__("text.tensor").tensor.read_manifest(folder / "t.pt")),
+    ("results.jsonl", '{"kind": "retrieval"}', lambda folder: __import__("evaluation.ledger").ledger
      .read_measurements(folder / "results.jsonl"))])
 def test_every_reader_tells_the_file(name: str, content: str, read: object, tmp_path: Path) -> None:
     (tmp_path / name).write_text(content)

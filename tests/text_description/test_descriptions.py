@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.class_names import name_key
+from datasets.class_names import name_key
 
 FOLDER = Path(__file__).resolve().parents[2] / "text_description"
 ROWS = {"bird": 200, "car": 196, "aircraft": 100, "dog": 120}

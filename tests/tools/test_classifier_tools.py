@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.args import exit_cleanly
-from models.classifier import Classifier
-from models.classifier_file import save_classifier
-from models.pim import PlugInOptions, build_plug_in
+from engine.flags.command import exit_cleanly
+from models.classifiers.classifier import Classifier
+from models.classifiers.file import save_classifier
+from models.plug_in.module import PlugInOptions, build_plug_in
 from tools import evaluate, heatmap, infer
 
 CLASSES = ("001.Red_bird", "002.Green_bird", "003.Blue_bird")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.args import ConfigError
-from engine.evaluate.ledger import read_results
+from evaluation.ledger import read_results
+from runtime.errors import ConfigError
 from tools.compare import main, parse_network
 
 

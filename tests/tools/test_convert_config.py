@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.args import ConfigError, exit_cleanly
-from engine.build import make_plan
-from engine.evaluate.args import parse_probe
-from engine.pretrain_args import parse
+from engine.flags.command import exit_cleanly
+from engine.flags.evaluate.arguments import parse_probe
+from engine.flags.pretrain.arguments import parse
+from engine.workflows.build import make_plan
+from runtime.errors import ConfigError
 from tools.convert_config import convert, main
 
 CUB = {
@@ -93,7 +94,7 @@ PIM = {
 
 
 def test_pim_files_become_commands() -> None:
-    from engine.finetune_args import parse as parse_finetune
+    from engine.flags.finetune.arguments import parse as parse_finetune
 
     conversion = convert(PIM | {"use_wandb": False}, root="DATASET")
     (words,) = conversion.commands
@@ -108,7 +109,7 @@ def test_pim_files_become_commands() -> None:
 
 
 def test_pim_files_without_training_evaluate() -> None:
-    from engine.finetune_args import parse as parse_finetune
+    from engine.flags.finetune.arguments import parse as parse_finetune
 
     conversion = convert(PIM | {"train_root": None, "pretrained": "best.pt"}, root="DATASET", run="mine")
     args = parse_finetune([*conversion.commands[0][2:], "--device", "cpu"])

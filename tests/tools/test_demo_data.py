@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datasets.images import scan
-from engine.args import ConfigError
+from runtime.errors import ConfigError
 from tools.demo_data import choose, find_package, main, read_classes
 
 

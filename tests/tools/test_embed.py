@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.images import DataError
-from engine.args import ConfigError
-from engine.evaluate import subject
-from engine.evaluate.embeddings import read_embeddings
+from evaluation.features import subject
+from evaluation.features.store import read_embeddings
+from runtime.errors import ConfigError, DataError
 from tools import embed, index, search
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.args import exit_cleanly
+from engine.flags.command import exit_cleanly
 from models.attention import RationaleBranch
 from models.backbones import build_backbone
 from models.encoder import Encoder, save_encoder

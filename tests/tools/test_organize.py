@@ -13,8 +13,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from datasets.images import scan
-from engine.args import ConfigError
-from runtime.errors import DataError
+from runtime.errors import ConfigError, DataError
 from tools.organize import main
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.args import ConfigError, StopTraining
-from engine.evaluate.ledger import Result, append_result
-from runtime.errors import DataError
+from evaluation.ledger import Result, append_result
+from runtime.errors import ConfigError, DataError, StopTraining
 from tools import encode_text, infer, organize, report
 
 CSV = "class name,description\ncrow,a black bird\njay,a blue bird\n"

@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.args import ConfigError
-from engine.evaluate.table import markdown, read_ledgers
+from evaluation.reports.table import markdown, read_ledgers
 from models.encoder import load_encoder
-from models.teachers import build_teacher
+from models.teachers.build import build_teacher
+from runtime.errors import ConfigError
 from tools import encode_text, search
 
 CSV = "class name,description\nBlue bird,Blue\nRed bird,Red all over\nGreen bird,Green back\n"
@@ -82,7 +82,7 @@ def test_words_rank_the_images_by_the_students_head(home: Path, tiny_clip: Path)
     assert scores == sorted(scores, reverse=True)
     text = build_teacher("clip:tiny-text", weights=tiny_clip, precision="fp32").encode_text(["red crown, white wing bars"])
     from datasets.files import decode
-    from datasets.views import View, make_transform
+    from datasets.views.recipes import View, make_transform
 
     pixels = make_transform(View("full", "eval", 32))(decode(Path("photos") / rows[0]["path"]))
     head = load_encoder("checkpoints/birds/model_last.pth").outputs(pixels[None])["head"]

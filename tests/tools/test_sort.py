@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from datasets.images import DataError, scan
-from engine.args import ConfigError
-from engine.evaluate import filing
-from engine.evaluate.filing import read_labels
-from engine.evaluate.ledger import read_results
-from engine.evaluate.sorting_page import space_evenly
-from runtime.safe_names import safe_name
+from datasets.images import scan
+from evaluation.ledger import read_results
+from evaluation.sorting import filing
+from evaluation.sorting.filing import read_labels
+from evaluation.sorting.page import space_evenly
+from runtime.errors import ConfigError, DataError
+from runtime.names.safe import safe_name
 from tools import sort
 
 QUICK = ("--pretrained", "none", "-a", "resnet18", "--size", "32", "--device", "cpu", "--num-workers", "0",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.args import ConfigError
+from runtime.errors import ConfigError
 from tools import text_ablation
 
 CSV = "class name,description\nBlue bird,Blue all over with a short tail\nRed bird,Red crown\nGreen bird,Green back and long bill\n"

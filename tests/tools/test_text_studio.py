@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.images import DataError
-from engine.args import ConfigError
+from runtime.errors import ConfigError, DataError
 from tools import encode_text, text_studio
 
 CSV = "class name,description\nBlue bird,Blue\nGreen bird,Green back\nRed bird," + "very red all over " * 30 + "end\n"

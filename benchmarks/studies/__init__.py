@@ -1,0 +1,1 @@
+"""Studies: several networks, seeds, halves of classes or folds, side by side with their intervals."""

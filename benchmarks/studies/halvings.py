@@ -1,0 +1,138 @@
+"""Embeddings of classes that were not trained on, over several halvings of the classes: verdicts, means, differences.
+
+Each partition has other test classes, hence other queries. A resample draws partitions, and within each its seeds and
+its queries; all networks meet the same ones, so that what makes a query hard cancels in a difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datasets.halves import halve
+from datasets.images import ImageSet
+from datasets.layouts.collections import read_collection
+from datasets.views.recipes import AUGMENTATIONS, View
+from evaluation.features.extract import extract
+from evaluation.metrics.bootstrap import DRAWS, Estimate, Values, resample_means
+from evaluation.metrics.similarity import normalise_rows
+from evaluation.retrieval.pairing import Pairing
+from evaluation.retrieval.rerank import Reranking, rerank
+from evaluation.retrieval.score import choose_block, score_stripes
+from evaluation.run_record import Settings, read_settings, show
+from models.encoder import load_encoder
+
+METRICS = ("R@1", "mAP@R", "mAP")
+Verdicts = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A row of the study: `{partition}` and `{seed}` in `source` stand for each of both."""
+
+    label: str
+    source: str
+
+    def file(self, partition: int, seed: int) -> str:
+        """Where its weights are."""
+        return self.source.format(partition=partition, seed=seed)
+
+    def runs(self, partitions: Sequence[int], seeds: Sequence[int]) -> list[str]:
+        """All its weights, each once."""
+        return list(dict.fromkeys(self.file(partition, seed) for partition in partitions for seed in seeds))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is searched and how: `root` of the data set, and plain means of the machine.
+
+    `augmentation` (whose test view is used) and `size` in pixels serve networks that do not say their own.
+    """
+
+    root: str
+    dataset: str | None
+    augmentation: str
+    size: int
+    workers: int
+    device: str
+
+    def unseen(self, partition: int) -> ImageSet:
+        """The test half of a partition's classes."""
+        return halve(read_collection(self.root, self.dataset), partition).test
+
+
+def read_run(source: str) -> Settings:
+    """The settings of the run that a network is of; {} for weights that are of none."""
+    return read_settings(Path(source)) if Path(source).is_file() else {}
+
+
+def find_faults(source: str, partition: int, wanted: Mapping[str, object]) -> list[str]:
+    """What contradicts a network's run: another partition, whose test classes it may know, or another of `wanted`."""
+    trained = read_run(source)
+    asked = {"partition": partition, **{name: value for name, value in wanted.items() if value}}
+    return [f"{source} was trained with --{name} {show(trained[name])}, not {show(value)}: "
+            + ("classes that it knows would be searched as unseen" if name == "partition" else "leave the flag out")
+            for name, value in asked.items() if name in trained and trained[name] != value]
+
+
+def embed_unseen(source: str, images: ImageSet, look: Look) -> Tensor:
+    """Unit rows [N, D] of a network's head, or of its backbone where it has no head, in its own run's view."""
+    encoder, trained = load_encoder(source, device=look.device), read_run(source)
+    recipe = AUGMENTATIONS[str(trained.get("augmentation") or look.augmentation)].test
+    view = View("full", recipe, int(trained.get("size") or look.size))
+    tensors = extract(encoder.outputs, images, view, device=torch.device(look.device), workers=look.workers,
+                      crop_bottom=int(trained.get("crop_bottom") or 0)).tensors
+    return normalise_rows(tensors.get("head", tensors["backbone"]))
+
+
+def judge(rows: Tensor, labels: Tensor, plan: Reranking) -> Verdicts:
+    """What every query got, leave-one-out, by the names of METRICS: [N] each."""
+    pairing = Pairing(rows, labels)
+    scores = score_stripes(rerank(pairing, plan, choose_block(len(rows))), labels, labels, among_selves=True)
+    found = {"R@1": (scores.first_hit == 1).double(), "mAP@R": scores.per_query["map_at_r"],
+             "mAP": scores.average_precision}
+    return {name: values.double().numpy() for name, values in found.items()}
+
+
+def judge_partition(
+    networks: Sequence[Network], partition: int, seeds: Sequence[int], plans: Sequence[Reranking], look: Look
+) -> Iterator[tuple[tuple[int, str], list[Verdicts]]]:
+    """For every network (by number) and re-ranking (by name) its verdicts of each seed."""
+    images = look.unseen(partition)
+    for number, network in enumerate(networks):
+        files = [network.file(partition, seed) for seed in seeds]
+        rows = {file: embed_unseen(file, images, look) for file in dict.fromkeys(files)}
+        for plan in plans:
+            verdicts = {file: judge(found, images.labels, plan) for file, found in rows.items()}
+            yield (number, plan.how), [verdicts[file] for file in files]
+
+
+def estimate_means(
+    parts: Sequence[Values], *, draws: int = DRAWS, seed: int = 0, share: float = 0.95
+) -> list[Estimate]:
+    """The mean over partitions, seeds and queries of every row, with its interval.
+
+    `parts` has one array [R, S, M] for each partition, M queries of its own. Raises ValueError for no partition.
+    """
+    if not parts:
+        raise ValueError("no partition, no mean")
+    within = np.stack([resample_means(values, draws, seed + place) for place, values in enumerate(parts)], axis=1)
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(len(parts), np.full(len(parts), 1 / len(parts)), size=draws) / len(parts)
+    resampled = np.einsum("dpr,dp->dr", within, weights)
+    low, high = np.quantile(resampled, [(1 - share) / 2, (1 + share) / 2], axis=0)
+    means = np.mean([values.mean(axis=(1, 2)) for values in parts], axis=0)
+    return [Estimate(*(float(number) for number in numbers)) for numbers in zip(means, low, high)]
+
+
+def estimate_differences(
+    parts: Sequence[Values], reference: int, *, draws: int = DRAWS, seed: int = 0
+) -> list[Estimate]:
+    """The paired difference of every row from row `reference`; arguments as in `estimate_means`."""
+    return estimate_means([values - values[reference] for values in parts], draws=draws, seed=seed)

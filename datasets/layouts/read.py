@@ -1,0 +1,175 @@
+"""The layouts of data sets on disk: each is recognised, and its reader turns it into the same plain listing."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from datasets.layouts.csv_list import read_csv
+from datasets.layouts.findings import describe, join_twins
+from datasets.layouts.folders.account import Account, name_folders
+from datasets.layouts.folders.meaning import enter, need_pictures, read_tree, unwrap
+from datasets.layouts.folders.names import NOTES_BESIDE_CONTAINERS, plain, recognise_split
+from datasets.layouts.labelled import READERS, read_split
+from datasets.layouts.listing import Entry, Listing, check_files, make_listing
+from datasets.layouts.tables import read_table
+from datasets.suffixes import find_remedy, find_suffix, is_archive, is_image
+from datasets.walk import Folder, read_folder
+from runtime.errors import DataError
+from runtime.side_files import read_json
+
+# What labels are for: to be learned, to be searched by, or nothing.
+Labels = Literal["learned", "searched", "ignored"]
+
+
+def read_listing(root: str | Path, labels: Labels = "searched") -> Listing:
+    """Recognise the layout of `root` and list its images.
+
+    Labels that can be read in two ways are refused, or dropped where they are "ignored"; classes that differ by their
+    spelling only are refused where they are "learned". Raises DataError for that, for a missing or empty folder, a
+    listed file that is not there, or an unreadable list.
+    """
+    if not str(root):
+        raise DataError("the data set's folder is an empty word, perhaps a variable that is not set; name the folder")
+    return settle_labels(recognise(Path(root).expanduser()), labels)
+
+
+def settle_labels(listing: Listing, labels: Labels) -> Listing:
+    """The listing as it may be used for `labels`, see `read_listing`; raises DataError."""
+    if labels == "ignored":
+        if not listing.doubts:
+            return listing
+        bare = listing.without_labels()
+        return replace(bare, notes=(*bare.notes, "labels are unclear, so none are used"))
+    if listing.doubts:
+        raise DataError("\n".join(listing.doubts))
+    listing = listing.without_loose()
+    if labels == "learned" and listing.twins():
+        raise DataError(f"{listing.root}: classes that differ by spelling only ({join_twins(listing)}) would be "
+                        "learned as different ones; join them, or give them names of their own (found: "
+                        f"{describe(listing)})")
+    return listing
+
+
+def recognise(root: Path) -> Listing:
+    """The listing of a folder or file as its layout has it, with doubts and all."""
+    need_root(root)
+    if not root.is_dir():
+        return read_file(root)
+    reader = find_reader(root)
+    if reader is not None:
+        return reader(root)
+    return read_folders(read_folder(root, may_repeat=lambda name: recognise_split(name) is not None))
+
+
+def need_root(root: Path) -> None:
+    """Raise DataError for a folder or list that is not there, or that may not be looked at."""
+    try:
+        os.stat(root)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise DataError(f"{root}: no such folder or list; give the data set's folder or a .csv list of "
+                        "images") from error
+    except OSError as error:
+        raise DataError(f"{root}: cannot be read ({error.strerror}); mend its rights and those of the folders that it "
+                        "lies in") from error
+
+
+def read_file(path: Path) -> Listing:
+    """A .csv list; raises DataError for any other file."""
+    if is_image(path.name):
+        raise DataError(f"{path}: is a single picture; give the folder that holds the pictures, or a .csv list of them")
+    if is_archive(path.name) or (path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))):
+        raise DataError(f"{path}: is an archive; unpack it, and give the folder that comes out of it")
+    remedy = find_remedy(find_suffix(path.name))
+    if remedy is not None or not path.is_file():
+        raise DataError(f"{path}: is neither a folder nor a .csv list of images" + (f" ({remedy})" if remedy else ""))
+    return read_csv(path)
+
+
+def find_reader(root: Path) -> Callable[[Path], Listing] | None:
+    """The reader of a crop folder or of a data set as it is distributed, None for plain folders."""
+    if (root / "ddt.json").is_file() and (root / "boxes.csv").is_file():
+        return lambda crops: recognise(find_original_root(crops))
+    return next((read for belongs, read in (*READERS, (is_cub, read_cub), (variant_folder, read_aircraft))
+                 if belongs(root)), None)
+
+
+def read_folders(folder: Folder) -> Listing:
+    """Plain folders, or the distributed data set inside, without the folders that only lie around them."""
+    need_pictures(folder)
+    account = Account()
+    while True:
+        known = [inner for inner in folder.folders if find_reader(inner.path) is not None]
+        if known:
+            return account.complete(read_known(folder, known, account), Folder(folder.path))
+        inner = unwrap(folder, account)
+        if inner is None:
+            return read_tree(folder, account)
+        folder = inner
+
+
+def read_known(folder: Folder, known: list[Folder], account: Account) -> Listing:
+    """The only distributed data set in a folder; raises DataError when pictures lie beside it."""
+    beside = [inner for inner in folder.filled() if inner not in known]
+    notes = [inner for inner in beside if plain(inner.path.name) in NOTES_BESIDE_CONTAINERS]
+    others = [inner for inner in beside if inner not in notes]
+    if len(known) > 1 or others or folder.pictures:
+        rest = f"beside {name_folders(others)}" if others else "and loose pictures beside it"
+        what = f"holds several data sets: {name_folders(known)}" if len(known) > 1 else (
+            f"holds the data set {name_folders(known)} {rest}")
+        raise DataError(f"{folder.path}: {what}; give one of these folders")
+    enter(folder, known[0], notes, account)
+    return find_reader(known[0].path)(known[0].path)
+
+
+def find_original_root(crops: Path) -> Path:
+    """The data set that a crop folder written by DDT was cut from: `root` in its ddt.json."""
+    note = crops / "ddt.json"
+    original = Path(read_json(note, {"root": str}, remedy="it is not a note of DDT: run DDT again")["root"])
+    original = original if original.is_absolute() else crops / original
+    if not os.path.exists(original):
+        raise DataError(f"{note}: the crops' original data set {original} is gone; give its new folder instead")
+    if os.path.samefile(original, crops):
+        raise DataError(f"{note}: says that the crops are their own original; give the data set's folder instead")
+    return original
+
+
+def is_cub(root: Path) -> bool:
+    """True for an unpacked CUB-200-2011."""
+    lists = ("images.txt", "train_test_split.txt")
+    return all((root / name).is_file() for name in lists) and (root / "images").is_dir()
+
+
+def read_cub(root: Path) -> Listing:
+    """A raw CUB-200-2011 tree: the official split, keys images/<class>/<file>, classes named as their folders."""
+    entries = [
+        Entry(root / "images" / name, f"images/{name}", name.split("/")[0], split)
+        for name, split in read_split(root).items()
+    ]
+    return make_listing(root, check_files(entries, root / "images.txt"))
+
+
+def variant_folder(root: Path) -> Path | None:
+    """The folder of FGVC-Aircraft's variant lists (`root` or its data/), None for another layout."""
+    for folder in (root, root / "data"):
+        if (folder / "images_variant_trainval.txt").is_file() or (folder / "images_variant_test.txt").is_file():
+            return folder
+    return None
+
+
+def read_aircraft(root: Path) -> Listing:
+    """A raw FGVC-Aircraft-2013b tree by variant: trainval is train; slashes leave the class names."""
+    folder = variant_folder(root)
+    entries = []
+    for split, name in (("train", "images_variant_trainval.txt"), ("test", "images_variant_test.txt")):
+        if not (folder / name).is_file():
+            continue
+        for image, variant in read_table(folder / name).items():
+            path = folder / "images" / f"{image}.jpg"
+            entries.append(Entry(path, path.relative_to(root).as_posix(), variant.replace("/", ""), split))
+    return make_listing(root, check_files(entries, folder))

@@ -1,0 +1,1 @@
+"""Flags: what may be said on a command line, and what is made of it."""

@@ -1,0 +1,58 @@
+"""Which choices read which flags of main_finetune.py; engine.flags.unread says what becomes of the others."""
+
+from __future__ import annotations
+
+import argparse
+
+from engine.flags.unread import COSINES, Readers, always, method, say
+
+
+def mixes(args: argparse.Namespace) -> bool:
+    """Whether main_finetune.py mixes images."""
+    return args.mixup > 0 or args.cutmix > 0 or args.cutmix_minmax is not None
+
+
+PLAIN = ("plain", "teacher", "distill")  # methods of DeiT's and ConvNeXt's codes
+of_theirs, of_deit, of_pim = method(*PLAIN), method("plain", "distill"), method("pim")
+FINETUNE = (
+    Readers(("teacher_model", "teacher_path", "distillation_alpha", "distillation_tau"), say("distill"),
+            method("distill"), of_deit),
+    Readers(("distillation_reduction", "teacher_cache"), say("distill"), method("distill")),
+    Readers(("distillation_tau",), "--distillation-type soft",
+            lambda args: args.method != "distill" or args.distillation_type == "soft", always),
+    Readers(("distillation_reduction",), "--distillation-type soft",
+            lambda args: args.method != "distill" or args.distillation_type == "soft"),
+    Readers(("cache",), "--teacher-cache", lambda args: args.teacher_cache),
+    Readers(("taps", "use_fpn", "fpn_size", "use_selection", "num_selects", "use_combiner", "comb_proj_size",
+             "lambda_b", "lambda_s", "lambda_n", "lambda_c", "ensemble_order"), say("pim"), of_pim),
+    Readers(("fpn_size",), "--use-fpn true", lambda args: args.method != "pim" or args.use_fpn, of_pim),
+    Readers(("comb_proj_size",), "--use-fpn false and --use-combiner true",
+            lambda args: args.method != "pim" or args.use_combiner and not args.use_fpn, of_pim),
+    Readers(("num_selects", "lambda_s", "lambda_n"), "--use-selection true",
+            lambda args: args.method != "pim" or args.use_selection, of_pim),
+    Readers(("lambda_c",), "--use-combiner true", lambda args: args.method != "pim" or args.use_combiner, of_pim),
+    Readers(("drop", "head_init_scale", "layer_scale_init_value", "second_head"), say(*PLAIN), of_theirs),
+    Readers(("aa", "color_jitter", "train_interpolation", "scale", "hflip", "reprob", "remode", "recount"),
+            "--train-view timm", lambda args: args.train_view == "timm"),
+    Readers(("color_jitter",), "--aa none", lambda args: args.train_view != "timm" or args.aa in ("", "none"), always),
+    Readers(("remode", "recount"), "--reprob above 0", lambda args: args.train_view != "timm" or args.reprob > 0,
+            always),
+    Readers(("mixup_prob", "mixup_mode"), "--mixup or --cutmix", mixes, always),
+    Readers(("mixup_switch_prob",), "both --mixup and --cutmix",
+            lambda args: args.mixup > 0 and (args.cutmix > 0 or args.cutmix_minmax is not None), always),
+    Readers(("repeats",), "--repeated-aug", lambda args: args.repeated_aug),
+    Readers(("opt_eps", "opt_betas"), "--opt adamw", lambda args: args.opt == "adamw", always),
+    Readers(("momentum",), "--opt sgd or momentum", lambda args: args.opt != "adamw", always),
+    Readers(("min_lr", "min_lr_ratio"), "a cosine for --sched", lambda args: args.sched in COSINES),
+    Readers(("decay_epochs", "decay_rate"), "--sched step", lambda args: args.sched == "step", always),
+    Readers(("warmup_lr",), "a warm-up", lambda args: args.warmup_epochs > 0 or args.warmup_steps > 0
+            or args.warmup_batchs > 0, always),
+    Readers(("warmup_epochs",), "neither --warmup-steps nor --warmup-batchs",
+            lambda args: args.warmup_epochs == 0 or args.warmup_steps <= 0 and args.warmup_batchs == 0, always),
+    Readers(("warmup_batchs",), "no --warmup-steps", lambda args: args.warmup_batchs == 0 or args.warmup_steps <= 0,
+            always),
+    Readers(("weight_decay_end",), "--wd above 0", lambda args: args.wd > 0),
+    Readers(("model_ema_decay",), "--model-ema", lambda args: args.model_ema, always),
+    Readers(("eval_freq", "monitor_images"), "--disable-eval false", lambda args: not args.disable_eval),
+    Readers(("monitor_images",), "--eval-freq above 0", lambda args: args.eval_freq > 0),
+)

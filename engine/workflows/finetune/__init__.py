@@ -1,0 +1,1 @@
+"""Supervised recognition: fine-tuning, distillation, the plug-in module."""

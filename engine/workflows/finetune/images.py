@@ -1,0 +1,112 @@
+"""The photographs of main_finetune.py: one set or several as one, in parts to train, to watch and to report on."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from datasets.class_names import relabel
+from datasets.halves import choose_per_class
+from datasets.images import ImageSet, check_images, first_split, has_split, need_classes, scan
+from datasets.joint import Joint, Source, describe_sources, join
+from runtime import distributed
+from runtime.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """Images to train on, to watch (None without a validation part) and to report on (None where there are none).
+
+    All have the same classes; `sources` are the joined sets they come from.
+    """
+
+    train: ImageSet
+    val: ImageSet | None
+    test: ImageSet | None
+    sources: tuple[Source, ...]
+
+
+def load_photographs(args: argparse.Namespace) -> Photographs:
+    """The parts that the flags ask for, all of which decode; raises DataError, or ConfigError for a class count."""
+    names = name_sources(args.root, args.data_set)
+    joined = join([scan(root, "train", "learned") for root in args.root], names)
+    train, count = joined.images, len(joined.images.classes)
+    need_classes(train)
+    if not train.classes or bool((train.labels < 0).any()):
+        raise DataError(f"{', '.join(args.root)}: training images without a class; put them into class folders")
+    if args.nb_classes and args.nb_classes != count:
+        raise ConfigError(f"--nb-classes {args.nb_classes}, but {', '.join(args.root)} has {count} classes; leave the "
+                          "flag out, or look whether this is the right folder")
+    train, val = split_off(train, args.val_share, args.seed) if args.val_share else (train, find_val(args, names))
+    test = None if args.disable_eval else find_test(args, names, joined)
+    parts = [part and check_images(part, skip_bad=args.skip_bad, crop_bottom=args.crop_bottom)
+             for part in (train, val, test)]
+    return Photographs(parts[0], None if args.disable_eval else parts[1], parts[2], joined.sources)
+
+
+def name_sources(roots: Sequence[str], given: Sequence[str]) -> list[str]:
+    """A name for every folder: --data-set's, else the folder's own."""
+    return [Path(root).resolve().name if name == "FOLDER" else name
+            for root, name in zip(roots, given or ["FOLDER"] * len(roots), strict=True)]
+
+
+def split_off(images: ImageSet, share: float, seed: int) -> tuple[ImageSet, ImageSet]:
+    """Training images and the share of every class that is kept for validation; raises DataError if that is nothing."""
+    stays = choose_per_class(images.labels.tolist(), 1 - share, "random", seed)
+    parts = [tuple(sample for place, sample in enumerate(images.samples) if (place in stays) == kept)
+             for kept in (True, False)]
+    if not parts[1]:
+        raise DataError(f"{images.root}: --val-share {share:g} of classes with a single image is nothing; leave it out")
+    return replace(images, samples=parts[0]), replace(images, split="val", samples=parts[1])
+
+
+def find_val(args: argparse.Namespace, names: Sequence[str]) -> ImageSet | None:
+    """The data sets' own validation splits, where all have one with labels."""
+    found = [scan_labelled(root, "val") for root in args.root]
+    return join(found, names).images if all(found) else None
+
+
+def find_test(args: argparse.Namespace, names: Sequence[str], trained: Joint) -> ImageSet | None:
+    """The images to report on: --test-root's under the training classes, else test splits; None where there are none.
+
+    Raises DataError for classes that are not trained, or when only some of the sets have a test split.
+    """
+    if args.test_root:
+        return relabel(scan_any(args.test_root).images, trained.images.classes, describe_sources(trained.sources),
+                       text="the training images")
+    found = [scan_labelled(root, "test") for root in args.root]
+    without = [root for root, images in zip(args.root, found, strict=True) if images is None]
+    if len(without) == len(args.root):
+        return None
+    if without:
+        raise DataError(f"{', '.join(without)}: no test split, but the other sets have one; add labelled test "
+                        "folders, or name all test images with --test-root")
+    return join(found, names).images
+
+
+def scan_labelled(root: str, split: str) -> ImageSet | None:
+    """A split to score on; None where there is none, or (with a word) where none of its images has a label."""
+    if not has_split(root, split):
+        return None
+    images = scan(root, split, "learned")
+    if bool((images.labels >= 0).any()):
+        return images
+    if distributed.is_main():
+        print(f"note: the {len(images)} {split} images of {root} have no labels (as in competitions), so they are left "
+              "out; tools.infer answers them, --test-root names labelled ones", file=sys.stderr)
+    return None
+
+
+def scan_any(roots: Sequence[str]) -> Joint:
+    """The images of folders given for evaluation: their test split, else val, else everything, if it has labels."""
+    sets = [scan(root, first_split(root, "test", "val", "train", labelled=True)) for root in roots]
+    return join([replace(images, split="test") for images in sets], name_sources(roots, ()))
+
+
+
+
+
+

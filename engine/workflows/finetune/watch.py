@@ -1,0 +1,62 @@
+"""What main_finetune.py looks at between epochs: validation images, or training images in the test view; never test."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from torch import nn
+
+from datasets.images import ImageSet, sample_images
+from datasets.loader import count_workers
+from engine.flags.finetune.views import evaluation_view
+from engine.monitor import measure_or_warn
+from engine.workflows.finetune.images import Photographs
+from evaluation.classifier.classify import Verdict, judge
+from evaluation.metrics.calibration import calibrate
+from evaluation.metrics.classification import score_branches
+from methods.supervised import Supervised
+
+
+class Watch:
+    """watch(method, epoch): accuracies and losses of looks at images.
+
+    Names: train_top1, val_top1, val_top5, val_loss, val_top1_<branch>, and val_top1_ema of the moving average.
+    """
+
+    def __init__(
+        self, args: argparse.Namespace, photos: Photographs, device: torch.device, number_format: str
+    ) -> None:
+        self.args, self.photos, self.device, self.number_format = args, photos, device, number_format
+        self.sample = sample_images(photos.train, args.monitor_images)
+
+    def __call__(self, method: Supervised, epoch: int) -> dict[str, object]:
+        """The numbers of this epoch's networks; {}, with a word, when one of them answers NaN or infinity."""
+        return measure_or_warn(self.measure, method, epoch)
+
+    def measure(self, method: Supervised) -> dict[str, object]:
+        """The numbers; raises BrokenNetwork."""
+        network, val = method.encoder(), self.photos.val
+        row = describe("train", self.judge(network, self.sample))
+        if val is not None:
+            row |= describe("val", self.judge(network, val), branches=True)
+        if method.averaged is not None:
+            name, images = ("train", self.sample) if val is None else ("val", val)
+            row |= {f"{key}_ema": value for key, value in describe(name, self.judge(method.averaged, images)).items()}
+        return row
+
+    def judge(self, network: nn.Module, images: ImageSet) -> Verdict:
+        """Predictions in the evaluation view."""
+        return judge(network, images, evaluation_view(self.args), device=self.device, precision=self.number_format,
+                     workers=count_workers(self.args.num_workers), crop_bottom=self.args.crop_bottom)
+
+
+def describe(name: str, verdict: Verdict, *, branches: bool = False) -> dict[str, object]:
+    """A verdict's numbers as an epoch's row has them."""
+    scores = score_branches(verdict.logits, verdict.labels)
+    own = scores[verdict.answer]
+    row: dict[str, object] = {f"{name}_top1": own.top1, f"{name}_top5": own.top5,
+                              f"{name}_loss": calibrate(verdict.probabilities, verdict.labels).nll}
+    if branches and len(scores) > 1:
+        row |= {f"{name}_top1_{branch}": score.top1 for branch, score in scores.items()}
+    return row

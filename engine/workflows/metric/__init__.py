@@ -1,0 +1,1 @@
+"""Metric learning on labelled classes, measured on other ones."""

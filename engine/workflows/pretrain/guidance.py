@@ -1,0 +1,164 @@
+"""What stands before the first step of LEAD: the teacher's answers, prototypes, and their temperature.
+
+A continued run takes all of it from its checkpoint and asks no teacher for what it knows already.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from datasets.crops import Crops
+from datasets.images import ImageSet
+from datasets.loader import count_workers
+from datasets.views.recipes import View
+from evaluation.features.extract import extract
+from models.teachers.build import build_teacher
+from models.teachers.frozen import FrozenTeacher
+from models.teachers.guide import BankGuide, Guide, LiveGuide, Prototypes
+from models.teachers.neighbours import diffuse
+from models.teachers.prototypes import (
+    Space,
+    default_prototype_count,
+    fit_space,
+    kmeans_prototypes,
+    mean_entropy,
+    temperature_for_entropy,
+)
+from runtime import distributed
+from runtime.errors import ConfigError
+from text.tensor import ensure_text_tensor, load_text, order_rows
+
+TEXT_TEMPERATURE = 0.02
+
+
+def build_guide(
+    args: argparse.Namespace, images: ImageSet, crops: Crops | None, device: torch.device,
+    saved: Mapping[str, object] | None,
+) -> Guide:
+    """LEAD's guide as the flags ask for it, or as the checkpoint `saved` remembers it."""
+    if saved is not None:
+        return restore_guide(args, saved["method"], saved["identity"]["teacher_precision"], device)
+    teacher = make_teacher(args, device)
+    if args.teacher == "clip":
+        return guide_by_text(args, teacher, images, crops, device)
+    return guide_by_images(args, teacher, images, crops, device)
+
+
+def restore_guide(
+    args: argparse.Namespace, state: Mapping[str, Tensor], precision: str, device: torch.device
+) -> Guide:
+    """The guide whose tensors lie in a method's state dict; a live one gets its frozen teacher again."""
+    own = {name.removeprefix("guide."): value for name, value in state.items() if name.startswith("guide.")}
+    names = sorted({name.split(".")[1] for name in own if name.startswith("prototypes.")})
+    prototypes = {name: Prototypes(own[f"prototypes.{name}.rows"], float(own[f"prototypes.{name}.temperature"]),
+                                   unit=False) for name in names}
+    if "bank" in own:
+        return BankGuide(own["bank"], prototypes)
+    space = Space(own["mean"], own["components"]) if "components" in own else None
+    return LiveGuide(make_teacher(args, device, precision), prototypes, space)
+
+
+def make_teacher(args: argparse.Namespace, device: torch.device, precision: str | None = None) -> FrozenTeacher:
+    """The frozen teacher. Answers that are kept are taken in float32, so that two machines keep the same ones."""
+    kept = args.teacher_view == "clean" and args.teacher != "clip"
+    build = partial(build_teacher, args.teacher, weights=args.teacher_weights, clip_arch=args.teacher_arch,
+                    norm=args.teacher_norm, size=args.teacher_size or None, device=device)
+    wanted = "fp32" if kept else precision or args.teacher_precision
+    if wanted == "auto" and distributed.is_on():  # ranks would time, and choose, each for itself
+        mine = build(precision="auto").precision if distributed.is_main() else None
+        wanted = distributed.broadcast_object(mine)
+    return build(precision=wanted)
+
+
+def guide_by_text(
+    args: argparse.Namespace, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
+) -> Guide:
+    """CLIP and class descriptions; with `--prototypes both` also centroids of CLIP's own image features."""
+    path = ensure_text_tensor(args.text_load, teacher, args.teacher_arch)
+    text = load_text(path, teacher=teacher, rows=args.num_classes or None, as_stored=args.rows_as_stored)
+    rows = order_rows(text, images) if args.text_rows == "classes" else text.rows
+    temperature = TEXT_TEMPERATURE if args.temperature is None else args.temperature
+    prototypes = {"text": Prototypes(rows, temperature, unit=not args.rows_as_stored)}
+    clean, both = args.teacher_view == "clean", args.prototypes == "both"
+    if not (clean or both):
+        return LiveGuide(teacher, prototypes)
+    answers = steady(args, F.normalize(ask(args, teacher, images, crops, device), dim=1))
+    if both:
+        prototypes["image"] = cluster(args, answers)
+    return BankGuide(answers, prototypes) if clean else LiveGuide(teacher, prototypes)
+
+
+def guide_by_images(
+    args: argparse.Namespace, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
+) -> Guide:
+    """The vocabulary-free mode: an image teacher, centroids of its features in a space that is fitted to them."""
+    features = ask(args, teacher, images, crops, device)
+    try:
+        space = distributed.broadcast_object(fit_space(features, choose_dim(args, len(features)), parts=teacher.widths))
+    except ValueError as error:
+        raise ConfigError(f"{'--moco-dim' if args.moco_dim else '--teacher-dim'}: {error}") from error
+    answers = steady(args, space.project(features))
+    prototypes = {"image": cluster(args, answers)}
+    return BankGuide(answers, prototypes) if args.teacher_view == "clean" else LiveGuide(teacher, prototypes, space)
+
+
+def choose_dim(args: argparse.Namespace, images: int) -> int | None:
+    """How many directions of an image teacher's features are kept; None = what `fit_space` takes by itself."""
+    if args.moco_dim is not None:
+        return args.moco_dim
+    return None if args.teacher_dim is None else min(args.teacher_dim, max(images - 1, 1))
+
+
+def steady(args: argparse.Namespace, answers: Tensor) -> Tensor:
+    """The teacher's unit rows [N, D], each drawn towards its neighbours' where `--neighbours` asks for it."""
+    if not args.neighbours:
+        return answers
+    count = max(1, min(10, len(answers) // 20)) if args.neighbours == "auto" else args.neighbours
+    try:
+        return distributed.broadcast_object(diffuse(answers, count, args.neighbour_steps))
+    except ValueError as error:
+        raise ConfigError(f"--neighbours: {error}") from error
+
+
+def teacher_precision(guide: Guide | None) -> str:
+    """The number format of a guide's live teacher, for the checkpoint: measured once, then the same for ever."""
+    return guide.teacher.precision if isinstance(guide, LiveGuide) else "fp32"
+
+
+def ask(
+    args: argparse.Namespace, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
+) -> Tensor:
+    """The teacher's answer for each image's clean crop [N, F], kept on disk under `--cache`."""
+    view = View("crop" if crops is not None else "full", "eval", teacher.size)
+    key = f"{teacher.fingerprint()}/{args.teacher}/{teacher.precision}/{args.teacher_norm}/{args.teacher_size}"
+    found = extract(lambda pixels: {"teacher": teacher.encode(pixels)}, images, view, crops=crops, device=device,
+                    workers=count_workers(args.num_workers), crop_bottom=args.crop_bottom,
+                    cache=Path(args.cache) if args.cache != "none" else None, cache_key=key)
+    if distributed.is_main():
+        speed = f"{found.images_per_second:.1f} images/s{' (remembered)' * found.cached}"
+        print(f"teacher {args.teacher}: {len(images)} images at {teacher.size} px in {teacher.precision}, {speed}")
+    return found.tensors["teacher"]
+
+
+def cluster(args: argparse.Namespace, answers: Tensor) -> Prototypes:
+    """k-means prototypes of unit rows [N, D] and the temperature that meets `--target-entropy`."""
+    automatic = args.prototypes in ("auto", "both")
+    count = default_prototype_count(len(answers)) if automatic else int(args.prototypes)
+    try:
+        rows = kmeans_prototypes(answers, count, args.seed)
+        tau = args.temperature
+        tau = temperature_for_entropy(answers, rows, args.target_entropy) if tau is None else tau
+        rows, tau = distributed.broadcast_object((rows, tau))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if distributed.is_main():
+        print(f"{count} prototypes of width {rows.shape[1]}, temperature {tau:.4f}, "
+              f"mean normalised entropy {mean_entropy(answers, rows, tau):.3f}")
+    return Prototypes(rows, tau)

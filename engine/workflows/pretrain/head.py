@@ -1,0 +1,61 @@
+"""A head that knows the teacher's space before the first step: fitted in closed form to what the start weights see.
+
+A few dozen steps, which is all that a small data set gives, are not enough to learn a head from noise and then the
+backbone through it. One regression gives the head; the steps are left for the backbone.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from torch import Tensor
+
+from datasets.crops import Crops
+from datasets.images import ImageSet
+from datasets.loader import count_workers
+from evaluation.features.extract import extract
+from losses.distillation import cosine_distance
+from methods.lead import Lead
+from models.teachers.guide import BankGuide
+from runtime import distributed
+
+DRAWS = 2  # augmented looks at every view
+RIDGE = 0.15  # penalty for each look, in squared lengths of one row
+
+
+def start_head(
+    method: Lead, args: argparse.Namespace, images: ImageSet, crops: Crops | None, device: torch.device
+) -> None:
+    """Fit the query encoder's head to the remembered answers, from augmented views, and give the key encoder the same.
+
+    The guide must be a BankGuide. The backbone is looked at in eval mode, and left as it was.
+    """
+    assert isinstance(method.guide, BankGuide)
+    looks = look_around(method, args, images, crops, device)
+    seen, targets = torch.cat(looks).to(device), method.guide.bank.repeat(len(looks), 1)
+    head = method.query.head
+    head.fit(seen, targets, ridge=RIDGE * len(looks), seed=args.seed)
+    fitted = distributed.broadcast_object(head.state_dict())  # ranks may differ in the last bits
+    head.load_state_dict(fitted)
+    method.key.head.load_state_dict(fitted)
+    if distributed.is_main():
+        with torch.no_grad():
+            agreement = 1 - float(cosine_distance(head(seen), targets).mean())
+        print(f"head fitted to {len(targets)} looks at {len(images)} images, mean cosine {agreement:.3f}")
+
+
+@torch.no_grad()
+def look_around(
+    method: Lead, args: argparse.Namespace, images: ImageSet, crops: Crops | None, device: torch.device
+) -> list[Tensor]:
+    """Pooled features [N, C] of every draw of the query views: the full image's and the crop's."""
+    views = [method.views()[name] for name in ("v1", "v3")] if crops is not None else [method.views()["v1"]]
+    backbone, training = method.query.backbone, method.query.backbone.training
+    backbone.eval()
+    looks = [extract(lambda pixels: {"pooled": backbone.pool(backbone(pixels).float())}, images, view, crops=crops,
+                     device=device, workers=count_workers(args.num_workers), seed=args.seed, epoch=draw,
+                     crop_bottom=args.crop_bottom).tensors["pooled"]
+             for view in views for draw in range(DRAWS)]
+    backbone.train(training)
+    return looks

@@ -1,0 +1,240 @@
+"""Image retrieval from encoder to files: features, scores, per-query table, picture of neighbours."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from datasets.images import ImageSet, first_split
+from engine.flags.evaluate.rerank import read_rerank
+from engine.results_folder import append_to
+from evaluation.features.subject import Subject, check_classes, homes
+from evaluation.ledger import Result
+from evaluation.metrics.bootstrap import interval
+from evaluation.metrics.clustering import score_clusters
+from evaluation.metrics.geometry import measure_geometry
+from evaluation.metrics.knn import knn_accuracy, knn_leave_one_out
+from evaluation.metrics.similarity import Stripe
+from evaluation.reports.sheet import Cell, draw_sheet
+from evaluation.retrieval.pairing import Pairing
+from evaluation.retrieval.protocol import Contest, open_contest
+from evaluation.retrieval.rerank import rerank
+from evaluation.retrieval.score import RetrievalScores, choose_block, score_stripes, take_nearest
+from runtime.files import open_table, write_atomically
+from runtime.names.spelling import show_name
+
+LISTED = 5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What labels say of a retrieval: its scores, the 95 % interval of mAP, kNN accuracy and its protocol."""
+
+    scores: RetrievalScores
+    interval: tuple[float, float]
+    knn: float
+    knn_protocol: str
+
+
+@dataclass(frozen=True)
+class Search:
+    """A finished retrieval: `neighbours` [N, k] are the gallery's indices nearest to every image, best first.
+
+    `gallery` is `images` itself in leave-one-out. `protocol` and `reranked` ("" for not) say how it was done.
+    `verdict` is None for images without labels: there is a picture then, and no number.
+    """
+
+    subject: Subject
+    images: ImageSet
+    gallery: ImageSet
+    labels: Tensor
+    gallery_labels: Tensor
+    neighbours: Tensor
+    speed: float
+    verdict: Verdict | None
+    protocol: str = ""
+    reranked: str = ""
+
+
+def run_search(subject: Subject, args: argparse.Namespace) -> Search:
+    """Search as the protocol says, and score where there are labels; raises DataError when no class has a pair."""
+    images = subject.images(choose_split(subject, args.split))
+    labelled = bool((images.labels >= 0).any())
+    if labelled:
+        check_classes(images, args.num_classes)
+    centre = subject.centre()
+    contest = open_contest(subject, images, centre, args.protocol, args.gallery)
+    pairing, plan = contest.pairing, read_rerank(args)
+    near: list[Tensor] = []
+    stripes = note_nearest(rerank(pairing, plan, choose_block(len(contest.gallery))), args.neighbours, pairing, near)
+    verdict = judge(subject, contest, stripes, centre, args) if labelled else None
+    deque(stripes, maxlen=0)  # without labels nobody else has asked for them
+    return Search(subject, images, contest.gallery, pairing.labels[pairing.asking], pairing.labels[pairing.answering],
+                  torch.cat(near), contest.features.images_per_second, verdict, contest.describe(args.protocol),
+                  plan.describe(len(pairing.rows)))
+
+
+def note_nearest(stripes: Iterable[Stripe], wanted: int, pairing: Pairing, near: list[Tensor]) -> Iterator[Stripe]:
+    """The stripes as they come; what is nearest to their queries (LISTED at least) is added to `near`, [b, k] each."""
+    for stripe in stripes:
+        near.append(take_nearest([stripe], min(max(wanted, LISTED), pairing.most), among_selves=pairing.among_selves))
+        yield stripe
+        del stripe  # else two blocks of scores are held while the next one is made
+
+
+def judge(
+    subject: Subject, contest: Contest, stripes: Iterable[Stripe], centre: Tensor | None, args: argparse.Namespace
+) -> Verdict:
+    """Scores of a contest by its stripes; clusters, distances and spectrum are those of the images that ask."""
+    pairing = contest.pairing
+    rows, labels = pairing.rows[pairing.asking], pairing.labels[pairing.asking]
+    scores = score_stripes(stripes, labels, pairing.labels[pairing.answering], among_selves=pairing.among_selves)
+    of_set = describe_set(rows, labels, args) if args.rerank == "none" else {}
+    knn, protocol = score_knn(subject, rows, labels, contest.images.split, centre, args)
+    return Verdict(replace(scores, of_set=of_set), interval(scores.average_precision.numpy()), knn, protocol)
+
+
+def describe_set(rows: Tensor, labels: Tensor, args: argparse.Namespace) -> dict[str, float]:
+    """Numbers of all embeddings [N, D] together."""
+    clusters = score_clusters(rows, labels, seed=args.seed).metrics() if args.clusters else {}
+    return clusters | measure_geometry(rows, labels)
+
+
+def choose_split(subject: Subject, wanted: str) -> str:
+    """The split to search in; "auto" is test, or (said aloud) train or val where there is no test."""
+    if wanted != "auto":
+        return wanted
+    split = first_split(subject.root, "test", "train")
+    if split != "test":
+        image = "training image" if split == "train" else f"{split} image"
+        print(f"note: {subject.root} has no test split; every {image} queries all other {image}s")
+    return split
+
+
+def score_knn(
+    subject: Subject, rows: Tensor, labels: Tensor, split: str, centre: Tensor | None, args: argparse.Namespace
+) -> tuple[float, str]:
+    """Weighted kNN accuracy and its protocol: train -> split with `--knn`, else leave-one-out in the split."""
+    if args.knn and split != "train":
+        train = subject.extract(subject.images("train"))
+        gallery = subject.rows(train, centre)
+        return knn_accuracy(gallery, train.labels, rows, labels, args.knn_k, args.knn_t), f"train to {split}"
+    return knn_leave_one_out(rows, labels, args.knn_k, args.knn_t), f"leave-one-out in {split}"
+
+
+def write_search(search: Search, folder: Path, args: argparse.Namespace, *, keep: bool = True) -> None:
+    """Print scores; per_query.csv, neighbours.png, with labels a row of results.jsonl here and in the run's folder.
+
+    Without `keep` the folder cannot be written to, and scores are all there is.
+    """
+    print(f"retrieval with {search.subject.describe()}\n{tell(search, args)}")
+    if search.verdict:
+        append_to(homes(folder, search.subject, keep), make_row(search, search.verdict, args).to_dict())
+    if keep:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_per_query(folder / "per_query.csv", search)
+        write_atomically(folder / "neighbours.png", draw_neighbours(search, args).save)
+        print(f"  written to {folder}")
+
+
+def make_row(search: Search, verdict: Verdict, args: argparse.Namespace) -> Result:
+    """The ledger's row."""
+    scores = verdict.scores
+    named = {name: value for name, value in scores.metrics().items() if math.isfinite(value)}  # JSON has no infinity
+    metrics = named | {"rank1": scores.rank1, "rank5": scores.rank5, "map": scores.map,
+                       "map_low": verdict.interval[0], "map_high": verdict.interval[1], "knn": verdict.knn}
+    details = {"protocol": search.protocol, "rerank": search.reranked, "queries": scores.queries,
+               "skipped": scores.skipped, "interval": "95 % bootstrap over queries",
+               "knn_protocol": verdict.knn_protocol, "knn_k": args.knn_k, "knn_t": args.knn_t}
+    return search.subject.result("retrieval", search.images, search.speed, metrics, details=details)
+
+
+def tell(search: Search, args: argparse.Namespace) -> str:
+    """The result for people, in a few lines."""
+    if search.verdict is None:
+        return f"  {len(search.images)} {search.images.split} images without labels: neighbours, but no scores"
+    scores, (low, high) = search.verdict.scores, search.verdict.interval
+    named = {name: f"{value:.2%}" for name, value in scores.metrics().items()}
+    among = "all others" if search.gallery is search.images else f"{len(search.gallery)} {search.gallery.split} images"
+    return (f"  {scores.queries} {search.images.split} images query {among}"
+            f" ({scores.skipped} skipped: no other image of their class)\n"
+            f"  rank-1 {scores.rank1:.2%}   rank-5 {scores.rank5:.2%}   "
+            f"mAP {scores.map:.2%} (95 % interval {low:.2%} to {high:.2%})\n"
+            f"  mAP@R {named['map_at_r']}   mAP@100 {named['map_at_100']}   R-precision {named['r_precision']}"
+            + (f"   NMI {named['nmi']}" if "nmi" in named else "")
+            + f"\n  kNN ({search.verdict.knn_protocol}, k {args.knn_k}) {search.verdict.knn:.2%}"
+            + (f"\n  re-ranked by {search.reranked}; kNN is not" if search.reranked else ""))
+
+
+def write_per_query(path: Path, search: Search) -> None:
+    """One line an image: key, class, rank of the first hit and AP (blank when not scored), keys of the nearest five.
+
+    The columns after them are the query's other metrics, by the names of `rank_metrics`.
+    """
+    names, keys = (*search.images.classes, ""), [sample.key for sample in search.gallery.samples]
+    more = [name for name in (search.verdict.scores.per_query if search.verdict else ()) if name != "map"]
+    with open_table(path) as writer:
+        listed = [f"near{place}" for place in range(1, LISTED + 1)]
+        writer.writerow(["path", "class", "first_hit", "ap", *listed, *more])
+        for index, sample in enumerate(search.images.samples):
+            near = [keys[other] for other in search.neighbours[index, :LISTED].tolist()]
+            near += [""] * (LISTED - len(near))
+            hit, *values = describe_query(search.verdict, index, ["map", *more])
+            writer.writerow([sample.key, names[int(search.labels[index])], hit, values[0], *near, *values[1:]])
+
+
+def describe_query(verdict: Verdict | None, index: int, names: Sequence[str]) -> list[str]:
+    """Rank of the first hit and the named metrics of one query, blank where it was not scored."""
+    hit = int(verdict.scores.first_hit[index]) if verdict else 0
+    if not hit:
+        return [""] * (1 + len(names))
+    return [str(hit), *(f"{float(verdict.scores.per_query[name][index]):.6f}" for name in names)]
+
+
+def draw_neighbours(search: Search, args: argparse.Namespace) -> Image.Image:
+    """The worst queries (where labels tell) and a seeded draw of others, each with its neighbours."""
+    names, scored = (*search.images.classes, ""), search.verdict is not None
+
+    def query_cell(index: int) -> Cell:
+        name = names[int(search.labels[index])] if scored else search.images.samples[index].path.stem
+        return Cell(index, show_name(name), None)
+
+    def found_cell(index: int, query: int) -> Cell:
+        label = int(search.gallery_labels[index])
+        right = label == int(search.labels[query]) and label >= 0 if scored else None
+        name = names[label] if scored else search.gallery.samples[index].path.stem
+        return Cell(len(search.images) + index, show_name(name), right)
+
+    def open_image(index: int) -> Image.Image:
+        return search.subject.picture((search.images.samples + search.gallery.samples)[index])
+
+    near = search.neighbours[:, : args.neighbours].tolist()
+    rows = [[query_cell(query), *(found_cell(other, query) for other in near[query])]
+            for query in choose_queries(search, args.queries, args.seed)]
+    title = "query, then its nearest images: "
+    if scored:
+        title += f"same class (green), other class (red); mAP {search.verdict.scores.map:.1%}"
+    else:
+        title += "there are no labels"
+    return draw_sheet(rows, open_image, title)
+
+
+def choose_queries(search: Search, count: int, seed: int) -> list[int]:
+    """A random, seeded choice of the queries, and with labels a third of the sheet for those with the lowest AP."""
+    asked, worst = torch.arange(len(search.images)), []
+    if search.verdict is not None:
+        scores = search.verdict.scores
+        asked = (scores.first_hit > 0).nonzero().flatten()
+        worst = asked[scores.average_precision[asked].argsort(stable=True)][: count // 3].tolist()
+    others = [index for index in asked.tolist() if index not in set(worst)]
+    drawn = np.random.RandomState(seed).permutation(len(others))[: count - len(worst)]
+    return sorted(others[place] for place in drawn) + worst

@@ -1,0 +1,67 @@
+"""A student trained under given prototypes and measured, by the very code of main_pretrain.py and main_retrieval.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine.flags.evaluate.arguments import parse_search
+from engine.flags.pretrain.arguments import parse
+from engine.workflows.build import build_run
+from engine.workflows.retrieval import Search, make_row, run_search, write_search
+from evaluation.features.subject import open_subject
+from evaluation.ledger import append_result
+from evaluation.metrics.zero_shot import zero_shot
+from runtime.files import write_atomically
+
+
+@dataclass(frozen=True)
+class StudentPlan:
+    """What all students of a comparison share: `flags` of main_pretrain.py, `look` of main_retrieval.py, where to."""
+
+    folder: Path
+    flags: tuple[str, ...]
+    look: tuple[str, ...]
+    device: torch.device
+
+
+def train_student(
+    plan: StudentPlan, key: str, title: str, rows: Tensor, temperature: float, classes: Tensor | None
+) -> dict[str, float]:
+    """Pre-train with prototypes `rows` [M, D], search the test split, and add a row to the plan's results.jsonl.
+
+    `classes` [C, D] are rows in label order for zero-shot accuracy, None where they mean no classes.
+    """
+    folder, tensor = plan.folder / "runs" / key, plan.folder / "tensors" / f"{key}.pt"
+    tensor.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(tensor, lambda draft: torch.save(rows.cpu(), draft))
+    words = [*plan.flags, "--text-load", str(tensor), "--temperature", str(temperature), "--results-dir", str(folder)]
+    build_run(parse(words), plan.device).train()
+    return measure_student(plan, folder, title, classes)
+
+
+def measure_student(plan: StudentPlan, folder: Path, title: str, classes: Tensor | None) -> dict[str, float]:
+    """Retrieval, kNN and zero-shot accuracy of a finished run; {} where the images have no labels."""
+    args = parse_search([*plan.look, "--pretrained", str(folder), "--label", title])
+    search = run_search(open_subject(args, plan.device, args.batch_size), args)
+    write_search(search, folder / "retrieval", args)
+    if search.verdict is None:
+        return {}
+    row = make_row(search, search.verdict, args).to_dict()
+    append_result(plan.folder / "results.jsonl", row)
+    found = {name: row["metrics"][name] for name in ("map", "rank1", "knn")}
+    return found if classes is None else found | score_by_text(plan, search, classes)
+
+
+def score_by_text(plan: StudentPlan, search: Search, classes: Tensor) -> dict[str, float]:
+    """Zero-shot accuracy of the student's head by class rows [C, D]; a row of its own in results.jsonl."""
+    subject = search.subject.by_head()
+    features = subject.extract(search.images)
+    found = zero_shot(subject.rows(features, None), classes, search.labels)
+    numbers = {"zeroshot": found.top1, "zeroshot5": found.top5}
+    row = subject.result("zero-shot", search.images, features.images_per_second, numbers)
+    append_result(plan.folder / "results.jsonl", row.to_dict())
+    return numbers

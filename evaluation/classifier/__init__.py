@@ -1,0 +1,1 @@
+"""What a trained classifier says of pictures, and how often it is right."""

@@ -1,0 +1,121 @@
+"""What a trained classifier is worth: a row of results.jsonl, tables by class and by source, pictures of its errors."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from datasets.images import ImageSet
+from datasets.joint import Source
+from datasets.loader import count_workers
+from datasets.views.recipes import View
+from evaluation.classifier.classify import Verdict, judge
+from evaluation.classifier.result_files import EVALUATION, write_results
+from evaluation.ledger import Result, append_result
+from evaluation.metrics.bootstrap import interval
+from evaluation.metrics.calibration import calibrate
+from evaluation.metrics.classification import SourceScores, score_branches, score_classes, score_sources
+from evaluation.reports.classifier_page import write_rows
+from evaluation.reports.confusion import count_confusions, draw_confusion
+from evaluation.reports.reliability import draw_reliability
+from evaluation.run_record import name_method
+from models.weights.read import fingerprint
+from runtime import distributed
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A classifier to report on: its network, its joined sets, how images are shown to it, and what it is called."""
+
+    network: nn.Module
+    sources: tuple[Source, ...]
+    view: View
+    weights: str
+
+
+def report(
+    subject: Subject, images: ImageSet, args: argparse.Namespace, device: torch.device, *, precision: str, folder: Path,
+    epoch: str = "", selection: str = "", prefix: str = "", keep: bool = True,
+) -> Result:
+    """Predict all images, say it, add a row to results.jsonl in `folder`, and write tables and pictures beside it.
+
+    Their names begin with `prefix`; without `keep` the folder cannot be written to, and nothing is. Several processes
+    share the prediction, the main one writes.
+    """
+    verdict = judge(subject.network.to(device), images, subject.view, sources=subject.sources, device=device,
+                    precision=precision, workers=count_workers(args.num_workers), order=args.ensemble_order,
+                    crop_bottom=args.crop_bottom)
+    row = make_row(verdict, subject, images, args, precision, folder)
+    row = replace(row, epoch=epoch, selection=selection)
+    if distributed.is_main():
+        print(describe(row))
+    if distributed.is_main() and keep:
+        folder.mkdir(parents=True, exist_ok=True)
+        append_result(folder / "results.jsonl", row.to_dict())
+        write_files(verdict, images, folder, prefix, row)
+    return row
+
+
+def make_row(
+    verdict: Verdict, subject: Subject, images: ImageSet, args: argparse.Namespace, precision: str, folder: Path
+) -> Result:
+    """The line of the ledger."""
+    return Result("classify", args.task, images.fingerprint(), images.split, len(images), weights=subject.weights,
+                  weights_sha256=fingerprint(subject.network), arch=str(subject.network.describe()["arch"]),
+                  feature=verdict.answer, input="full", view=subject.view.recipe, size=subject.view.size,
+                  centred=False, seed=args.seed, precision=precision, images_per_second=verdict.images_per_second,
+                  metrics=measure(verdict, images.classes), method=name_method(vars(args)),
+                  label=Path(args.run).parent.name if args.run else folder.name,
+                  details=describe_sources(verdict) | {"classes": len(images.classes)})
+
+
+def measure(verdict: Verdict, classes: Sequence[str]) -> dict[str, float]:
+    """All numbers that tables quote, shares in [0, 1]: the answer's, then the branches' and ensembles' top-1."""
+    scores = score_branches(verdict.branches, verdict.labels)
+    own = scores[verdict.answer]
+    low, high = interval((verdict.predictions == verdict.labels).numpy().astype(np.float64))
+    numbers = {"top1": own.top1, "top3": own.top3, "top5": own.top5, "top1_low": low, "top1_high": high}
+    numbers |= score_classes(verdict.predictions, verdict.labels, classes).macro()
+    numbers |= calibrate(verdict.probabilities, verdict.labels).to_dict()
+    numbers |= {f"top1_{name}": score.top1 for name, score in scores.items()} if len(scores) > 1 else {}
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
+
+
+def describe_sources(verdict: Verdict) -> dict[str, object]:
+    """Accuracies by source and which source images were taken for; {} for a single data set."""
+    if len(verdict.sources) < 2:
+        return {}
+    found: SourceScores = score_sources(verdict.logits[verdict.answer], verdict.labels, verdict.sources)
+    return {"sources": {name: {"top1": score.top1, "top5": score.top5, "images": score.images}
+                        for name, score in found.scores.items() if score.images},
+            "source_confusion": found.confusion.tolist()}
+
+
+def write_files(verdict: Verdict, images: ImageSet, folder: Path, prefix: str, row: Result) -> None:
+    """eval_results.txt, classes.csv, confusion.png and reliability.png."""
+    facts = {"weights": row.weights, "data": f"{images.root} ({images.split})", "epoch": row.epoch or "-"}
+    write_results(folder / f"{prefix}{EVALUATION}", verdict, facts, row.label)
+    write_rows(folder / f"{prefix}classes.csv",
+               score_classes(verdict.predictions, verdict.labels, images.classes).rows())
+    counts = count_confusions(verdict.predictions, verdict.labels, len(images.classes))
+    draw_confusion(counts, images.classes, folder / f"{prefix}confusion.png", title=describe(row).partition(";")[0],
+                   borders=[source.first for source in verdict.sources[1:]])
+    draw_reliability(calibrate(verdict.probabilities, verdict.labels), folder / f"{prefix}reliability.png")
+
+
+def describe(row: Result) -> str:
+    """The numbers that tables quote, in a line."""
+    numbers = row.metrics
+    text = (f"{row.images} {row.split} images, {row.details['classes']} classes: top-1 {numbers['top1']:.2%} "
+            f"({numbers['top1_low']:.2%} to {numbers['top1_high']:.2%}), top-5 {numbers['top5']:.2%}")
+    heads = [f"{name.removeprefix('top1_')} {value:.2%}" for name, value in numbers.items()
+             if name.startswith(("top1_cls", "top1_dist", "top1_layer", "top1_highest"))]
+    parts = [f"{name} {scores['top1']:.2%}" for name, scores in row.details.get("sources", {}).items()]
+    return text + "".join(f"; {part}" for part in (*heads, *parts))

@@ -1,0 +1,192 @@
+"""A trained classifier as commands open it: network, class names, and how pictures are shown to it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from datasets.files import find_crop_bottom
+from datasets.images import ImageSet
+from datasets.joint import Source
+from datasets.loader import count_workers
+from datasets.views.recipes import RECIPES, View
+from evaluation.classifier.classify import Answering, Verdict, judge
+from evaluation.features.sources import SOURCES, find_source, is_same_data, tell_other
+from evaluation.ledger import Result
+from evaluation.run_record import name_method, read_args
+from models.classifiers.file import SavedClassifier, load_classifier
+from models.plug_in.published import is_public_pim
+from models.plug_in.rebuild import build_public_pim
+from models.present import check_network
+from models.sizes import check_size
+from models.weights.files import read_checkpoint
+from models.weights.read import fingerprint
+from models.weights.styles import CLASSIFIER_FORMAT, EXPORT_FORMAT
+from runtime.devices import find_device
+from runtime.errors import ConfigError, DataError
+from runtime.given import list_given, name_flags
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A classifier in eval mode with the protocol of one evaluation. `folder` is its run's, if it has one.
+
+    `names` its classes in the order of its logits, () where nobody says; `sources` the data sets it was trained on.
+    """
+
+    network: Answering
+    names: tuple[str, ...]
+    sources: tuple[Source, ...]
+    source: str
+    folder: Path | None
+    sha256: str
+    view: View
+    device: torch.device
+    precision: str
+    batch_size: int
+    workers: int
+    crop_bottom: int
+    seed: int
+    task: str
+    method: str
+
+    @property
+    def arch(self) -> str:
+        """What timm calls the network."""
+        return str(self.network.describe()["arch"])
+
+    def protocol(self) -> dict[str, object]:
+        """How pictures are shown to the network: what `extract` and `judge` take."""
+        return {"device": self.device, "precision": self.precision, "batch_size": self.batch_size,
+                "workers": self.workers, "crop_bottom": self.crop_bottom}
+
+    def judge(self, images: ImageSet, order: str = "descending") -> Verdict:
+        """What the classifier says of the pictures."""
+        return judge(self.network, images, self.view, sources=self.sources, order=order, **self.protocol())
+
+    def named(self, names: Sequence[str], text: str) -> Trained:
+        """The same classifier with its classes named; raises ConfigError when they are not as many."""
+        if len(names) != self.network.classes:
+            raise ConfigError(f"{text} has {len(names)} classes, but {self.source} tells {self.network.classes} apart")
+        sources = self.sources or (Source("all", 0, len(names)),)
+        return replace(self, names=tuple(names), sources=sources)
+
+    def result(self, images: ImageSet, speed: float, metrics: dict[str, float], **more: object) -> Result:
+        """A row for the ledger with this protocol filled in."""
+        more = {"label": self.folder.name if self.folder else Path(self.source).name, **more}
+        return Result(kind="classify", task=self.task, dataset_sha256=images.fingerprint(), split=images.split,
+                      images=len(images), weights=self.source, weights_sha256=self.sha256, arch=self.arch,
+                      feature=self.network.answer, input="full", view=self.view.recipe, size=self.view.size,
+                      centred=False, seed=self.seed, precision=self.precision, images_per_second=round(speed, 2),
+                      metrics=metrics, method=self.method, **more)
+
+    def describe(self) -> str:
+        """One line for people: what looks at what."""
+        kind = " with the plug-in module" * (self.network.describe()["kind"] == "pim")
+        return (f"{self.source} ({self.arch}{kind}), {self.network.classes} classes, {self.view.recipe} view at "
+                f"{self.view.size} px")
+
+
+def open_classifier(args: argparse.Namespace, batch_size: int) -> Trained:
+    """The classifier that the flags ask for; raises ConfigError or WeightsError."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if args.pretrained in SOURCES or args.pretrained.startswith("package:"):
+        raise ConfigError(f"--pretrained {args.pretrained}: these weights name no classes of yours; give a network "
+                          "that main_finetune.py trained, or a public checkpoint of a classifier")
+    source, folder = find_source(args.pretrained)
+    device = torch.device(find_device(args.device))
+    check_network(args, "arch")
+    with name_flags(args, "pretrained"):
+        saved = load_saved(source, args)
+    settings = read_args(folder) or saved.meta
+    network = saved.network.to(device, memory_format=torch.channels_last)
+    trained = Trained(
+        network=network, names=(), sources=tuple(Source(**source) for source in saved.sources), source=args.pretrained,
+        folder=folder, sha256=fingerprint(network), view=choose_view(args, saved), device=device,
+        precision="fp32" if args.precision == "auto" else args.precision, batch_size=batch_size,
+        workers=count_workers(args.num_workers), crop_bottom=choose_crop_bottom(args, settings),
+        seed=args.seed if "seed" in list_given(args) else int(settings.get("seed", args.seed)),
+        task=choose_task(args, settings), method=name_method(settings) or name_public(network))
+    tell_other(argparse.Namespace(size=trained.view.size, eval_view=trained.view.recipe), saved.view,
+               str(saved.view["recipe"]))
+    names = read_names(Path(args.class_names)) if args.class_names else saved.class_names
+    return trained.named(names, args.class_names or source) if names else trained
+
+
+def holds_classifier(pretrained: str) -> bool:
+    """Whether `--pretrained` names a classifier that says so: ours, or a plug-in module of the public code."""
+    source, _ = find_source(pretrained)
+    if source in SOURCES or source.startswith("package:"):
+        return False
+    content = read_checkpoint(source)
+    return content.get("format") == CLASSIFIER_FORMAT or is_public_pim(content)
+
+
+def load_saved(source: str, args: argparse.Namespace) -> SavedClassifier:
+    """What a file of ours or of a public code holds; raises ConfigError or WeightsError."""
+    content = read_checkpoint(source)
+    if "identity" in content:
+        raise ConfigError(f"{source} is a state to continue from; name the run's folder, or its model_last.pth")
+    if content.get("format") == EXPORT_FORMAT:
+        raise ConfigError(f"{source} is an encoder without classes; train a classifier on it with main_finetune.py "
+                          f"--finetune {source}, or evaluate it with main_linear.py and main_retrieval.py")
+    if content.get("format") != CLASSIFIER_FORMAT and is_public_pim(content):
+        network = build_public_pim(content, source, name=args.arch, size=args.size or None, selects=args.num_selects)
+        saved = load_classifier(source, network=network)
+    else:
+        saved = load_classifier(source, arch=args.arch, size=args.size or None)
+    check_size(saved.network, args.size or int(saved.view["size"]))
+    return saved
+
+
+def choose_view(args: argparse.Namespace, saved: SavedClassifier) -> View:
+    """The view that the flags ask for, else the file's own; raises ConfigError for one that is not known here."""
+    recipe = saved.view["recipe"] if args.eval_view == "auto" else args.eval_view
+    if recipe not in RECIPES:
+        raise ConfigError(f"{args.pretrained} was made for a view called {recipe}, which is not known here; choose one "
+                          "with --eval-view")
+    return View("full", recipe, args.size or int(saved.view["size"]))
+
+
+def choose_crop_bottom(args: argparse.Namespace, settings: Mapping[str, object]) -> int:
+    """Rows to drop at the bottom: as the flag says, else as the network was trained."""
+    trained = settings.get("crop_bottom")
+    if args.crop_bottom == "auto" and isinstance(trained, int):
+        return trained
+    return find_crop_bottom(args.crop_bottom, args.task)
+
+
+def choose_task(args: argparse.Namespace, settings: Mapping[str, object]) -> str:
+    """The data set's name: --task, else the run's on the photographs of the run."""
+    if "task" in list_given(args) or not is_same_data(args, settings):
+        return args.task
+    return str(settings.get("task", args.task))
+
+
+def name_public(network: Answering) -> str:
+    """What tables call the method of a file that does not say it."""
+    kind = str(network.describe()["kind"])
+    return kind if kind == "pim" else "public"
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Class names, one a line; raises DataError when the file is not there or not text."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"--class-names {path} cannot be read as text ({error}); it holds one name a line") from error
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def need_names(trained: Trained) -> Trained:
+    """The classifier when its classes have names; raises ConfigError with the way to give them."""
+    if trained.names:
+        return trained
+    raise ConfigError(f"{trained.source} does not say what its {trained.network.classes} classes are called; give "
+                      "--class-names FILE with one name a line, in their order (for the public codes: the class "
+                      "folders sorted by name)")

@@ -1,0 +1,1 @@
+"""Where a network looks, and whether the object is there."""

@@ -1,0 +1,67 @@
+"""Weighted nearest-neighbour classification (Wu et al., arXiv 1805.01978): votes exp(cosine / temperature)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from evaluation.metrics.similarity import Stripe, cross_stripes, normalise_rows, self_stripes
+
+
+def knn_accuracy(
+    train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, k: int = 20, temperature: float = 0.07
+) -> float:
+    """Share of test rows [M, D] whose k nearest train rows [N, D] vote for their class; k is at most N.
+
+    Unlabelled train rows (-1) do not vote, unlabelled test rows are not asked. Raises ValueError when nobody is left.
+    """
+    asked = test_labels >= 0
+    _check(int((train_labels >= 0).sum()), int(asked.sum()))
+    predicted = predict_neighbours(train, train_labels, test[asked.to(test.device)], k, temperature)
+    return float((predicted == test_labels[asked].cpu()).double().mean())
+
+
+def predict_neighbours(
+    train: Tensor, train_labels: Tensor, test: Tensor, k: int = 20, temperature: float = 0.07
+) -> Tensor:
+    """The class that the k nearest labelled train rows [N, D] vote for, for every test row [M, D]: int64 [M]."""
+    voters = train_labels >= 0
+    gallery = normalise_rows(train[voters.to(train.device)])
+    queries = normalise_rows(test).to(gallery.device)
+    votes = train_labels[voters].to(gallery.device)
+    return _vote(cross_stripes(queries, gallery), votes, min(k, len(gallery)), temperature).cpu()
+
+
+def knn_leave_one_out(features: Tensor, labels: Tensor, k: int = 20, temperature: float = 0.07) -> float:
+    """Share of labelled rows [N, D] whose k nearest other labelled rows vote for their class; k is at most N - 1."""
+    labelled = labels >= 0
+    _check(int(labelled.sum()) - 1, int(labelled.sum()))
+    rows = normalise_rows(features[labelled])
+    votes = labels[labelled].to(rows.device)
+    predicted = _vote(map(_without_self, self_stripes(rows)), votes, min(k, len(rows) - 1), temperature)
+    return float((predicted == votes).double().mean())
+
+
+def _check(voters: int, asked: int) -> None:
+    if voters < 1 or asked < 1:
+        raise ValueError(f"kNN needs labelled images: {max(voters, 0)} can vote and {asked} are asked")
+
+
+def _without_self(stripe: Stripe) -> Stripe:
+    query = torch.arange(len(stripe.scores), device=stripe.scores.device)
+    stripe.scores[query, stripe.start + query] = -torch.inf
+    return stripe
+
+
+def _vote(stripes: Iterable[Stripe], labels: Tensor, k: int, temperature: float) -> Tensor:
+    """The class with the most weight among every query's k nearest: int64 [M]."""
+    classes = int(labels.max()) + 1
+    predicted = []
+    for stripe in stripes:
+        near = stripe.scores.topk(k, dim=1)
+        weights = ((near.values - near.values[:, :1]) / temperature).exp()  # relative: never underflows
+        ballot = weights.new_zeros(len(weights), classes).scatter_add_(1, labels[near.indices], weights)
+        predicted.append(ballot.argmax(dim=1))
+    return torch.cat(predicted)

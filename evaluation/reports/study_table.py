@@ -1,0 +1,96 @@
+"""Studies in a ledger as tables: means with their intervals, and under them the paired differences."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from evaluation.reports.table import COLUMNS
+from runtime.names.spelling import escape_cell
+
+CAPTION = "Percent: mean over {images} test images{seeds}, with the 95 % interval [low, high] of a bootstrap over them."
+DIFFERENCE = ("Points more than {reference}, paired by image and seed, with the 95 % interval; "
+              "bold where it excludes 0.")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table as text: title, caption, head and cells; `strong` are the (row, column) that stand out."""
+
+    title: str
+    caption: str
+    head: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+    strong: frozenset[tuple[int, int]]
+
+
+def take_studies(rows: Iterable[dict[str, object]]) -> list[dict[str, object]]:
+    """The study rows of ledgers; of rows with one task and label the last, in the place of the first."""
+    return list({(row["task"], row["label"]): row for row in rows if row["kind"] == "study"}.values())
+
+
+def list_grids(rows: Iterable[dict[str, object]]) -> list[Grid]:
+    """For every task the table of its rows, then one of differences for each row they were compared with."""
+    studies = take_studies(rows)
+    grids = []
+    for task in dict.fromkeys(str(row["task"]) for row in studies):
+        chosen = [row for row in studies if row["task"] == task]
+        references = dict.fromkeys(name for row in chosen for name in row["details"]["against"])
+        grids += [tabulate_means(task, chosen), *(tabulate_differences(task, chosen, name) for name in references)]
+    return grids
+
+
+def tabulate_means(task: str, rows: Sequence[dict[str, object]]) -> Grid:
+    """One line a row; the highest mean of a column stands out."""
+    cells = []
+    for row in rows:
+        metrics, fast = row["metrics"], row["images_per_second"]
+        numbers = (f"{100 * metrics[key]:.1f} [{100 * metrics[f'{key}_low']:.1f}, {100 * metrics[f'{key}_high']:.1f}]"
+                   for key in COLUMNS.values())
+        cells.append((row["label"], *numbers, f"{fast:.0f}", row["details"]["processing"]))
+    best = {key: max(row["metrics"][key] for row in rows) for key in COLUMNS.values()}
+    strong = {(line, column) for line, row in enumerate(rows) for column, key in enumerate(COLUMNS.values(), start=1)
+              if row["metrics"][key] == best[key]}
+    caption = CAPTION.format(seeds=name_seeds(rows), images=rows[0]["images"])
+    return Grid(task, caption, ("network", *COLUMNS, "images/s", "features"), tuple(cells), frozenset(strong))
+
+
+def tabulate_differences(task: str, rows: Sequence[dict[str, object]], reference: str) -> Grid:
+    """One line for each row that was compared with `reference`."""
+    compared = [row for row in rows if reference in row["details"]["against"]]
+    cells, strong = [], set()
+    for line, row in enumerate(compared):
+        found = [row["details"]["against"][reference][key] for key in COLUMNS.values()]
+        cells.append((row["label"], *(f"{100 * one['mean']:+.1f} [{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]"
+                                      for one in found)))
+        strong |= {(line, column) for column, one in enumerate(found, start=1) if one["excludes_zero"]}
+    return Grid(f"{task}, difference from {reference}", DIFFERENCE.format(reference=reference),
+                ("network", *COLUMNS), tuple(cells), frozenset(strong))
+
+
+def name_seeds(rows: Sequence[dict[str, object]]) -> str:
+    """The seeds in words; a table of frozen networks alone has none."""
+    counts = {len(row["details"]["seeds"]) for row in rows if row["details"]["trained_with_seed"]}
+    return f" and {'/'.join(map(str, sorted(counts)))} seeds (frozen networks have none)" if counts else ""
+
+
+def markdown_grid(grid: Grid) -> str:
+    """The table in Markdown."""
+    lines = [[f"**{cell}**" if (line, column) in grid.strong else cell for column, cell in enumerate(cells)]
+             for line, cells in enumerate(grid.cells)]
+    table = "\n".join("| " + " | ".join(escape_cell(cell) for cell in line) + " |"
+                      for line in [grid.head, ["---"] * len(grid.head), *lines])
+    return f"**{escape_cell(grid.title)}**\n\n{grid.caption}\n\n{table}"
+
+
+def html_grid(grid: Grid) -> str:
+    """The table as HTML."""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in grid.head)
+    rows = []
+    for line, cells in enumerate(grid.cells):
+        texts = [f"<b>{html.escape(cell)}</b>" if (line, column) in grid.strong else html.escape(cell)
+                 for column, cell in enumerate(cells)]
+        rows.append("<tr>" + "".join(f"<td>{text}</td>" for text in texts) + "</tr>")
+    return (f"<h3>{html.escape(grid.title)}</h3><p class=lead>{html.escape(grid.caption)}</p>"
+            f"<table><tr>{head}</tr>{''.join(rows)}</table>")

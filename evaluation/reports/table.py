@@ -1,0 +1,115 @@
+"""Ledger rows as tables for people: one line per network and protocol, every metric, the best of a column marked."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from evaluation.ledger import read_measurements
+from runtime.errors import ConfigError
+from runtime.names.spelling import escape_cell
+
+COLUMNS = {"rank-1": "rank1", "rank-5": "rank5", "mAP": "map", "kNN": "knn", "linear": "top1"}
+OWN_TABLES = ("sort", "study", "text")  # kinds whose numbers are not a network's under a protocol
+OPTIONAL = {"zero-shot": "zeroshot", "fine-tuned": "fine_tuned"}  # columns of tables where some line has the number
+METHODS = {"lead": "LEAD++", "moco": "MoCo v2"}
+
+
+@dataclass
+class Line:
+    """One network under one protocol: shares in [0, 1] by metric name, and how fast its features came."""
+
+    name: str
+    task: str
+    protocol: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    images_per_second: float = 0.0
+
+
+def collect(rows: Iterable[dict[str, object]]) -> list[Line]:
+    """Ledger rows as table lines: retrieval and probe of a network share a line, a later row replaces an earlier."""
+    lines: dict[tuple[str, ...], Line] = {}
+    for row in rows:
+        # A classifier's last epoch stands in tables: nothing has chosen it.
+        if row["epoch"] == "best" or row["kind"] in OWN_TABLES:
+            continue
+        name, protocol = name_network(row), describe_protocol(row)
+        key = (str(row["task"]), name, protocol, str(row["weights_sha256"]), str(row["dataset_sha256"]))
+        line = lines.setdefault(key, Line(name, str(row["task"]), protocol))
+        found = {name: value for name, value in row["metrics"].items() if isinstance(value, float)}
+        # A network with a classifier of its own is no linear probe.
+        line.metrics |= {"fine_tuned": found["top1"]} if row["kind"] == "classify" else found
+        line.images_per_second = row["images_per_second"] or line.images_per_second
+    return list(lines.values())
+
+
+def name_network(row: dict[str, object]) -> str:
+    """What a reader calls this network: the method that trained it, or its frozen weights."""
+    name = row.get("label") or METHODS.get(str(row["method"]), "") or f"{row['arch']}, {row['weights']}"
+    return f"{name}, centred" if row["centred"] else str(name)
+
+
+def describe_protocol(row: dict[str, object]) -> str:
+    """Feature and picture: lines with another protocol are not to be compared."""
+    details = row["details"] if isinstance(row.get("details"), dict) else {}
+    searched = str(details.get("protocol", "")) if row["kind"] == "retrieval" else ""
+    how = [searched.removesuffix(", full ranking")] * (searched.split(",")[0] not in ("", "leave-one-out"))
+    how += [str(details.get("rerank"))] * bool(details.get("rerank"))
+    return ", ".join([str(row["feature"]), f"{row['input']} image", f"{row['view']} {row['size']} px",
+                      str(row["split"]), *how])
+
+
+def choose_columns(lines: Sequence[Line]) -> dict[str, str]:
+    """Headings and metrics of a table: the usual ones, and the rarer ones that occur."""
+    rare = {title: key for title, key in OPTIONAL.items() if any(key in line.metrics for line in lines)}
+    return {**COLUMNS, **rare}
+
+
+def best_values(lines: Sequence[Line]) -> dict[str, float]:
+    """The highest value of each column that these lines need."""
+    columns = choose_columns(lines).values()
+    return {key: max((line.metrics.get(key, -1.0) for line in lines), default=-1.0) for key in columns}
+
+
+def cells(line: Line, best: dict[str, float], strong: str) -> list[str]:
+    """A line's numbers as text, the column's best in `strong`."""
+    texts = []
+    for key in best:
+        value = line.metrics.get(key)
+        text = "–" if value is None else f"{100 * value:.1f}"
+        texts.append(strong.format(text) if value is not None and value == best[key] else text)
+    return [*texts, f"{line.images_per_second:.0f}" if line.images_per_second else "–"]
+
+
+def markdown(lines: Sequence[Line]) -> str:
+    """A Markdown table per task; percentages, the best of each column in bold."""
+    parts = []
+    for task in dict.fromkeys(line.task for line in lines):
+        chosen = [line for line in lines if line.task == task]
+        best = best_values(chosen)
+        head = ["network", *choose_columns(chosen), "images/s", "protocol"]
+        rows = [[escape_cell(line.name), *cells(line, best, "**{}**"), escape_cell(line.protocol)] for line in chosen]
+        table = [head, ["---"] * len(head), *rows]
+        parts.append(f"**{escape_cell(task)}**\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in table))
+    return "\n\n".join(parts)
+
+
+def html_table(lines: Sequence[Line]) -> str:
+    """The table as HTML."""
+    best = best_values(lines)
+    titles = ["network", *choose_columns(lines), "images/s", "protocol"]
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in titles)
+    rows = []
+    for line in lines:
+        numbers = "".join(f"<td class=n>{cell}</td>" for cell in cells(line, best, "<b>{}</b>"))
+        rows.append(f"<tr><td>{html.escape(line.name)}</td>{numbers}<td class=p>{html.escape(line.protocol)}</td></tr>")
+    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def read_ledgers(paths: Sequence[str]) -> list[Line]:
+    """Lines of all ledgers; raises ConfigError naming those that are missing or empty."""
+    empty = [path for path in paths if not read_measurements(path)]
+    if empty:
+        raise ConfigError(f"no results in {', '.join(empty)}; run_linear.sh and run_retrieval.sh write them")
+    return collect(row for path in paths for row in read_measurements(path))

@@ -1,0 +1,44 @@
+"""The neighbour graph that re-ranking walks on: lists of nearest rows, each row first in its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from evaluation.metrics.ranking import take_top
+from evaluation.metrics.similarity import TILE, Stripe, self_stripes
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """`index` int64 [N, k]: the k nearest rows of each, itself first whatever its duplicates; `scores` float32 [N, k].
+
+    `lowest` float32 [N] is each row's lowest cosine with any row.
+    """
+
+    index: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    lowest: NDArray[np.float32]
+
+
+def find_neighbours(rows: Tensor, k: int, block: int = TILE) -> Neighbours:
+    """Exact neighbours of unit rows [N, D] by cosine, ties to the lower index; k counts the row itself."""
+    parts = [near_self(stripe, min(k, len(rows))) for stripe in self_stripes(rows, block)]
+    return Neighbours(*(np.concatenate([getattr(part, name) for part in parts])
+                        for name in ("index", "scores", "lowest")))
+
+
+def near_self(stripe: Stripe, k: int) -> Neighbours:
+    """The k nearest of a stripe's rows among all, each itself first."""
+    scores, query = stripe.scores, torch.arange(len(stripe.scores), device=stripe.scores.device)
+    lowest = scores.amin(dim=1)
+    own = scores[query, stripe.start + query]
+    scores[query, stripe.start + query] = torch.inf
+    index = take_top(scores, k)
+    found = scores.gather(1, index)
+    found[:, 0] = own
+    return Neighbours(index.cpu().numpy(), found.cpu().numpy(), lowest.cpu().numpy())

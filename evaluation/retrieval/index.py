@@ -1,0 +1,199 @@
+"""Search indices of faiss over unit rows, by cosine: built, kept on disk, and measured against the exact answer.
+
+flat compares with every row (exact). ivf looks into some of the lists that k-means made. hnsw walks a graph of
+neighbours (Malkov & Yashunin, arXiv 1603.09320). ivfpq is ivf with rows squeezed into a few bytes (Jegou et al.,
+TPAMI 2011).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from evaluation.features.store import find_differences
+from evaluation.metrics.clustering import FAISS_SEEDS
+from evaluation.metrics.ranking import take_top
+from evaluation.metrics.similarity import cross_stripes
+from runtime.errors import ConfigError, DataError
+from runtime.files import hash_file, write_atomically, write_json
+from runtime.side_files import read_json
+
+KINDS = ("flat", "ivf", "hnsw", "ivfpq")
+CHUNK = 65536  # rows added at a time
+OWN = "index_sha256"  # of the file itself
+TAUGHT = 256  # training rows a list
+
+
+@dataclass(frozen=True)
+class IndexPlan:
+    """What to build; 0 = chosen by `settle`.
+
+    `lists` of ivf and ivfpq, of which a query looks into `probes`; hnsw's `links` a node and `reach` of a search;
+    `bytes` a row of ivfpq has, which divide its width.
+    """
+
+    kind: str = "flat"
+    lists: int = 0
+    probes: int = 0
+    links: int = 32
+    reach: int = 128
+    bytes: int = 0
+    seed: int = 0
+
+
+PLAN = {"kind": str, "lists": int, "probes": int, "links": int, "reach": int, "bytes": int, "seed": int}
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """`recall`: by depth, the share of the exact k nearest other rows that the index finds; time of one query alone."""
+
+    recall: dict[int, float]
+    milliseconds: float
+    exact_milliseconds: float
+    queries: int
+
+
+def settle(plan: IndexPlan, count: int, width: int) -> IndexPlan:
+    """The plan with its numbers chosen for rows [count, width]; raises ConfigError where it does not fit them."""
+    lists = plan.lists or max(min(round(4 * count**0.5), count // 39), 1)
+    squeezed = plan.bytes or max(size for size in range(1, 65) if width % size == 0)
+    by_lists = plan.kind.startswith("ivf")
+    problems = [f"{lists} lists of {count} rows: give at most {count}"] * (by_lists and lists > count)
+    if plan.kind == "ivfpq":
+        problems += [f"{squeezed} bytes do not divide the width {width}"] * bool(width % squeezed)
+        problems += [f"ivfpq learns 256 codes and there are {count} rows: use flat"] * (count < 256)
+    if problems:
+        raise ConfigError("; ".join(problems))
+    return IndexPlan(plan.kind, lists, plan.probes or max(lists // 16, min(lists, 8)), plan.links, plan.reach, squeezed,
+                     plan.seed)
+
+
+def build_index(rows: NDArray[np.float32], plan: IndexPlan) -> Any:
+    """A faiss index of unit rows [N, D] in their order; a memory map is read piece by piece."""
+    count, width = rows.shape
+    plan = settle(plan, count, width)
+    index = _make(plan, width)
+    if not index.is_trained:
+        taken = np.random.default_rng(plan.seed).permutation(count)[: max(TAUGHT * plan.lists, TAUGHT * 256)]
+        for clustering in (index.cp, *([index.pq.cp] if plan.kind == "ivfpq" else [])):
+            clustering.seed, clustering.min_points_per_centroid = plan.seed % FAISS_SEEDS, 1
+        index.train(np.ascontiguousarray(rows[np.sort(taken)]))
+    for start in range(0, count, CHUNK):
+        index.add(np.ascontiguousarray(rows[start : start + CHUNK]))
+    return set_effort(index, plan)
+
+
+def _make(plan: IndexPlan, width: int) -> Any:
+    by_cosine = faiss.METRIC_INNER_PRODUCT
+    if plan.kind == "hnsw":
+        return faiss.IndexHNSWFlat(width, plan.links, by_cosine)
+    flat = faiss.IndexFlatIP(width)
+    if plan.kind == "flat":
+        return flat
+    if plan.kind == "ivf":
+        index = faiss.IndexIVFFlat(flat, width, plan.lists, by_cosine)
+    elif plan.kind == "ivfpq":
+        index = faiss.IndexIVFPQ(flat, width, plan.lists, plan.bytes, 8, by_cosine)
+    else:
+        raise ConfigError(f"no index is called {plan.kind!r}, only {', '.join(KINDS)}")
+    index.own_fields = True
+    flat.this.disown()
+    return index
+
+
+def set_effort(index: Any, plan: IndexPlan) -> Any:
+    """The index with the plan's effort a query: faiss keeps it with some kinds and not with others."""
+    if plan.kind == "hnsw":
+        index.hnsw.efSearch = plan.reach
+    elif plan.kind != "flat":
+        index.nprobe = plan.probes
+    return index
+
+
+def save_index(index: Any, folder: Path, plan: IndexPlan, facts: dict[str, object]) -> Path:
+    """Write index-KIND.faiss and index-KIND.json (plan, and `facts` about the rows) into the folder."""
+    plan = settle(plan, index.ntotal, index.d)
+    path = folder / f"index-{plan.kind}.faiss"
+    write_atomically(path, lambda draft: faiss.write_index(index, str(draft)))
+    write_json(path.with_suffix(".json"), {"plan": asdict(plan), **facts, OWN: hash_file(path)})
+    return path
+
+
+def load_index(path: Path, facts: dict[str, object], contents: Callable[[], str] = str) -> Any:
+    """The index of a file of `save_index`; raises DataError when it is of other rows than `facts` say, or is broken.
+
+    `contents` hashes the photographs, see `find_differences`.
+    """
+    remedy = "build the index with tools.index"
+    known = read_json(path.with_suffix(".json"), {"plan": PLAN, f"{OWN}?": str}, remedy=remedy)
+    try:
+        index = faiss.read_index(str(path))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DataError(f"{path} is no readable index ({error}); {remedy}") from error
+    if known.get(OWN) not in (None, hash_file(path)):
+        raise DataError(f"{path} changed after tools.index wrote it, or another index's {path.stem}.json lies beside "
+                        f"it; {remedy}")
+    stored = known.pop("plan")
+    plan = IndexPlan(**{name: stored[name] for name in PLAN})
+    other = find_differences(known, facts, contents)
+    if other:
+        raise DataError(f"{path} was built of other embeddings ({', '.join(other)} differ); build it anew")
+    return set_effort(index, plan)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows found for each query, best first: `ids` int64 [Q, k], -1 where the index found fewer; `scores` [Q, k].
+
+    The scores are cosines, with ivfpq those of the squeezed rows.
+    """
+
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+def search_index(index: Any, queries: NDArray[np.float32], k: int) -> Found:
+    """The k rows that the index finds nearest to each query [Q, D]."""
+    scores, ids = index.search(np.ascontiguousarray(queries, dtype=np.float32), min(k, index.ntotal))
+    return Found(ids, scores)
+
+
+def measure_index(
+    index: Any, rows: NDArray[np.float32], depths: tuple[int, ...] = (1, 10, 100), queries: int = 1000, seed: int = 0
+) -> IndexReport:
+    """Let a seeded draw of the rows look for the others, in the index and exactly; a single row has none to find.
+
+    An answer counts when it is as near as the exact k-th, so that ties do not decide.
+    """
+    depths = tuple(depth for depth in depths if depth < len(rows))
+    asked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:queries])
+    vectors, most = np.ascontiguousarray(rows[asked]), max(depths, default=0) + 1
+    start = time.perf_counter()
+    found = search_index(index, vectors, most).ids
+    middle = time.perf_counter()
+    gallery = torch.from_numpy(np.asarray(rows))
+    nearest, near = [], []
+    for stripe in cross_stripes(torch.from_numpy(vectors), gallery):
+        own = asked[stripe.start : stripe.start + len(stripe.scores)]
+        stripe.scores[torch.arange(len(own)), torch.from_numpy(own)] = -torch.inf
+        ids = torch.from_numpy(found[stripe.start : stripe.start + len(own)])
+        near.append(stripe.scores.gather(1, ids.clamp(min=0)).masked_fill(ids < 0, -torch.inf))
+        nearest.append(stripe.scores.gather(1, take_top(stripe.scores, max(depths, default=0))))
+    end = time.perf_counter()
+    recall = _count_found(torch.cat(near), torch.cat(nearest), depths)
+    return IndexReport(recall, 1000 * (middle - start) / len(asked), 1000 * (end - middle) / len(asked), len(asked))
+
+
+def _count_found(near: torch.Tensor, nearest: torch.Tensor, depths: tuple[int, ...]) -> dict[int, float]:
+    """Cosines found [Q, k + 1] (-inf: nothing, or the query itself) against the exact best [Q, k], by depth."""
+    near = near.sort(dim=1, descending=True).values
+    return {depth: float((near[:, :depth] >= nearest[:, depth - 1 : depth] - 1e-6).double().mean()) for depth in depths}

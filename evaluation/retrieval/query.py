@@ -1,0 +1,118 @@
+"""One query, words or a picture: a vector in a feature's space, all images ranked by it, a table and a sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from datasets.files import decode
+from datasets.images import ImageSet
+from datasets.layouts.listing import Sample
+from datasets.views.recipes import View
+from evaluation.features.subject import Subject
+from evaluation.metrics.similarity import cross_stripes, normalise_rows
+from evaluation.reports.sheet import SIDE, Cell, draw_sheet
+from runtime.errors import DataError
+from runtime.files import open_table
+from runtime.names.spelling import show_name
+
+COLUMNS = 6  # pictures in a line of the sheet
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for: `vector` [D] in the space of `feature`, and the picture it came from, None for words."""
+
+    title: str
+    vector: Tensor
+    feature: str
+    picture: Sample | None = None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Images by falling cosine with a query, all or those that an index found: `order` int64 [N], `scores` float32 [N].
+
+    `scores` stand in that order.
+    """
+
+    query: Query
+    order: Tensor
+    scores: Tensor
+
+
+def read_pictures(subject: Subject, paths: Sequence[str], centre: Tensor | None) -> list[Query]:
+    """Queries of picture files, whole, by the subject's feature; raises DataError naming all files that are missing."""
+    absent = [path for path in paths if not Path(path).is_file()]
+    if absent:
+        raise DataError(f"no such picture: {', '.join(absent)}")
+    samples = tuple(Sample(Path(path), path, None) for path in paths)
+    if not samples:
+        return []
+    view = View("full", subject.view.recipe, subject.view.size)
+    features = subject.extract(ImageSet(Path("."), "query", samples, ()), view=view)
+    rows = subject.rows(features, centre)
+    return [Query(f"like {sample.path.name}", row, subject.feature, sample) for sample, row in zip(samples, rows)]
+
+
+def rank_by_index(query: Query, index: object, images: ImageSet, most: int) -> Ranking:
+    """The `most` images that a search index of them finds, best first; the query's own file is left out."""
+    from evaluation.retrieval.index import search_index  # faiss is loaded where an index is asked for, and only there
+
+    found = search_index(index, query.vector[None].cpu().numpy(), most + 1)
+    order, scores = torch.from_numpy(found.ids[0]), torch.from_numpy(found.scores[0])
+    kept = (order >= 0) & ~torch.isin(order, own_places(query, images))
+    return Ranking(query, order[kept][:most], scores[kept][:most])
+
+
+def own_places(query: Query, images: ImageSet) -> Tensor:
+    """Which of the images are the query's own file: int64 [n]."""
+    if query.picture is None:
+        return torch.empty(0, dtype=torch.long)
+    own = query.picture.path.resolve()
+    same = [index for index, sample in enumerate(images.samples) if sample.path.resolve() == own]
+    return torch.tensor(same, dtype=torch.long)
+
+
+def rank(query: Query, rows: Tensor, images: ImageSet) -> Ranking:
+    """Rank unit rows [N, D] by cosine with a query, ties by index; the query's own file is left out."""
+    stripe = next(iter(cross_stripes(normalise_rows(query.vector[None]).to(rows.device), rows)))
+    scores = stripe.scores[0].cpu()
+    order = scores.argsort(descending=True, stable=True)
+    order = order[~torch.isin(order, own_places(query, images))]
+    return Ranking(query, order, scores[order])
+
+
+def write_table(path: Path, rankings: Sequence[Ranking], images: ImageSet) -> None:
+    """search.csv: every query's images, best first, with their class where there is one."""
+    with open_table(path) as writer:
+        writer.writerow(["query", "rank", "path", "score", "class"])
+        for ranking in rankings:
+            for place, (index, score) in enumerate(zip(ranking.order.tolist(), ranking.scores.tolist()), start=1):
+                sample = images.samples[index]
+                name = "" if sample.label is None else images.classes[sample.label]
+                writer.writerow([ranking.query.title, place, sample.key, f"{score:.5f}", name])
+
+
+def draw_ranking(ranking: Ranking, images: ImageSet, subject: Subject, most: int) -> Image.Image:
+    """A sheet of `most` pictures, the best first; a query's own picture stands before them in its own colour."""
+    picture = ranking.query.picture
+    cells = [] if picture is None else [Cell(-1, "query", None)]
+    most -= len(cells)
+    for index, score in zip(ranking.order[:most].tolist(), ranking.scores[:most].tolist()):
+        sample = images.samples[index]
+        name = sample.path.stem if sample.label is None else images.classes[sample.label]
+        cells.append(Cell(index, f"{score:.3f} {show_name(name)}", None, judged=False))
+    lines = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
+
+    def open_image(index: int) -> Image.Image:
+        if index < 0:
+            return decode(picture.path, size_hint=2 * SIDE)
+        return subject.picture(images.samples[index], 2 * SIDE)
+
+    return draw_sheet(lines, open_image, ranking.query.title)

@@ -1,0 +1,166 @@
+"""Image retrieval: every image asks all others for its class, or queries ask a gallery. No training.
+
+AP of a query = (1/P) sum_k k / r_k over the full ranking, with P the images of its class without itself and r_k the
+rank of the k-th of them. Rank-1 and rank-5: a hit within the first one or five. Equal scores rank by gallery index;
+the query itself is removed by its index, not by its rank. All other numbers are of the same ranks (`rank_metrics`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from evaluation.metrics.ranking import leave_self, rank_columns, take_top
+from evaluation.metrics.ranks import ABSENT, measure_ranks
+from evaluation.metrics.similarity import (
+    HELD_ROWS,
+    TILE,
+    Stripe,
+    cross_stripes,
+    euclid_stripes,
+    normalise_rows,
+    self_stripes,
+)
+from runtime.errors import DataError
+
+Distance = Literal["cosine", "euclid"]
+
+
+@dataclass(frozen=True)
+class RetrievalScores:
+    """Means over queries in [0, 1], and what every query got.
+
+    `average_precision` float64 [N] is NaN and `first_hit` int64 [N] (1-based rank) is 0 where a query was skipped
+    because no other image has its class. `per_query` has all metrics of `rank_metrics` by name, float64 [N] with NaN;
+    `of_set` what belongs to the whole set: clusters, distances, spectrum.
+    """
+
+    rank1: float
+    rank5: float
+    map: float
+    queries: int
+    skipped: int
+    average_precision: Tensor
+    first_hit: Tensor
+    per_query: dict[str, Tensor] = field(default_factory=dict)
+    of_set: dict[str, float] = field(default_factory=dict)
+
+    def metrics(self) -> dict[str, float]:
+        """Every number by its name: means over the queries that were asked, then those of the set."""
+        asked = self.first_hit > 0
+        return {name: float(values[asked].mean()) for name, values in self.per_query.items()} | self.of_set
+
+
+@dataclass(frozen=True)
+class _Gallery:
+    """Images by class: those of `classes[c]` are `order[start[c] : start[c] + count[c]]`, ascending."""
+
+    classes: Tensor
+    order: Tensor
+    start: Tensor
+    count: Tensor
+
+
+def retrieve(
+    features: Tensor, labels: Tensor, *, distance: Distance = "cosine", block: int | None = None
+) -> RetrievalScores:
+    """Leave-one-out scores of features [N, D] with labels [N]; -1 = unlabelled, in the gallery only.
+
+    The ranking is by cosine, for which rows are normalised here, or by Euclidean distance of the rows as they are.
+    `block` bounds the memory (queries ranked at once; None: 256 MB of scores) and changes no number. Raises DataError
+    when no class has a pair.
+    """
+    block = block or choose_block(len(features))
+    stripes = self_stripes(normalise_rows(features), block) if distance == "cosine" else euclid_stripes(features, block)
+    return score_stripes(stripes, labels, labels, among_selves=True)
+
+
+def retrieve_across(
+    queries: Tensor, query_labels: Tensor, gallery: Tensor, gallery_labels: Tensor, *, block: int | None = None
+) -> RetrievalScores:
+    """Scores of queries [Q, D] that ask a gallery [M, D] of other images; labels of both mean the same classes.
+
+    Unlabelled queries (-1) are skipped. Raises DataError when no query has an image of its class in the gallery.
+    """
+    rows, others = normalise_rows(queries), normalise_rows(gallery)
+    stripes = cross_stripes(rows, others, block or choose_block(len(others)))
+    return score_stripes(stripes, query_labels, gallery_labels, among_selves=False)
+
+
+def score_stripes(
+    stripes: Iterable[Stripe], query_labels: Tensor, gallery_labels: Tensor, *, among_selves: bool
+) -> RetrievalScores:
+    """Scores of any ranking, given as stripes of scores [b, M] (higher is nearer) of all queries in order.
+
+    `among_selves`: queries and gallery are the same images, and each is taken out of its own ranking.
+    """
+    gallery, parts, firsts = None, [], []
+    for stripe in stripes:
+        if gallery is None:
+            gallery = _group(gallery_labels.to(stripe.scores.device))
+        asked = query_labels[stripe.start : stripe.start + len(stripe.scores)].to(stripe.scores.device)
+        scores = leave_self(stripe.scores, stripe.start) if among_selves else stripe.scores
+        ranks = _relevant_ranks(scores, asked, gallery, stripe.start if among_selves else None)
+        parts.append({name: values.cpu() for name, values in measure_ranks(ranks).items()})
+        firsts.append(ranks[:, 0].masked_fill(ranks[:, 0] == ABSENT, 0).cpu())
+        del stripe, scores  # else two blocks of scores are held while the next one is made
+    return _summarise({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, torch.cat(firsts))
+
+
+def nearest(features: Tensor, k: int, *, block: int = TILE) -> Tensor:
+    """The k nearest other images of every image, best first, ties to the lower index: int64 [N, min(k, N - 1)]."""
+    rows = normalise_rows(features)
+    return take_nearest(self_stripes(rows, block), min(k, len(rows) - 1), among_selves=True)
+
+
+def take_nearest(stripes: Iterable[Stripe], k: int, *, among_selves: bool) -> Tensor:
+    """The k best of every row of the stripes, best first, ties to the lower index: int64 [Q, k]."""
+    return torch.cat([take_top(leave_self(stripe.scores, stripe.start) if among_selves else stripe.scores, k).cpu()
+                      for stripe in stripes])
+
+
+def choose_block(gallery: int) -> int:
+    """Queries at a time that keep a block of scores within 256 MB (one tile of 256 queries at least)."""
+    return max(HELD_ROWS * HELD_ROWS // gallery, 1)
+
+
+def _group(labels: Tensor) -> _Gallery:
+    classes, of, counts = labels.unique(return_inverse=True, return_counts=True)
+    return _Gallery(classes, of.argsort(stable=True), counts.cumsum(0) - counts, counts)
+
+
+def _relevant_ranks(scores: Tensor, labels: Tensor, gallery: _Gallery, start: int | None) -> Tensor:
+    """1-based ranks of every query's relevant images in ascending order: int64 [b, P], ABSENT where there is none.
+
+    Query i is the gallery's image `start` + i, unless `start` is None.
+    """
+    place = torch.searchsorted(gallery.classes, labels).clamp(max=len(gallery.classes) - 1)
+    known = (gallery.classes[place] == labels) & (labels >= 0)
+    steps = torch.arange(int(gallery.count.max()), device=scores.device)
+    absent = (steps >= gallery.count[place][:, None]) | ~known[:, None]
+    columns = gallery.order[(gallery.start[place][:, None] + steps).clamp(max=len(gallery.order) - 1)]
+    if start is not None:
+        absent |= columns == torch.arange(start, start + len(scores), device=scores.device)[:, None]
+    return rank_columns(scores, columns, absent).masked_fill_(absent, ABSENT).sort(dim=1).values
+
+
+def _summarise(per_query: dict[str, Tensor], first: Tensor) -> RetrievalScores:
+    asked = first > 0
+    if not asked.any():
+        raise DataError(f"retrieval needs classes with at least two images; none of the {len(first)} images has another"
+                        " image of its class. Check the labels, or use a split with more images per class")
+    hit, queries = first[asked], int(asked.sum())
+    return RetrievalScores(
+        rank1=float((hit <= 1).double().mean()),
+        rank5=float((hit <= 5).double().mean()),
+        map=float(per_query["map"][asked].mean()),
+        queries=queries,
+        skipped=len(first) - queries,
+        average_precision=per_query["map"],
+        first_hit=first,
+        per_query=per_query,
+    )

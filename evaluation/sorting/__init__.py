@@ -1,0 +1,1 @@
+"""Photographs sorted with few labels or none."""

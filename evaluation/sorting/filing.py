@@ -1,0 +1,123 @@
+"""Labels that an expert wrote into a table, and folders that hold every picture under its label."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from datasets.images import ImageSet
+from datasets.layouts.folders.names import find_twins
+from datasets.layouts.listing import show
+from datasets.layouts.tables import read_rows
+from runtime.errors import DataError
+from runtime.files import write_atomically
+from runtime.folders.claims import MARK, claim_folder
+from runtime.names.safe import name_each
+from runtime.names.spelling import unspell, unspell_path
+
+FILING = "tools.sort --apply"
+
+
+def read_labels(path: str | Path, images: ImageSet) -> dict[int, str]:
+    """Labels by image index; a path is a key, a file, or a name that only one image has.
+
+    Raises DataError that lists all unknown paths and all images with two labels.
+    """
+    places = find_places(images)
+    given: dict[int, str] = {}
+    problems = []
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no such file; it should have the columns path,label")
+    for line, row in read_rows(Path(path), ("path", "label")):
+        name, label = row["path"], unspell(row["label"])
+        index = find_place(places, name)
+        if not label:
+            continue
+        if index is None:
+            problems.append(f"line {line}: {name or 'no path'} is not among the {len(images)} photographs")
+        elif given.setdefault(index, label) != label:
+            problems.append(f"line {line}: {name} is {label!r} here and {given[index]!r} before")
+    problems += [f"labels that differ by spelling only: {', '.join(map(ascii, names))}; write one of them"
+                 for names in find_twins(set(given.values()))]
+    if len(set(given.values())) < 2:
+        problems.append(f"{len(set(given.values()))} different labels are given; it takes at least 2 to tell apart")
+    if problems:
+        raise DataError(f"{path}: labels cannot be used; mend these\n  " + show(problems, "\n  "))
+    return given
+
+
+def has_labels(path: Path) -> bool:
+    """Whether anybody has written a label into the table."""
+    return any(row["label"] for _, row in read_rows(path, ("path", "label")))
+
+
+def find_places(images: ImageSet) -> dict[str, int]:
+    """Every name under which a labels file may call an image."""
+    names: dict[str, int | None] = {}
+    for index, sample in enumerate(images.samples):
+        names[sample.path.name] = None if sample.path.name in names else index
+    places = {name: index for name, index in names.items() if index is not None}
+    for index, sample in enumerate(images.samples):
+        places |= {os.path.realpath(sample.path): index, sample.key: index}
+    return places
+
+
+def find_place(places: Mapping[str, int], name: str) -> int | None:
+    """The image that a table calls `name`: as written, as our tables spell it, or with Windows' separators."""
+    for reading in (name, unspell(name), unspell_path(name)):
+        for place in (os.path.normpath(reading), os.path.realpath(reading)):
+            if place in places:
+                return places[place]
+    return None
+
+
+def file_pictures(images: ImageSet, names: Sequence[str], target: Path, how: str) -> int:
+    """Link ("link") or copy ("copy") every picture into the folder `target`/name; returns how many. Originals stay.
+
+    `target` bears its name when all are in it: what a kill leaves half-filled is hidden beside it, and emptied the next
+    time. Raises DataError for names that would share a folder.
+    """
+    folders, target = name_each(names), Path(os.path.realpath(target))
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    claim_folder(unfinished, FILING, makes=("*",))
+    filed = fill(unfinished, images, [folders[name] for name in names], how)
+    with suppress(OSError):
+        target.rmdir()  # an empty one is replaced; some systems would refuse
+    unfinished.rename(target)
+    (target / MARK).unlink()
+    return filed
+
+
+def fill(target: Path, images: ImageSet, folders: Sequence[str], how: str) -> int:
+    """Every picture in its folder of `target`; how many there are."""
+    taken: set[str] = set()
+    for sample, name in zip(images.samples, folders, strict=True):
+        place = find_free(target / name / sample.path.name, taken)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if how == "copy":
+            write_atomically(place, partial(shutil.copy2, sample.path), sync=False)
+        else:
+            link(sample.path.resolve(), place)
+    return len(taken)
+
+
+def find_free(place: Path, taken: set[str]) -> Path:
+    """The place, or with _2, _3, ... where its name is taken (in any case of letters); notes it as taken."""
+    free, number = place, 1
+    while str(free).lower() in taken:
+        number += 1
+        free = place.with_name(f"{place.stem}_{number}{place.suffix}")
+    taken.add(str(free).lower())
+    return free
+
+
+def link(source: Path, place: Path) -> None:
+    """A hard link, or a symbolic one where the disk does not allow it."""
+    try:
+        os.link(source, place)
+    except OSError:
+        place.symlink_to(source)

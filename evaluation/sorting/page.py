@@ -1,0 +1,206 @@
+"""What a sorting leaves for people: tables, contact sheets, and one HTML page that needs no other file."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from tqdm import tqdm
+
+from datasets.images import ImageSet
+from evaluation.reports.html import STYLE, embed
+from evaluation.reports.sheet import SIDE, Cell, draw_sheet
+from evaluation.sorting.groups import ODD, Estimate, Spread
+from runtime.files import open_table, write_atomically, write_cells, write_text
+from runtime.names.spelling import show_name
+
+COLUMNS, SHOWN = 8, 64  # pictures in a line and on a sheet
+FEW = 16  # pictures of the odd sheet where none is odd
+OpenImage = Callable[[int], Image.Image]
+
+
+@dataclass(frozen=True)
+class Sorting:
+    """A finished sorting of N images, in their order.
+
+    `groups` int64 [N] from 0, the largest; `typicality` [N] the cosine with the group's mean; `oddness` [N] in robust
+    deviations; `given` the expert's labels by index; `name_first` indices to name next, best first; `spread` labels
+    over `names`, None without labels; `estimate` None where the number of groups was given.
+    """
+
+    images: ImageSet
+    groups: Tensor
+    typicality: Tensor
+    oddness: Tensor
+    given: dict[int, str]
+    name_first: list[int]
+    names: tuple[str, ...]
+    spread: Spread | None
+    estimate: Estimate | None
+
+    def key(self, index: int) -> str:
+        """An image's path from the root."""
+        return self.images.samples[index].key
+
+    def label(self, index: int) -> str:
+        """An image's label, "" where there are none."""
+        return self.names[int(self.spread.labels[index])] if self.spread else ""
+
+    def folders(self) -> list[str]:
+        """Where each image belongs: its label, or its group without labels."""
+        places = range(len(self.images))
+        return [self.label(index) or name_group(int(self.groups[index])) for index in places]
+
+    def members(self, group: int) -> list[int]:
+        """A group's images, the most typical first."""
+        inside = (self.groups == group).nonzero().flatten()
+        return inside[self.typicality[inside].argsort(descending=True, stable=True)].tolist()
+
+    def odd(self) -> list[int]:
+        """Images far from all others, the farthest first."""
+        order = self.oddness.argsort(descending=True, stable=True)
+        return order[self.oddness[order] > ODD].tolist()
+
+    def count(self) -> int:
+        """Number of groups."""
+        return int(self.groups.max()) + 1
+
+
+def name_group(group: int) -> str:
+    """A group's name in files and folders: they count from 1."""
+    return f"group_{group + 1:02d}"
+
+
+HEAD = ("path", "group", "typicality", "outlier_score", "name_first", "label", "confidence")
+
+
+def is_sorting(folder: Path) -> bool:
+    """Whether a folder holds what this command wrote: a sort.csv with its own head."""
+    try:
+        with open(folder / "sort.csv", encoding="utf-8") as file:
+            return file.readline().strip() == ",".join(HEAD)
+    except (OSError, ValueError):
+        return False
+
+
+def write_table(path: Path, sorting: Sorting) -> None:
+    """sort.csv: a line for every image."""
+    rank = {index: place for place, index in enumerate(sorting.name_first, start=1)}
+    with open_table(path) as writer:
+        writer.writerow(HEAD)
+        for index in range(len(sorting.images)):
+            sure = f"{float(sorting.spread.confidence[index]):.4f}" if sorting.spread else ""
+            numbers = f"{float(sorting.typicality[index]):.4f}", f"{float(sorting.oddness[index]):.2f}"
+            writer.writerow([sorting.key(index), int(sorting.groups[index]) + 1, *numbers, rank.get(index, ""),
+                             sorting.label(index), sure])
+
+
+def write_form(path: Path, sorting: Sorting) -> None:
+    """name_these.csv, which is what `--labels` reads: all labels given so far, then what to name next, left blank."""
+    done = [(sorting.key(index), label) for index, label in sorting.given.items()]
+    blank = [(sorting.key(index), "") for index in sorting.name_first]
+    write_cells(path, [("path", "label"), *done, *blank])
+
+
+def write_sheets(folder: Path, sorting: Sorting, open_image: OpenImage) -> None:
+    """A contact sheet for every group, one of odd pictures and one of those to name first; older ones are removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in (*folder.glob("group_*.png"), *folder.glob("odd.png"), *folder.glob("name_first.png")):
+        old.unlink()
+    for name, title, members in tqdm(list(list_sheets(sorting)), desc="contact sheets", unit="sheet"):
+        cells = [Cell(index, describe(sorting, index), None) for index in members]
+        rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
+        write_atomically(folder / f"{name}.png", draw_sheet(rows, open_image, title).save)
+
+
+def list_sheets(sorting: Sorting) -> Iterator[tuple[str, str, list[int]]]:
+    """File name, title and images of every sheet; nothing of a large group but evenly spaced ranks."""
+    if sorting.name_first:
+        yield "name_first", "name these, in this order", sorting.name_first
+    for group in range(sorting.count()):
+        members = sorting.members(group)
+        shown = space_evenly(members, SHOWN)
+        yield name_group(group), f"group {group + 1}: {tell_shown(shown, members)}, most typical first", shown
+    odd = sorting.odd()
+    few = sorting.oddness.argsort(descending=True, stable=True)[:FEW].tolist()
+    title = f"unlike all others: {tell_shown(odd[:SHOWN], odd)}" if odd else "no picture is odd; these are the oddest"
+    yield "odd", title, odd[:SHOWN] or few
+
+
+def tell_shown(shown: Sequence[int], members: Sequence[int]) -> str:
+    """"12 pictures", or "64 of 300 pictures"."""
+    return f"{len(members)} pictures" if len(shown) == len(members) else f"{len(shown)} of {len(members)} pictures"
+
+
+def space_evenly(members: Sequence[int], most: int) -> list[int]:
+    """At most `most` of the members, from the first to the last."""
+    if len(members) <= most:
+        return list(members)
+    return [members[place] for place in torch.linspace(0, len(members) - 1, most).round().long().tolist()]
+
+
+def describe(sorting: Sorting, index: int) -> str:
+    """The caption of a picture: its label and how sure it is, else its file's name."""
+    if sorting.spread is None:
+        return show_name(sorting.images.samples[index].path.stem)
+    return f"{float(sorting.spread.confidence[index]):.2f} {show_name(sorting.label(index))}"
+
+
+def write_page(path: Path, sorting: Sorting, open_image: OpenImage, lead: str) -> None:
+    """sort.html: what to name first, a table of groups, all contact sheets (read from groups/ beside it)."""
+    body = [show_first(sorting, open_image), show_groups(sorting), show_numbers(sorting)]
+    for name, title, _ in list_sheets(sorting):
+        if name != "name_first":
+            with Image.open(path.parent / "groups" / f"{name}.png", formats=("PNG",)) as sheet:
+                body.append(f"<h2 id={name}>{html.escape(title)}</h2><img src='{embed(sheet)}' alt='{name}'>")
+    head = "<meta charset=utf-8><meta name=viewport content='width=device-width'><title>Sorted photographs</title>"
+    write_text(path, f"<!doctype html><html lang=en>{head}<style>{STYLE}</style>"
+                     f"<h1>{len(sorting.images)} photographs in {sorting.count()} groups</h1>"
+                     f"<p class=lead>{html.escape(lead)}</p>{''.join(body)}</html>")
+
+
+def show_first(sorting: Sorting, open_image: OpenImage) -> str:
+    """The pictures to name first, with their files' names."""
+    if not sorting.name_first:
+        return ""
+    items = []
+    for place, index in enumerate(sorting.name_first, start=1):
+        picture = embed(ImageOps.fit(open_image(index), (SIDE, SIDE)))
+        caption = f"{place}. {html.escape(sorting.key(index))}"
+        items.append(f"<li><figure><img src='{picture}' alt=''><figcaption>{caption}</figcaption></figure></li>")
+    how = ("<p>They stand for most of the others. Write what they show into <code>name_these.csv</code> and run the "
+           "command again with <code>--labels name_these.csv</code>: all others get a label and a confidence.</p>")
+    when = "next" if sorting.given else "first"
+    return f"<h2>Name these {len(items)} {when}</h2>{how}<ol class=first>{''.join(items)}</ol>"
+
+
+def show_groups(sorting: Sorting) -> str:
+    """A table of the groups."""
+    rows = []
+    for group in range(sorting.count()):
+        members = sorting.members(group)
+        labels = Counter(sorting.label(index) for index in members) if sorting.spread else Counter()
+        told = ", ".join(f"{html.escape(name)} {number}" for name, number in labels.most_common(3))
+        typical = float(sorting.typicality[members].mean())
+        rows.append(f"<tr><td><a href='#{name_group(group)}'>{group + 1}</a></td><td class=n>{len(members)}</td>"
+                    f"<td class=n>{typical:.2f}</td><td class=p>{html.escape(sorting.key(members[0]))}</td>"
+                    f"<td>{told}</td></tr>")
+    head = "".join(f"<th>{name}</th>" for name in ("group", "pictures", "typicality", "most typical", "labels"))
+    return f"<h2>Groups</h2><table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def show_numbers(sorting: Sorting) -> str:
+    """The numbers of groups that were compared."""
+    if sorting.estimate is None:
+        return ""
+    scores = ", ".join(f"{count}: {score:.3f}" for count, score in sorting.estimate.silhouettes.items())
+    return (f"<p class=lead>{sorting.estimate.count} groups were proposed; silhouettes of all numbers compared: "
+            f"{scores}. Another number is given with <code>--groups</code>.</p>")
+
+

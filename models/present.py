@@ -1,0 +1,34 @@
+"""Whether the networks and weights that flags name are to be had, before anything is computed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from models.arch_names import resolve_arch
+from models.plug_in.presets import PRESETS as PLUG_INS
+from models.weights.files import find_weights
+from runtime.errors import Problems
+from runtime.given import name_flags
+
+
+def check_network(args: argparse.Namespace, name: str) -> None:
+    """Raise WeightsError, with its flag, for an architecture that timm does not know; `name` is that of the flag."""
+    asked = getattr(args, name, None)
+    if asked and asked not in PLUG_INS:
+        with name_flags(args, name):
+            resolve_arch(asked)
+
+
+def check_weights(args: argparse.Namespace, name: str, sources: Sequence[str]) -> None:
+    """Raise ConfigError, with the flag `name`, for weights that are not there; `hub` and `none` are no files."""
+    problems = Problems()
+    for source in sources:
+        if source.partition(":")[0] not in ("none", "hub"):
+            problems.attempt(lambda: _find(args, name, source))
+    problems.refuse()
+
+
+def _find(args: argparse.Namespace, name: str, source: str) -> None:
+    with name_flags(args, name):
+        find_weights(source)

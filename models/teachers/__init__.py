@@ -1,0 +1,1 @@
+"""Networks that only answer, and what a student is told by them."""

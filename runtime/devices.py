@@ -1,0 +1,44 @@
+"""The device that `--device` means, and whether this machine has it."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from runtime.errors import refuse
+from runtime.given import list_given
+
+
+def find_device(name: str) -> str:
+    """cpu, cuda, cuda:N or mps for `--device`; raises ConfigError for a device that is not here."""
+    refuse(list_device_problems(name))
+    return resolve_device(name)
+
+
+def resolve_device(name: str) -> str:
+    """What "auto" stands for on this machine; any other name as it is."""
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def list_device_problems(name: str) -> list[str]:
+    """A line when the device is not here."""
+    problems = []
+    kind, _, number = name.partition(":")
+    if kind == "cuda" and not torch.cuda.is_available():
+        problems.append(f"--device {name}: this machine has no usable CUDA device; use --device cpu")
+    elif kind == "cuda" and number and int(number) >= torch.cuda.device_count():
+        problems.append(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA device(s), counted from "
+                        "0; use --device cuda")
+    elif kind == "mps" and not torch.backends.mps.is_available():
+        problems.append("--device mps: this machine has no usable Apple GPU; use --device cpu")
+    elif kind not in ("auto", "cpu", "cuda", "mps"):
+        problems.append(f"--device {name} is unknown; cpu, cuda, cuda:N, mps and auto are known")
+    return problems
+
+
+def list_sync_problems(args: argparse.Namespace) -> list[str]:
+    """A line when --sync-bn was asked for where torch cannot do it; as a default it only waits for CUDA processes."""
+    if args.sync_bn and "sync_bn" in list_given(args) and resolve_device(args.device) == "cpu":
+        return ["--sync-bn: torch takes batch statistics over CUDA processes only, and --device is cpu; leave it out"]
+    return []

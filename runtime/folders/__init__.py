@@ -1,0 +1,1 @@
+"""Folders that a command writes to: whose they are, and who holds them now."""
