@@ -84,7 +84,7 @@ def write_cells(path: Path, rows: Iterable[Sequence[object]]) -> None:
 
 
 class TableWriter:
-    """Rows of a CSV; texts are spelled (`runtime.names.spelling`), so that a row is a line and every name can be read back."""
+    """Rows of a CSV; texts are spelled (`runtime.names.spelling`): a row is a line, and every name can be read back."""
 
     def __init__(self, text: io.StringIO) -> None:
         self._writer = csv.writer(text)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from models.weights.read import State, _say, describe_max_pool, read_parts
+from models.weights.read import State, describe_max_pool, read_parts, say_once
 from models.weights.styles import drop_classifier, recognise
 from runtime.errors import WeightsError
 
@@ -73,7 +73,7 @@ def load_weights(target: nn.Module, source: str | Path) -> None:
     parts = read_parts(source)
     target.load_state_dict(match_state(parts.backbone, target, source=str(source)))
     for note in describe_max_pool(parts, target):
-        _say(f"note: {source} {note}")
+        say_once(f"note: {source} {note}")
 
 
 def _rename_by_order(state: State, wanted: State) -> State:

@@ -39,12 +39,12 @@ def take_apart(content: Mapping, source: str | Path) -> EncoderState:
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
     if parts.choice:
-        _say(f"note: {source} {parts.choice}")
+        say_once(f"note: {source} {parts.choice}")
     return parts
 
 
-def _say(line: str) -> None:
-    """Once, not by every process."""
+def say_once(line: str) -> None:
+    """Print a line once, not from every process."""
     if os.environ.get("RANK", "0") == "0":
         print(line)
 
