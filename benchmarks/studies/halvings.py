@@ -24,7 +24,7 @@ from evaluation.metrics.bootstrap import DRAWS, Estimate, Values, resample_means
 from evaluation.metrics.similarity import normalise_rows
 from evaluation.retrieval.pairing import Pairing
 from evaluation.retrieval.rerank import Reranking, rerank
-from evaluation.retrieval.score import choose_block, score_stripes
+from evaluation.retrieval.score import choose_chunk_size, score_chunks
 from evaluation.run_record import Settings, read_settings, show
 from models.encoder import load_encoder
 
@@ -94,7 +94,7 @@ def embed_unseen(source: str, images: ImageSet, look: Look) -> Tensor:
 def judge(rows: Tensor, labels: Tensor, plan: Reranking) -> Verdicts:
     """What every query got, leave-one-out, by the names of METRICS: [N] each."""
     pairing = Pairing(rows, labels)
-    scores = score_stripes(rerank(pairing, plan, choose_block(len(rows))), labels, labels, among_selves=True)
+    scores = score_chunks(rerank(pairing, plan, choose_chunk_size(len(rows))), labels, labels, among_selves=True)
     found = {"R@1": (scores.first_hit == 1).double(), "mAP@R": scores.per_query["map_at_r"],
              "mAP": scores.average_precision}
     return {name: values.double().numpy() for name, values in found.items()}

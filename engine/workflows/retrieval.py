@@ -23,12 +23,12 @@ from evaluation.metrics.bootstrap import interval
 from evaluation.metrics.clustering import score_clusters
 from evaluation.metrics.geometry import measure_geometry
 from evaluation.metrics.knn import knn_accuracy, knn_leave_one_out
-from evaluation.metrics.similarity import Stripe
+from evaluation.metrics.similarity import Chunk
 from evaluation.reports.sheet import Cell, draw_sheet
 from evaluation.retrieval.pairing import Pairing
 from evaluation.retrieval.protocol import Contest, open_contest
 from evaluation.retrieval.rerank import rerank
-from evaluation.retrieval.score import RetrievalScores, choose_block, score_stripes, take_nearest
+from evaluation.retrieval.score import RetrievalScores, choose_chunk_size, score_chunks, take_nearest
 from runtime.files import open_table, write_atomically
 from runtime.names.spelling import show_name
 
@@ -75,29 +75,30 @@ def run_search(subject: Subject, args: argparse.Namespace) -> Search:
     contest = open_contest(subject, images, centre, args.protocol, args.gallery)
     pairing, plan = contest.pairing, read_rerank(args)
     near: list[Tensor] = []
-    stripes = note_nearest(rerank(pairing, plan, choose_block(len(contest.gallery))), args.neighbours, pairing, near)
-    verdict = judge(subject, contest, stripes, centre, args) if labelled else None
-    deque(stripes, maxlen=0)  # without labels nobody else has asked for them
+    ranking = rerank(pairing, plan, choose_chunk_size(len(contest.gallery)))
+    chunks = note_nearest(ranking, args.neighbours, pairing, near)
+    verdict = judge(subject, contest, chunks, centre, args) if labelled else None
+    deque(chunks, maxlen=0)  # without labels nobody else has asked for them
     return Search(subject, images, contest.gallery, pairing.labels[pairing.asking], pairing.labels[pairing.answering],
                   torch.cat(near), contest.features.images_per_second, verdict, contest.describe(args.protocol),
                   plan.describe(len(pairing.rows)))
 
 
-def note_nearest(stripes: Iterable[Stripe], wanted: int, pairing: Pairing, near: list[Tensor]) -> Iterator[Stripe]:
-    """The stripes as they come; what is nearest to their queries (LISTED at least) is added to `near`, [b, k] each."""
-    for stripe in stripes:
-        near.append(take_nearest([stripe], min(max(wanted, LISTED), pairing.most), among_selves=pairing.among_selves))
-        yield stripe
-        del stripe  # else two blocks of scores are held while the next one is made
+def note_nearest(chunks: Iterable[Chunk], wanted: int, pairing: Pairing, near: list[Tensor]) -> Iterator[Chunk]:
+    """The chunks as they come; what is nearest to their queries (LISTED at least) is added to `near`, [b, k] each."""
+    for chunk in chunks:
+        near.append(take_nearest([chunk], min(max(wanted, LISTED), pairing.most), among_selves=pairing.among_selves))
+        yield chunk
+        del chunk  # else two chunks of scores are held while the next one is made
 
 
 def judge(
-    subject: Subject, contest: Contest, stripes: Iterable[Stripe], centre: Tensor | None, args: argparse.Namespace
+    subject: Subject, contest: Contest, chunks: Iterable[Chunk], centre: Tensor | None, args: argparse.Namespace
 ) -> Verdict:
-    """Scores of a contest by its stripes; clusters, distances and spectrum are those of the images that ask."""
+    """Scores of a contest by its chunks; clusters, distances and spectrum are those of the images that ask."""
     pairing = contest.pairing
     rows, labels = pairing.rows[pairing.asking], pairing.labels[pairing.asking]
-    scores = score_stripes(stripes, labels, pairing.labels[pairing.answering], among_selves=pairing.among_selves)
+    scores = score_chunks(chunks, labels, pairing.labels[pairing.answering], among_selves=pairing.among_selves)
     of_set = describe_set(rows, labels, args) if args.rerank == "none" else {}
     knn, protocol = score_knn(subject, rows, labels, contest.images.split, centre, args)
     return Verdict(replace(scores, of_set=of_set), interval(scores.average_precision.numpy()), knn, protocol)

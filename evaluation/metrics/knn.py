@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from evaluation.metrics.similarity import Stripe, cross_stripes, normalise_rows, self_stripes
+from evaluation.metrics.similarity import Chunk, cross_chunks, normalise_rows, self_chunks
 
 
 def knn_accuracy(
@@ -31,7 +31,7 @@ def predict_neighbours(
     gallery = normalise_rows(train[voters.to(train.device)])
     queries = normalise_rows(test).to(gallery.device)
     votes = train_labels[voters].to(gallery.device)
-    return _vote(cross_stripes(queries, gallery), votes, min(k, len(gallery)), temperature).cpu()
+    return _vote(cross_chunks(queries, gallery), votes, min(k, len(gallery)), temperature).cpu()
 
 
 def knn_leave_one_out(features: Tensor, labels: Tensor, k: int = 20, temperature: float = 0.07) -> float:
@@ -40,7 +40,7 @@ def knn_leave_one_out(features: Tensor, labels: Tensor, k: int = 20, temperature
     _check(int(labelled.sum()) - 1, int(labelled.sum()))
     rows = normalise_rows(features[labelled])
     votes = labels[labelled].to(rows.device)
-    predicted = _vote(map(_without_self, self_stripes(rows)), votes, min(k, len(rows) - 1), temperature)
+    predicted = _vote(map(_without_self, self_chunks(rows)), votes, min(k, len(rows) - 1), temperature)
     return float((predicted == votes).double().mean())
 
 
@@ -49,18 +49,18 @@ def _check(voters: int, asked: int) -> None:
         raise ValueError(f"kNN needs labelled images: {max(voters, 0)} can vote and {asked} are asked")
 
 
-def _without_self(stripe: Stripe) -> Stripe:
-    query = torch.arange(len(stripe.scores), device=stripe.scores.device)
-    stripe.scores[query, stripe.start + query] = -torch.inf
-    return stripe
+def _without_self(chunk: Chunk) -> Chunk:
+    query = torch.arange(len(chunk.scores), device=chunk.scores.device)
+    chunk.scores[query, chunk.start + query] = -torch.inf
+    return chunk
 
 
-def _vote(stripes: Iterable[Stripe], labels: Tensor, k: int, temperature: float) -> Tensor:
+def _vote(chunks: Iterable[Chunk], labels: Tensor, k: int, temperature: float) -> Tensor:
     """The class with the most weight among every query's k nearest: int64 [M]."""
     classes = int(labels.max()) + 1
     predicted = []
-    for stripe in stripes:
-        near = stripe.scores.topk(k, dim=1)
+    for chunk in chunks:
+        near = chunk.scores.topk(k, dim=1)
         weights = ((near.values - near.values[:, :1]) / temperature).exp()  # relative: never underflows
         ballot = weights.new_zeros(len(weights), classes).scatter_add_(1, labels[near.indices], weights)
         predicted.append(ballot.argmax(dim=1))

@@ -1,4 +1,4 @@
-"""Ranks in a block of scores, exact and with ties to the lower index; nothing is arg-sorted unless a tie demands it."""
+"""Ranks in a chunk of scores, exact and with ties to the lower index; nothing is arg-sorted unless a tie demands it."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A matrix product may sum in another order when its shape changes, so that two equal images get scores that differ in the
 last bit and ties are decided by rounding. Every product here has one fixed shape (TILE x D by D x TILE, zero-padded),
-and is done by one thread, hence a score depends on its two rows alone: not on the block, the position, the number of
+and is done by one thread, hence a score depends on its two rows alone: not on the chunk, the position, the number of
 images or the number of threads.
 """
 
@@ -28,7 +28,7 @@ HELD_ROWS = 8192  # up to here the whole matrix is kept (256 MB), and symmetry s
 
 
 @dataclass(frozen=True)
-class Stripe:
+class Chunk:
     """Scores of the query rows `start` ... `start + len(scores)` with every gallery row: float32 [b, M]."""
 
     start: int
@@ -76,25 +76,25 @@ def run_apart(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Res
         torch.set_num_threads(threads)  # the workers' choice would become that of every thread started later
 
 
-def self_stripes(rows: Tensor, block: int = TILE) -> Iterator[Stripe]:
-    """Stripes of rows @ rows.T for [N, D] rows, `block` queries at a time (rounded up to whole tiles)."""
+def self_chunks(rows: Tensor, chunk_size: int = TILE) -> Iterator[Chunk]:
+    """Chunks of rows @ rows.T for [N, D] rows, `chunk_size` queries at a time (rounded up to whole tiles)."""
     tiles = cut_tiles(rows)
     if len(rows) <= HELD_ROWS:
         whole = _symmetric_product(tiles)
-        yield from _cut(rows, rows, block, lambda part: whole[part.start * TILE : part.stop * TILE])
+        yield from _cut(rows, rows, chunk_size, lambda part: whole[part.start * TILE : part.stop * TILE])
     else:
-        yield from _cut(rows, rows, block, lambda part: _product(tiles[part], tiles))
+        yield from _cut(rows, rows, chunk_size, lambda part: _product(tiles[part], tiles))
 
 
-def cross_stripes(queries: Tensor, gallery: Tensor, block: int = TILE) -> Iterator[Stripe]:
-    """Stripes of queries @ gallery.T for [N, D] and [M, D] rows, `block` queries at a time (whole tiles)."""
+def cross_chunks(queries: Tensor, gallery: Tensor, chunk_size: int = TILE) -> Iterator[Chunk]:
+    """Chunks of queries @ gallery.T for [N, D] and [M, D] rows, `chunk_size` queries at a time (whole tiles)."""
     need_one_width(queries, gallery)
     left, right = cut_tiles(queries), cut_tiles(gallery)
-    yield from _cut(queries, gallery, block, lambda part: _product(left[part], right))
+    yield from _cut(queries, gallery, chunk_size, lambda part: _product(left[part], right))
 
 
-def euclid_stripes(features: Tensor, block: int = TILE) -> Iterator[Stripe]:
-    """Stripes of x . y - |y|^2 / 2 for all pairs of rows [N, D]: in each row of scores, the nearest has the highest.
+def euclid_chunks(features: Tensor, chunk_size: int = TILE) -> Iterator[Chunk]:
+    """Chunks of x . y - |y|^2 / 2 for all pairs of rows [N, D]: in each row of scores, the nearest has the highest.
 
     That is (|x|^2 - distance^2) / 2; the mean row is subtracted first, which moves no distance and costs fewer digits.
     Raises DataError when a value is not finite.
@@ -102,15 +102,16 @@ def euclid_stripes(features: Tensor, block: int = TILE) -> Iterator[Stripe]:
     measure_lengths(features)
     rows = features.float() - features.float().mean(dim=0)
     halves = rows.square().sum(dim=1, keepdim=True) / 2
-    return cross_stripes(torch.cat([rows, torch.ones_like(halves)], dim=1), torch.cat([rows, -halves], dim=1), block)
+    queries, gallery = torch.cat([rows, torch.ones_like(halves)], dim=1), torch.cat([rows, -halves], dim=1)
+    return cross_chunks(queries, gallery, chunk_size)
 
 
-def _cut(queries: Tensor, gallery: Tensor, block: int, score: Callable[[slice], Tensor]) -> Iterator[Stripe]:
-    """Stripes from the scores of slices of tiles, without the rows and columns that fill them up."""
-    step = -(-block // TILE)
+def _cut(queries: Tensor, gallery: Tensor, chunk_size: int, score: Callable[[slice], Tensor]) -> Iterator[Chunk]:
+    """Chunks from the scores of slices of tiles, without the rows and columns that fill them up."""
+    step = -(-chunk_size // TILE)
     for first in range(0, -(-len(queries) // TILE), step):
         start = first * TILE
-        yield Stripe(start, score(slice(first, first + step))[: len(queries) - start, : len(gallery)])
+        yield Chunk(start, score(slice(first, first + step))[: len(queries) - start, : len(gallery)])
 
 
 def _product(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:

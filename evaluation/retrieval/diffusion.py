@@ -19,7 +19,7 @@ from scipy.sparse import csr_array, diags_array, eye_array
 from scipy.sparse.linalg import cg
 from torch import Tensor
 
-from evaluation.metrics.similarity import TILE, Stripe, normalise_rows, self_stripes
+from evaluation.metrics.similarity import TILE, Chunk, normalise_rows, self_chunks
 from evaluation.retrieval.graph import Neighbours, find_neighbours, near_self
 from evaluation.retrieval.pairing import Pairing
 
@@ -53,14 +53,14 @@ class DiffusionPlan:
         return f"diffusion {self.mode} k={self.k} gamma={self.gamma:g} alpha={self.alpha:g}{cut}"
 
 
-def diffusion_stripes(pairing: Pairing, plan: DiffusionPlan, block: int = TILE) -> Iterator[Stripe]:
+def diffusion_chunks(pairing: Pairing, plan: DiffusionPlan, chunk_size: int = TILE) -> Iterator[Chunk]:
     """Scores [b, M] of all queries with the gallery."""
-    affinity = normalise_graph(find_neighbours(pairing.rows, plan.k, block), plan.gamma)
+    affinity = normalise_graph(find_neighbours(pairing.rows, plan.k, chunk_size), plan.gamma)
     if plan.settle(len(pairing.rows)).mode == "dense":
         spread = normalise_rows(diffuse_dense(affinity, plan.alpha, pairing.rows.device))
-        yield from Pairing(spread, pairing.labels, pairing.queries).stripes(block)
+        yield from Pairing(spread, pairing.labels, pairing.queries).chunks(chunk_size)
     else:
-        yield from _sparse_stripes(diffuse_truncated(pairing.rows, affinity, plan, block), pairing, block)
+        yield from _sparse_chunks(diffuse_truncated(pairing.rows, affinity, plan, chunk_size), pairing, chunk_size)
 
 
 def normalise_graph(near: Neighbours, gamma: float) -> csr_array:
@@ -82,13 +82,13 @@ def diffuse_dense(affinity: csr_array, alpha: float, device: torch.device | str 
     return torch.cholesky_inverse(torch.linalg.cholesky(system)).mul_(1 - alpha)
 
 
-def diffuse_truncated(rows: Tensor, affinity: csr_array, plan: DiffusionPlan, block: int = TILE) -> csr_array:
+def diffuse_truncated(rows: Tensor, affinity: csr_array, plan: DiffusionPlan, chunk_size: int = TILE) -> csr_array:
     """F of which row i knows only the `reach` nearest of i; unit rows, float32 [N, N]."""
     count, reach = len(rows), min(plan.reach, len(rows))
     system = csr_array(eye_array(count, format="csr") - plan.alpha * affinity)
     place, columns, values = np.full(count, -1), [], []
-    for stripe in self_stripes(rows, block):
-        for near in near_self(stripe, reach).index:
+    for chunk in self_chunks(rows, chunk_size):
+        for near in near_self(chunk, reach).index:
             columns.append(near.astype(np.int32))
             values.append(_solve_around(system, near, place, plan))
     starts = np.arange(count + 1, dtype=np.int64) * reach
@@ -114,9 +114,9 @@ def _solve_around(
     return (solution / max(np.linalg.norm(solution), 1e-12)).astype(np.float32)
 
 
-def _sparse_stripes(spread: csr_array, pairing: Pairing, block: int) -> Iterator[Stripe]:
+def _sparse_chunks(spread: csr_array, pairing: Pairing, chunk_size: int) -> Iterator[Chunk]:
     gallery = csr_array(spread[pairing.answering].T)
     asking = range(*pairing.asking.indices(len(pairing.rows)))
-    for start in range(0, len(asking), block):
-        scores = (spread[start : min(start + block, len(asking))] @ gallery).toarray()
-        yield Stripe(start, torch.from_numpy(scores).to(pairing.rows.device))
+    for start in range(0, len(asking), chunk_size):
+        scores = (spread[start : min(start + chunk_size, len(asking))] @ gallery).toarray()
+        yield Chunk(start, torch.from_numpy(scores).to(pairing.rows.device))

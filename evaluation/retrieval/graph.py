@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evaluation.metrics.ranking import take_top
-from evaluation.metrics.similarity import TILE, Stripe, self_stripes
+from evaluation.metrics.similarity import TILE, Chunk, self_chunks
 
 
 @dataclass(frozen=True)
@@ -25,19 +25,19 @@ class Neighbours:
     lowest: NDArray[np.float32]
 
 
-def find_neighbours(rows: Tensor, k: int, block: int = TILE) -> Neighbours:
+def find_neighbours(rows: Tensor, k: int, chunk_size: int = TILE) -> Neighbours:
     """Exact neighbours of unit rows [N, D] by cosine, ties to the lower index; k counts the row itself."""
-    parts = [near_self(stripe, min(k, len(rows))) for stripe in self_stripes(rows, block)]
+    parts = [near_self(chunk, min(k, len(rows))) for chunk in self_chunks(rows, chunk_size)]
     return Neighbours(*(np.concatenate([getattr(part, name) for part in parts])
                         for name in ("index", "scores", "lowest")))
 
 
-def near_self(stripe: Stripe, k: int) -> Neighbours:
-    """The k nearest of a stripe's rows among all, each itself first."""
-    scores, query = stripe.scores, torch.arange(len(stripe.scores), device=stripe.scores.device)
+def near_self(chunk: Chunk, k: int) -> Neighbours:
+    """The k nearest of a chunk's rows among all, each itself first."""
+    scores, query = chunk.scores, torch.arange(len(chunk.scores), device=chunk.scores.device)
     lowest = scores.amin(dim=1)
-    own = scores[query, stripe.start + query]
-    scores[query, stripe.start + query] = torch.inf
+    own = scores[query, chunk.start + query]
+    scores[query, chunk.start + query] = torch.inf
     index = take_top(scores, k)
     found = scores.gather(1, index)
     found[:, 0] = own

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from evaluation.features.store import find_differences
 from evaluation.metrics.clustering import FAISS_SEEDS
 from evaluation.metrics.ranking import take_top
-from evaluation.metrics.similarity import cross_stripes
+from evaluation.metrics.similarity import cross_chunks
 from runtime.errors import ConfigError, DataError
 from runtime.files import hash_file, write_atomically, write_json
 from runtime.side_files import read_json
@@ -182,12 +182,12 @@ def measure_index(
     middle = time.perf_counter()
     gallery = torch.from_numpy(np.asarray(rows))
     nearest, near = [], []
-    for stripe in cross_stripes(torch.from_numpy(vectors), gallery):
-        own = asked[stripe.start : stripe.start + len(stripe.scores)]
-        stripe.scores[torch.arange(len(own)), torch.from_numpy(own)] = -torch.inf
-        ids = torch.from_numpy(found[stripe.start : stripe.start + len(own)])
-        near.append(stripe.scores.gather(1, ids.clamp(min=0)).masked_fill(ids < 0, -torch.inf))
-        nearest.append(stripe.scores.gather(1, take_top(stripe.scores, max(depths, default=0))))
+    for chunk in cross_chunks(torch.from_numpy(vectors), gallery):
+        own = asked[chunk.start : chunk.start + len(chunk.scores)]
+        chunk.scores[torch.arange(len(own)), torch.from_numpy(own)] = -torch.inf
+        ids = torch.from_numpy(found[chunk.start : chunk.start + len(own)])
+        near.append(chunk.scores.gather(1, ids.clamp(min=0)).masked_fill(ids < 0, -torch.inf))
+        nearest.append(chunk.scores.gather(1, take_top(chunk.scores, max(depths, default=0))))
     end = time.perf_counter()
     recall = _count_found(torch.cat(near), torch.cat(nearest), depths)
     return IndexReport(recall, 1000 * (middle - start) / len(asked), 1000 * (end - middle) / len(asked), len(asked))

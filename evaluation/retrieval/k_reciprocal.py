@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array, diags_array
 from torch import Tensor
 
-from evaluation.metrics.similarity import TILE, Stripe
+from evaluation.metrics.similarity import TILE, Chunk
 from evaluation.retrieval.graph import find_neighbours
 from evaluation.retrieval.pairing import Pairing
 
@@ -37,18 +37,18 @@ class ReciprocalPlan:
         return f"k-reciprocal k1={self.k1} k2={self.k2} lambda={self.weight:g}"
 
 
-def reciprocal_stripes(pairing: Pairing, plan: ReciprocalPlan, block: int = TILE) -> Iterator[Stripe]:
+def reciprocal_chunks(pairing: Pairing, plan: ReciprocalPlan, chunk_size: int = TILE) -> Iterator[Chunk]:
     """Minus the final distance [b, M] of all queries with the gallery; both together make the neighbourhoods."""
     rows = pairing.rows
-    near = find_neighbours(rows, max(plan.k1 + 1, plan.k2), block)
+    near = find_neighbours(rows, max(plan.k1 + 1, plan.k2), chunk_size)
     spread = np.maximum(1 - near.lowest, 1e-12)
     codes = average_codes(encode(rows, expand(near.index, plan.k1), spread), near.index[:, : plan.k2])
     by_member = csc_array(codes[pairing.answering])
-    for stripe in pairing.stripes(block):
-        first = (1 - stripe.scores.cpu().numpy()) / spread[stripe.start : stripe.start + len(stripe.scores), None]
-        shared = np.stack([share(codes, by_member, stripe.start + query) for query in range(len(first))])
+    for chunk in pairing.chunks(chunk_size):
+        first = (1 - chunk.scores.cpu().numpy()) / spread[chunk.start : chunk.start + len(chunk.scores), None]
+        shared = np.stack([share(codes, by_member, chunk.start + query) for query in range(len(first))])
         final = (1 - plan.weight) * (1 - shared / (2 - shared)) + plan.weight * first
-        yield Stripe(stripe.start, torch.from_numpy(-final.astype(np.float32)).to(rows.device))
+        yield Chunk(chunk.start, torch.from_numpy(-final.astype(np.float32)).to(rows.device))
 
 
 def find_mutual(index: NDArray[np.int64], k: int) -> csr_array:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from evaluation.metrics.similarity import TILE, Stripe, cross_stripes, self_stripes
+from evaluation.metrics.similarity import TILE, Chunk, cross_chunks, self_chunks
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Pairing:
         """How many images a query can be answered with."""
         return len(self.rows) - (self.queries or 1)
 
-    def stripes(self, block: int = TILE) -> Iterator[Stripe]:
-        """Cosines [b, M] of `block` queries at a time with the gallery, each query's own among them."""
+    def chunks(self, chunk_size: int = TILE) -> Iterator[Chunk]:
+        """Cosines [b, M] of `chunk_size` queries at a time with the gallery, each query's own among them."""
         if self.among_selves:
-            return self_stripes(self.rows, block)
-        return cross_stripes(self.rows[self.asking], self.rows[self.answering], block)
+            return self_chunks(self.rows, chunk_size)
+        return cross_chunks(self.rows[self.asking], self.rows[self.answering], chunk_size)

@@ -15,7 +15,7 @@ from datasets.images import ImageSet
 from datasets.layouts.listing import Sample
 from datasets.views.recipes import View
 from evaluation.features.subject import Subject
-from evaluation.metrics.similarity import cross_stripes, normalise_rows
+from evaluation.metrics.similarity import cross_chunks, normalise_rows
 from evaluation.reports.sheet import SIDE, Cell, draw_sheet
 from runtime.errors import DataError
 from runtime.files import open_table
@@ -81,8 +81,8 @@ def own_places(query: Query, images: ImageSet) -> Tensor:
 
 def rank(query: Query, rows: Tensor, images: ImageSet) -> Ranking:
     """Rank unit rows [N, D] by cosine with a query, ties by index; the query's own file is left out."""
-    stripe = next(iter(cross_stripes(normalise_rows(query.vector[None]).to(rows.device), rows)))
-    scores = stripe.scores[0].cpu()
+    chunk = next(iter(cross_chunks(normalise_rows(query.vector[None]).to(rows.device), rows)))
+    scores = chunk.scores[0].cpu()
     order = scores.argsort(descending=True, stable=True)
     order = order[~torch.isin(order, own_places(query, images))]
     return Ranking(query, order, scores[order])

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from evaluation.metrics.ranking import leave_self, take_top
-from evaluation.metrics.similarity import TILE, Stripe, cross_stripes, normalise_rows
-from evaluation.retrieval.diffusion import DiffusionPlan, diffusion_stripes
-from evaluation.retrieval.k_reciprocal import ReciprocalPlan, reciprocal_stripes
+from evaluation.metrics.similarity import TILE, Chunk, cross_chunks, normalise_rows
+from evaluation.retrieval.diffusion import DiffusionPlan, diffusion_chunks
+from evaluation.retrieval.k_reciprocal import ReciprocalPlan, reciprocal_chunks
 from evaluation.retrieval.pairing import Pairing
 
 METHODS = ("none", "aqe", "alpha-qe", "k-reciprocal", "diffusion")
@@ -39,25 +39,25 @@ class Reranking:
         return words[self.how]
 
 
-def rerank(pairing: Pairing, plan: Reranking, block: int = TILE) -> Iterator[Stripe]:
+def rerank(pairing: Pairing, plan: Reranking, chunk_size: int = TILE) -> Iterator[Chunk]:
     """Scores [b, M] of all queries with the gallery, higher is nearer; "none" gives the cosines as they are."""
     if plan.how == "none":
-        return pairing.stripes(block)
+        return pairing.chunks(chunk_size)
     if plan.how == "k-reciprocal":
-        return reciprocal_stripes(pairing, plan.reciprocal, block)
+        return reciprocal_chunks(pairing, plan.reciprocal, chunk_size)
     if plan.how == "diffusion":
-        return diffusion_stripes(pairing, plan.diffusion, block)
-    queries = expand_queries(pairing, plan.neighbours, 0.0 if plan.how == "aqe" else plan.alpha, block)
-    return cross_stripes(queries, pairing.rows[pairing.answering], block)
+        return diffusion_chunks(pairing, plan.diffusion, chunk_size)
+    queries = expand_queries(pairing, plan.neighbours, 0.0 if plan.how == "aqe" else plan.alpha, chunk_size)
+    return cross_chunks(queries, pairing.rows[pairing.answering], chunk_size)
 
 
-def expand_queries(pairing: Pairing, neighbours: int, alpha: float, block: int = TILE) -> Tensor:
+def expand_queries(pairing: Pairing, neighbours: int, alpha: float, chunk_size: int = TILE) -> Tensor:
     """Unit rows [Q, D]: each query plus its nearest in the gallery times max(cosine, 0)^alpha; alpha 0 = plain mean."""
     gallery, parts = pairing.rows[pairing.answering], []
-    for stripe in pairing.stripes(block):
-        scores = leave_self(stripe.scores, stripe.start) if pairing.among_selves else stripe.scores
+    for chunk in pairing.chunks(chunk_size):
+        scores = leave_self(chunk.scores, chunk.start) if pairing.among_selves else chunk.scores
         near = take_top(scores, min(neighbours, pairing.most))
         weights = scores.gather(1, near).clamp(min=0) ** alpha
-        own = pairing.rows[stripe.start : stripe.start + len(scores)]
+        own = pairing.rows[chunk.start : chunk.start + len(scores)]
         parts.append(own + torch.stack([weight @ gallery[index] for weight, index in zip(weights, near)]))
     return normalise_rows(torch.cat(parts))

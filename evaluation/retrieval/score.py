@@ -19,11 +19,11 @@ from evaluation.metrics.ranks import ABSENT, measure_ranks
 from evaluation.metrics.similarity import (
     HELD_ROWS,
     TILE,
-    Stripe,
-    cross_stripes,
-    euclid_stripes,
+    Chunk,
+    cross_chunks,
+    euclid_chunks,
     normalise_rows,
-    self_stripes,
+    self_chunks,
 )
 from runtime.errors import DataError
 
@@ -66,65 +66,68 @@ class _Gallery:
 
 
 def retrieve(
-    features: Tensor, labels: Tensor, *, distance: Distance = "cosine", block: int | None = None
+    features: Tensor, labels: Tensor, *, distance: Distance = "cosine", chunk_size: int | None = None
 ) -> RetrievalScores:
     """Leave-one-out scores of features [N, D] with labels [N]; -1 = unlabelled, in the gallery only.
 
     The ranking is by cosine, for which rows are normalised here, or by Euclidean distance of the rows as they are.
-    `block` bounds the memory (queries ranked at once; None: 256 MB of scores) and changes no number. Raises DataError
-    when no class has a pair.
+    `chunk_size` bounds the memory (queries ranked at once; None: 256 MB of scores) and changes no number. Raises
+    DataError when no class has a pair.
     """
-    block = block or choose_block(len(features))
-    stripes = self_stripes(normalise_rows(features), block) if distance == "cosine" else euclid_stripes(features, block)
-    return score_stripes(stripes, labels, labels, among_selves=True)
+    chunk_size = chunk_size or choose_chunk_size(len(features))
+    if distance == "cosine":
+        chunks = self_chunks(normalise_rows(features), chunk_size)
+    else:
+        chunks = euclid_chunks(features, chunk_size)
+    return score_chunks(chunks, labels, labels, among_selves=True)
 
 
 def retrieve_across(
-    queries: Tensor, query_labels: Tensor, gallery: Tensor, gallery_labels: Tensor, *, block: int | None = None
+    queries: Tensor, query_labels: Tensor, gallery: Tensor, gallery_labels: Tensor, *, chunk_size: int | None = None
 ) -> RetrievalScores:
     """Scores of queries [Q, D] that ask a gallery [M, D] of other images; labels of both mean the same classes.
 
     Unlabelled queries (-1) are skipped. Raises DataError when no query has an image of its class in the gallery.
     """
     rows, others = normalise_rows(queries), normalise_rows(gallery)
-    stripes = cross_stripes(rows, others, block or choose_block(len(others)))
-    return score_stripes(stripes, query_labels, gallery_labels, among_selves=False)
+    chunks = cross_chunks(rows, others, chunk_size or choose_chunk_size(len(others)))
+    return score_chunks(chunks, query_labels, gallery_labels, among_selves=False)
 
 
-def score_stripes(
-    stripes: Iterable[Stripe], query_labels: Tensor, gallery_labels: Tensor, *, among_selves: bool
+def score_chunks(
+    chunks: Iterable[Chunk], query_labels: Tensor, gallery_labels: Tensor, *, among_selves: bool
 ) -> RetrievalScores:
-    """Scores of any ranking, given as stripes of scores [b, M] (higher is nearer) of all queries in order.
+    """Scores of any ranking, given as chunks of scores [b, M] (higher is nearer) of all queries in order.
 
     `among_selves`: queries and gallery are the same images, and each is taken out of its own ranking.
     """
     gallery, parts, firsts = None, [], []
-    for stripe in stripes:
+    for chunk in chunks:
         if gallery is None:
-            gallery = _group(gallery_labels.to(stripe.scores.device))
-        asked = query_labels[stripe.start : stripe.start + len(stripe.scores)].to(stripe.scores.device)
-        scores = leave_self(stripe.scores, stripe.start) if among_selves else stripe.scores
-        ranks = _relevant_ranks(scores, asked, gallery, stripe.start if among_selves else None)
+            gallery = _group(gallery_labels.to(chunk.scores.device))
+        asked = query_labels[chunk.start : chunk.start + len(chunk.scores)].to(chunk.scores.device)
+        scores = leave_self(chunk.scores, chunk.start) if among_selves else chunk.scores
+        ranks = _relevant_ranks(scores, asked, gallery, chunk.start if among_selves else None)
         parts.append({name: values.cpu() for name, values in measure_ranks(ranks).items()})
         firsts.append(ranks[:, 0].masked_fill(ranks[:, 0] == ABSENT, 0).cpu())
-        del stripe, scores  # else two blocks of scores are held while the next one is made
+        del chunk, scores  # else two chunks of scores are held while the next one is made
     return _summarise({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, torch.cat(firsts))
 
 
-def nearest(features: Tensor, k: int, *, block: int = TILE) -> Tensor:
+def nearest(features: Tensor, k: int, *, chunk_size: int = TILE) -> Tensor:
     """The k nearest other images of every image, best first, ties to the lower index: int64 [N, min(k, N - 1)]."""
     rows = normalise_rows(features)
-    return take_nearest(self_stripes(rows, block), min(k, len(rows) - 1), among_selves=True)
+    return take_nearest(self_chunks(rows, chunk_size), min(k, len(rows) - 1), among_selves=True)
 
 
-def take_nearest(stripes: Iterable[Stripe], k: int, *, among_selves: bool) -> Tensor:
-    """The k best of every row of the stripes, best first, ties to the lower index: int64 [Q, k]."""
-    return torch.cat([take_top(leave_self(stripe.scores, stripe.start) if among_selves else stripe.scores, k).cpu()
-                      for stripe in stripes])
+def take_nearest(chunks: Iterable[Chunk], k: int, *, among_selves: bool) -> Tensor:
+    """The k best of every row of the chunks, best first, ties to the lower index: int64 [Q, k]."""
+    return torch.cat([take_top(leave_self(chunk.scores, chunk.start) if among_selves else chunk.scores, k).cpu()
+                      for chunk in chunks])
 
 
-def choose_block(gallery: int) -> int:
-    """Queries at a time that keep a block of scores within 256 MB (one tile of 256 queries at least)."""
+def choose_chunk_size(gallery: int) -> int:
+    """Queries at a time that keep a chunk of scores within 256 MB (one tile of 256 queries at least)."""
     return max(HELD_ROWS * HELD_ROWS // gallery, 1)
 
 

@@ -20,7 +20,7 @@ from sklearn.metrics import silhouette_score
 from torch import Tensor
 from tqdm import tqdm
 
-from evaluation.metrics.similarity import HELD_ROWS, normalise_rows, self_stripes
+from evaluation.metrics.similarity import HELD_ROWS, normalise_rows, self_chunks
 from models.teachers.prototypes import fit_space
 
 DIRECTIONS = 64  # principal directions in which pictures are compared
@@ -76,10 +76,10 @@ def reduce(rows: Tensor, directions: int, *, whiten: bool = False) -> Tensor:
 def find_neighbours(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Indices and cosines of every unit row's nearest others: int64 and float32 [N, min(count, N - 1)]."""
     near, cosine = [], []
-    for stripe in self_stripes(rows):
-        query = torch.arange(len(stripe.scores))
-        scores = stripe.scores.clone()
-        scores[query, stripe.start + query] = -torch.inf
+    for chunk in self_chunks(rows):
+        query = torch.arange(len(chunk.scores))
+        scores = chunk.scores.clone()
+        scores[query, chunk.start + query] = -torch.inf
         best = scores.topk(min(count, len(rows) - 1), dim=1)
         near.append(best.indices)
         cosine.append(best.values)

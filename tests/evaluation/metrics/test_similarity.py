@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import torch
 
-from evaluation.metrics.similarity import TILE, cross_stripes, normalise_rows, self_stripes
+from evaluation.metrics.similarity import TILE, cross_chunks, normalise_rows, self_chunks
 
 
-def test_stripes_cover_every_query_once_and_equal_the_product() -> None:
+def test_chunks_cover_every_query_once_and_equal_the_product() -> None:
     rows = normalise_rows(torch.randn(2 * TILE + 3, 37, generator=torch.Generator().manual_seed(0)))
-    whole = torch.cat([stripe.scores for stripe in self_stripes(rows)])
+    whole = torch.cat([chunk.scores for chunk in self_chunks(rows)])
     assert torch.allclose(whole, rows @ rows.T, atol=1e-6)
     assert torch.equal(whole, whole.T)
 
 
-def test_cross_stripes_give_the_bits_of_self_stripes() -> None:
+def test_cross_chunks_give_the_bits_of_self_chunks() -> None:
     rows = normalise_rows(torch.randn(400, 640, generator=torch.Generator().manual_seed(1)))
-    alone = torch.cat([stripe.scores for stripe in self_stripes(rows)])
-    starts = [stripe.start for stripe in cross_stripes(rows[:300], rows, block=1)]
-    crossed = torch.cat([stripe.scores for stripe in cross_stripes(rows[:300], rows, block=1)])
+    alone = torch.cat([chunk.scores for chunk in self_chunks(rows)])
+    starts = [chunk.start for chunk in cross_chunks(rows[:300], rows, chunk_size=1)]
+    crossed = torch.cat([chunk.scores for chunk in cross_chunks(rows[:300], rows, chunk_size=1)])
     assert starts == [0, TILE] and torch.equal(crossed, alone[:300])
 
 

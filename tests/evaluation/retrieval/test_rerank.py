@@ -16,7 +16,7 @@ from evaluation.retrieval.diffusion import DiffusionPlan
 from evaluation.retrieval.k_reciprocal import ReciprocalPlan
 from evaluation.retrieval.pairing import Pairing
 from evaluation.retrieval.rerank import METHODS, Reranking, rerank
-from evaluation.retrieval.score import score_stripes
+from evaluation.retrieval.score import score_chunks
 from runtime.errors import ConfigError
 
 LOOSE = {"atol": 2e-5, "rtol": 1e-4}
@@ -31,9 +31,9 @@ def pairing(request: pytest.FixtureRequest) -> Pairing:
     return Pairing(rows, labels, 0 if request.param == "among selves" else 14)
 
 
-def collect(pairing: Pairing, plan: Reranking, block: int = 256) -> Tensor:
+def collect(pairing: Pairing, plan: Reranking, chunk_size: int = 256) -> Tensor:
     """All scores [Q, M]."""
-    return torch.cat([stripe.scores.clone() for stripe in rerank(pairing, plan, block)])
+    return torch.cat([chunk.scores.clone() for chunk in rerank(pairing, plan, chunk_size)])
 
 
 def gallery_of(pairing: Pairing) -> list[int]:
@@ -139,7 +139,7 @@ def test_reaching_everything_is_dense_and_blocks_change_nothing(pairing: Pairing
 
 
 def mean_precision(pairing: Pairing, plan: Reranking) -> float:
-    return score_stripes(rerank(pairing, plan), pairing.labels, pairing.labels, among_selves=True).map
+    return score_chunks(rerank(pairing, plan), pairing.labels, pairing.labels, among_selves=True).map
 
 
 @pytest.mark.parametrize("how", METHODS[1:])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.reference.retrieval import retrieve_one_by_one
 from evaluation.metrics import ranking, similarity
-from evaluation.retrieval.score import RetrievalScores, nearest, retrieve, score_stripes
+from evaluation.retrieval.score import RetrievalScores, nearest, retrieve, score_chunks
 from runtime.errors import DataError
 
 
@@ -62,7 +62,7 @@ def test_a_part_of_the_images_may_ask_all() -> None:
     features, labels = signs(600), torch.arange(600) % 40
     rows = similarity.normalise_rows(features)
     whole = retrieve(features, labels)
-    some = score_stripes(similarity.cross_stripes(rows[:100], rows), labels[:100], labels, among_selves=True)
+    some = score_chunks(similarity.cross_chunks(rows[:100], rows), labels[:100], labels, among_selves=True)
     assert torch.equal(some.first_hit, whole.first_hit[:100])
     assert torch.equal(some.per_query["map_at_r"], whole.per_query["map_at_r"][:100])
 
@@ -80,7 +80,7 @@ def test_distances_of_rows_of_any_length_rank_as_in_sklearn(shift: float) -> Non
     labels = torch.randint(0, 9, (300,), generator=generator)
     rows = torch.randn(9, 6, generator=generator)[labels] + torch.randn(300, 6, generator=generator)
     rows = rows * torch.linspace(0.2, 3, 300)[:, None] + shift  # far from the origin the cosine says nothing
-    scores = retrieve(rows, labels, distance="euclid", block=256)
+    scores = retrieve(rows, labels, distance="euclid", chunk_size=256)
     double = rows.double().numpy()
     _, order = NearestNeighbors(n_neighbors=300, algorithm="brute").fit(double).kneighbors(double[:100])
     expected = []
@@ -151,8 +151,8 @@ def test_numbers_do_not_depend_on_the_block_size(width: int, monkeypatch: pytest
     features, labels = torch.randn(1100, width, generator=generator), torch.arange(1100) % 40
     features[550:] = features[:550]  # duplicates: rounding would decide their order
     first = retrieve(features, labels)
-    for block in (1, 300, 512, 5000):
-        again = retrieve(features, labels, block=block)
+    for chunk_size in (1, 300, 512, 5000):
+        again = retrieve(features, labels, chunk_size=chunk_size)
         assert torch.equal(again.average_precision, first.average_precision)
         assert torch.equal(again.first_hit, first.first_hit)
     monkeypatch.setattr(similarity, "HELD_ROWS", 0)  # the path that never holds the whole matrix
