@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
+from scipy.stats import entropy
 from sklearn.metrics import mutual_info_score
-from sklearn.metrics.cluster import contingency_matrix
+from sklearn.metrics.cluster import contingency_matrix, pair_confusion_matrix
 from torch import Tensor
 
 from runtime.errors import DataError
@@ -64,12 +65,12 @@ def compare_partitions(truth: NDArray[np.int64], found: NDArray[np.int64]) -> Cl
     """Scores of clusters [N] against classes [N]; the numbers that name them mean nothing."""
     table = contingency_matrix(truth, found, sparse=True)
     classes, clusters = (np.asarray(table.sum(axis=axis)).ravel().astype(np.int64) for axis in (1, 0))
-    shared = float(mutual_info_score(None, None, contingency=table))
-    limit = (_entropy(classes) + _entropy(clusters)) / 2
-    chance = expect_mutual_information(classes, clusters)
-    nmi = shared / limit if limit > 0 else 1.0
-    ami = (shared - chance) / (limit - chance) if abs(limit - chance) > 1e-12 else 1.0
-    return ClusterScores(min(max(nmi, 0.0), 1.0), ami, _pair_f1(table.data, classes, clusters))
+    shared, chance = mutual_info_score(None, None, contingency=table), expect_mutual_information(classes, clusters)
+    limit = (entropy(classes) + entropy(clusters)) / 2
+    ami = float((shared - chance) / (limit - chance)) if abs(limit - chance) > 1e-12 else 1.0
+    (_, merged), (parted, both) = pair_confusion_matrix(truth, found).tolist()
+    f1 = 2 * both / (2 * both + merged + parted) if both + merged + parted else 0.0
+    return ClusterScores(min(float(shared / limit), 1.0) if limit > 0 else 1.0, ami, f1)
 
 
 def expect_mutual_information(classes: NDArray[np.int64], clusters: NDArray[np.int64]) -> float:
@@ -77,6 +78,7 @@ def expect_mutual_information(classes: NDArray[np.int64], clusters: NDArray[np.i
 
     A term depends on two sizes only, so that equal sizes are counted instead of summed again.
     """
+    # scikit-learn's sums every pair of a class and a cluster: 17 s for 11,316 classes of 5 images, not 1 ms.
     total = int(classes.sum())
     sizes, often = np.unique(classes, return_counts=True)
     others, how_often = np.unique(clusters, return_counts=True)
@@ -99,15 +101,3 @@ def _expect_terms(size: int, others: NDArray[np.int64], total: int) -> NDArray[n
                  - gammaln(total - size - other + held + 1))
     gain = held / total * np.log(total * held / (size * other))
     return np.where(held == common, gain * np.exp(log_share), 0.0).sum(axis=1)
-
-
-def _entropy(sizes: NDArray[np.int64]) -> float:
-    share = sizes / sizes.sum()
-    return float(-(share * np.log(share)).sum())
-
-
-def _pair_f1(common: NDArray[np.int64], classes: NDArray[np.int64], clusters: NDArray[np.int64]) -> float:
-    """2 TP / (pairs in clusters + pairs in classes); 0 where there is no pair at all."""
-    both, in_classes, in_clusters = (float((n.astype(np.float64) * (n - 1.0)).sum())
-                                     for n in (common, classes, clusters))
-    return 2 * both / (in_classes + in_clusters) if in_classes + in_clusters > 0 else 0.0
