@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from timm.models import group_parameters
@@ -10,6 +11,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 NEVER_DECAYED = ("cls_token", "dist_token", "pos_embed")
+VIT_LAYERS = {"stem": r"cls_token|dist_token|reg_token|pos_embed|patch_embed|norm_pre", "blocks": r"blocks\.(\d+)"}
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,8 @@ def layer_ids(net: nn.Module) -> LayerIds:
     ConvNeXt has the 14 layers of its authors (three blocks of the third stage are one), a ViT one for each block; other
     networks are cut where timm's `group_matcher` cuts them. Raises ValueError for a network that has none.
     """
-    names = [name for name, _ in net.named_parameters()]
-    if isinstance(net, ConvNeXt):
-        parts = -(-len(net.stages[2].blocks) // 3)
-        return LayerIds({name: _convnext_id(name, parts) for name in names}, parts + 5)
-    if isinstance(net, VisionTransformer):
-        top = len(net.blocks) + 1
-        return LayerIds({name: _vit_id(name, top) for name in names}, top + 1)
-    if not hasattr(net, "group_matcher"):
-        raise ValueError(f"{type(net).__name__} does not say what its layers are; use a layer decay of 1")
-    ids = group_parameters(net, net.group_matcher(coarse=False), reverse=True)
-    return LayerIds({name: ids[name] for name in names}, max(ids.values()) + 1)
+    ids = group_parameters(net, _layer_matcher(net), reverse=True)
+    return LayerIds({name: ids[name] for name, _ in net.named_parameters()}, max(ids.values()) + 1)
 
 
 def decay_groups(
@@ -91,24 +84,23 @@ def classifier_names(net: nn.Module) -> tuple[str, ...]:
     return tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
 
 
-def _convnext_id(name: str, parts: int) -> int:
-    """Stem 0, stages 1 and 2, thirds of stage 3 from 3 on, stage 4, norm and head."""
-    folders = name.split(".")
-    if folders[0] == "stem":
-        return 0
-    if folders[0] != "stages":
-        return parts + 4
-    stage = int(folders[1])
-    if stage < 2:
-        return stage + 1
-    if stage == 3:
-        return parts + 3
-    return 3 + (int(folders[3]) // 3 if folders[2] == "blocks" else 0)
+def _layer_matcher(net: nn.Module) -> dict[str, object] | Callable[[str], tuple[int, ...]]:
+    """What tells timm the layers of a network; raises ValueError for one that has none."""
+    # timm's own matcher makes every ConvNeXt block a layer (38 in the base size, not 14), and puts a ViT's last norm
+    # into the last block; the published decays (BEiT, ConvNeXt) are of the layers here.
+    if isinstance(net, ConvNeXt):
+        return _place_in_convnext
+    if isinstance(net, VisionTransformer):
+        return VIT_LAYERS
+    if not hasattr(net, "group_matcher"):
+        raise ValueError(f"{type(net).__name__} does not say what its layers are; use a layer decay of 1")
+    return net.group_matcher(coarse=False)
 
 
-def _vit_id(name: str, top: int) -> int:
-    """Tokens, positions and patches 0, block i has i + 1, the last norm and the heads are the top."""
-    if name.startswith("blocks."):
-        return int(name.split(".")[1]) + 1
-    embeds = ("cls_token", "dist_token", "reg_token", "pos_embed", "patch_embed", "norm_pre")
-    return 0 if name.startswith(embeds) else top
+def _place_in_convnext(name: str) -> tuple[int, ...]:
+    """Sorts parameters by layer: the stem, the stages (of the third one three blocks at a time), norm and head."""
+    part, *inside = name.split(".")
+    if part != "stages":
+        return (-1,) if part == "stem" else (4,)
+    stage = int(inside[0])
+    return stage, int(inside[2]) // 3 if stage == 2 and inside[1] == "blocks" else 0
