@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -27,7 +28,8 @@ def update_momentum(
     """
     source = dict(online.named_parameters())
     slow = dict(target.named_parameters())
-    torch._foreach_lerp_(list(slow.values()), [source[name] for name in slow], 1 - momentum)
+    # timm's ModelEmaV3 pairs tensors by their order, takes in batch statistics, and begins all names with "module.".
+    get_ema_multi_avg_fn(momentum)(list(slow.values()), [source[name] for name in slow], None)
     if buffers == "copy":
         fresh = dict(online.named_buffers())
         for name, buffer in target.named_buffers():
