@@ -20,8 +20,7 @@ def prototype_log_probabilities(
 
 def kl_divergence(log_target: Tensor, log_prediction: Tensor) -> Tensor:
     """KL(target || prediction) in nats over the last axis of log-probabilities: [..., C] twice -> float32 [...]."""
-    log_target, log_prediction = log_target.float(), log_prediction.float()
-    return (log_target.exp() * (log_target - log_prediction)).sum(dim=-1)
+    return F.kl_div(log_prediction.float(), log_target.float(), reduction="none", log_target=True).sum(dim=-1)
 
 
 def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:

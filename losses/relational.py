@@ -6,6 +6,7 @@ Progressive self-distillation (PSD; arXiv 2206.08880, arXiv 2211.07566) with the
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -31,4 +32,4 @@ def relational_divergence(similarity: Tensor, target: Tensor, temperature: float
     with torch.autocast(similarity.device.type, enabled=False):
         target = in_single(target.detach())
         log_student = (in_single(similarity) / temperature).log_softmax(dim=1)
-        return (torch.special.xlogy(target, target) - target * log_student).sum(dim=1)
+        return F.kl_div(log_student, target, reduction="none").sum(dim=1)
