@@ -100,4 +100,4 @@ def effective_rank(features: Tensor) -> float:
     values = torch.linalg.svdvals(centred)
     values = values.masked_fill(values <= 1e-6 * features.double().norm(), 0.0)  # rounding, all that collapse leaves
     share = values / values.sum().clamp_min(1e-12)
-    return float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum()))
+    return float(torch.special.entr(share).sum().exp())

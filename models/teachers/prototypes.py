@@ -90,7 +90,8 @@ def default_prototype_count(images: int) -> int:
 
 def mean_entropy(features: Tensor, prototypes: Tensor, temperature: float) -> float:
     """Mean over rows of the entropy of softmax(features prototypes^T / temperature), divided by log M: in [0, 1]."""
-    entropies = [_entropy(chunk.double() @ prototypes.double().T / temperature) for chunk in features.split(4096)]
+    logits = (chunk.double() @ prototypes.double().T / temperature for chunk in features.split(4096))
+    entropies = [torch.special.entr(one.softmax(dim=1)).sum(dim=1) for one in logits]
     return float(torch.cat(entropies).mean() / math.log(len(prototypes)))
 
 
@@ -110,7 +111,7 @@ def temperature_for_entropy(
             f"no temperature gives a mean normalised entropy of {target}: it runs from {reachable[0]:.4f} to "
             f"{reachable[1]:.4f} here. Set --target-entropy in between, or check for duplicate images or prototypes"
         )
-    for _ in range(60):
+    for _ in range(60):  # scipy's bisect ends by how near the temperatures are, not the entropies
         middle = (low + high) / 2
         reached = mean_entropy(features, prototypes, math.exp(middle))
         if abs(reached - target) < tolerance:
@@ -140,8 +141,3 @@ def _principal_directions(centred: Tensor, dim: int) -> Tensor:
     real = int((values > FLAT * values[-1].clamp_min(torch.finfo(values.dtype).tiny)).sum())
     rows = vectors.flip(1)[:, : min(dim, real)].T
     return rows.contiguous() if width <= count else F.normalize(rows @ centred, dim=1)
-
-
-def _entropy(logits: Tensor) -> Tensor:
-    log_p = logits.log_softmax(-1)
-    return -(log_p.exp() * log_p).sum(-1)
