@@ -10,6 +10,7 @@ from torch import Tensor
 TRUST = 1e-3
 
 
+# timm's Lars adds 1e-8 to what it divides by, ties the ratio to the decay, and has no joint one.
 class Lars(torch.optim.Optimizer):
     """SGD with momentum whose adapted groups (`"adapt": True`) multiply every weight's gradient with a trust ratio.
 

@@ -21,6 +21,8 @@ def fold_batch_norms(network: Network, images: Tensor) -> Network:
     Both answer `images`: should the answers (a tensor) differ by more than rounding, as they would where the output of
     a convolution is used a second time, the network comes back as it is.
     """
+    # torch.fx's `fuse` would find the pairs itself, but it cannot trace TensorFlow's padding or a network that asks for
+    # the type of its images, and it leaves timm's BatchNormAct2d alone.
     folded = copy.deepcopy(network).eval()
     expected, pairs = folded(images), pair_norms(folded, images)
     for name, convolution in pairs.items():
