@@ -17,7 +17,7 @@ from datasets.crops import Crops
 from datasets.images import scan
 from datasets.layouts.listing import show
 from DDT import __main__ as ddt
-from evaluation.classifier.predictions import Predictions, write_json
+from evaluation.classifier.predictions import NamedPredictions, write_json
 from evaluation.features.sources import find_source
 from evaluation.features.store import read_embeddings
 from evaluation.sorting.filing import read_labels
@@ -112,7 +112,7 @@ def test_boxes_by_hand_may_begin_with_a_dot(tmp_path: Path) -> None:
 
 def test_predictions_as_json(odd: Path) -> None:
     images = scan(odd, "test")
-    found = Predictions(images, images.classes, torch.eye(4).repeat(6, 1))
+    found = NamedPredictions(images, images.classes, torch.eye(4).repeat(6, 1))
     write_json(Path("p.json"), found, 2, about={})
     read = json.loads(Path("p.json").read_bytes().decode("utf-8"))
     assert read["classes"] == list(images.classes)

@@ -17,9 +17,9 @@ class Finding:
     good: bool | None
 
 
-def judge(audit: Audit) -> list[Finding]:
+def list_findings(audit: Audit) -> list[Finding]:
     """The verdict, what stops a run first."""
-    return [*_judge_texts(audit), *_judge_rows(audit), *_judge_gate(audit), *_judge_use(audit), *_judge_classes(audit)]
+    return [*_check_texts(audit), *_check_rows(audit), *_check_gate(audit), *_check_use(audit), *_check_classes(audit)]
 
 
 def count(number: int, what: str, plural: str = "") -> str:
@@ -31,7 +31,7 @@ def to_json(audit: Audit) -> dict[str, object]:
     """Plain JSON types: the verdict, and every number that it rests on."""
     names, accuracy = audit.names, audit.accuracy
     return {
-        "verdict": [asdict(finding) for finding in judge(audit)],
+        "verdict": [asdict(finding) for finding in list_findings(audit)],
         "rows": len(names), "images": audit.images, "effective_rank": audit.rank, "context": audit.context,
         "texts": [asdict(reading) for reading in audit.readings],
         "twins": [{"rows": [names[pair.first], names[pair.second]], "cosine": pair.cosine} for pair in audit.twins],
@@ -52,7 +52,7 @@ def _describe(gating: Gating) -> dict[str, float]:
             "open": gating.open}
 
 
-def _judge_texts(audit: Audit) -> list[Finding]:
+def _check_texts(audit: Audit) -> list[Finding]:
     if not audit.readings:
         return [Finding("the texts behind the rows are not known, so their length was not checked", None)]
     cut = len(audit.truncated)
@@ -63,7 +63,7 @@ def _judge_texts(audit: Audit) -> list[Finding]:
     return [Finding(f"no row is truncated (longest text: {longest} of {audit.context} tokens)", True)]
 
 
-def _judge_rows(audit: Audit) -> list[Finding]:
+def _check_rows(audit: Audit) -> list[Finding]:
     twins = len(audit.twins)
     pairs = Finding(f"{count(twins, 'pair is', 'pairs are')} indistinguishable (cosine above {TWINS})" if twins
                     else f"all rows can be told apart (no cosine above {TWINS})", twins == 0)
@@ -71,7 +71,7 @@ def _judge_rows(audit: Audit) -> list[Finding]:
     return [pairs, Finding(f"the rows have an effective rank of {audit.rank:.1f} (at most {most})", None)]
 
 
-def _judge_gate(audit: Audit) -> list[Finding]:
+def _check_gate(audit: Audit) -> list[Finding]:
     now, matched = audit.gating, audit.matched
     shut = Finding(f"at tau {now.temperature:g} the gate is closed for {now.closed:.0%} of images and open for "
                    f"{now.open:.0%} (mean entropy {now.mean:.2f}; closed: distillation weight below {CLOSED})",
@@ -82,7 +82,7 @@ def _judge_gate(audit: Audit) -> list[Finding]:
                           f"{matched.closed:.0%})", None)]
 
 
-def _judge_use(audit: Audit) -> list[Finding]:
+def _check_use(audit: Audit) -> list[Finding]:
     unused, rows = len(audit.unused), len(audit.names)
     if not unused:
         return [Finding(f"every row is the nearest of some image ({audit.images} images)", True)]
@@ -90,7 +90,7 @@ def _judge_use(audit: Audit) -> list[Finding]:
                     unused < rows / 4)]
 
 
-def _judge_classes(audit: Audit) -> list[Finding]:
+def _check_classes(audit: Audit) -> list[Finding]:
     accuracy = audit.accuracy
     if accuracy is None:
         return [Finding("no labels, so the teacher's own accuracy is not known", None)]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from text.audit import TWINS, Audit
 from text.figures import draw_confusion, draw_cosines, draw_entropy, draw_sweep, draw_uses
-from text.findings import Finding, judge
+from text.findings import Finding, list_findings
 
 SHOWN = 12  # lines of a table that are not folded away
 SHRINK = 0.74  # pixels of the page by pixel of a picture, which is sharp on fine screens then
@@ -41,7 +41,7 @@ details.all { margin-top: 2.4rem }
 
 def render_page(audit: Audit, title: str, lead: str) -> str:
     """The page's HTML."""
-    parts = [f"<h1>{html.escape(title)}</h1><p class=lead>{html.escape(lead)}</p>", show_verdict(judge(audit)),
+    parts = [f"<h1>{html.escape(title)}</h1><p class=lead>{html.escape(lead)}</p>", show_verdict(list_findings(audit)),
              show_gate(audit), show_rows(audit), show_problems(audit), show_classes(audit), show_all(audit)]
     return ("<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
             f"<title>{html.escape(title)}</title><style>{STYLE}</style>{''.join(parts)}</html>\n")

@@ -158,8 +158,8 @@ def render(findings: Sequence[Finding]) -> str:
             if finding.remedy:
                 lines.append(f"  {'':<{width}}  -> {finding.remedy}")
     missing = [finding.name for finding in findings if finding.state == "missing"]
-    verdict = f"Missing: {', '.join(missing)}. See the arrows." if missing else "Everything required is here."
-    return "\n".join(lines).lstrip("\n") + f"\n\n{verdict}"
+    summary = f"Missing: {', '.join(missing)}. See the arrows." if missing else "Everything required is here."
+    return "\n".join(lines).lstrip("\n") + f"\n\n{summary}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

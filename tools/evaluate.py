@@ -33,9 +33,9 @@ from engine.flags.parser import Parser
 from engine.flags.ranges import BATCH, COUNT_OR_0
 from engine.results_folder import hold_results, is_chosen
 from engine.workflows.finetune.images import name_sources
-from evaluation.classifier.classify import Verdict
+from evaluation.classifier.classify import Predictions
 from evaluation.classifier.pictures import find_split
-from evaluation.classifier.predictions import Predictions, draw_predictions
+from evaluation.classifier.predictions import NamedPredictions, draw_predictions
 from evaluation.classifier.report import describe, measure, write_files
 from evaluation.classifier.report import describe_sources as describe_found
 from evaluation.classifier.trained import Trained, open_classifier
@@ -130,34 +130,35 @@ def load(args: argparse.Namespace, trained: Trained) -> tuple[Trained, ImageSet]
                                  crop_bottom=trained.crop_bottom)
 
 
-def make_row(args: argparse.Namespace, trained: Trained, images: ImageSet, verdict: Verdict) -> Result:
+def make_row(args: argparse.Namespace, trained: Trained, images: ImageSet, predictions: Predictions) -> Result:
     """The line of the ledger."""
-    details = describe_found(verdict) | {"classes": len(images.classes)}
-    return trained.result(images, verdict.images_per_second, measure(verdict, images.classes),
+    details = describe_found(predictions) | {"classes": len(images.classes)}
+    return trained.result(images, predictions.images_per_second, measure(predictions, images.classes),
                           details=details)
 
 
 def publish(
-    args: argparse.Namespace, trained: Trained, images: ImageSet, verdict: Verdict, row: Result, folder: Path
+    args: argparse.Namespace, trained: Trained, images: ImageSet, predictions: Predictions, row: Result, folder: Path
 ) -> None:
     """All files of an evaluation and its row."""
     if read_results(folder / "results.jsonl"):
         for name in (SOURCES, MISTAKES):  # of an earlier evaluation, which this one may not have
             (folder / name).unlink(missing_ok=True)
-    write_files(verdict, images, folder, "", row)
-    branches = list_branches(score_branches(verdict.branches, verdict.labels))
+    write_files(predictions, images, folder, "", row)
+    branches = list_branches(score_branches(predictions.branches, predictions.labels))
     write_rows(folder / BRANCHES, branches)
     tables = {"Branches": branches}
-    if len(verdict.sources) > 1:
-        tables["Sources"] = list_sources(score_sources(verdict.logits[verdict.answer], verdict.labels, verdict.sources))
+    if len(predictions.sources) > 1:
+        logits = predictions.logits[predictions.answer]
+        tables["Sources"] = list_sources(score_sources(logits, predictions.labels, predictions.sources))
         write_rows(folder / SOURCES, tables["Sources"])
-    found = Predictions(images, images.classes, verdict.probabilities)
+    found = NamedPredictions(images, images.classes, predictions.probabilities)
     wrong = found.wrong()[: args.mistakes]
     if wrong:
         title = f"the surest {len(wrong)} of {len(found.wrong())} mistakes: predicted, and what it is"
         write_atomically(folder / MISTAKES, draw_predictions(found, wrong, title, trained.crop_bottom).save)
-    counts = count_confusions(verdict.predictions, verdict.labels, len(images.classes))
-    tables["Hardest classes"] = list_hardest(score_classes(verdict.predictions, verdict.labels, images.classes))
+    counts = count_confusions(predictions.predicted, predictions.labels, len(images.classes))
+    tables["Hardest classes"] = list_hardest(score_classes(predictions.predicted, predictions.labels, images.classes))
     tables["Most frequent errors"] = list_pairs(counts, images.classes)
     write_page(folder, row, trained.describe(), tables)
     append_result(folder / "results.jsonl", row.to_dict())
@@ -170,11 +171,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     own = trained.folder / "evaluation" if trained.folder else Path("checkpoints") / name_run(args) / "evaluation"
     folder = Path(args.results_dir) if args.results_dir else own
     with hold_results(folder, needed=is_chosen(args)) as kept:
-        verdict = trained.judge(images, args.ensemble_order)
-        row = make_row(args, trained, images, verdict)
+        predictions = trained.classify(images, args.ensemble_order)
+        row = make_row(args, trained, images, predictions)
         print(f"{trained.describe()}\n  {describe(row)}")
         if kept:
-            publish(args, trained, images, verdict, row, folder)
+            publish(args, trained, images, predictions, row, folder)
             print(f"  written to {folder}: {PAGE} opens all of it")
 
 

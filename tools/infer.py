@@ -29,9 +29,16 @@ from engine.flags.groups import add_list_left_out
 from engine.flags.parser import Parser, toggle
 from engine.flags.ranges import BATCH, COUNT, COUNT_OR_0, ROWS, WORKERS
 from engine.results_folder import hold_results, is_chosen
-from evaluation.classifier.classify import Verdict
+from evaluation.classifier.classify import Predictions
 from evaluation.classifier.pictures import check_paths, gather
-from evaluation.classifier.predictions import Predictions, accuracy, draw_predictions, spread, write_csv, write_json
+from evaluation.classifier.predictions import (
+    NamedPredictions,
+    accuracy,
+    draw_predictions,
+    spread,
+    write_csv,
+    write_json,
+)
 from evaluation.classifier.result_files import INFERENCE, write_results
 from evaluation.classifier.trained import Trained, need_names, open_classifier
 from evaluation.reports.confusion import count_confusions, draw_confusion
@@ -90,8 +97,8 @@ def name_skipped(given: ImageSet, kept: ImageSet) -> dict[str, str]:
 
 
 def publish(
-    args: argparse.Namespace, trained: Trained, found: Predictions, verdict: Verdict, skipped: dict[str, str],
-    folder: Path,
+    args: argparse.Namespace, trained: Trained, found: NamedPredictions, predictions: Predictions,
+    skipped: dict[str, str], folder: Path,
 ) -> None:
     """All files; those of an earlier run that this one does not have are removed."""
     if is_earlier_answer(folder / JSON):
@@ -108,7 +115,7 @@ def publish(
         title = f"{len(chosen)} of {len(found.images)} pictures, as {trained.source} sees them"
         write_atomically(folder / SHEET, draw_predictions(found, chosen, title, trained.crop_bottom).save)
     if accuracy(found) is not None:
-        publish_labelled(args, trained, found, verdict, folder)
+        publish_labelled(args, trained, found, predictions, folder)
 
 
 def is_earlier_answer(path: Path) -> bool:
@@ -120,12 +127,12 @@ def is_earlier_answer(path: Path) -> bool:
 
 
 def publish_labelled(
-    args: argparse.Namespace, trained: Trained, found: Predictions, verdict: Verdict, folder: Path
+    args: argparse.Namespace, trained: Trained, found: NamedPredictions, predictions: Predictions, folder: Path
 ) -> None:
     """infer_results.txt, the confusion matrix, and the surest mistakes."""
     facts = {"weights": trained.source, "data": f"{found.images.root} ({found.images.split})"}
-    write_results(folder / INFERENCE, verdict, facts, trained.describe())
-    counts = count_confusions(verdict.predictions, verdict.labels, len(found.names))
+    write_results(folder / INFERENCE, predictions, facts, trained.describe())
+    counts = count_confusions(predictions.predicted, predictions.labels, len(found.names))
     draw_confusion(counts, found.names, folder / CONFUSION, title=trained.describe(),
                    borders=[source.first for source in trained.sources[1:]])
     wrong = found.wrong()
@@ -135,7 +142,7 @@ def publish_labelled(
         write_atomically(folder / WRONG, sheet.save)
 
 
-def tell(found: Predictions, trained: Trained, skipped: dict[str, str]) -> None:
+def tell(found: NamedPredictions, trained: Trained, skipped: dict[str, str]) -> None:
     """The first answers, and how many are right."""
     print(trained.describe())
     classes, shares = (column[:PRINTED, 0].tolist() for column in found.best(1))
@@ -160,11 +167,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                           crop_bottom=trained.crop_bottom)
     folder = Path(args.out)
     with hold_results(folder, needed=is_chosen(args)) as kept:
-        verdict = trained.judge(images)
-        found, skipped = Predictions(images, trained.names, verdict.probabilities), name_skipped(given, images)
+        predictions = trained.classify(images)
+        found, skipped = NamedPredictions(images, trained.names, predictions.probabilities), name_skipped(given, images)
         tell(found, trained, skipped)
         if kept:
-            publish(args, trained, found, verdict, skipped, folder)
+            publish(args, trained, found, predictions, skipped, folder)
             print(f"  written to {folder}")
 
 

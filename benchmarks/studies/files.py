@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.studies.networks import HOLD_OUT, METRICS, NEIGHBOURS, TEMPERATURE, Answer, Pair, Row, Verdicts
+from benchmarks.studies.networks import HOLD_OUT, METRICS, NEIGHBOURS, TEMPERATURE, Answer, ImageScores, Pair, Row
 from evaluation.ledger import Result, append_result
 from evaluation.metrics import bootstrap
 from evaluation.metrics.bootstrap import Estimate
@@ -40,13 +40,13 @@ class Study:
         return safe_name(self.task, room=16)
 
     @cached_property
-    def verdicts(self) -> Verdicts:
+    def scores(self) -> ImageScores:
         """[R, S, 5, M] by METRICS, NaN where an image cannot be asked."""
-        return np.stack([np.stack([answer.verdicts for answer in answers]) for answers in self.answers])
+        return np.stack([np.stack([answer.scores for answer in answers]) for answers in self.answers])
 
-    def asked(self, metric: str) -> Verdicts:
+    def asked(self, metric: str) -> ImageScores:
         """[R, S, M'] of a metric, over the images that can be asked."""
-        values = self.verdicts[:, :, METRICS.index(metric)]
+        values = self.scores[:, :, METRICS.index(metric)]
         return values[:, :, ~np.isnan(values).any(axis=(0, 1))]
 
     @cached_property
@@ -63,13 +63,13 @@ class Study:
 
 
 def write_study(study: Study, out: Path) -> None:
-    """<task>.csv, <task>_pairs.csv, <task>.npz (every image's verdicts), and a row each in results.jsonl."""
+    """<task>.csv, <task>_pairs.csv, <task>.npz (every image's scores), and a row each in results.jsonl."""
     out.mkdir(parents=True, exist_ok=True)
     write_estimates(study, out / f"{study.name}.csv")
     write_differences(study, out / f"{study.name}_pairs.csv")
     keys = [sample.key for sample in study.pair.test.samples]
     write_atomically(out / f"{study.name}.npz", lambda draft: np.savez_compressed(
-        draft, verdicts=study.verdicts, metrics=METRICS, seeds=study.seeds, rows=[row.label for row in study.rows],
+        draft, verdicts=study.scores, metrics=METRICS, seeds=study.seeds, rows=[row.label for row in study.rows],
         keys=keys, labels=study.pair.test.labels.numpy()))
     for place in range(len(study.rows)):
         append_result(out / "results.jsonl", make_result(study, place).to_dict())

@@ -1,4 +1,4 @@
-"""Embeddings of classes that were not trained on, over several halvings of the classes: verdicts, means, differences.
+"""Embeddings of classes that were not trained on, over several halvings of the classes: scores, means, differences.
 
 Each partition has other test classes, hence other queries. A resample draws partitions, and within each its seeds and
 its queries; all networks meet the same ones, so that what makes a query hard cancels in a difference.
@@ -29,7 +29,7 @@ from evaluation.run_record import Settings, read_settings, show
 from models.encoder import load_encoder
 
 METRICS = ("R@1", "mAP@R", "mAP")
-Verdicts = dict[str, NDArray[np.float64]]
+QueryScores = dict[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def embed_unseen(source: str, images: ImageSet, look: Look) -> Tensor:
     return normalise_rows(tensors.get("head", tensors["backbone"]))
 
 
-def judge(rows: Tensor, labels: Tensor, plan: Reranking) -> Verdicts:
+def score_queries(rows: Tensor, labels: Tensor, plan: Reranking) -> QueryScores:
     """What every query got, leave-one-out, by the names of METRICS: [N] each."""
     pairing = Pairing(rows, labels)
     scores = score_chunks(rerank(pairing, plan, choose_chunk_size(len(rows))), labels, labels, among_selves=True)
@@ -100,17 +100,17 @@ def judge(rows: Tensor, labels: Tensor, plan: Reranking) -> Verdicts:
     return {name: values.double().numpy() for name, values in found.items()}
 
 
-def judge_partition(
+def score_partition(
     networks: Sequence[Network], partition: int, seeds: Sequence[int], plans: Sequence[Reranking], look: Look
-) -> Iterator[tuple[tuple[int, str], list[Verdicts]]]:
-    """For every network (by number) and re-ranking (by name) its verdicts of each seed."""
+) -> Iterator[tuple[tuple[int, str], list[QueryScores]]]:
+    """For every network (by number) and re-ranking (by name) its scores of each seed."""
     images = look.unseen(partition)
     for number, network in enumerate(networks):
         files = [network.file(partition, seed) for seed in seeds]
         rows = {file: embed_unseen(file, images, look) for file in dict.fromkeys(files)}
         for plan in plans:
-            verdicts = {file: judge(found, images.labels, plan) for file, found in rows.items()}
-            yield (number, plan.how), [verdicts[file] for file in files]
+            scores = {file: score_queries(found, images.labels, plan) for file, found in rows.items()}
+            yield (number, plan.how), [scores[file] for file in files]
 
 
 def estimate_means(

@@ -1,4 +1,4 @@
-"""Networks side by side: every test image's verdict for every network and seed, in one view of whole images."""
+"""Networks side by side: every test image's scores for every network and seed, in one view of whole images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NEIGHBOURS, TEMPERATURE = 20, 0.07
 HOLD_OUT = 0.2
 SHAPE = re.compile(r"(?P<size>\d+)(?::(?P<feature>\w+))?(?P<options>(?:,[^,]+)*)")
 
-Verdicts = NDArray[np.float64]
+ImageScores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Answer:
-    """One network's verdicts for one seed: `verdicts` [5, M] by METRICS, NaN where an image cannot be asked.
+    """One network's scores for one seed: `scores` [5, M] by METRICS, NaN where an image cannot be asked.
 
     `images_per_second` is that of the extraction of the training split, of all members one after another.
     """
 
-    verdicts: Verdicts
+    scores: ImageScores
     images_per_second: float
     sha256: str
     arch: str
@@ -139,14 +139,14 @@ def measure_width(subject: Subject) -> int:
     return encoder.head.widths[-1] if subject.feature == "head" else encoder.backbone.num_features
 
 
-def judge_row(row: Row, seed: int, pair: Pair, args: argparse.Namespace) -> Answer:
+def score_row(row: Row, seed: int, pair: Pair, args: argparse.Namespace) -> Answer:
     """Extract, shape and score one network; raises DataError or ConfigError."""
     members = open_members(row, seed, args)
     train = [subject.extract(pair.train) for subject in members]
     test = [subject.extract(pair.test) for subject in members]
     rows = shape_rows(row, *([found.tensors[row.feature] for found in side] for side in (train, test)))
     return Answer(
-        verdicts=judge_images(*rows, pair, args.seed),
+        scores=score_images(*rows, pair, args.seed),
         images_per_second=1 / sum(1 / found.images_per_second for found in train),
         sha256="+".join(subject.sha256 for subject in members),
         arch="+".join(subject.encoder.backbone.arch for subject in members),
@@ -171,8 +171,8 @@ def shape_rows(row: Row, train: list[Tensor], test: list[Tensor]) -> tuple[Tenso
     return normalise_rows((values - mean) * scale), normalise_rows((asked - mean) * scale)
 
 
-def judge_images(train: Tensor, test: Tensor, pair: Pair, seed: int) -> Verdicts:
-    """Every test image's five verdicts [5, M] from unit rows [N, D], [M, D]: hits are 0 or 1, the third is its AP.
+def score_images(train: Tensor, test: Tensor, pair: Pair, seed: int) -> ImageScores:
+    """Every test image's five scores [5, M] from unit rows [N, D], [M, D]: hits are 0 or 1, the third is its AP.
 
     Retrieval is leave-one-out within test, kNN and classifier learn from train. NaN marks images without a label, and
     for retrieval those without another image of their class. Raises DataError when no class has a pair.

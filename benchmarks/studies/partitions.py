@@ -25,8 +25,8 @@ from benchmarks.studies.halvings import (
     estimate_differences,
     estimate_means,
     find_faults,
-    judge_partition,
     read_run,
+    score_partition,
 )
 from benchmarks.studies.networks import find_label_faults
 from benchmarks.studies.plain_table import publish_table, say
@@ -46,7 +46,7 @@ from evaluation.retrieval.rerank import METHODS, Reranking
 from runtime.devices import list_device_problems, resolve_device
 from runtime.names.safe import safe_name
 
-Judged = dict[tuple[int, str], list[Values]]  # network and re-ranking -> for each partition [metrics, seeds, queries]
+Scores = dict[tuple[int, str], list[Values]]  # network and re-ranking -> for each partition [metrics, seeds, queries]
 
 
 def parse_network(text: str) -> Network:
@@ -111,38 +111,38 @@ def make_look(args: argparse.Namespace) -> Look:
                 resolve_device(args.device))
 
 
-def judge_all(args: argparse.Namespace) -> Judged:
-    """Every network's verdicts under every re-ranking, partition by partition."""
+def score_partitions(args: argparse.Namespace) -> Scores:
+    """Every network's scores under every re-ranking, partition by partition."""
     look = make_look(args)
     plans = [Reranking(how=how) for how in ("none", *args.rerank)]
-    judged: Judged = {}
+    scores: Scores = {}
     for partition in args.partitions:
         print(f"partition {partition}", file=sys.stderr)
-        for place, seeds in judge_partition(args.row, partition, args.seeds, plans, look):
-            judged.setdefault(place, []).append(np.stack([[v[name] for v in seeds] for name in METRICS]))
-    return judged
+        for place, seeds in score_partition(args.row, partition, args.seeds, plans, look):
+            scores.setdefault(place, []).append(np.stack([[v[name] for v in seeds] for name in METRICS]))
+    return scores
 
 
-def tabulate(args: argparse.Namespace, judged: Judged) -> list[list[str]]:
+def tabulate(args: argparse.Namespace, scores: Scores) -> list[list[str]]:
     """Head and rows: means of each network, differences from the reference, then what each re-ranking adds."""
     reference = [row.label for row in args.row].index(args.against)
     table = [["network", "search", *METRICS, *(f"{name}, more than {args.against}" for name in METRICS)]]
     for number, row in enumerate(args.row):
-        means, gains = compare(args, judged, (number, "none"), (reference, "none"))
+        means, gains = compare(args, scores, (number, "none"), (reference, "none"))
         same = number == reference
         table.append([row.label, "cosine", *means, *(["–"] * len(METRICS) if same else gains)])
     for how in args.rerank:
         for number, row in enumerate(args.row):
-            means, gains = compare(args, judged, (number, how), (number, "none"))
+            means, gains = compare(args, scores, (number, how), (number, "none"))
             table.append([row.label, f"{how}, differences from its own cosine", *means, *gains])
     return table
 
 
 def compare(
-    args: argparse.Namespace, judged: Judged, place: tuple[int, str], other: tuple[int, str]
+    args: argparse.Namespace, scores: Scores, place: tuple[int, str], other: tuple[int, str]
 ) -> tuple[list[str], list[str]]:
     """Means of one network and search, and paired differences from another, one cell a metric."""
-    pairs = zip(judged[place], judged[other], strict=True)
+    pairs = zip(scores[place], scores[other], strict=True)
     stacked = [np.stack([other_part, part]) for part, other_part in pairs]
     means, gains = [], []
     for metric in range(len(METRICS)):
@@ -160,7 +160,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     with hold_results(args.out):
-        publish_table(tabulate(args, judge_all(args)), Path(args.out), name_table(args))
+        publish_table(tabulate(args, score_partitions(args)), Path(args.out), name_table(args))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from engine.flags.parser import Parser
 from engine.flags.ranges import COUNT, SEED, THREADS, WORKERS
 from engine.flags.words import device
 from engine.results_folder import hold_results
-from evaluation.classifier.classify import Verdict, judge
+from evaluation.classifier.classify import Predictions, classify
 from evaluation.features.subject import check_classes
 from evaluation.metrics.bootstrap import DRAWS, Values, compare, estimate
 from evaluation.run_record import read_settings
@@ -98,36 +98,36 @@ def list_problems(args: argparse.Namespace) -> list[str]:
     return problems + list_device_problems(args.device) + list_overlaps(args, (f"{name_table(args)}.csv",))
 
 
-def ask(file: str, images: ImageSet, args: argparse.Namespace) -> Verdict:
+def classify_file(file: str, images: ImageSet, args: argparse.Namespace) -> Predictions:
     """What a classifier says of the images, whose classes meet its own by name."""
     device = torch.device(resolve_device(args.device))
     saved = load_classifier(file, device=device)
     known = relabel(images, saved.class_names, saved.sources, text=file)
     view = View("full", saved.view["recipe"], saved.view["size"])
-    return judge(saved.network, known, view, device=device, workers=count_workers(args.num_workers),
+    return classify(saved.network, known, view, device=device, workers=count_workers(args.num_workers),
                  crop_bottom=int(read_settings(Path(file)).get("crop_bottom") or 0))
 
 
-def find_hits(verdict: Verdict, branch: str) -> Values:
+def find_hits(predictions: Predictions, branch: str) -> Values:
     """1.0 for every image that a branch names rightly, 0.0 else: [N]. Raises ConfigError for an unknown branch."""
-    if branch and branch not in verdict.branches:
-        raise ConfigError(f"there is no branch {branch!r}; this network has {', '.join(verdict.branches)}")
-    guesses = verdict.branches[branch].argmax(dim=1) if branch else verdict.predictions
-    return (guesses == verdict.labels).double().numpy()
+    if branch and branch not in predictions.branches:
+        raise ConfigError(f"there is no branch {branch!r}; this network has {', '.join(predictions.branches)}")
+    guesses = predictions.branches[branch].argmax(dim=1) if branch else predictions.predicted
+    return (guesses == predictions.labels).double().numpy()
 
 
-def judge_all(args: argparse.Namespace) -> Values:
+def collect_hits(args: argparse.Namespace) -> Values:
     """Hits of every row and seed on every image: [R, S, N]; each file is asked once."""
     images = scan(args.root, args.split)
     check_classes(images, 0)
-    verdicts: dict[str, Verdict] = {}
+    predictions: dict[str, Predictions] = {}
     hits = []
     for row in args.row:
         print(row.label, file=sys.stderr)
         for seed in args.seeds:
-            if row.file(seed) not in verdicts:
-                verdicts[row.file(seed)] = ask(row.file(seed), images, args)
-        hits.append([find_hits(verdicts[row.file(seed)], row.branch) for seed in args.seeds])
+            if row.file(seed) not in predictions:
+                predictions[row.file(seed)] = classify_file(row.file(seed), images, args)
+        hits.append([find_hits(predictions[row.file(seed)], row.branch) for seed in args.seeds])
     return np.array(hits)
 
 
@@ -152,7 +152,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     with hold_results(args.out):
-        publish_table(tabulate(args, judge_all(args)), Path(args.out), name_table(args))
+        publish_table(tabulate(args, collect_hits(args)), Path(args.out), name_table(args))
 
 
 if __name__ == "__main__":

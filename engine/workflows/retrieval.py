@@ -36,7 +36,7 @@ LISTED = 5
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SearchScores:
     """What labels say of a retrieval: its scores, the 95 % interval of mAP, kNN accuracy and its protocol."""
 
     scores: RetrievalScores
@@ -50,7 +50,7 @@ class Search:
     """A finished retrieval: `neighbours` [N, k] are the gallery's indices nearest to every image, best first.
 
     `gallery` is `images` itself in leave-one-out. `protocol` and `reranked` ("" for not) say how it was done.
-    `verdict` is None for images without labels: there is a picture then, and no number.
+    `measured` is None for images without labels: there is a picture then, and no number.
     """
 
     subject: Subject
@@ -60,7 +60,7 @@ class Search:
     gallery_labels: Tensor
     neighbours: Tensor
     speed: float
-    verdict: Verdict | None
+    measured: SearchScores | None
     protocol: str = ""
     reranked: str = ""
 
@@ -77,10 +77,10 @@ def run_search(subject: Subject, args: argparse.Namespace) -> Search:
     near: list[Tensor] = []
     ranking = rerank(pairing, plan, choose_chunk_size(len(contest.gallery)))
     chunks = note_nearest(ranking, args.neighbours, pairing, near)
-    verdict = judge(subject, contest, chunks, centre, args) if labelled else None
+    measured = score_search(subject, contest, chunks, centre, args) if labelled else None
     deque(chunks, maxlen=0)  # without labels nobody else has asked for them
     return Search(subject, images, contest.gallery, pairing.labels[pairing.asking], pairing.labels[pairing.answering],
-                  torch.cat(near), contest.features.images_per_second, verdict, contest.describe(args.protocol),
+                  torch.cat(near), contest.features.images_per_second, measured, contest.describe(args.protocol),
                   plan.describe(len(pairing.rows)))
 
 
@@ -92,16 +92,16 @@ def note_nearest(chunks: Iterable[Chunk], wanted: int, pairing: Pairing, near: l
         del chunk  # else two chunks of scores are held while the next one is made
 
 
-def judge(
+def score_search(
     subject: Subject, contest: Contest, chunks: Iterable[Chunk], centre: Tensor | None, args: argparse.Namespace
-) -> Verdict:
+) -> SearchScores:
     """Scores of a contest by its chunks; clusters, distances and spectrum are those of the images that ask."""
     pairing = contest.pairing
     rows, labels = pairing.rows[pairing.asking], pairing.labels[pairing.asking]
     scores = score_chunks(chunks, labels, pairing.labels[pairing.answering], among_selves=pairing.among_selves)
     of_set = describe_set(rows, labels, args) if args.rerank == "none" else {}
     knn, protocol = score_knn(subject, rows, labels, contest.images.split, centre, args)
-    return Verdict(replace(scores, of_set=of_set), interval(scores.average_precision.numpy()), knn, protocol)
+    return SearchScores(replace(scores, of_set=of_set), interval(scores.average_precision.numpy()), knn, protocol)
 
 
 def describe_set(rows: Tensor, labels: Tensor, args: argparse.Namespace) -> dict[str, float]:
@@ -138,8 +138,8 @@ def write_search(search: Search, folder: Path, args: argparse.Namespace, *, keep
     Without `keep` the folder cannot be written to, and scores are all there is.
     """
     print(f"retrieval with {search.subject.describe()}\n{tell(search, args)}")
-    if search.verdict:
-        append_to(homes(folder, search.subject, keep), make_row(search, search.verdict, args).to_dict())
+    if search.measured:
+        append_to(homes(folder, search.subject, keep), make_row(search, search.measured, args).to_dict())
     if keep:
         folder.mkdir(parents=True, exist_ok=True)
         write_per_query(folder / "per_query.csv", search)
@@ -147,23 +147,23 @@ def write_search(search: Search, folder: Path, args: argparse.Namespace, *, keep
         print(f"  written to {folder}")
 
 
-def make_row(search: Search, verdict: Verdict, args: argparse.Namespace) -> Result:
+def make_row(search: Search, measured: SearchScores, args: argparse.Namespace) -> Result:
     """The ledger's row."""
-    scores = verdict.scores
+    scores = measured.scores
     named = {name: value for name, value in scores.metrics().items() if math.isfinite(value)}  # JSON has no infinity
     metrics = named | {"rank1": scores.rank1, "rank5": scores.rank5, "map": scores.map,
-                       "map_low": verdict.interval[0], "map_high": verdict.interval[1], "knn": verdict.knn}
+                       "map_low": measured.interval[0], "map_high": measured.interval[1], "knn": measured.knn}
     details = {"protocol": search.protocol, "rerank": search.reranked, "queries": scores.queries,
                "skipped": scores.skipped, "interval": "95 % bootstrap over queries",
-               "knn_protocol": verdict.knn_protocol, "knn_k": args.knn_k, "knn_t": args.knn_t}
+               "knn_protocol": measured.knn_protocol, "knn_k": args.knn_k, "knn_t": args.knn_t}
     return search.subject.result("retrieval", search.images, search.speed, metrics, details=details)
 
 
 def tell(search: Search, args: argparse.Namespace) -> str:
     """The result for people, in a few lines."""
-    if search.verdict is None:
+    if search.measured is None:
         return f"  {len(search.images)} {search.images.split} images without labels: neighbours, but no scores"
-    scores, (low, high) = search.verdict.scores, search.verdict.interval
+    scores, (low, high) = search.measured.scores, search.measured.interval
     named = {name: f"{value:.2%}" for name, value in scores.metrics().items()}
     among = "all others" if search.gallery is search.images else f"{len(search.gallery)} {search.gallery.split} images"
     return (f"  {scores.queries} {search.images.split} images query {among}"
@@ -172,7 +172,7 @@ def tell(search: Search, args: argparse.Namespace) -> str:
             f"mAP {scores.map:.2%} (95 % interval {low:.2%} to {high:.2%})\n"
             f"  mAP@R {named['map_at_r']}   mAP@100 {named['map_at_100']}   R-precision {named['r_precision']}"
             + (f"   NMI {named['nmi']}" if "nmi" in named else "")
-            + f"\n  kNN ({search.verdict.knn_protocol}, k {args.knn_k}) {search.verdict.knn:.2%}"
+            + f"\n  kNN ({search.measured.knn_protocol}, k {args.knn_k}) {search.measured.knn:.2%}"
             + (f"\n  re-ranked by {search.reranked}; kNN is not" if search.reranked else ""))
 
 
@@ -182,28 +182,28 @@ def write_per_query(path: Path, search: Search) -> None:
     The columns after them are the query's other metrics, by the names of `rank_metrics`.
     """
     names, keys = (*search.images.classes, ""), [sample.key for sample in search.gallery.samples]
-    more = [name for name in (search.verdict.scores.per_query if search.verdict else ()) if name != "map"]
+    more = [name for name in (search.measured.scores.per_query if search.measured else ()) if name != "map"]
     with open_table(path) as writer:
         listed = [f"near{place}" for place in range(1, LISTED + 1)]
         writer.writerow(["path", "class", "first_hit", "ap", *listed, *more])
         for index, sample in enumerate(search.images.samples):
             near = [keys[other] for other in search.neighbours[index, :LISTED].tolist()]
             near += [""] * (LISTED - len(near))
-            hit, *values = describe_query(search.verdict, index, ["map", *more])
+            hit, *values = describe_query(search.measured, index, ["map", *more])
             writer.writerow([sample.key, names[int(search.labels[index])], hit, values[0], *near, *values[1:]])
 
 
-def describe_query(verdict: Verdict | None, index: int, names: Sequence[str]) -> list[str]:
+def describe_query(measured: SearchScores | None, index: int, names: Sequence[str]) -> list[str]:
     """Rank of the first hit and the named metrics of one query, blank where it was not scored."""
-    hit = int(verdict.scores.first_hit[index]) if verdict else 0
+    hit = int(measured.scores.first_hit[index]) if measured else 0
     if not hit:
         return [""] * (1 + len(names))
-    return [str(hit), *(f"{float(verdict.scores.per_query[name][index]):.6f}" for name in names)]
+    return [str(hit), *(f"{float(measured.scores.per_query[name][index]):.6f}" for name in names)]
 
 
 def draw_neighbours(search: Search, args: argparse.Namespace) -> Image.Image:
     """The worst queries (where labels tell) and a seeded draw of others, each with its neighbours."""
-    names, scored = (*search.images.classes, ""), search.verdict is not None
+    names, scored = (*search.images.classes, ""), search.measured is not None
 
     def query_cell(index: int) -> Cell:
         name = names[int(search.labels[index])] if scored else search.images.samples[index].path.stem
@@ -223,7 +223,7 @@ def draw_neighbours(search: Search, args: argparse.Namespace) -> Image.Image:
             for query in choose_queries(search, args.queries, args.seed)]
     title = "query, then its nearest images: "
     if scored:
-        title += f"same class (green), other class (red); mAP {search.verdict.scores.map:.1%}"
+        title += f"same class (green), other class (red); mAP {search.measured.scores.map:.1%}"
     else:
         title += "there are no labels"
     return draw_sheet(rows, open_image, title)
@@ -232,8 +232,8 @@ def draw_neighbours(search: Search, args: argparse.Namespace) -> Image.Image:
 def choose_queries(search: Search, count: int, seed: int) -> list[int]:
     """A random, seeded choice of the queries, and with labels a third of the sheet for those with the lowest AP."""
     asked, worst = torch.arange(len(search.images)), []
-    if search.verdict is not None:
-        scores = search.verdict.scores
+    if search.measured is not None:
+        scores = search.measured.scores
         asked = (scores.first_hit > 0).nonzero().flatten()
         worst = asked[scores.average_precision[asked].argsort(stable=True)][: count // 3].tolist()
     others = [index for index in asked.tolist() if index not in set(worst)]

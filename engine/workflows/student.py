@@ -48,9 +48,9 @@ def measure_student(plan: StudentPlan, folder: Path, title: str, classes: Tensor
     args = parse_search([*plan.look, "--pretrained", str(folder), "--label", title])
     search = run_search(open_subject(args, plan.device, args.batch_size), args)
     write_search(search, folder / "retrieval", args)
-    if search.verdict is None:
+    if search.measured is None:
         return {}
-    row = make_row(search, search.verdict, args).to_dict()
+    row = make_row(search, search.measured, args).to_dict()
     append_result(plan.folder / "results.jsonl", row)
     found = {name: row["metrics"][name] for name in ("map", "rank1", "knn")}
     return found if classes is None else found | score_by_text(plan, search, classes)

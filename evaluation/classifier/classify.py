@@ -35,7 +35,7 @@ class Answering(Protocol):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Predictions:
     """What a classifier says about a set of images, in their order.
 
     `labels` int64 [N] (-1 = none); `logits` float32 [N, K] by branch; `probabilities` [N, K] of the branch `answer`;
@@ -55,7 +55,7 @@ class Verdict:
     images_per_second: float
 
     @property
-    def predictions(self) -> Tensor:
+    def predicted(self) -> Tensor:
         """The class with the highest logit of every image, int64 [N]; of equals the lowest.
 
         Not of the probabilities: rounded, they can be equal where logits are not.
@@ -68,7 +68,7 @@ class Verdict:
         return self.logits | self.ensembles
 
 
-def judge(
+def classify(
     network: Answering,
     images: ImageSet,
     view: View,
@@ -82,7 +82,7 @@ def judge(
     crop_bottom: int = 0,
     cache: Path | None = None,
     cache_key: str = "",
-) -> Verdict:
+) -> Predictions:
     """Logits of every image in one view, and what follows from them; the network must be on `device`.
 
     It is in eval mode meanwhile, and afterwards in the mode it was in. `order` is that of the ensembles, `cache` and
@@ -106,5 +106,5 @@ def judge(
                         f"{classes} classes (0 to {classes - 1}) apart; give the data set that it was trained on")
     together = find_global(logits)
     ensembles = ensemble({name: logits[name] for name in together}, order) if len(together) > 1 else {}
-    return Verdict(found.keys, found.labels, network.answer, logits, logits[network.answer].softmax(dim=1), ensembles,
-                   positions, tuple(sources), found.images_per_second)
+    return Predictions(found.keys, found.labels, network.answer, logits, logits[network.answer].softmax(dim=1),
+                       ensembles, positions, tuple(sources), found.images_per_second)

@@ -21,7 +21,7 @@ COLUMNS = 8  # pictures in a line of a sheet
 
 
 @dataclass(frozen=True)
-class Predictions:
+class NamedPredictions:
     """N pictures in order, with labels by the classifier's numbers or none; `probabilities` [N, K] of its answer."""
 
     images: ImageSet
@@ -45,7 +45,7 @@ class Predictions:
         return missed[surest[missed].argsort(descending=True, stable=True)].tolist()
 
 
-def write_csv(path: Path, found: Predictions, top: int) -> None:
+def write_csv(path: Path, found: NamedPredictions, top: int) -> None:
     """predictions.csv: a line for each picture, in order."""
     classes, shares = found.best(top)
     more = [name for place in range(2, classes.shape[1] + 1) for name in (f"class_{place}", f"probability_{place}")]
@@ -58,7 +58,7 @@ def write_csv(path: Path, found: Predictions, top: int) -> None:
             writer.writerow([sample.key, found.truth(index), *told[:2], correct, *told[2:]])
 
 
-def write_json(path: Path, found: Predictions, top: int, *, about: dict[str, object]) -> None:
+def write_json(path: Path, found: NamedPredictions, top: int, *, about: dict[str, object]) -> None:
     """predictions.json: `about` (which classifier, which view, what was skipped), the classes, a record a picture."""
     classes, shares = found.best(top)
     records = [
@@ -70,7 +70,7 @@ def write_json(path: Path, found: Predictions, top: int, *, about: dict[str, obj
     files.write_json(path, content, ensure_ascii=False)
 
 
-def draw_predictions(found: Predictions, chosen: Sequence[int], title: str, crop_bottom: int = 0) -> Image.Image:
+def draw_predictions(found: NamedPredictions, chosen: Sequence[int], title: str, crop_bottom: int = 0) -> Image.Image:
     """A sheet of some pictures under their prediction: green frames right, red wrong (with the label), grey unknown."""
     surest, answers = found.probabilities.max(dim=1)
     cells = []
@@ -99,7 +99,7 @@ def spread(count: int, most: int) -> list[int]:
     return [place * count // shown for place in range(shown)]
 
 
-def accuracy(found: Predictions) -> float | None:
+def accuracy(found: NamedPredictions) -> float | None:
     """The share of right predictions among labelled pictures, None without labels."""
     labelled = found.images.labels >= 0
     if not bool(labelled.any()):

@@ -16,7 +16,7 @@ from datasets.images import ImageSet
 from datasets.joint import Source
 from datasets.loader import count_workers
 from datasets.views.recipes import View
-from evaluation.classifier.classify import Verdict, judge
+from evaluation.classifier.classify import Predictions, classify
 from evaluation.classifier.result_files import EVALUATION, write_results
 from evaluation.ledger import Result, append_result
 from evaluation.metrics.bootstrap import interval
@@ -49,65 +49,65 @@ def report(
     Their names begin with `prefix`; without `keep` the folder cannot be written to, and nothing is. Several processes
     share the prediction, the main one writes.
     """
-    verdict = judge(subject.network.to(device), images, subject.view, sources=subject.sources, device=device,
+    predictions = classify(subject.network.to(device), images, subject.view, sources=subject.sources, device=device,
                     precision=precision, workers=count_workers(args.num_workers), order=args.ensemble_order,
                     crop_bottom=args.crop_bottom)
-    row = make_row(verdict, subject, images, args, precision, folder)
+    row = make_row(predictions, subject, images, args, precision, folder)
     row = replace(row, epoch=epoch, selection=selection)
     if distributed.is_main():
         print(describe(row))
     if distributed.is_main() and keep:
         folder.mkdir(parents=True, exist_ok=True)
         append_result(folder / "results.jsonl", row.to_dict())
-        write_files(verdict, images, folder, prefix, row)
+        write_files(predictions, images, folder, prefix, row)
     return row
 
 
 def make_row(
-    verdict: Verdict, subject: Subject, images: ImageSet, args: argparse.Namespace, precision: str, folder: Path
+    predictions: Predictions, subject: Subject, images: ImageSet, args: argparse.Namespace, precision: str, folder: Path
 ) -> Result:
     """The line of the ledger."""
     return Result("classify", args.task, images.fingerprint(), images.split, len(images), weights=subject.weights,
                   weights_sha256=fingerprint(subject.network), arch=str(subject.network.describe()["arch"]),
-                  feature=verdict.answer, input="full", view=subject.view.recipe, size=subject.view.size,
-                  centred=False, seed=args.seed, precision=precision, images_per_second=verdict.images_per_second,
-                  metrics=measure(verdict, images.classes), method=name_method(vars(args)),
+                  feature=predictions.answer, input="full", view=subject.view.recipe, size=subject.view.size,
+                  centred=False, seed=args.seed, precision=precision, images_per_second=predictions.images_per_second,
+                  metrics=measure(predictions, images.classes), method=name_method(vars(args)),
                   label=Path(args.run).parent.name if args.run else folder.name,
-                  details=describe_sources(verdict) | {"classes": len(images.classes)})
+                  details=describe_sources(predictions) | {"classes": len(images.classes)})
 
 
-def measure(verdict: Verdict, classes: Sequence[str]) -> dict[str, float]:
+def measure(predictions: Predictions, classes: Sequence[str]) -> dict[str, float]:
     """All numbers that tables quote, shares in [0, 1]: the answer's, then the branches' and ensembles' top-1."""
-    scores = score_branches(verdict.branches, verdict.labels)
-    own = scores[verdict.answer]
-    low, high = interval((verdict.predictions == verdict.labels).numpy().astype(np.float64))
+    scores = score_branches(predictions.branches, predictions.labels)
+    own = scores[predictions.answer]
+    low, high = interval((predictions.predicted == predictions.labels).numpy().astype(np.float64))
     numbers = {"top1": own.top1, "top3": own.top3, "top5": own.top5, "top1_low": low, "top1_high": high}
-    numbers |= score_classes(verdict.predictions, verdict.labels, classes).macro()
-    numbers |= calibrate(verdict.probabilities, verdict.labels).to_dict()
+    numbers |= score_classes(predictions.predicted, predictions.labels, classes).macro()
+    numbers |= calibrate(predictions.probabilities, predictions.labels).to_dict()
     numbers |= {f"top1_{name}": score.top1 for name, score in scores.items()} if len(scores) > 1 else {}
     return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
-def describe_sources(verdict: Verdict) -> dict[str, object]:
+def describe_sources(predictions: Predictions) -> dict[str, object]:
     """Accuracies by source and which source images were taken for; {} for a single data set."""
-    if len(verdict.sources) < 2:
+    if len(predictions.sources) < 2:
         return {}
-    found: SourceScores = score_sources(verdict.logits[verdict.answer], verdict.labels, verdict.sources)
+    found: SourceScores = score_sources(predictions.logits[predictions.answer], predictions.labels, predictions.sources)
     return {"sources": {name: {"top1": score.top1, "top5": score.top5, "images": score.images}
                         for name, score in found.scores.items() if score.images},
             "source_confusion": found.confusion.tolist()}
 
 
-def write_files(verdict: Verdict, images: ImageSet, folder: Path, prefix: str, row: Result) -> None:
+def write_files(predictions: Predictions, images: ImageSet, folder: Path, prefix: str, row: Result) -> None:
     """eval_results.txt, classes.csv, confusion.png and reliability.png."""
     facts = {"weights": row.weights, "data": f"{images.root} ({images.split})", "epoch": row.epoch or "-"}
-    write_results(folder / f"{prefix}{EVALUATION}", verdict, facts, row.label)
+    write_results(folder / f"{prefix}{EVALUATION}", predictions, facts, row.label)
     write_rows(folder / f"{prefix}classes.csv",
-               score_classes(verdict.predictions, verdict.labels, images.classes).rows())
-    counts = count_confusions(verdict.predictions, verdict.labels, len(images.classes))
+               score_classes(predictions.predicted, predictions.labels, images.classes).rows())
+    counts = count_confusions(predictions.predicted, predictions.labels, len(images.classes))
     draw_confusion(counts, images.classes, folder / f"{prefix}confusion.png", title=describe(row).partition(";")[0],
-                   borders=[source.first for source in verdict.sources[1:]])
-    draw_reliability(calibrate(verdict.probabilities, verdict.labels), folder / f"{prefix}reliability.png")
+                   borders=[source.first for source in predictions.sources[1:]])
+    draw_reliability(calibrate(predictions.probabilities, predictions.labels), folder / f"{prefix}reliability.png")
 
 
 def describe(row: Result) -> str:

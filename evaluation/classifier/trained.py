@@ -14,7 +14,7 @@ from datasets.images import ImageSet
 from datasets.joint import Source
 from datasets.loader import count_workers
 from datasets.views.recipes import RECIPES, View
-from evaluation.classifier.classify import Answering, Verdict, judge
+from evaluation.classifier.classify import Answering, Predictions, classify
 from evaluation.features.sources import SOURCES, find_source, is_same_data, tell_other
 from evaluation.ledger import Result
 from evaluation.run_record import name_method, read_args
@@ -60,13 +60,13 @@ class Trained:
         return str(self.network.describe()["arch"])
 
     def protocol(self) -> dict[str, object]:
-        """How pictures are shown to the network: what `extract` and `judge` take."""
+        """How pictures are shown to the network: what `extract` and `classify` take."""
         return {"device": self.device, "precision": self.precision, "batch_size": self.batch_size,
                 "workers": self.workers, "crop_bottom": self.crop_bottom}
 
-    def judge(self, images: ImageSet, order: str = "descending") -> Verdict:
+    def classify(self, images: ImageSet, order: str = "descending") -> Predictions:
         """What the classifier says of the pictures."""
-        return judge(self.network, images, self.view, sources=self.sources, order=order, **self.protocol())
+        return classify(self.network, images, self.view, sources=self.sources, order=order, **self.protocol())
 
     def named(self, names: Sequence[str], text: str) -> Trained:
         """The same classifier with its classes named; raises ConfigError when they are not as many."""

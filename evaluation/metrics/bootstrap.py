@@ -62,7 +62,7 @@ def estimate(values: Values, *, draws: int = DRAWS, seed: int = 0, share: float 
 
 
 def interval(values: NDArray[np.float64], *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of the mean of one network's verdicts [M]; NaN entries (skipped queries) are left out."""
+    """The 95 % interval of the mean of one network's scores [M]; NaN entries (skipped queries) are left out."""
     (found,) = estimate(values[~np.isnan(values)][None, None], draws=draws, seed=seed)
     return found.low, found.high
 

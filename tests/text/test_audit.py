@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from text.audit import Audit, Reading, audit, find_twins, gate_at, match_entropy, nearest_others
-from text.findings import judge, to_json
+from text.findings import list_findings, to_json
 from text.page import render_page
 
 LABELS = torch.tensor([0, 1, 2] * 4)
@@ -67,7 +67,7 @@ def test_an_audit_counts_uses_mistakes_and_cut_texts() -> None:
 
 def test_the_verdict_names_every_fault_and_the_json_holds_its_numbers() -> None:
     found = make_audit()
-    told = {finding.text.split(" (")[0]: finding.good for finding in judge(found)}
+    told = {finding.text.split(" (")[0]: finding.good for finding in list_findings(found)}
     assert told["1 row is truncated: CLIP stops reading after 77 tokens"] is False
     assert told["1 pair is indistinguishable"] is False
     assert any(text.startswith("at tau 0.02 the gate is closed for 0% of images") for text in told)
@@ -79,8 +79,8 @@ def test_the_verdict_names_every_fault_and_the_json_holds_its_numbers() -> None:
 def test_a_verdict_without_faults_finds_none() -> None:
     rows = torch.eye(4)
     found = audit(rows, rows.repeat(5, 1), temperature=0.02, labels=torch.arange(4).repeat(5))
-    assert [finding.text for finding in judge(found) if finding.good is False] == []
-    assert make_audit(readings=()).truncated == [] and "not known" in judge(make_audit(readings=()))[0].text
+    assert [finding.text for finding in list_findings(found) if finding.good is False] == []
+    assert make_audit(readings=()).truncated == [] and "not known" in list_findings(make_audit(readings=()))[0].text
 
 
 def test_the_page_needs_no_other_file_and_escapes_names() -> None:

@@ -39,7 +39,7 @@ def test_missing_and_old_packages_come_with_the_pip_line(tmp_path: Path, monkeyp
     assert [finding.state for finding in doctor.check_packages(listing, required=False)] == ["note", "note", "ok"]
 
 
-def test_exit_code_and_verdict_follow_a_missing_requirement(
+def test_exit_code_and_summary_follow_a_missing_requirement(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch = Finding("packages", "torch", "not installed", "missing", "pip install torch")

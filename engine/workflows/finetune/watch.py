@@ -12,7 +12,7 @@ from datasets.loader import count_workers
 from engine.flags.finetune.views import evaluation_view
 from engine.monitor import measure_or_warn
 from engine.workflows.finetune.images import Photographs
-from evaluation.classifier.classify import Verdict, judge
+from evaluation.classifier.classify import Predictions, classify
 from evaluation.metrics.calibration import calibrate
 from evaluation.metrics.classification import score_branches
 from methods.supervised import Supervised
@@ -37,26 +37,27 @@ class Watch:
     def measure(self, method: Supervised) -> dict[str, object]:
         """The numbers; raises BrokenNetwork."""
         network, val = method.encoder(), self.photos.val
-        row = describe("train", self.judge(network, self.sample))
+        row = describe("train", self.classify(network, self.sample))
         if val is not None:
-            row |= describe("val", self.judge(network, val), branches=True)
+            row |= describe("val", self.classify(network, val), branches=True)
         if method.averaged is not None:
             name, images = ("train", self.sample) if val is None else ("val", val)
-            row |= {f"{key}_ema": value for key, value in describe(name, self.judge(method.averaged, images)).items()}
+            averaged = describe(name, self.classify(method.averaged, images))
+            row |= {f"{key}_ema": value for key, value in averaged.items()}
         return row
 
-    def judge(self, network: nn.Module, images: ImageSet) -> Verdict:
+    def classify(self, network: nn.Module, images: ImageSet) -> Predictions:
         """Predictions in the evaluation view."""
-        return judge(network, images, evaluation_view(self.args), device=self.device, precision=self.number_format,
+        return classify(network, images, evaluation_view(self.args), device=self.device, precision=self.number_format,
                      workers=count_workers(self.args.num_workers), crop_bottom=self.args.crop_bottom)
 
 
-def describe(name: str, verdict: Verdict, *, branches: bool = False) -> dict[str, object]:
-    """A verdict's numbers as an epoch's row has them."""
-    scores = score_branches(verdict.logits, verdict.labels)
-    own = scores[verdict.answer]
+def describe(name: str, predictions: Predictions, *, branches: bool = False) -> dict[str, object]:
+    """The numbers of predictions as an epoch's row has them."""
+    scores = score_branches(predictions.logits, predictions.labels)
+    own = scores[predictions.answer]
     row: dict[str, object] = {f"{name}_top1": own.top1, f"{name}_top5": own.top5,
-                              f"{name}_loss": calibrate(verdict.probabilities, verdict.labels).nll}
+                              f"{name}_loss": calibrate(predictions.probabilities, predictions.labels).nll}
     if branches and len(scores) > 1:
         row |= {f"{name}_top1_{branch}": score.top1 for branch, score in scores.items()}
     return row

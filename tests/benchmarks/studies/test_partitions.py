@@ -12,7 +12,14 @@ import torch
 from PIL import Image
 
 from benchmarks.studies import halvings as module
-from benchmarks.studies.halvings import Look, embed_unseen, estimate_differences, estimate_means, find_faults, judge
+from benchmarks.studies.halvings import (
+    Look,
+    embed_unseen,
+    estimate_differences,
+    estimate_means,
+    find_faults,
+    score_queries,
+)
 from benchmarks.studies.partitions import main, parse_network
 from benchmarks.studies.plain_table import say
 from evaluation.features.extract import Features
@@ -102,7 +109,7 @@ def test_the_command_agrees_with_retrieval_and_writes_both_tables(
             means.append(retrieve(found, images.labels).map)
     assert float(rows[2][4].split()[0]) == pytest.approx(100 * np.mean(means), abs=0.051)
     assert (out / "tiny_partitions.md").read_text().count("\n") == 6
-    plain = judge(found, images.labels, Reranking())
+    plain = score_queries(found, images.labels, Reranking())
     assert plain["mAP"].mean() == pytest.approx(means[-1])
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.studies.networks import METRICS, Pair, Row, judge_images, parse_row, shape_rows
+from benchmarks.studies.networks import METRICS, Pair, Row, parse_row, score_images, shape_rows
 from benchmarks.studies.study import main
 from datasets.images import scan
 from evaluation.ledger import read_results
@@ -100,14 +100,14 @@ def test_all_bad_rows_are_named_before_anything_is_computed(
         run(monkeypatch, tmp_path, photo_tree, words[0], words[0], "--against", "other")
 
 
-def test_verdicts_are_those_of_the_other_measures(photo_tree: Path) -> None:
+def test_scores_are_those_of_the_other_measures(photo_tree: Path) -> None:
     pair = Pair(scan(photo_tree, "train"), scan(photo_tree, "test"))
     train, test = normalise_rows(torch.randn(24, 6)), normalise_rows(torch.randn(12, 6))
-    verdicts = judge_images(train, test, pair, seed=0)
+    ours = score_images(train, test, pair, seed=0)
     scores = retrieve(test, pair.test.labels)
     wanted = [scores.rank1, scores.rank5, scores.map, knn_accuracy(train, pair.train.labels, test, pair.test.labels)]
-    assert verdicts[:4].mean(axis=1) == pytest.approx(wanted)
-    assert set(verdicts[4]) <= {0.0, 1.0}
+    assert ours[:4].mean(axis=1) == pytest.approx(wanted)
+    assert set(ours[4]) <= {0.0, 1.0}
 
 
 def test_a_committee_is_centred_and_gives_each_member_the_same_say() -> None:

@@ -12,7 +12,7 @@ import torch
 from benchmarks.studies.trials import main, parse_recipe
 from datasets.images import scan
 from datasets.views.recipes import View
-from evaluation.classifier.classify import judge
+from evaluation.classifier.classify import classify
 from models.classifiers.classifier import Classifier
 from models.classifiers.file import load_classifier, save_classifier
 from runtime.errors import ConfigError
@@ -47,8 +47,8 @@ def test_the_table_holds_what_the_networks_say(
         shares = []
         for seed in (0, 1):
             saved = load_classifier(networks.format(seed=seed))
-            verdict = judge(saved.network, images, View("full", "warp", 32))
-            shares.append(float((verdict.logits[branch].argmax(1) == images.labels).float().mean()))
+            predictions = classify(saved.network, images, View("full", "warp", 32))
+            shares.append(float((predictions.logits[branch].argmax(1) == images.labels).float().mean()))
         assert rows[label]["by seed"] == ", ".join(f"{100 * share:.1f}" for share in shares)
         assert float(rows[label]["top-1"].split()[0]) == pytest.approx(100 * sum(shares) / 2, abs=0.051)
     assert rows["own"]["more than own"] == "–" and rows["again"]["more than own"] == "+0.0 [+0.0, +0.0] inconclusive"

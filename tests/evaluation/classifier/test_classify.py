@@ -1,4 +1,4 @@
-"""From a network and images to a verdict, and the result files that it is written into."""
+"""From a network and images to predictions, and the result files that it is written into."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datasets.loader import make_loader
 from datasets.sampling.batches import SequentialBatches
 from datasets.view_set import ViewSet
 from datasets.views.recipes import View
-from evaluation.classifier.classify import Verdict, judge
+from evaluation.classifier.classify import Predictions, classify
 from evaluation.classifier.result_files import find_best, name_metrics, write_results
 from evaluation.metrics.classification import score_branches
 from evaluation.metrics.ensembles import ensemble
@@ -46,18 +46,18 @@ def images(photo_tree: Path) -> ImageSet:
     return scan(photo_tree, "test")
 
 
-def test_the_verdict_is_what_the_network_says_of_each_image(images: ImageSet) -> None:
+def test_the_predictions_are_what_the_network_says_of_each_image(images: ImageSet) -> None:
     network = colours()
-    verdict = judge(network, images, VIEW, batch_size=5)
-    assert network.training and verdict.keys == [sample.key for sample in images.samples]
+    predictions = classify(network, images, VIEW, batch_size=5)
+    assert network.training and predictions.keys == [sample.key for sample in images.samples]
     batch = next(iter(make_loader(ViewSet(images, {"v": VIEW}), SequentialBatches(len(images), len(images)))))
     expected = network.eval().outputs(batch.views["v"])
     for name, logits in expected.items():
-        assert torch.equal(verdict.logits[name], logits)
-    assert torch.equal(verdict.probabilities, expected["combiner"].softmax(1))
-    assert torch.equal(verdict.predictions, images.labels) and torch.equal(verdict.labels, images.labels)
-    assert verdict.ensembles.keys() == ensemble(expected).keys() == {"highest-1", "highest-2", "highest-3"}
-    assert list(verdict.branches) == [*expected, "highest-1", "highest-2", "highest-3"]
+        assert torch.equal(predictions.logits[name], logits)
+    assert torch.equal(predictions.probabilities, expected["combiner"].softmax(1))
+    assert torch.equal(predictions.predicted, images.labels) and torch.equal(predictions.labels, images.labels)
+    assert predictions.ensembles.keys() == ensemble(expected).keys() == {"highest-1", "highest-2", "highest-3"}
+    assert list(predictions.branches) == [*expected, "highest-1", "highest-2", "highest-3"]
 
 
 def test_predictions_follow_logits_where_probabilities_are_equal(images: ImageSet) -> None:
@@ -65,51 +65,51 @@ def test_predictions_follow_logits_where_probabilities_are_equal(images: ImageSe
         def outputs(self, images: Tensor) -> dict[str, Tensor]:
             return {"cls": torch.tensor([[0.001, 0.00100001, -5.0]]).expand(len(images), 3)}
 
-    verdict = judge(Close({}, "cls"), images, VIEW)
-    assert (verdict.probabilities[:, 0] == verdict.probabilities[:, 1]).all() and (verdict.predictions == 1).all()
-    scores = score_branches(verdict.logits, verdict.labels)["cls"]
-    hits = (verdict.predictions == verdict.labels).double().mean().item()
+    predictions = classify(Close({}, "cls"), images, VIEW)
+    assert (predictions.probabilities[:, 0] == predictions.probabilities[:, 1]).all() and (predictions.predicted == 1).all()
+    scores = score_branches(predictions.logits, predictions.labels)["cls"]
+    hits = (predictions.predicted == predictions.labels).double().mean().item()
     assert (scores.top1, hits) == pytest.approx((1 / 3, 1 / 3))
 
 
 def test_the_order_of_the_ensembles_is_an_option(images: ImageSet) -> None:
-    falling, rising = judge(colours(), images, VIEW), judge(colours(), images, VIEW, order="ascending")
+    falling, rising = classify(colours(), images, VIEW), classify(colours(), images, VIEW, order="ascending")
     assert torch.equal(falling.ensembles["highest-3"], rising.ensembles["highest-3"])
     scores = score_branches(rising.ensembles, rising.labels)
     assert scores["highest-1"].top1 == 0.0 and score_branches(falling.ensembles, falling.labels)["highest-1"].top1 == 1
 
 
 def test_two_heads_make_no_ensemble(images: ImageSet) -> None:
-    verdict = judge(Colours({"cls": 1.0, "dist": -1.0, "average": 0.5}, "average"), images, VIEW)
-    assert verdict.ensembles == {} and torch.equal(verdict.probabilities, verdict.logits["average"].softmax(1))
+    predictions = classify(Colours({"cls": 1.0, "dist": -1.0, "average": 0.5}, "average"), images, VIEW)
+    assert predictions.ensembles == {} and torch.equal(predictions.probabilities, predictions.logits["average"].softmax(1))
 
 
 def test_the_network_keeps_its_mode_when_an_image_is_broken(images: ImageSet) -> None:
     images.samples[3].path.write_bytes(b"broken")
     network = colours()
     with pytest.raises(DataError, match=images.samples[3].path.name):
-        judge(network, images, VIEW)
+        classify(network, images, VIEW)
     assert network.training
 
 
 def test_labels_that_the_network_has_no_class_for(images: ImageSet) -> None:
     with pytest.raises(DataError, match="2 classes"):
-        judge(Colours({"cls": 1.0}, "cls", classes=2), images, VIEW)
+        classify(Colours({"cls": 1.0}, "cls", classes=2), images, VIEW)
 
 
-def verdict_of(images: ImageSet) -> Verdict:
-    """A verdict with mistakes: two of twelve images are called what they are not."""
-    verdict = judge(colours(), images, VIEW)
-    verdict.labels[:2] = torch.tensor([1, 2])
-    return verdict
+def predictions_with_mistakes(images: ImageSet) -> Predictions:
+    """Predictions with mistakes: two of twelve images are called what they are not."""
+    predictions = classify(colours(), images, VIEW)
+    predictions.labels[:2] = torch.tensor([1, 2])
+    return predictions
 
 
 def test_metrics_bear_the_public_names(images: ImageSet) -> None:
-    metrics = name_metrics(verdict_of(images))
+    metrics = name_metrics(predictions_with_mistakes(images))
     assert list(metrics) == ["layer1-top-1", "layer1-top-3", "layer2-top-1", "layer2-top-3", "combiner-top-1",
                              "combiner-top-3", "highest-1", "highest-2", "highest-3"]
     assert metrics["combiner-top-1"] == pytest.approx(10 / 12) and metrics["layer2-top-3"] == 1.0
-    heads = name_metrics(judge(Colours({"cls": 1.0, "average": 1.0}, "average"), images, VIEW))
+    heads = name_metrics(classify(Colours({"cls": 1.0, "average": 1.0}, "average"), images, VIEW))
     assert list(heads) == [f"{name}-top-{depth}" for name in ("cls", "average") for depth in (1, 3, 5)]
 
 
@@ -119,7 +119,7 @@ def test_the_best_of_the_public_code_is_a_top_1_or_an_ensemble() -> None:
 
 
 def test_the_results_file(images: ImageSet, tmp_path: Path) -> None:
-    write_results(tmp_path / "eval_results.txt", verdict_of(images), {"Project": "birds", "Experiment": "a"}, "Results")
+    write_results(tmp_path / "eval_results.txt", predictions_with_mistakes(images), {"Project": "birds", "Experiment": "a"}, "Results")
     lines = (tmp_path / "eval_results.txt").read_text().splitlines()
     assert lines[:4] == ["[Results]", "Project: birds", "Experiment: a", "Samples: 12"]
     assert "    combiner-top-1 83.333%" in lines and "    layer1-top-3 100.000%" in lines
