@@ -47,7 +47,7 @@ class Scratch:
         if limit > 0:
             with self._surviving():
                 self.room = min(limit, FREE_SHARE * shutil.disk_usage(folder).free)
-                self.file = tempfile.TemporaryFile(dir=folder)
+                self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - close() closes it
 
     def __enter__(self) -> Scratch:
         return self

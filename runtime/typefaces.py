@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +38,7 @@ def list_typefaces() -> tuple[str, ...]:
     return (str(own / "fonts" / "ttf" / "DejaVuSans.ttf"), *dict.fromkeys(entry.fname for entry in ranked))
 
 
-@lru_cache(maxsize=None)
+@cache
 def open_typeface(path: str) -> FT2Font | None:
     """A typeface's table of signs, None for a file that cannot be drawn from at any size."""
     from matplotlib.ft2font import FT2Font
@@ -50,7 +50,7 @@ def open_typeface(path: str) -> FT2Font | None:
     return found if found.scalable else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def find_typeface(sign: str) -> str | None:
     """The file of the first typeface that has a sign, None where the machine has none."""
     return next((path for path in list_typefaces()
@@ -88,13 +88,13 @@ def find_families(text: str) -> list[str]:
     return ["DejaVu Sans", *(table.family_name for path in ordered if (table := open_typeface(path)) is not None)]
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_font(path: str | None, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own typeface, or that of a file, at a size in pixels."""
     return ImageFont.load_default(size) if path is None else ImageFont.truetype(path, size)
 
 
-@lru_cache(maxsize=None)
+@cache
 def is_in_own(sign: str) -> bool:
     """Whether Pillow's own typeface has a sign: it has Latin letters and little else."""
     if sign.isascii():
@@ -149,7 +149,7 @@ def draw_text(
         top += line_height(size) + spacing
 
 
-@lru_cache(maxsize=None)
+@cache
 def line_height(size: int) -> int:
     """Pixels from one line's top to the next without spacing, as Pillow has it for its own typeface."""
     box = load_font(None, size).getbbox("A")

@@ -97,7 +97,7 @@ def show_classes(audit: Audit) -> str:
 
 def show_all(audit: Audit) -> str:
     """One line for every row, folded away."""
-    readings = {index: reading for index, reading in enumerate(audit.readings)}
+    readings = dict(enumerate(audit.readings))
     accuracy = audit.accuracy.per_class.tolist() if audit.accuracy else []
     lines = []
     for index, name in enumerate(audit.names):

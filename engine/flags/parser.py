@@ -50,7 +50,7 @@ def take_out(args: argparse.Namespace, name: str) -> object:
 def imply(args: argparse.Namespace, word: str, *names: str) -> None:
     """Count flags as given that another word of the user's decides: `-a resnet50_double` decides the pooling."""
     if isinstance(args, Flags):
-        args._given = {**{name: word for name in names}, **args._given}
+        args._given = {**dict.fromkeys(names, word), **args._given}
 
 
 PLACES = ("out", "results_dir", "cache", "write")  # where things go: an empty word would be the current folder

@@ -18,12 +18,7 @@ from datasets.views.recipes import View
 from engine.results_folder import append_to
 from evaluation.features.subject import Subject, check_classes, homes
 from evaluation.ledger import Result
-from evaluation.metrics.linear import (
-    Classifier,
-    Plan,
-    fit_augmented,
-    predict,
-)
+from evaluation.metrics.linear import Classifier, Plan, fit_augmented, predict
 from evaluation.metrics.probe import RATES, Outcome, Split, probe_cached
 from evaluation.reports.figure import count_powers, label_text, load_pyplot
 from runtime import distributed

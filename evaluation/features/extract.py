@@ -218,7 +218,7 @@ def read_cache(path: Path, images: ImageSet) -> Features | None:
         return None
     try:
         with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
             told = file.metadata() or {}
         whole = told["sha256"] == _hash(tensors) and all(len(rows) == len(images) for rows in tensors.values())
         if tensors and whole:

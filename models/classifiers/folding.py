@@ -46,7 +46,9 @@ def pair_norms(network: nn.Module, images: Tensor) -> dict[str, str]:
             handles.append(module.register_forward_pre_hook(lambda _, inputs: meet(name, inputs[0])))
 
     def meet(name: str, given: Tensor) -> None:
-        pairs.update({name: convolution for convolution, output in made if output is given})
+        for convolution, output in made:
+            if output is given:
+                pairs[name] = convolution
 
     for name, module in network.named_modules():
         watch(name, module)

@@ -150,10 +150,11 @@ def fit_heads(state: State, wanted: State, heads: list[str], notes: list[str]) -
         else:
             state |= own
             notes.append(_describe_fresh(head, given, own))
-    if SECOND not in heads and (extra := [name for name in state if name.startswith(SECOND) and name not in wanted]):
-        if "dist_token" not in state:  # a second head beside the first; a token would leave a trace in the rest
-            state = {name: value for name, value in state.items() if name not in extra}
-            notes.append("the file's second head is left out")
+    extra = [name for name in state if name.startswith(SECOND) and name not in wanted]
+    # A second head beside the first; a token would leave a trace in the rest.
+    if SECOND not in heads and extra and "dist_token" not in state:
+        state = {name: value for name, value in state.items() if name not in extra}
+        notes.append("the file's second head is left out")
     return state
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,10 +62,9 @@ def rename_candidates(state: State, target: nn.Module) -> list[State]:
         candidates.append(_rename_by_order(state, wanted))
     convert = getattr(sys.modules[type(target).__module__], "checkpoint_filter_fn", None)
     if convert and not _compare(state, wanted).is_none():
-        try:
+        # Where timm's converter does not know this layout, the mismatch itself is reported.
+        with suppress(KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, AssertionError):
             candidates.append(drop_classifier(convert(dict(state), target), wanted))
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, AssertionError):
-            pass  # timm's converter did not know this layout; the mismatch itself is reported
     return candidates
 
 

@@ -175,7 +175,7 @@ def test_on_photographs_the_published_target_is_uniform_and_ours_is_not(shared_d
     paths = sorted((shared_data / "cub10" / "train").rglob("*.jpg"))[::40][:8]
     look = make_transform(View("full", "eval", 160))
     pixels = torch.stack([look(Image.open(path).convert("RGB")) for path in paths])
-    batch = Batch({name: pixels for name in ("query", "key", "v1", "v2")}, torch.arange(8), torch.full((8,), -1))
+    batch = Batch(dict.fromkeys(("query", "key", "v1", "v2"), pixels), torch.arange(8), torch.full((8,), -1))
     backbone = build_backbone("tf_efficientnet_lite0", "package:efficientnet-lite0")
     method = LcrMoco(backbone, MOCO, RationaleOptions()) if path == "moco" else LcrByol(backbone, BYOL, RationaleOptions())
     stats = method(batch, clock()).stats

@@ -90,7 +90,7 @@ def test_terms_are_weighed_as_asked_and_the_selected_one_asks_kept_positions() -
         rows = torch.cat([logits[b, chosen] for b, chosen in enumerate(answer.selections[name].kept)])
         plain = plain + F.cross_entropy(rows, batch.label.repeat_interleave(len(rows) // len(batch)))
     torch.testing.assert_close(loss.parts["selected"], plain)
-    assert {name for name in loss.stats} == {"accuracy", *(f"accuracy_{name}" for name in
+    assert set(loss.stats) == {"accuracy", *(f"accuracy_{name}" for name in
                                              ("layer1", "layer2", "layer3", "combiner"))}
     assert loss.stats["accuracy_layer2"] == (answer.levels["layer2"].mean(1).argmax(1) == batch.label).float().mean()
 

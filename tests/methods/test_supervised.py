@@ -187,7 +187,7 @@ def test_statistics_stay_where_they_are_frozen() -> None:
 def test_a_few_images_are_learnt_by_heart() -> None:
     method, batch = make_method(second_head=True, smoothing=0.0), make_batch()
     optimizer = torch.optim.AdamW([{"params": group.params} for group in method.param_groups()], lr=1e-2)
-    for step in range(40):
+    for _ in range(40):
         loss = method(batch, clock())
         loss.total.backward()
         optimizer.step()

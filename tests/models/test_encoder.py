@@ -111,7 +111,7 @@ def test_lcr_moco_checkpoints_load(encoder: Encoder, images: Tensor, tmp_path: P
 
 @pytest.mark.parametrize("online", ["online_encoder.0.", "online_backbone."])
 def test_lcr_byol_checkpoints_load_without_max_pool(encoder: Encoder, images: Tensor, tmp_path: Path, online: str) -> None:
-    body = {name: value for name, value in encoder.backbone.net.state_dict().items()}
+    body = dict(encoder.backbone.net.state_dict().items())
     state = {f"{online}{name}": value for name, value in body.items()}
     state |= {f"target_encoder.0.{name}": torch.zeros_like(value) for name, value in body.items()}
     state |= {f"backbone.{name}": value for name, value in body.items()}  # one module under two names

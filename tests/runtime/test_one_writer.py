@@ -28,10 +28,10 @@ def find_writers(path: Path) -> Iterator[str]:
             continue
         name = ast.unparse(node.func)
         modes = [arg.value for arg in node.args[1:2] if isinstance(arg, ast.Constant)]
-        if name in CALLS or (isinstance(node.func, ast.Attribute) and node.func.attr in METHODS - {"copy", "move"}
-                             and name.split(".")[0] not in ("runtime",)):
-            yield name
-        elif name.split(".")[-1] == "open" and any(set(str(mode)) & set("wax+") and len(str(mode)) < 4 for mode in modes):
+        method = isinstance(node.func, ast.Attribute) and node.func.attr in METHODS - {"copy", "move"}
+        opens = name.split(".")[-1] == "open"
+        if (name in CALLS or (method and name.split(".")[0] != "runtime")
+                or (opens and any(set(str(mode)) & set("wax+") and len(str(mode)) < 4 for mode in modes))):
             yield name
 
 

@@ -34,7 +34,7 @@ def test_missing_and_old_packages_come_with_the_pip_line(tmp_path: Path, monkeyp
     monkeypatch.setattr(doctor, "read_tested", lambda folder: {})
     absent, old, fine = doctor.check_packages(listing, required=True)
     assert (absent.state, absent.remedy) == ("missing", 'pip install "no-such-package-here>=2.0"')
-    assert old.state == "missing" and "is too old" in old.value and 'pip install --upgrade "torch>=999.0"' == old.remedy
+    assert old.state == "missing" and "is too old" in old.value and old.remedy == 'pip install --upgrade "torch>=999.0"'
     assert fine.state == "ok" and fine.value == importlib.metadata.version("pytest")
     assert [finding.state for finding in doctor.check_packages(listing, required=False)] == ["note", "note", "ok"]
 

@@ -4,18 +4,7 @@
 from __future__ import annotations
 
 from engine.flags.parser import Parser, toggle
-from engine.flags.ranges import (
-    BATCH,
-    COUNT,
-    COUNT_OR_0,
-    EPOCHS,
-    PARTS,
-    RATE,
-    SHARE_BELOW_1,
-    TEMPERATURE,
-    WEIGHT,
-    real,
-)
+from engine.flags.ranges import BATCH, COUNT, COUNT_OR_0, EPOCHS, PARTS, RATE, SHARE_BELOW_1, TEMPERATURE, WEIGHT, real
 from engine.flags.words import sinks
 
 

@@ -42,10 +42,10 @@ def build_student(args: argparse.Namespace) -> Backbone:
 
 def follow_max_pool(args: argparse.Namespace) -> None:
     """Weights that were trained without a max-pool go on without one, with a word, unless --max-pool is given."""
-    if args.max_pool and "max_pool" not in list_given(args) and Path(str(args.pretrained)).is_file():
-        if split_encoder_state(read_checkpoint(args.pretrained)).meta.get("skips_max_pool"):
-            print(f"note: {args.pretrained} was trained without max-pool; so is this run (--max-pool true adds it)")
-            args.max_pool = False
+    open_to_change = args.max_pool and "max_pool" not in list_given(args) and Path(str(args.pretrained)).is_file()
+    if open_to_change and split_encoder_state(read_checkpoint(args.pretrained)).meta.get("skips_max_pool"):
+        print(f"note: {args.pretrained} was trained without max-pool; so is this run (--max-pool true adds it)")
+        args.max_pool = False
 
 
 def build_method(args: argparse.Namespace, images: int, backbone: Backbone, guide: nn.Module | None) -> Method:

@@ -85,9 +85,9 @@ def write_list(folder: Path, labels: dict[str, str]) -> Path:
 def test_labels_do_not_lead_out_of_the_folder_and_do_not_merge(tmp_path: Path) -> None:
     listing = write_list(tmp_path, {"a": "../../x", "b": "F/A-18", "c": "F/16", "d": "/absolute", "e": "train"})
     out = tmp_path / "deep" / "fold"
-    before = {path for path in tmp_path.rglob("*")}
+    before = set(tmp_path.rglob("*"))
     link_fold(listing, 0, out)
-    made = {path for path in tmp_path.rglob("*")} - before
+    made = set(tmp_path.rglob("*")) - before
     assert all(path == tmp_path / "deep" or path.is_relative_to(out) for path in made)
     assert len(scan(out, "train").classes) == 5 and len(scan(out, "train")) == 20
 

@@ -98,7 +98,7 @@ def test_the_command_agrees_with_retrieval_and_writes_both_tables(
              "--against", "one", "--rerank", "aqe", "--size", "32", "--draws", "100", "-j", "0", "--device", "cpu"]
     monkeypatch.setattr(sys, "argv", ["partitions", *words])
     main()
-    rows = list(csv.reader(open(out / "tiny_partitions.csv", encoding="utf-8")))
+    rows = list(csv.reader((out / "tiny_partitions.csv").read_text(encoding="utf-8").splitlines()))
     assert [row[:2] for row in rows[1:3]] == [["one", "cosine"], ["all", "cosine"]] and len(rows) == 5
     look = Look(str(classes), None, "base", 32, 0, "cpu")
     means = []

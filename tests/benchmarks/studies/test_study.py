@@ -76,9 +76,9 @@ def test_rows_seeds_pairs_and_files(
     assert found["frozen again"]["details"]["against"]["frozen"]["map"] == {
         "mean": 0.0, "low": 0.0, "high": 0.0, "excludes_zero": False}
     assert found["both"]["centred"] and found["few"]["details"]["pca"] == 3 and "frozen" not in found["frozen"]["details"]["against"]
-    pairs = list(csv.DictReader(open(out / "tiny_pairs.csv")))
+    pairs = list(csv.DictReader((out / "tiny_pairs.csv").read_text().splitlines()))
     assert len(pairs) == 4 * 5 and {row["against"] for row in pairs} == {"frozen"}
-    assert [row["row"] for row in csv.DictReader(open(out / "tiny.csv"))] == list(found)
+    assert [row["row"] for row in csv.DictReader((out / "tiny.csv").read_text().splitlines())] == list(found)
     printed = capsys.readouterr().out
     assert "**tiny, difference from frozen**" in printed and "| frozen again | +0.0 [+0.0, +0.0] |" in printed
     draw([], [str(out / "results.jsonl")], tmp_path / "f.png")

@@ -24,7 +24,8 @@ def rename(name: str) -> str:
         return name.replace("levels.net.", "backbone.")
     if name.startswith("classify."):
         _, level, part, kind = name.split(".")
-        return f"fpn_classifier_{level}.{dict(hidden=0, norm=1, logits=3)[part]}.{kind}"
+        place = {"hidden": 0, "norm": 1, "logits": 3}[part]
+        return f"fpn_classifier_{level}.{place}.{kind}"
     return next((theirs + name[len(ours):] for ours, theirs in PARTS.items() if name.startswith(ours)), name)
 
 

@@ -41,9 +41,9 @@ def test_a_held_folder_is_refused_and_taken_over_after_a_kill(
     link = tmp_path.with_name(f"{tmp_path.name}-link")
     link.symlink_to(tmp_path)
     for folder in (tmp_path, link):
-        with pytest.raises(ConfigError, match=rf"process {holder.pid} on {socket.gethostname()}.*choose another"):
-            with hold_folder(folder):
-                pass
+        held = rf"process {holder.pid} on {socket.gethostname()}.*choose another"
+        with pytest.raises(ConfigError, match=held), hold_folder(folder):
+            pass
     holder.kill()
     holder.wait()
     with hold_folder(tmp_path):
