@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -12,6 +11,7 @@ import numpy as np
 from datasets.images import ImageSet
 from datasets.layouts.collections import Collection
 from datasets.layouts.listing import Sample
+from datasets.sampling.batches import random_for
 from runtime.errors import DataError
 
 Choice = Literal["even", "random", "first"]
@@ -45,7 +45,7 @@ def halve(collection: Collection, partition: int | None = None) -> Halves:
     if len(classes) < 2:
         raise DataError(f"{collection.root}: {len(classes)} class cannot be split into classes to train and to test")
     count = (len(classes) + 1) // 2 if count is None else count
-    order = list(range(len(classes))) if partition is None else shuffler("partition", partition).permutation(
+    order = list(range(len(classes))) if partition is None else random_for("partition", partition).permutation(
         len(classes)).tolist()
     number = {old: new for new, old in enumerate(order)}
     samples = [replace(sample, label=number[sample.label]) for sample in collection.samples]
@@ -83,7 +83,7 @@ def choose_per_class(labels: Sequence[int], share: float, choice: Choice, seed: 
     places: dict[int, list[int]] = {}
     for place, label in enumerate(labels):
         places.setdefault(label, []).append(place)
-    random, stays = shuffler("hold out", seed), set()
+    random, stays = random_for("hold out", seed), set()
     for label in sorted(places):
         own = places[label]
         count = max(int(share * len(own)), 1)
@@ -105,15 +105,9 @@ def flip_labels(images: ImageSet, ratio: float, seed: int = 0) -> ImageSet:
     classes = int(images.labels.max()) + 1
     if classes < 2:
         raise DataError(f"{images.root}: one class alone cannot have noisy labels")
-    random = shuffler("noise", seed)
+    random = random_for("noise", seed)
     flipped = random.random_sample(len(images)) < ratio
     steps = random.randint(1, classes, size=len(images))
     samples: list[Sample] = [replace(sample, label=int((sample.label + step) % classes)) if flip else sample
                              for sample, flip, step in zip(images.samples, flipped, steps, strict=True)]
     return replace(images, samples=tuple(samples))
-
-
-def shuffler(purpose: str, seed: int) -> np.random.RandomState:
-    """A generator of its own for one purpose; RandomState, since only its stream is promised never to change."""
-    digest = hashlib.blake2b(f"{purpose}/{seed}".encode(), digest_size=16).digest()
-    return np.random.RandomState(np.frombuffer(digest, dtype="<u4"))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -21,27 +21,47 @@ class Draw:
     repeat: int = 0
 
 
-class Batches(Protocol):
-    """What the trainer asks of a sampler: its length in steps, where to start, and one rank's batches from there."""
+class Batches(ABC):
+    """What the trainer asks of a sampler: its length in steps, and one rank's batches of an epoch, from any step on.
 
-    def __len__(self) -> int:
-        """Steps per epoch."""
+    The global batch of a step holds `batch_size` images for each of `world` ranks.
+    """
+
+    def __init__(self, batch_size: int, *, seed: int, rank: int, world: int) -> None:
+        self.batch_size, self.seed, self.rank, self.world = batch_size, seed, rank, world
+        self.epoch, self.start_step = 0, 0
+
+    @property
+    def global_batch(self) -> int:
+        """Images per step over all ranks."""
+        return self.batch_size * self.world
 
     def set(self, epoch: int, start_step: int = 0) -> None:
         """Choose the epoch and first step of the next iteration."""
+        self.epoch, self.start_step = epoch, start_step
 
+    @abstractmethod
+    def __len__(self) -> int:
+        """Steps per epoch."""
+
+    @abstractmethod
     def __iter__(self) -> Iterator[list[Draw]]:
-        """This rank's batches."""
+        """This rank's batches of the epoch that was set."""
+
+
+def random_for(purpose: str, *numbers: int) -> np.random.RandomState:
+    """A generator that depends on a purpose and numbers (a seed, an epoch) alone, on any machine and NumPy version."""
+    digest = hashlib.blake2b("/".join(map(str, (purpose, *numbers))).encode(), digest_size=16).digest()
+    # RandomState, not Generator: only its stream is promised never to change.
+    return np.random.RandomState(np.frombuffer(digest, dtype="<u4"))
 
 
 def permute(n: int, seed: int, epoch: int) -> np.ndarray:
-    """A permutation of n images that depends on (seed, epoch) alone, on any machine and NumPy version."""
-    digest = hashlib.blake2b(f"permutation/{seed}/{epoch}".encode(), digest_size=16).digest()
-    # RandomState, not Generator: only its stream is promised never to change.
-    return np.random.RandomState(np.frombuffer(digest, dtype="<u4")).permutation(n)
+    """A permutation of n images that depends on (seed, epoch) alone."""
+    return random_for("permutation", seed, epoch).permutation(n)
 
 
-class EpochBatches:
+class EpochBatches(Batches):
     """Shuffled batches for one rank; the global batch does not depend on how many ranks share it.
 
     The global batch (world x batch_size images) is a slice of one permutation; rank r takes its r-th part. The rest
@@ -52,27 +72,17 @@ class EpochBatches:
     def __init__(
         self, n: int, batch_size: int, *, seed: int = 0, rank: int = 0, world: int = 1, drop_last: bool = True
     ) -> None:
-        self.n, self.batch_size, self.seed, self.rank, self.world = n, batch_size, seed, rank, world
-        self.drop_last = drop_last
-        self.epoch, self.start_step = 0, 0
+        super().__init__(batch_size, seed=seed, rank=rank, world=world)
+        self.n, self.drop_last = n, drop_last
         if drop_last and n < self.global_batch:
             raise DataError(
                 f"{n} training images are fewer than one global batch of {self.global_batch} "
                 f"({world} x {batch_size}); use a batch size of at most {n // world} per process, or more images"
             )
 
-    @property
-    def global_batch(self) -> int:
-        """Images per step over all ranks."""
-        return self.batch_size * self.world
-
     def __len__(self) -> int:
         """Steps per epoch."""
         return self.n // self.global_batch if self.drop_last else -(-self.n // self.global_batch)
-
-    def set(self, epoch: int, start_step: int = 0) -> None:
-        """Choose what the next iteration yields."""
-        self.epoch, self.start_step = epoch, start_step
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """The batches of the epoch that was set."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from datasets.sampling.batches import Draw
+from datasets.sampling.batches import Batches, Draw, random_for
 from runtime.errors import DataError
 
 
-class ClassBatches:
+class ClassBatches(Batches):
     """Batches of `per_class` images of a class, and so on, for one rank; `set` chooses the epoch and the first step.
 
     With `replace`, classes and then images are drawn uniformly with replacement, as the public code of OBD-SD does: a
@@ -27,9 +26,8 @@ class ClassBatches:
         self, labels: Sequence[int], batch_size: int, per_class: int = 2, *, seed: int = 0, rank: int = 0,
         world: int = 1, replace: bool = True,
     ) -> None:
-        self.batch_size, self.per_class, self.replace = batch_size, per_class, replace
-        self.seed, self.rank, self.world = seed, rank, world
-        self.epoch, self.start_step = 0, 0
+        super().__init__(batch_size, seed=seed, rank=rank, world=world)
+        self.per_class, self.replace = per_class, replace
         self.images = list_by_class(labels)
         if self.global_batch % per_class:
             raise DataError(f"a batch of {self.global_batch} images cannot be made of groups of {per_class}; take a "
@@ -40,18 +38,9 @@ class ClassBatches:
             raise DataError(f"{len(labels)} training images make no batch of {self.global_batch} with {per_class} "
                             f"images of each class; lower the batch size to at most {places // world} per process")
 
-    @property
-    def global_batch(self) -> int:
-        """Images per step over all ranks."""
-        return self.batch_size * self.world
-
     def __len__(self) -> int:
         """Steps per epoch."""
         return self.steps
-
-    def set(self, epoch: int, start_step: int = 0) -> None:
-        """Choose what the next iteration yields."""
-        self.epoch, self.start_step = epoch, start_step
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """This rank's batches of the epoch that was set."""
@@ -63,9 +52,7 @@ class ClassBatches:
 
     def draw_epoch(self, epoch: int) -> np.ndarray:
         """All images of an epoch's global batches: int [steps, global batch]."""
-        digest = hashlib.blake2b(f"classes/{self.seed}/{epoch}".encode(), digest_size=16).digest()
-        # RandomState, not Generator: only its stream is promised never to change.
-        random = np.random.RandomState(np.frombuffer(digest, dtype="<u4"))
+        random = random_for("classes", self.seed, epoch)
         drawn = self.draw_with_replacement(random) if self.replace else self.deal(random)
         return drawn.reshape(self.steps, self.global_batch)
 

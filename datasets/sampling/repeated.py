@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from datasets.sampling.batches import Draw, permute
+from datasets.sampling.batches import Batches, Draw, permute
 from runtime.errors import DataError
 
 
-class RepeatedBatches:
+class RepeatedBatches(Batches):
     """Shuffled batches for one rank in which every image comes `repeats` times, each time as another view.
 
     (Hoffer et al., Augment your batch, arXiv 1901.09335; Berman et al., MultiGrain, arXiv 1902.05509.) The repeats of
@@ -22,9 +22,8 @@ class RepeatedBatches:
     def __init__(
         self, n: int, batch_size: int, *, repeats: int = 3, seed: int = 0, rank: int = 0, world: int = 1
     ) -> None:
-        self.n, self.batch_size, self.repeats, self.seed = n, batch_size, repeats, seed
-        self.rank, self.world = rank, world
-        self.epoch, self.start_step = 0, 0
+        super().__init__(batch_size, seed=seed, rank=rank, world=world)
+        self.n, self.repeats = n, repeats
         if repeats < 1 or n * repeats < self.global_batch:
             raise DataError(
                 f"{n} training images, {repeats} times each, are fewer than one global batch of {self.global_batch} "
@@ -32,18 +31,9 @@ class RepeatedBatches:
                 f"{n * max(repeats, 1) // world} per process, or more images"
             )
 
-    @property
-    def global_batch(self) -> int:
-        """Images per step over all ranks."""
-        return self.batch_size * self.world
-
     def __len__(self) -> int:
         """Steps per epoch."""
         return -(-self.n * self.repeats // self.global_batch)
-
-    def set(self, epoch: int, start_step: int = 0) -> None:
-        """Choose what the next iteration yields."""
-        self.epoch, self.start_step = epoch, start_step
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """The batches of the epoch that was set."""
