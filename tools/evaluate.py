@@ -42,7 +42,7 @@ from evaluation.classifier.trained import Trained, open_classifier
 from evaluation.features.sources import find_source, name_run
 from evaluation.features.subject import check_classes
 from evaluation.ledger import Result, append_result, read_results
-from evaluation.metrics.classification import score_branches, score_classes, score_sources
+from evaluation.metrics.classification import count_confusions, score_branches, score_classes, score_sources
 from evaluation.reports.classifier_page import (
     BRANCHES,
     FILES,
@@ -56,7 +56,6 @@ from evaluation.reports.classifier_page import (
     write_page,
     write_rows,
 )
-from evaluation.reports.confusion import count_confusions
 from evaluation.run_record import ARGS, as_list, find_photographs, read_args
 from runtime.devices import list_device_problems
 from runtime.files import write_atomically

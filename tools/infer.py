@@ -41,7 +41,8 @@ from evaluation.classifier.predictions import (
 )
 from evaluation.classifier.result_files import INFERENCE, write_results
 from evaluation.classifier.trained import Trained, need_names, open_classifier
-from evaluation.reports.confusion import count_confusions, draw_confusion
+from evaluation.metrics.classification import count_confusions
+from evaluation.reports.confusion import draw_confusion
 from runtime.devices import list_device_problems
 from runtime.errors import DataError
 from runtime.files import write_atomically, write_cells

@@ -21,9 +21,15 @@ from evaluation.classifier.result_files import EVALUATION, write_results
 from evaluation.ledger import Result, append_result
 from evaluation.metrics.bootstrap import interval
 from evaluation.metrics.calibration import calibrate
-from evaluation.metrics.classification import SourceScores, score_branches, score_classes, score_sources
+from evaluation.metrics.classification import (
+    SourceScores,
+    count_confusions,
+    score_branches,
+    score_classes,
+    score_sources,
+)
 from evaluation.reports.classifier_page import write_rows
-from evaluation.reports.confusion import count_confusions, draw_confusion
+from evaluation.reports.confusion import draw_confusion
 from evaluation.reports.reliability import draw_reliability
 from evaluation.run_record import name_method
 from models.weights.read import fingerprint

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from evaluation.metrics.classification import count_confusions
 from evaluation.metrics.similarity import cross_chunks, normalise_rows
 from runtime.errors import DataError
 
@@ -49,9 +50,8 @@ def zero_shot(features: Tensor, rows: Tensor, labels: Tensor) -> ZeroShot:
     truth = labels[asked].cpu()
     nearest = nearest_rows(features[asked], rows, TOP)
     hits = nearest == truth[:, None]
-    counts = torch.zeros(len(rows), len(rows), dtype=torch.long)
-    counts.index_put_((truth, nearest[:, 0]), torch.ones_like(truth), accumulate=True)
-    return ZeroShot(float(hits[:, 0].double().mean()), float(hits.any(dim=1).double().mean()), counts)
+    return ZeroShot(float(hits[:, 0].double().mean()), float(hits.any(dim=1).double().mean()),
+                    count_confusions(nearest[:, 0], truth, len(rows)))
 
 
 def nearest_rows(features: Tensor, rows: Tensor, k: int = 1) -> Tensor:

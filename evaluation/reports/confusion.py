@@ -35,13 +35,6 @@ class Confusion:
     images: int
 
 
-def count_confusions(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """How many images of class i were taken for class j: int64 [K, K]; images without label (-1) are left out."""
-    known = labels >= 0
-    pairs = labels[known] * classes + predictions[known]
-    return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
-
-
 def list_confusions(counts: Tensor, limit: int = LISTED) -> list[Confusion]:
     """The most frequent errors, by number, then by share of their class, then by class."""
     images = counts.sum(dim=1)

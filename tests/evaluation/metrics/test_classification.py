@@ -7,10 +7,18 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from datasets.joint import Source
-from evaluation.metrics.classification import find_ranks, score_branches, score_classes, score_sources, score_top
+from evaluation.metrics.classification import (
+    count_confusions,
+    find_ranks,
+    score_branches,
+    score_classes,
+    score_sources,
+    score_top,
+)
 
 CLASSES = 9
 SOURCES = (Source("birds", 0, 5), Source("dogs", 5, 3), Source("cats", 8, 1))
@@ -102,3 +110,11 @@ def test_source_scores_equal_a_plain_loop(logits: Tensor) -> None:
     whole = score_top(logits, truth)
     parts = [(one.top1, one.images) for one in found.scores.values()]
     assert whole.top1 == pytest.approx(sum(share * count for share, count in parts) / whole.images)
+
+
+def test_counts_are_sklearns() -> None:
+    labels, predictions = torch.randint(-1, 7, (400,)), torch.randint(0, 7, (400,))
+    known = labels >= 0
+    expected = confusion_matrix(labels[known], predictions[known], labels=np.arange(7))
+    assert np.array_equal(count_confusions(predictions, labels, 7).numpy(), expected)
+    assert count_confusions(labels[:0], labels[:0], 3).tolist() == [[0] * 3] * 3

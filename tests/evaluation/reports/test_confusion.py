@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.metrics import confusion_matrix
 
+from evaluation.metrics.classification import count_confusions
 from evaluation.reports.confusion import (
     EMPTY,
     RIGHT,
     Confusion,
-    count_confusions,
     describe,
     describe_missed,
     draw_confusion,
@@ -24,13 +23,6 @@ from evaluation.reports.confusion import (
 )
 
 COUNTS = torch.tensor([[8, 2, 0], [3, 7, 0], [0, 2, 0]])
-
-
-def test_counts_are_sklearns() -> None:
-    labels, predictions = torch.randint(-1, 7, (400,)), torch.randint(0, 7, (400,))
-    known = labels >= 0
-    expected = confusion_matrix(labels[known], predictions[known], labels=np.arange(7))
-    assert np.array_equal(count_confusions(predictions, labels, 7).numpy(), expected)
 
 
 def test_errors_are_listed_by_number_then_by_share() -> None:
