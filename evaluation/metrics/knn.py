@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from evaluation.metrics.ranking import leave_self
 from evaluation.metrics.similarity import Chunk, cross_chunks, normalise_rows, self_chunks
 
 
@@ -40,19 +41,14 @@ def knn_leave_one_out(features: Tensor, labels: Tensor, k: int = 20, temperature
     _check(int(labelled.sum()) - 1, int(labelled.sum()))
     rows = normalise_rows(features[labelled])
     votes = labels[labelled].to(rows.device)
-    predicted = _vote(map(_without_self, self_chunks(rows)), votes, min(k, len(rows) - 1), temperature)
+    chunks = (Chunk(one.start, leave_self(one.scores, one.start)) for one in self_chunks(rows))
+    predicted = _vote(chunks, votes, min(k, len(rows) - 1), temperature)
     return float((predicted == votes).double().mean())
 
 
 def _check(voters: int, asked: int) -> None:
     if voters < 1 or asked < 1:
         raise ValueError(f"kNN needs labelled images: {max(voters, 0)} can vote and {asked} are asked")
-
-
-def _without_self(chunk: Chunk) -> Chunk:
-    query = torch.arange(len(chunk.scores), device=chunk.scores.device)
-    chunk.scores[query, chunk.start + query] = -torch.inf
-    return chunk
 
 
 def _vote(chunks: Iterable[Chunk], labels: Tensor, k: int, temperature: float) -> Tensor:

@@ -17,9 +17,11 @@ from scipy.sparse import csr_matrix, diags
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import silhouette_score
+from sklearn.metrics.cluster import contingency_matrix
 from torch import Tensor
 from tqdm import tqdm
 
+from evaluation.metrics.ranking import leave_self
 from evaluation.metrics.similarity import HELD_ROWS, normalise_rows, self_chunks
 from models.teachers.prototypes import fit_space
 
@@ -77,10 +79,7 @@ def find_neighbours(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Indices and cosines of every unit row's nearest others: int64 and float32 [N, min(count, N - 1)]."""
     near, cosine = [], []
     for chunk in self_chunks(rows):
-        query = torch.arange(len(chunk.scores))
-        scores = chunk.scores.clone()
-        scores[query, chunk.start + query] = -torch.inf
-        best = scores.topk(min(count, len(rows) - 1), dim=1)
+        best = leave_self(chunk.scores, chunk.start).topk(min(count, len(rows) - 1), dim=1)
         near.append(best.indices)
         cosine.append(best.values)
     return torch.cat(near), torch.cat(cosine)
@@ -210,8 +209,7 @@ def spread_labels(smooth: Tensor, labels: Tensor) -> Spread:
 
 def match_accuracy(groups: Tensor, labels: Tensor) -> float:
     """Share of pictures whose group stands for their class, under the best one-to-one matching of groups to classes."""
-    table = np.zeros((int(groups.max()) + 1, int(labels.max()) + 1))
-    np.add.at(table, (groups.numpy(), labels.numpy()), 1)
+    table = contingency_matrix(groups, labels)
     rows, columns = linear_sum_assignment(table, maximize=True)
     return float(table[rows, columns].sum() / len(labels))
 
