@@ -88,7 +88,3 @@ class Monitor:
         return {f"val_{number}_{name}": value for name, score in scores.items()
                 for number, value in (("rank1", score.rank1), ("map", score.map),
                                       ("map_at_r", score.metrics()["map_at_r"]))}
-
-
-
-

@@ -78,9 +78,3 @@ def summarise(rows: list[dict[str, float]]) -> dict[str, float]:
     """Means over the pictures that have a number."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: sum(row[name] for row in rows if name in row) / sum(name in row for row in rows) for name in names}
-
-
-
-
-
-

@@ -6,15 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from runtime.errors import DataError
-
-if TYPE_CHECKING:
-    pass
 
 BINS = 15
 
@@ -66,9 +62,3 @@ def calibrate(probabilities: Tensor, labels: Tensor, bins: int = BINS) -> Calibr
         brier=float((shares.square().sum(dim=1) - 2 * own + 1).mean()),
         nll=float(-own.clamp(min=torch.finfo(torch.float32).tiny).log().mean()),
         count=count, confidence=mean_confidence, accuracy=mean_accuracy)
-
-
-
-
-
-

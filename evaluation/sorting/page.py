@@ -202,5 +202,3 @@ def show_numbers(sorting: Sorting) -> str:
     scores = ", ".join(f"{count}: {score:.3f}" for count, score in sorting.estimate.silhouettes.items())
     return (f"<p class=lead>{sorting.estimate.count} groups were proposed; silhouettes of all numbers compared: "
             f"{scores}. Another number is given with <code>--groups</code>.</p>")
-
-
