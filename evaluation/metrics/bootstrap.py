@@ -40,6 +40,7 @@ def resample_means(values: Values, draws: int = DRAWS, seed: int = 0) -> Values:
     """
     if values.ndim != 3 or not values.size or np.isnan(values).any():
         raise ValueError(f"a bootstrap needs values [rows, seeds, images] without NaN, got {list(values.shape)}")
+    # scipy.stats.bootstrap draws along one axis: images, and not seeds with them.
     rows, seeds, images = values.shape
     rng = np.random.default_rng(seed)
     flat = values.astype(np.float64).reshape(rows * seeds, images).T
