@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evaluation.reports.grid import Grid
+from evaluation.reports.html import render
 from runtime.files import open_table
 from text.audit import Audit
-from text.page import STYLE, number, table
 
 # Column heading -> name of the number; shares are shown as percentages.
 TEACHER = {"rows": "rows", "cut": "truncated", "twins": "twins", "effective rank": "effective_rank", "tau": "tau",
@@ -88,22 +88,19 @@ def render_text(lines: Sequence[Line]) -> str:
 
 def render_page(lines: Sequence[Line], lead: str) -> str:
     """ablation.html: the table, the best student numbers in bold, and how to read it."""
+    return render("ablation", lead=lead, grid=tabulate(lines), notes=NOTES)
+
+
+def tabulate(lines: Sequence[Line]) -> Grid:
+    """The table of the page."""
     columns = choose_columns(lines)
     best = {name: max((line.student.get(name, -1.0) for line in lines), default=-1.0) for name in STUDENT.values()}
-    rows = []
-    for line in lines:
+    cells, strong = [], set()
+    for place, line in enumerate(lines):
         values = {**line.teacher, **line.student}
-        cells = [mark(show(name, values.get(name)), name in best and values.get(name) == best[name])
-                 for name in columns.values()]
-        rows.append([line.title + (f" ({line.note})" if line.note else ""), *cells])
-    head = ["text", *(f"#{title}{', %' * (name in SHARES)}" for title, name in columns.items())]
-    notes = "".join(f"<p class=note>{html.escape(note)}</p>" for note in NOTES)
-    wide = "body { max-width: 1300px } p.note { max-width: 60rem; margin: .5rem 0 }"
-    return ("<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-            f"<title>Text ablation</title><style>{STYLE}{wide}</style><h1>Text ablation</h1>"
-            f"<p class=lead>{html.escape(lead)}</p>{table(head, rows)}<h2>How to read it</h2>{notes}</html>\n")
-
-
-def mark(text: str, strong: bool) -> str:
-    """A number's cell, bold where it is the best."""
-    return f"<td class=n><b>{text}</b></td>" if strong else number(text)
+        cells.append([line.title + (f" ({line.note})" if line.note else ""),
+                      *(show(name, values.get(name)) for name in columns.values())])
+        strong |= {(place, column) for column, name in enumerate(columns.values(), start=1)
+                   if name in best and values.get(name) == best[name]}
+    head = ["text", *(f"{title}, %" if name in SHARES else title for title, name in columns.items())]
+    return Grid("", "", head, cells, range(1, len(head)), strong)

@@ -10,8 +10,6 @@ python -m tools.report docs/study.jsonl --write docs/results.md  a study's means
 from __future__ import annotations
 
 import argparse
-import base64
-import html
 import sys
 from collections.abc import Sequence
 from itertools import combinations
@@ -25,8 +23,10 @@ from engine.flags.command import exit_cleanly
 from engine.flags.parser import Parser
 from evaluation.ledger import read_measurements
 from evaluation.reports.figure import label_text, load_pyplot
-from evaluation.reports.study_table import Grid, html_grid, list_grids, markdown_grid, take_studies
-from evaluation.reports.table import Line, choose_columns, html_table, markdown, read_ledgers
+from evaluation.reports.grid import Grid, markdown_grid
+from evaluation.reports.html import embed, render
+from evaluation.reports.study_table import list_grids, take_studies
+from evaluation.reports.table import Line, choose_columns, markdown, read_ledgers, tabulate
 from runtime.errors import ConfigError
 from runtime.files import write_atomically, write_text
 from runtime.folders.overlaps import find_overlaps, is_same
@@ -53,37 +53,13 @@ def insert(text: str, table: str) -> str:
     return f"{before}{START}\n{table}\n{END}{rest.split(END, 1)[1]}"
 
 
-def embed(picture: Path) -> str:
-    """A picture as a data URI, so that the page opens anywhere."""
-    kind = "jpeg" if picture.suffix.lower() in (".jpg", ".jpeg") else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(picture.read_bytes()).decode()}"
-
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1c2430; max-width: 1100px; margin: 2.5rem auto; padding: 0 1.2rem }
-h1 { font-size: 1.7rem; margin-bottom: .2rem }
-h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem }
-p.lead { color: #566274; margin-top: 0 }
-img { max-width: 100%; border: 1px solid #dde3ea; border-radius: 6px }
-table { border-collapse: collapse; font-size: .93rem }
-td, th { padding: .32rem .7rem; border-bottom: 1px solid #e4e9ef; text-align: left }
-th { border-bottom: 2px solid #8fa0b3 }
-td.n { text-align: right; font-variant-numeric: tabular-nums }
-td.p { color: #7a8696; font-size: .82rem }
-b { color: #0a6b3d }
-"""
-
-
 def page(
     title: str, lead: str, lines: Sequence[Line], pictures: Sequence[tuple[str, Path]], grids: Sequence[Grid] = ()
 ) -> str:
     """One HTML page with tables, notes and pictures inside it."""
-    tables = html_table(lines) * bool(lines) + "".join(map(html_grid, grids))
-    figures = "".join(f"<h2>{html.escape(name)}</h2><img src='{embed(path)}' alt='{html.escape(name)}'>"
-                      for name, path in pictures if path.is_file())
-    return (f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-            f"<title>{html.escape(title)}</title><style>{STYLE}</style><h1>{html.escape(title)}</h1>"
-            f"<p class=lead>{html.escape(lead)}</p><h2>Results</h2>{tables}{figures}</html>")
+    shown = [(name, embed(path.read_bytes())) for name, path in pictures if path.is_file()]
+    tables = [tabulate(lines), *grids] if lines else grids
+    return render("report", title=title, lead=lead, grids=tables, pictures=shown)
 
 
 def draw_figure(lines: Sequence[Line], picture: Path) -> None:

@@ -30,7 +30,8 @@ from engine.results_folder import hold_results
 from evaluation.features.subject import check_classes
 from evaluation.ledger import read_results
 from evaluation.metrics.bootstrap import DRAWS
-from evaluation.reports.study_table import list_grids, markdown_grid
+from evaluation.reports.grid import markdown_grid
+from evaluation.reports.study_table import list_grids
 from runtime.devices import list_device_problems
 
 ROW_HELP = """a network and how to look at it; once for each row.

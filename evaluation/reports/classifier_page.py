@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evaluation.ledger import Result
 from evaluation.metrics.classification import ClassScores, SourceScores, TopScores
 from evaluation.reports.confusion import list_confusions
-from evaluation.reports.html import STYLE
+from evaluation.reports.grid import Grid
+from evaluation.reports.html import render
 from runtime.files import open_table, write_text
 
 BRANCHES, SOURCES, MISTAKES, PAGE = "branches.csv", "sources.csv", "mistakes.png", "evaluation.html"
@@ -56,31 +56,16 @@ def list_pairs(counts: object, names: Sequence[str]) -> Rows:
 def write_page(folder: Path, row: Result, about: str, tables: Mapping[str, Rows]) -> None:
     """evaluation.html: the accuracy, tables by their headings, and every file in the folder that belongs to it."""
     numbers = row.metrics
-    present = [name for name in FILES if (folder / name).is_file()]
-    lead = (f"{row.images} {row.split} images, {row.details['classes']} classes. 95 % interval of the accuracy over "
-            f"images: {numbers['top1_low']:.1%} to {numbers['top1_high']:.1%}.")
-    facts = [{"top-1": numbers["top1"], "top-3": numbers["top3"], "top-5": numbers["top5"], "precision":
-              numbers["precision"], "recall": numbers["recall"], "F1": numbers["f1"], "ECE": numbers["ece"]}]
-    body = [f"<h1>{numbers['top1']:.1%} right</h1><p class=lead>{html.escape(lead)}<br>{html.escape(about)}</p>",
-            show_table(facts), "<p class=lead>Precision, recall and F1 are means over classes; ECE is the mean gap "
-            "between the probability of the predicted class and how often it is right.</p>",
-            *(f"<h2>{html.escape(title)}</h2>{show_table(rows)}" for title, rows in tables.items() if rows),
-            *(f"<h2>{name}</h2><a href='{name}'><img src='{name}' alt='{name}'></a>"
-              for name in present if name.endswith(".png")),
-            "<h2>Files</h2><p>" + ", ".join(f"<a href='{name}'>{name}</a>" for name in present) + "</p>"]
-    head = "<meta charset=utf-8><meta name=viewport content='width=device-width'>"
-    write_text(folder / PAGE, f"<!doctype html><html lang=en>{head}<title>{html.escape(row.weights)}</title>"
-                              f"<style>{STYLE}</style>{''.join(body)}</html>")
+    facts = {"top-1": numbers["top1"], "top-3": numbers["top3"], "top-5": numbers["top5"], "precision":
+             numbers["precision"], "recall": numbers["recall"], "F1": numbers["f1"], "ECE": numbers["ece"]}
+    page = render("classifier", row=row, about=about, facts=tabulate("", [facts]),
+                  grids=[tabulate(title, rows) for title, rows in tables.items() if rows],
+                  files=[name for name in FILES if (folder / name).is_file()])
+    write_text(folder / PAGE, page)
 
 
-def show_table(rows: Rows) -> str:
-    """A table as HTML, shares in percent."""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
-    return f"<table><tr>{head}</tr>{''.join(f'<tr>{show_cells(row.values())}</tr>' for row in rows)}</table>"
-
-
-def show_cells(values: Iterable[object]) -> str:
-    """The cells of a row."""
-    return "".join(f"<td>{html.escape(value)}</td>" if isinstance(value, str) else
-                   f"<td class=n>{value:.1%}</td>" if isinstance(value, float) else f"<td class=n>{value}</td>"
-                   for value in values)
+def tabulate(title: str, rows: Rows) -> Grid:
+    """The rows as a table, shares in percent."""
+    cells = [[f"{value:.1%}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
+    numbers = [column for column, value in enumerate(rows[0].values()) if not isinstance(value, str)]
+    return Grid(title, "", list(rows[0]), cells, numbers)

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from evaluation.reports.grid import Grid
 from evaluation.reports.table import COLUMNS
-from runtime.names.spelling import escape_cell
 
 CAPTION = "Percent: mean over {images} test images{seeds}, with the 95 % interval [low, high] of a bootstrap over them."
 DIFFERENCE = ("Points more than {reference}, paired by image and seed, with the 95 % interval; "
               "bold where it excludes 0.")
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table as text: title, caption, head and cells; `strong` are the (row, column) that stand out."""
-
-    title: str
-    caption: str
-    head: tuple[str, ...]
-    cells: tuple[tuple[str, ...], ...]
-    strong: frozenset[tuple[int, int]]
 
 
 def take_studies(rows: Iterable[dict[str, object]]) -> list[dict[str, object]]:
@@ -53,7 +40,7 @@ def tabulate_means(task: str, rows: Sequence[dict[str, object]]) -> Grid:
     strong = {(line, column) for line, row in enumerate(rows) for column, key in enumerate(COLUMNS.values(), start=1)
               if row["metrics"][key] == best[key]}
     caption = CAPTION.format(seeds=name_seeds(rows), images=rows[0]["images"])
-    return Grid(task, caption, ("network", *COLUMNS, "images/s", "features"), tuple(cells), frozenset(strong))
+    return Grid(task, caption, ("network", *COLUMNS, "images/s", "features"), cells, range(1, len(COLUMNS) + 2), strong)
 
 
 def tabulate_differences(task: str, rows: Sequence[dict[str, object]], reference: str) -> Grid:
@@ -66,31 +53,10 @@ def tabulate_differences(task: str, rows: Sequence[dict[str, object]], reference
                                       for one in found)))
         strong |= {(line, column) for column, one in enumerate(found, start=1) if one["excludes_zero"]}
     return Grid(f"{task}, difference from {reference}", DIFFERENCE.format(reference=reference),
-                ("network", *COLUMNS), tuple(cells), frozenset(strong))
+                ("network", *COLUMNS), cells, range(1, len(COLUMNS) + 1), strong)
 
 
 def name_seeds(rows: Sequence[dict[str, object]]) -> str:
     """The seeds in words; a table of frozen networks alone has none."""
     counts = {len(row["details"]["seeds"]) for row in rows if row["details"]["trained_with_seed"]}
     return f" and {'/'.join(map(str, sorted(counts)))} seeds (frozen networks have none)" if counts else ""
-
-
-def markdown_grid(grid: Grid) -> str:
-    """The table in Markdown."""
-    lines = [[f"**{cell}**" if (line, column) in grid.strong else cell for column, cell in enumerate(cells)]
-             for line, cells in enumerate(grid.cells)]
-    table = "\n".join("| " + " | ".join(escape_cell(cell) for cell in line) + " |"
-                      for line in [grid.head, ["---"] * len(grid.head), *lines])
-    return f"**{escape_cell(grid.title)}**\n\n{grid.caption}\n\n{table}"
-
-
-def html_grid(grid: Grid) -> str:
-    """The table as HTML."""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in grid.head)
-    rows = []
-    for line, cells in enumerate(grid.cells):
-        texts = [f"<b>{html.escape(cell)}</b>" if (line, column) in grid.strong else html.escape(cell)
-                 for column, cell in enumerate(cells)]
-        rows.append("<tr>" + "".join(f"<td>{text}</td>" for text in texts) + "</tr>")
-    return (f"<h3>{html.escape(grid.title)}</h3><p class=lead>{html.escape(grid.caption)}</p>"
-            f"<table><tr>{head}</tr>{''.join(rows)}</table>")

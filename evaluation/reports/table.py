@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from evaluation.ledger import read_measurements
+from evaluation.reports.grid import Grid, markdown_grid
 from runtime.errors import ConfigError
-from runtime.names.spelling import escape_cell
 
 COLUMNS = {"rank-1": "rank1", "rank-5": "rank5", "mAP": "map", "kNN": "knn", "linear": "top1"}
 OWN_TABLES = ("sort", "study", "text")  # kinds whose numbers are not a network's under a protocol
@@ -66,45 +65,21 @@ def choose_columns(lines: Sequence[Line]) -> dict[str, str]:
     return {**COLUMNS, **rare}
 
 
-def best_values(lines: Sequence[Line]) -> dict[str, float]:
-    """The highest value of each column that these lines need."""
-    columns = choose_columns(lines).values()
-    return {key: max((line.metrics.get(key, -1.0) for line in lines), default=-1.0) for key in columns}
-
-
-def cells(line: Line, best: dict[str, float], strong: str) -> list[str]:
-    """A line's numbers as text, the column's best in `strong`."""
-    texts = []
-    for key in best:
-        value = line.metrics.get(key)
-        text = "–" if value is None else f"{100 * value:.1f}"
-        texts.append(strong.format(text) if value is not None and value == best[key] else text)
-    return [*texts, f"{line.images_per_second:.0f}" if line.images_per_second else "–"]
+def tabulate(lines: Sequence[Line], title: str = "") -> Grid:
+    """The lines as a table of percentages; the highest value of each column stands out."""
+    columns = choose_columns(lines)
+    best = {key: max((line.metrics.get(key, -1.0) for line in lines), default=-1.0) for key in columns.values()}
+    strong = {(place, column) for place, line in enumerate(lines) for column, key in enumerate(best, start=1)
+              if line.metrics.get(key) == best[key]}
+    cells = [(line.name, *(f"{100 * line.metrics[key]:.1f}" if key in line.metrics else "–" for key in best),
+              f"{line.images_per_second:.0f}" if line.images_per_second else "–", line.protocol) for line in lines]
+    return Grid(title, "", ("network", *columns, "images/s", "protocol"), cells, range(1, len(columns) + 2), strong)
 
 
 def markdown(lines: Sequence[Line]) -> str:
     """A Markdown table per task; percentages, the best of each column in bold."""
-    parts = []
-    for task in dict.fromkeys(line.task for line in lines):
-        chosen = [line for line in lines if line.task == task]
-        best = best_values(chosen)
-        head = ["network", *choose_columns(chosen), "images/s", "protocol"]
-        rows = [[escape_cell(line.name), *cells(line, best, "**{}**"), escape_cell(line.protocol)] for line in chosen]
-        table = [head, ["---"] * len(head), *rows]
-        parts.append(f"**{escape_cell(task)}**\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in table))
-    return "\n\n".join(parts)
-
-
-def html_table(lines: Sequence[Line]) -> str:
-    """The table as HTML."""
-    best = best_values(lines)
-    titles = ["network", *choose_columns(lines), "images/s", "protocol"]
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in titles)
-    rows = []
-    for line in lines:
-        numbers = "".join(f"<td class=n>{cell}</td>" for cell in cells(line, best, "<b>{}</b>"))
-        rows.append(f"<tr><td>{html.escape(line.name)}</td>{numbers}<td class=p>{html.escape(line.protocol)}</td></tr>")
-    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+    return "\n\n".join(markdown_grid(tabulate([line for line in lines if line.task == task], task))
+                       for task in dict.fromkeys(line.task for line in lines))
 
 
 def read_ledgers(paths: Sequence[str]) -> list[Line]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.images import ImageSet
-from evaluation.reports.html import STYLE, embed
+from evaluation.reports.html import embed, render
 from evaluation.reports.sheet import SIDE, Cell, draw_sheet
 from evaluation.sorting.groups import ODD, Estimate, Spread
 from runtime.files import open_table, write_atomically, write_cells, write_text
@@ -154,51 +153,23 @@ def describe(sorting: Sorting, index: int) -> str:
 
 def write_page(path: Path, sorting: Sorting, open_image: OpenImage, lead: str) -> None:
     """sort.html: what to name first, a table of groups, all contact sheets (read from groups/ beside it)."""
-    body = [show_first(sorting, open_image), show_groups(sorting), show_numbers(sorting)]
+    first = [(sorting.key(index), embed(ImageOps.fit(open_image(index), (SIDE, SIDE)))) for index in sorting.name_first]
+    sheets = []
     for name, title, _ in list_sheets(sorting):
         if name != "name_first":
             with Image.open(path.parent / "groups" / f"{name}.png", formats=("PNG",)) as sheet:
-                body.append(f"<h2 id={name}>{html.escape(title)}</h2><img src='{embed(sheet)}' alt='{name}'>")
-    head = "<meta charset=utf-8><meta name=viewport content='width=device-width'><title>Sorted photographs</title>"
-    write_text(path, f"<!doctype html><html lang=en>{head}<style>{STYLE}</style>"
-                     f"<h1>{len(sorting.images)} photographs in {sorting.count()} groups</h1>"
-                     f"<p class=lead>{html.escape(lead)}</p>{''.join(body)}</html>")
+                sheets.append((name, title, embed(sheet)))
+    write_text(path, render("sort", lead=lead, sorting=sorting, first=first, sheets=sheets,
+                            groups=list_groups(sorting)))
 
 
-def show_first(sorting: Sorting, open_image: OpenImage) -> str:
-    """The pictures to name first, with their files' names."""
-    if not sorting.name_first:
-        return ""
-    items = []
-    for place, index in enumerate(sorting.name_first, start=1):
-        picture = embed(ImageOps.fit(open_image(index), (SIDE, SIDE)))
-        caption = f"{place}. {html.escape(sorting.key(index))}"
-        items.append(f"<li><figure><img src='{picture}' alt=''><figcaption>{caption}</figcaption></figure></li>")
-    how = ("<p>They stand for most of the others. Write what they show into <code>name_these.csv</code> and run the "
-           "command again with <code>--labels name_these.csv</code>: all others get a label and a confidence.</p>")
-    when = "next" if sorting.given else "first"
-    return f"<h2>Name these {len(items)} {when}</h2>{how}<ol class=first>{''.join(items)}</ol>"
-
-
-def show_groups(sorting: Sorting) -> str:
-    """A table of the groups."""
-    rows = []
+def list_groups(sorting: Sorting) -> list[dict[str, object]]:
+    """What the page tells of each group."""
+    groups = []
     for group in range(sorting.count()):
         members = sorting.members(group)
         labels = Counter(sorting.label(index) for index in members) if sorting.spread else Counter()
-        told = ", ".join(f"{html.escape(name)} {number}" for name, number in labels.most_common(3))
-        typical = float(sorting.typicality[members].mean())
-        rows.append(f"<tr><td><a href='#{name_group(group)}'>{group + 1}</a></td><td class=n>{len(members)}</td>"
-                    f"<td class=n>{typical:.2f}</td><td class=p>{html.escape(sorting.key(members[0]))}</td>"
-                    f"<td>{told}</td></tr>")
-    head = "".join(f"<th>{name}</th>" for name in ("group", "pictures", "typicality", "most typical", "labels"))
-    return f"<h2>Groups</h2><table><tr>{head}</tr>{''.join(rows)}</table>"
-
-
-def show_numbers(sorting: Sorting) -> str:
-    """The numbers of groups that were compared."""
-    if sorting.estimate is None:
-        return ""
-    scores = ", ".join(f"{count}: {score:.3f}" for count, score in sorting.estimate.silhouettes.items())
-    return (f"<p class=lead>{sorting.estimate.count} groups were proposed; silhouettes of all numbers compared: "
-            f"{scores}. Another number is given with <code>--groups</code>.</p>")
+        groups.append({"name": name_group(group), "number": group + 1, "pictures": len(members),
+                       "typicality": float(sorting.typicality[members].mean()), "typical": sorting.key(members[0]),
+                       "labels": labels.most_common(3)})
+    return groups

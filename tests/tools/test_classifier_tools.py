@@ -89,7 +89,7 @@ def test_the_page_opens_every_file(photo_tree: Path, plug_in: Path, tmp_path: Pa
     run(evaluate.main, "--pretrained", plug_in, "--root", photo_tree, "--out", tmp_path)
     page = (tmp_path / "evaluation.html").read_text()
     others = {path.name for path in tmp_path.iterdir()} - {"evaluation.html", "results.jsonl", "net0", "photos"}
-    linked = {name for name in others if f"href='{name}'" in page}
+    linked = {name for name in others if f'href="{name}"' in page}
     assert {"eval_results.txt", "branches.csv", "classes.csv", "confusion.png", "reliability.png"} <= linked
     assert {name for name in others if Path(name).suffix} == linked
     names = [line["branch"] for line in table(tmp_path / "branches.csv")]
