@@ -28,7 +28,7 @@ from evaluation.metrics.clustering import score_clusters
 from evaluation.metrics.geometry import measure_geometry
 from evaluation.retrieval.score import retrieve
 
-COUNT, CLASSES, WIDTH, GUARDED, ASKED = 60_502, 11_316, 128, 100, 1000
+COUNT, CLASSES, WIDTH, GUARDED, QUERIES = 60_502, 11_316, 128, 100, 1000
 
 
 def make_embeddings(count: int, classes: int) -> tuple[Tensor, Tensor]:
@@ -52,21 +52,21 @@ def guard(report: Report, rows: Tensor) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Time both; every query costs the reference the same, so that it is asked only some of them."""
+    """Time both; every query costs the reference the same, so it gets only some of them."""
     parser = make_parser(__doc__)
     parser.add_argument("--count", type=COUNT_OR_0, default=0, help="images; 0 = 60,502, --quick a tenth")
     args, report = start(parser, argv, "evaluate")
     count = args.count or COUNT // (10 if args.quick else 1)
     rows, labels = make_embeddings(count, max(count * CLASSES // COUNT, 1))
-    queries = range(len(rows))[:: max(len(rows) // ASKED, 1)]
-    answers = {}
+    queries = range(len(rows))[:: max(len(rows) // QUERIES, 1)]
+    scores = {}
 
     def ours() -> None:
-        answers["ours"] = retrieve(rows, labels)
+        scores["ours"] = retrieve(rows, labels)
         measure_geometry(rows, labels)
 
     def plain() -> None:
-        answers["plain"] = evaluate_one_by_one(rows, labels, queries)
+        scores["plain"] = evaluate_one_by_one(rows, labels, queries)
 
     ours()
     peak = read_peak()
@@ -78,8 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     plain_clusters = time_once(lambda: score_clusters_plainly(rows, labels))
     report.add("PEAK GB", peak)
     report.add("PEAK-WITH-CLUSTERS GB", peak_with_clusters)
-    found = answers["ours"].per_query["map_at_r"][list(queries)].mean()
-    report.add("AGREEMENT", abs(float(found) - answers["plain"].map_at_r))
+    found = scores["ours"].per_query["map_at_r"][list(queries)].mean()
+    report.add("AGREEMENT", abs(float(found) - scores["plain"].map_at_r))
     report.add("OURS images/s", len(rows) / own)
     report.add("RATIO evaluate-without-clusters", theirs / own)
     return report.finish((theirs + plain_clusters) / (own + with_clusters))

@@ -41,7 +41,7 @@ def guard(report: Report, features: Tensor) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Time both; every query costs the reference the same, so --quick asks it only some of them.
+    """Time both; every query costs the reference the same, so with --quick it gets only some of them.
 
     The public code also copies the gallery without the query, every time: that is timed on a few and printed beside.
     """
@@ -52,19 +52,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     features, labels = make_features(args.count, args.width)
     guard(report, features)
     queries = range(args.count)[:: max(args.count // 200, 1) if args.quick else 1]
-    answers = {}
+    scores = {}
 
     def plain() -> None:
-        answers["plain"] = retrieve_one_by_one(features, labels, queries=queries)
+        scores["plain"] = retrieve_one_by_one(features, labels, queries=queries)
 
     def ours() -> None:
-        answers["ours"] = retrieve(features, labels)
+        scores["ours"] = retrieve(features, labels)
 
     theirs, own = compare(plain, ours, args.rounds, warm=args.quick)
     few = queries[:: max(len(queries) // COPIES, 1)]
     copying = time_once(lambda: retrieve_one_by_one(features, labels, queries=few, copy_gallery=True))
-    found = answers["ours"].average_precision[list(queries)].nanmean()
-    report.add("AGREEMENT", abs(float(found) - answers["plain"].map))
+    found = scores["ours"].average_precision[list(queries)].nanmean()
+    report.add("AGREEMENT", abs(float(found) - scores["plain"].map))
     report.add("OURS images/s", args.count / own)
     report.add("RATIO retrieval-copied-gallery", copying / len(few) / (own / args.count))
     return report.finish(theirs / len(queries) / (own / args.count))

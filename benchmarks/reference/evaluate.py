@@ -17,7 +17,7 @@ DEEPEST = 1000
 
 @dataclass(frozen=True)
 class PlainMetrics:
-    """Means over the queries that were asked."""
+    """Means over the queries."""
 
     recall: dict[int, float]
     map_at_r: float

@@ -27,7 +27,7 @@ class PlainScores:
 def retrieve_one_by_one(
     features: Tensor, labels: Tensor, *, copy_gallery: bool = False, queries: Sequence[int] | None = None
 ) -> PlainScores:
-    """Leave-one-out scores of features [N, D] with labels [N], a query at a time; `queries` asks only those.
+    """Leave-one-out scores of features [N, D] with labels [N], a query at a time; `queries` scores only those.
 
     `copy_gallery` True takes the query out of the gallery by copying all other rows, as the public LCR code does.
     """
@@ -39,11 +39,11 @@ def retrieve_one_by_one(
         ranks = rank_hits(rows, wanted, query)
         precisions.append(sum((k + 1) / rank for k, rank in enumerate(ranks)) / len(ranks) if ranks else None)
         firsts.append(ranks[0] if ranks else None)
-    asked = [first for first in firsts if first is not None]
+    scored = [first for first in firsts if first is not None]
     return PlainScores(
-        rank1=sum(first <= 1 for first in asked) / len(asked),
-        rank5=sum(first <= 5 for first in asked) / len(asked),
-        map=sum(value for value in precisions if value is not None) / len(asked),
+        rank1=sum(first <= 1 for first in scored) / len(scored),
+        rank5=sum(first <= 5 for first in scored) / len(scored),
+        map=sum(value for value in precisions if value is not None) / len(scored),
         average_precision=precisions,
         first_hit=firsts,
     )

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.studies.networks import HOLD_OUT, METRICS, NEIGHBOURS, TEMPERATURE, Answer, ImageScores, Pair, Row
+from benchmarks.studies.networks import (
+    HOLD_OUT,
+    METRICS,
+    NEIGHBOURS,
+    TEMPERATURE,
+    ImageScores,
+    NetworkScores,
+    Pair,
+    Row,
+)
 from evaluation.ledger import Result, append_result
 from evaluation.metrics import bootstrap
 from evaluation.metrics.bootstrap import Estimate
@@ -20,7 +29,7 @@ Estimates = dict[str, list[Estimate]]
 
 @dataclass(frozen=True)
 class Study:
-    """Rows, and for each of them one answer per seed; a frozen network's is the same for all seeds.
+    """Rows, and for each of them the scores of every seed; a frozen network's are the same for all seeds.
 
     `against` are the labels of the rows that all others are compared with; `seed` is that of probe and bootstrap.
     """
@@ -28,7 +37,7 @@ class Study:
     task: str
     pair: Pair
     rows: tuple[Row, ...]
-    answers: tuple[tuple[Answer, ...], ...]
+    by_seed: tuple[tuple[NetworkScores, ...], ...]
     seeds: tuple[int, ...]
     against: tuple[str, ...]
     draws: int
@@ -41,24 +50,24 @@ class Study:
 
     @cached_property
     def scores(self) -> ImageScores:
-        """[R, S, 5, M] by METRICS, NaN where an image cannot be asked."""
-        return np.stack([np.stack([answer.scores for answer in answers]) for answers in self.answers])
+        """[R, S, 5, M] by METRICS, NaN where an image cannot be a query."""
+        return np.stack([np.stack([one.scores for one in seeds]) for seeds in self.by_seed])
 
-    def asked(self, metric: str) -> ImageScores:
-        """[R, S, M'] of a metric, over the images that can be asked."""
+    def scored(self, metric: str) -> ImageScores:
+        """[R, S, M'] of a metric, over the images that can be queries."""
         values = self.scores[:, :, METRICS.index(metric)]
         return values[:, :, ~np.isnan(values).any(axis=(0, 1))]
 
     @cached_property
     def estimates(self) -> Estimates:
         """By metric, one for each row."""
-        return {metric: bootstrap.estimate(self.asked(metric), draws=self.draws, seed=self.seed) for metric in METRICS}
+        return {metric: bootstrap.estimate(self.scored(metric), draws=self.draws, seed=self.seed) for metric in METRICS}
 
     @cached_property
     def differences(self) -> dict[str, Estimates]:
         """By label of `against`, then by metric: one for each row, the row minus that one."""
         places = {label: [row.label for row in self.rows].index(label) for label in self.against}
-        return {label: {metric: bootstrap.compare(self.asked(metric), place, draws=self.draws, seed=self.seed)
+        return {label: {metric: bootstrap.compare(self.scored(metric), place, draws=self.draws, seed=self.seed)
                         for metric in METRICS} for label, place in places.items()}
 
 
@@ -107,13 +116,13 @@ def list_metrics(study: Study, place: int) -> dict[str, float]:
 
 def speed(study: Study, place: int) -> float:
     """Images per second of a row, the median over seeds."""
-    return float(np.median([answer.images_per_second for answer in study.answers[place]]))
+    return float(np.median([one.images_per_second for one in study.by_seed[place]]))
 
 
 def make_result(study: Study, place: int) -> Result:
     """The ledger's row, paired differences included."""
-    row, answers, test = study.rows[place], study.answers[place], study.pair.test
-    per_seed = {metric: [float(mean) for mean in study.asked(metric)[place].mean(axis=1)] for metric in METRICS}
+    row, by_seed, test = study.rows[place], study.by_seed[place], study.pair.test
+    per_seed = {metric: [float(mean) for mean in study.scored(metric)[place].mean(axis=1)] for metric in METRICS}
     against = {reference: {metric: {**asdict(found[place]), "excludes_zero": found[place].excludes_zero}
                            for metric, found in by_metric.items()}
                for reference, by_metric in study.differences.items() if reference != row.label}
@@ -122,10 +131,10 @@ def make_result(study: Study, place: int) -> Result:
         "interval": "95 % percentile bootstrap over test images and seeds, paired", "draws": study.draws,
         "against": against, "processing": row.describe(), "pca": row.pca, "train_images": len(study.pair.train),
         "retrieval": "leave-one-out in test, full ranking", "knn_protocol": "train to test", "knn_k": NEIGHBOURS,
-        "knn_t": TEMPERATURE, "hold_out": HOLD_OUT, "weights_by_seed": [answer.sha256 for answer in answers],
+        "knn_t": TEMPERATURE, "hold_out": HOLD_OUT, "weights_by_seed": [one.sha256 for one in by_seed],
     }
     return Result(kind="study", task=study.task, dataset_sha256=test.fingerprint(), split="test", images=len(test),
-                  weights=row.source, weights_sha256=answers[0].sha256, arch=answers[0].arch, feature=row.feature,
+                  weights=row.source, weights_sha256=by_seed[0].sha256, arch=by_seed[0].arch, feature=row.feature,
                   input="full", view="eval", size=row.size, centred=row.centred, seed=study.seed, precision="fp32",
                   images_per_second=round(speed(study, place), 2), metrics=list_metrics(study, place), epoch="last",
                   selection="learning rate of the probe: a held-out fifth of train", label=row.label, details=details)

@@ -71,8 +71,8 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One network's scores for one seed: `scores` [5, M] by METRICS, NaN where an image cannot be asked.
+class NetworkScores:
+    """One network's scores for one seed: `scores` [5, M] by METRICS, NaN where an image cannot be a query.
 
     `images_per_second` is that of the extraction of the training split, of all members one after another.
     """
@@ -139,13 +139,13 @@ def measure_width(subject: Subject) -> int:
     return encoder.head.widths[-1] if subject.feature == "head" else encoder.backbone.num_features
 
 
-def score_row(row: Row, seed: int, pair: Pair, args: argparse.Namespace) -> Answer:
+def score_row(row: Row, seed: int, pair: Pair, args: argparse.Namespace) -> NetworkScores:
     """Extract, shape and score one network; raises DataError or ConfigError."""
     members = open_members(row, seed, args)
     train = [subject.extract(pair.train) for subject in members]
     test = [subject.extract(pair.test) for subject in members]
     rows = shape_rows(row, *([found.tensors[row.feature] for found in side] for side in (train, test)))
-    return Answer(
+    return NetworkScores(
         scores=score_images(*rows, pair, args.seed),
         images_per_second=1 / sum(1 / found.images_per_second for found in train),
         sha256="+".join(subject.sha256 for subject in members),
@@ -159,16 +159,16 @@ def shape_rows(row: Row, train: list[Tensor], test: list[Tensor]) -> tuple[Tenso
     Mean, balance and directions are those of the training split. Raises ConfigError when it has too few directions.
     """
     values, parts = torch.cat(train, dim=1), [member.shape[1] for member in train]
-    asked = torch.cat(test, dim=1)
+    queries = torch.cat(test, dim=1)
     if row.pca:
         try:
             space = fit_space(values, row.pca, parts=parts)
         except ValueError as error:
             raise ConfigError(f"--row {row.label}: {error}") from error
-        return space.project(values), space.project(asked)
+        return space.project(values), space.project(queries)
     mean = values.mean(dim=0) if row.centred else torch.zeros_like(values[0])
     scale = balance(values - mean, parts)
-    return normalise_rows((values - mean) * scale), normalise_rows((asked - mean) * scale)
+    return normalise_rows((values - mean) * scale), normalise_rows((queries - mean) * scale)
 
 
 def score_images(train: Tensor, test: Tensor, pair: Pair, seed: int) -> ImageScores:
@@ -191,6 +191,6 @@ def score_images(train: Tensor, test: Tensor, pair: Pair, seed: int) -> ImageSco
     return torch.stack([*hits, scores.average_precision, *checks]).numpy()
 
 
-def keep(hits: Tensor, asked: Tensor) -> Tensor:
-    """Hits [M] as 0.0 and 1.0, NaN where nobody was asked."""
-    return hits.double().masked_fill(~asked, torch.nan)
+def keep(hits: Tensor, scored: Tensor) -> Tensor:
+    """Hits [M] as 0.0 and 1.0, NaN where an image is not scored."""
+    return hits.double().masked_fill(~scored, torch.nan)

@@ -17,7 +17,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from benchmarks.studies.files import Study, write_study
-from benchmarks.studies.networks import Answer, Pair, Row, check_rows, find_label_faults, parse_row, score_row
+from benchmarks.studies.networks import NetworkScores, Pair, Row, check_rows, find_label_faults, parse_row, score_row
 from datasets.images import scan
 from datasets.places import list_overlaps
 from engine.flags.absent import check_present
@@ -83,13 +83,13 @@ def read_pair(root: str) -> Pair:
     return pair
 
 
-def score_seeds(row: Row, pair: Pair, args: argparse.Namespace, name: str) -> tuple[Answer, ...]:
-    """A row's answer for each seed; a frozen network is asked once."""
-    answers, seeds = [], tuple(args.seeds)
+def score_seeds(row: Row, pair: Pair, args: argparse.Namespace, name: str) -> tuple[NetworkScores, ...]:
+    """A row's scores for each seed; a frozen network is scored once."""
+    found, seeds = [], tuple(args.seeds)
     for seed in row.seeds(seeds):
         print(f"{name}: {row.label}, {row.describe()}{f', seed {seed}' * ('{seed}' in row.source)}", file=sys.stderr)
-        answers.append(score_row(row, seed, pair, args))
-    return tuple(answers) if len(answers) == len(seeds) else tuple(answers * len(seeds))
+        found.append(score_row(row, seed, pair, args))
+    return tuple(found) if len(found) == len(seeds) else tuple(found * len(seeds))
 
 
 def main() -> None:
@@ -100,9 +100,9 @@ def main() -> None:
     pair, seeds, out = read_pair(args.root), tuple(args.seeds), Path(args.out)
     check_rows(args.row, seeds, pair, args)
     with hold_results(out):
-        answers = tuple(score_seeds(row, pair, args, f"row {number} of {len(args.row)}")
+        by_seed = tuple(score_seeds(row, pair, args, f"row {number} of {len(args.row)}")
                         for number, row in enumerate(args.row, start=1))
-        study = Study(task=args.task, pair=pair, rows=tuple(args.row), answers=answers, seeds=seeds,
+        study = Study(task=args.task, pair=pair, rows=tuple(args.row), by_seed=by_seed, seeds=seeds,
                       against=tuple(args.against), draws=args.draws, seed=args.seed)
         write_study(study, out)
     added = read_results(out / "results.jsonl")[-len(args.row):]

@@ -117,7 +117,7 @@ def find_hits(predictions: Predictions, branch: str) -> Values:
 
 
 def collect_hits(args: argparse.Namespace) -> Values:
-    """Hits of every row and seed on every image: [R, S, N]; each file is asked once."""
+    """Hits of every row and seed on every image: [R, S, N]; each file is classified once."""
     images = scan(args.root, args.split)
     check_classes(images, 0)
     predictions: dict[str, Predictions] = {}

@@ -78,8 +78,8 @@ def run_search(subject: Subject, args: argparse.Namespace) -> Search:
     ranking = rerank(pairing, plan, choose_chunk_size(len(contest.gallery)))
     chunks = note_nearest(ranking, args.neighbours, pairing, near)
     measured = score_search(subject, contest, chunks, centre, args) if labelled else None
-    deque(chunks, maxlen=0)  # without labels nobody else has asked for them
-    return Search(subject, images, contest.gallery, pairing.labels[pairing.asking], pairing.labels[pairing.answering],
+    deque(chunks, maxlen=0)  # without labels nothing else has consumed them
+    return Search(subject, images, contest.gallery, pairing.labels[pairing.query], pairing.labels[pairing.gallery],
                   torch.cat(near), contest.features.images_per_second, measured, contest.describe(args.protocol),
                   plan.describe(len(pairing.rows)))
 
@@ -95,10 +95,10 @@ def note_nearest(chunks: Iterable[Chunk], wanted: int, pairing: Pairing, near: l
 def score_search(
     subject: Subject, contest: Contest, chunks: Iterable[Chunk], centre: Tensor | None, args: argparse.Namespace
 ) -> SearchScores:
-    """Scores of a contest by its chunks; clusters, distances and spectrum are those of the images that ask."""
+    """Scores of a contest by its chunks; clusters, distances and spectrum are those of the query images."""
     pairing = contest.pairing
-    rows, labels = pairing.rows[pairing.asking], pairing.labels[pairing.asking]
-    scores = score_chunks(chunks, labels, pairing.labels[pairing.answering], among_selves=pairing.among_selves)
+    rows, labels = pairing.rows[pairing.query], pairing.labels[pairing.query]
+    scores = score_chunks(chunks, labels, pairing.labels[pairing.gallery], among_selves=pairing.among_selves)
     of_set = describe_set(rows, labels, args) if args.rerank == "none" else {}
     knn, protocol = score_knn(subject, rows, labels, contest.images.split, centre, args)
     return SearchScores(replace(scores, of_set=of_set), interval(scores.average_precision.numpy()), knn, protocol)
@@ -231,11 +231,11 @@ def draw_neighbours(search: Search, args: argparse.Namespace) -> Image.Image:
 
 def choose_queries(search: Search, count: int, seed: int) -> list[int]:
     """A random, seeded choice of the queries, and with labels a third of the sheet for those with the lowest AP."""
-    asked, worst = torch.arange(len(search.images)), []
+    candidates, worst = torch.arange(len(search.images)), []
     if search.measured is not None:
         scores = search.measured.scores
-        asked = (scores.first_hit > 0).nonzero().flatten()
-        worst = asked[scores.average_precision[asked].argsort(stable=True)][: count // 3].tolist()
-    others = [index for index in asked.tolist() if index not in set(worst)]
+        candidates = (scores.first_hit > 0).nonzero().flatten()
+        worst = candidates[scores.average_precision[candidates].argsort(stable=True)][: count // 3].tolist()
+    others = [index for index in candidates.tolist() if index not in set(worst)]
     drawn = np.random.RandomState(seed).permutation(len(others))[: count - len(worst)]
     return sorted(others[place] for place in drawn) + worst

@@ -21,7 +21,7 @@ from models.plug_in.module import PlugIn
 from runtime.errors import DataError
 
 
-class Answering(Protocol):
+class BranchNetwork(Protocol):
     """A network with logits by branch; `answer` names the branch that is its prediction."""
 
     answer: str
@@ -69,7 +69,7 @@ class Predictions:
 
 
 def classify(
-    network: Answering,
+    network: BranchNetwork,
     images: ImageSet,
     view: View,
     *,

@@ -14,7 +14,7 @@ from datasets.images import ImageSet
 from datasets.joint import Source
 from datasets.loader import count_workers
 from datasets.views.recipes import RECIPES, View
-from evaluation.classifier.classify import Answering, Predictions, classify
+from evaluation.classifier.classify import BranchNetwork, Predictions, classify
 from evaluation.features.sources import SOURCES, find_source, is_same_data, tell_other
 from evaluation.ledger import Result
 from evaluation.run_record import name_method, read_args
@@ -38,7 +38,7 @@ class Trained:
     `names` its classes in the order of its logits, () where nobody says; `sources` the data sets it was trained on.
     """
 
-    network: Answering
+    network: BranchNetwork
     names: tuple[str, ...]
     sources: tuple[Source, ...]
     source: str
@@ -168,7 +168,7 @@ def choose_task(args: argparse.Namespace, settings: Mapping[str, object]) -> str
     return str(settings.get("task", args.task))
 
 
-def name_public(network: Answering) -> str:
+def name_public(network: BranchNetwork) -> str:
     """What tables call the method of a file that does not say it."""
     kind = str(network.describe()["kind"])
     return kind if kind == "pim" else "public"

@@ -16,12 +16,12 @@ def knn_accuracy(
 ) -> float:
     """Share of test rows [M, D] whose k nearest train rows [N, D] vote for their class; k is at most N.
 
-    Unlabelled train rows (-1) do not vote, unlabelled test rows are not asked. Raises ValueError when nobody is left.
+    Unlabelled train rows (-1) do not vote, unlabelled test rows are no queries. Raises ValueError when none is left.
     """
-    asked = test_labels >= 0
-    _check(int((train_labels >= 0).sum()), int(asked.sum()))
-    predicted = predict_neighbours(train, train_labels, test[asked.to(test.device)], k, temperature)
-    return float((predicted == test_labels[asked].cpu()).double().mean())
+    queries = test_labels >= 0
+    _check(int((train_labels >= 0).sum()), int(queries.sum()))
+    predicted = predict_neighbours(train, train_labels, test[queries.to(test.device)], k, temperature)
+    return float((predicted == test_labels[queries].cpu()).double().mean())
 
 
 def predict_neighbours(
@@ -46,9 +46,9 @@ def knn_leave_one_out(features: Tensor, labels: Tensor, k: int = 20, temperature
     return float((predicted == votes).double().mean())
 
 
-def _check(voters: int, asked: int) -> None:
-    if voters < 1 or asked < 1:
-        raise ValueError(f"kNN needs labelled images: {max(voters, 0)} can vote and {asked} are asked")
+def _check(voters: int, queries: int) -> None:
+    if voters < 1 or queries < 1:
+        raise ValueError(f"kNN needs labelled images: {max(voters, 0)} can vote and {queries} can be queries")
 
 
 def _vote(chunks: Iterable[Chunk], labels: Tensor, k: int, temperature: float) -> Tensor:

@@ -40,15 +40,15 @@ class ZeroShot:
 
 
 def zero_shot(features: Tensor, rows: Tensor, labels: Tensor) -> ZeroShot:
-    """Score features [N, D] against class rows [C, D] in label order; labels [N], -1 = not asked.
+    """Score features [N, D] against class rows [C, D] in label order; labels [N], -1 = not scored.
 
     Equal cosines go to the lower class. Raises DataError when no image has a label.
     """
-    asked = labels >= 0
-    if not asked.any():
+    scored = labels >= 0
+    if not scored.any():
         raise DataError("no image has a label, so zero-shot accuracy cannot be measured; put them in class folders")
-    truth = labels[asked].cpu()
-    nearest = nearest_rows(features[asked], rows, TOP)
+    truth = labels[scored].cpu()
+    nearest = nearest_rows(features[scored], rows, TOP)
     hits = nearest == truth[:, None]
     return ZeroShot(float(hits[:, 0].double().mean()), float(hits.any(dim=1).double().mean()),
                     count_confusions(nearest[:, 0], truth, len(rows)))

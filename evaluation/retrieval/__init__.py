@@ -1,1 +1,1 @@
-"""Who asks whom, in which order the others come, and what that is worth."""
+"""Queries and gallery, the order in which the gallery is ranked for each query, and the scores of that ranking."""

@@ -58,7 +58,7 @@ def diffusion_chunks(pairing: Pairing, plan: DiffusionPlan, chunk_size: int = TI
     affinity = normalise_graph(find_neighbours(pairing.rows, plan.k, chunk_size), plan.gamma)
     if plan.settle(len(pairing.rows)).mode == "dense":
         spread = normalise_rows(diffuse_dense(affinity, plan.alpha, pairing.rows.device))
-        yield from Pairing(spread, pairing.labels, pairing.queries).chunks(chunk_size)
+        yield from Pairing(spread, pairing.labels, pairing.query_count).chunks(chunk_size)
     else:
         yield from _sparse_chunks(diffuse_truncated(pairing.rows, affinity, plan, chunk_size), pairing, chunk_size)
 
@@ -115,8 +115,8 @@ def _solve_around(
 
 
 def _sparse_chunks(spread: csr_array, pairing: Pairing, chunk_size: int) -> Iterator[Chunk]:
-    gallery = csr_array(spread[pairing.answering].T)
-    asking = range(*pairing.asking.indices(len(pairing.rows)))
-    for start in range(0, len(asking), chunk_size):
-        scores = (spread[start : min(start + chunk_size, len(asking))] @ gallery).toarray()
+    gallery = csr_array(spread[pairing.gallery].T)
+    queries = range(*pairing.query.indices(len(pairing.rows)))
+    for start in range(0, len(queries), chunk_size):
+        scores = (spread[start : min(start + chunk_size, len(queries))] @ gallery).toarray()
         yield Chunk(start, torch.from_numpy(scores).to(pairing.rows.device))

@@ -172,25 +172,25 @@ def measure_index(
 ) -> IndexReport:
     """Let a seeded draw of the rows look for the others, in the index and exactly; a single row has none to find.
 
-    An answer counts when it is as near as the exact k-th, so that ties do not decide.
+    A hit counts when it is as near as the exact k-th, so that ties do not decide.
     """
     depths = tuple(depth for depth in depths if depth < len(rows))
-    asked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:queries])
-    vectors, most = np.ascontiguousarray(rows[asked]), max(depths, default=0) + 1
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:queries])
+    vectors, most = np.ascontiguousarray(rows[chosen]), max(depths, default=0) + 1
     start = time.perf_counter()
     found = search_index(index, vectors, most).ids
     middle = time.perf_counter()
     gallery = torch.from_numpy(np.asarray(rows))
     nearest, near = [], []
     for chunk in cross_chunks(torch.from_numpy(vectors), gallery):
-        own = asked[chunk.start : chunk.start + len(chunk.scores)]
+        own = chosen[chunk.start : chunk.start + len(chunk.scores)]
         chunk.scores[torch.arange(len(own)), torch.from_numpy(own)] = -torch.inf
         ids = torch.from_numpy(found[chunk.start : chunk.start + len(own)])
         near.append(chunk.scores.gather(1, ids.clamp(min=0)).masked_fill(ids < 0, -torch.inf))
         nearest.append(chunk.scores.gather(1, take_top(chunk.scores, max(depths, default=0))))
     end = time.perf_counter()
     recall = _count_found(torch.cat(near), torch.cat(nearest), depths)
-    return IndexReport(recall, 1000 * (middle - start) / len(asked), 1000 * (end - middle) / len(asked), len(asked))
+    return IndexReport(recall, 1000 * (middle - start) / len(chosen), 1000 * (end - middle) / len(chosen), len(chosen))
 
 
 def _count_found(near: torch.Tensor, nearest: torch.Tensor, depths: tuple[int, ...]) -> dict[int, float]:

@@ -43,7 +43,7 @@ def reciprocal_chunks(pairing: Pairing, plan: ReciprocalPlan, chunk_size: int = 
     near = find_neighbours(rows, max(plan.k1 + 1, plan.k2), chunk_size)
     spread = np.maximum(1 - near.lowest, 1e-12)
     codes = average_codes(encode(rows, expand(near.index, plan.k1), spread), near.index[:, : plan.k2])
-    by_member = csc_array(codes[pairing.answering])
+    by_member = csc_array(codes[pairing.gallery])
     for chunk in pairing.chunks(chunk_size):
         first = (1 - chunk.scores.cpu().numpy()) / spread[chunk.start : chunk.start + len(chunk.scores), None]
         shared = np.stack([share(codes, by_member, chunk.start + query) for query in range(len(first))])

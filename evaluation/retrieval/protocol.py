@@ -1,4 +1,4 @@
-"""Who may answer whom in a retrieval: the split itself, another split, or only classes that training has not seen."""
+"""Which gallery a split queries in a retrieval: itself, another split, or only classes that training has not seen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROTOCOLS = ("leave-one-out", "query-gallery", "class-disjoint")
 
 @dataclass(frozen=True)
 class Contest:
-    """Images that ask and images that answer (the same ones in leave-one-out), with their rows as one Pairing."""
+    """Query and gallery images (the same ones in leave-one-out), with their rows as one Pairing."""
 
     images: ImageSet
     gallery: ImageSet
@@ -45,7 +45,7 @@ def open_contest(subject: Subject, images: ImageSet, centre: Tensor | None, prot
     if protocol != "query-gallery":
         return Contest(images, images, features, Pairing(rows, features.labels))
     if gallery == images.split:
-        raise ConfigError(f"--gallery {gallery} is the split that asks; give another, or --protocol leave-one-out")
+        raise ConfigError(f"--gallery {gallery} is the split of the queries; give another, or --protocol leave-one-out")
     others = subject.images(gallery)
     found = subject.extract(others)
     labels = match_labels(others, images.classes)
@@ -63,8 +63,8 @@ def check_disjoint(subject: Subject, images: ImageSet) -> None:
     """Raise DataError naming classes of `images` that the training split has too."""
     if images.split == "train" or not has_split(subject.root, "train"):
         raise DataError(f"{subject.root}: class-disjoint retrieval needs a train split beside the one searched")
-    trained, asked = (present_classes(part) for part in (subject.images("train"), images))
-    shared = sorted(trained & asked)
+    trained, queried = (present_classes(part) for part in (subject.images("train"), images))
+    shared = sorted(trained & queried)
     if shared:
         raise DataError(f"{subject.root}: {len(shared)} classes are in train and in {images.split}, first: "
                         f"{', '.join(shared[:5])}; class-disjoint retrieval wants none. Split by class, or use "

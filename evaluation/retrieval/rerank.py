@@ -48,12 +48,12 @@ def rerank(pairing: Pairing, plan: Reranking, chunk_size: int = TILE) -> Iterato
     if plan.how == "diffusion":
         return diffusion_chunks(pairing, plan.diffusion, chunk_size)
     queries = expand_queries(pairing, plan.neighbours, 0.0 if plan.how == "aqe" else plan.alpha, chunk_size)
-    return cross_chunks(queries, pairing.rows[pairing.answering], chunk_size)
+    return cross_chunks(queries, pairing.rows[pairing.gallery], chunk_size)
 
 
 def expand_queries(pairing: Pairing, neighbours: int, alpha: float, chunk_size: int = TILE) -> Tensor:
     """Unit rows [Q, D]: each query plus its nearest in the gallery times max(cosine, 0)^alpha; alpha 0 = plain mean."""
-    gallery, parts = pairing.rows[pairing.answering], []
+    gallery, parts = pairing.rows[pairing.gallery], []
     for chunk in pairing.chunks(chunk_size):
         scores = leave_self(chunk.scores, chunk.start) if pairing.among_selves else chunk.scores
         near = take_top(scores, min(neighbours, pairing.most))

@@ -1,4 +1,4 @@
-"""Image retrieval: every image asks all others for its class, or queries ask a gallery. No training.
+"""Image retrieval: every image queries all others, or queries search a gallery. No training.
 
 AP of a query = (1/P) sum_k k / r_k over the full ranking, with P the images of its class without itself and r_k the
 rank of the k-th of them. Rank-1 and rank-5: a hit within the first one or five. Equal scores rank by gallery index;
@@ -50,9 +50,9 @@ class RetrievalScores:
     of_set: dict[str, float] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, float]:
-        """Every number by its name: means over the queries that were asked, then those of the set."""
-        asked = self.first_hit > 0
-        return {name: float(values[asked].mean()) for name, values in self.per_query.items()} | self.of_set
+        """Every number by its name: means over the queries that were scored, then those of the set."""
+        scored = self.first_hit > 0
+        return {name: float(values[scored].mean()) for name, values in self.per_query.items()} | self.of_set
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def retrieve(
 def retrieve_across(
     queries: Tensor, query_labels: Tensor, gallery: Tensor, gallery_labels: Tensor, *, chunk_size: int | None = None
 ) -> RetrievalScores:
-    """Scores of queries [Q, D] that ask a gallery [M, D] of other images; labels of both mean the same classes.
+    """Scores of queries [Q, D] in a gallery [M, D] of other images; labels of both mean the same classes.
 
     Unlabelled queries (-1) are skipped. Raises DataError when no query has an image of its class in the gallery.
     """
@@ -105,9 +105,9 @@ def score_chunks(
     for chunk in chunks:
         if gallery is None:
             gallery = _group(gallery_labels.to(chunk.scores.device))
-        asked = query_labels[chunk.start : chunk.start + len(chunk.scores)].to(chunk.scores.device)
+        scored = query_labels[chunk.start : chunk.start + len(chunk.scores)].to(chunk.scores.device)
         scores = leave_self(chunk.scores, chunk.start) if among_selves else chunk.scores
-        ranks = _relevant_ranks(scores, asked, gallery, chunk.start if among_selves else None)
+        ranks = _relevant_ranks(scores, scored, gallery, chunk.start if among_selves else None)
         parts.append({name: values.cpu() for name, values in measure_ranks(ranks).items()})
         firsts.append(ranks[:, 0].masked_fill(ranks[:, 0] == ABSENT, 0).cpu())
         del chunk, scores  # else two chunks of scores are held while the next one is made
@@ -152,15 +152,15 @@ def _relevant_ranks(scores: Tensor, labels: Tensor, gallery: _Gallery, start: in
 
 
 def _summarise(per_query: dict[str, Tensor], first: Tensor) -> RetrievalScores:
-    asked = first > 0
-    if not asked.any():
+    scored = first > 0
+    if not scored.any():
         raise DataError(f"retrieval needs classes with at least two images; none of the {len(first)} images has another"
                         " image of its class. Check the labels, or use a split with more images per class")
-    hit, queries = first[asked], int(asked.sum())
+    hit, queries = first[scored], int(scored.sum())
     return RetrievalScores(
         rank1=float((hit <= 1).double().mean()),
         rank5=float((hit <= 5).double().mean()),
-        map=float(per_query["map"][asked].mean()),
+        map=float(per_query["map"][scored].mean()),
         queries=queries,
         skipped=len(first) - queries,
         average_precision=per_query["map"],

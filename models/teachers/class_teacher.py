@@ -13,7 +13,7 @@ from models.teachers.frozen import FrozenTeacher, settle_precision
 from models.weights.read import fingerprint
 
 
-class Answering(nn.Module):
+class LogitNetwork(nn.Module):
     """The prediction of a classifier alone: images [B, 3, H, W] -> logits float32 [B, K] of its `answer`."""
 
     def __init__(self, classifier: nn.Module) -> None:
@@ -38,7 +38,7 @@ class Answering(nn.Module):
 class ClassTeacher(FrozenTeacher):
     """A frozen classifier that looks at images of `size` pixels and answers with logits of `dim` classes."""
 
-    def __init__(self, network: Answering, *, size: int, dim: int, precision: str, identity: str) -> None:
+    def __init__(self, network: LogitNetwork, *, size: int, dim: int, precision: str, identity: str) -> None:
         super().__init__(network, size=size, dim=dim, precision=precision)
         self.identity = identity
 
@@ -57,11 +57,11 @@ def build_class_teacher(classifier: nn.Module, *, size: int, precision: str = "f
     it, another network (one with `outputs` and `answer`) stays in float32.
     """
     classifier = copy.deepcopy(classifier).eval().requires_grad_(False)
-    identity, answering = fingerprint(classifier), Answering(classifier)
+    identity, logits_of = fingerprint(classifier), LogitNetwork(classifier)
     images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     images = images.to(next(classifier.parameters()).device)
-    answering = fold_batch_norms(answering, images)
+    logits_of = fold_batch_norms(logits_of, images)
     with torch.no_grad():
-        classes = answering(images).shape[1]
-    chosen = settle_precision(answering, precision, size) if isinstance(classifier, Classifier) else "fp32"
-    return ClassTeacher(answering, size=size, dim=classes, precision=chosen, identity=identity)
+        classes = logits_of(images).shape[1]
+    chosen = settle_precision(logits_of, precision, size) if isinstance(classifier, Classifier) else "fp32"
+    return ClassTeacher(logits_of, size=size, dim=classes, precision=chosen, identity=identity)

@@ -74,7 +74,7 @@ def test_index_is_built_measured_and_refuses_a_torn_folder(
     run(photo_tree, tmp_path / "out")
     index.main([str(tmp_path / "out"), "--index", "flat", "hnsw", "ivf"])
     told = capsys.readouterr().out
-    assert "12 rows of 512, 12 of them ask" in told and "recall@10" in told
+    assert "12 rows of 512, 12 of them queries" in told and "recall@10" in told
     assert (tmp_path / "out" / "index-ivf.faiss").is_file()
     with pytest.raises(ConfigError, match="ivfpq learns 256 codes and there are 12 rows"):
         index.main([str(tmp_path / "out"), "--index", "ivfpq"])

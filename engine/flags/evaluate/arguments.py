@@ -63,10 +63,10 @@ def make_search_parser() -> Parser:
     group.add_argument("--split", choices=("auto", "test", "val", "train"), default="auto",
                        help="auto = test, or where there is none train, or val")
     group.add_argument("--protocol", choices=PROTOCOLS, default="leave-one-out",
-                       help="query-gallery = the split asks --gallery; class-disjoint = leave-one-out on classes that "
-                            "the training split has not")
+                       help="query-gallery = the split queries --gallery; class-disjoint = leave-one-out on classes "
+                            "that are not in the training split")
     group.add_argument("--gallery", choices=("train", "val", "test"), default="train",
-                       help="the split that answers with --protocol query-gallery")
+                       help="the split that is searched with --protocol query-gallery")
     toggle(group, "--clusters", True, "k-means for NMI, AMI and F1")
     group.add_argument("-k", "--neighbours", "--k", type=COUNT, default=6, help="neighbours of a query in the picture")
     group.add_argument("--queries", type=COUNT, default=10, help="queries in the picture, a third of them the worst")

@@ -61,19 +61,19 @@ def test_leave_one_out_equals_naive_loops(count: int, classes: int, seed: int) -
 
 
 def test_query_gallery_equals_naive_loops_and_sklearn() -> None:
-    (queries, asked), (gallery, answers) = make_set(25, 5), make_set(140, 4, seed=1)
-    scores = retrieve_across(queries, asked, gallery, answers)
-    assert scores.skipped == int((asked == 4).sum()) > 0  # class 4 is not in the gallery
+    (queries, query_labels), (gallery, gallery_labels) = make_set(25, 5), make_set(140, 4, seed=1)
+    scores = retrieve_across(queries, query_labels, gallery, gallery_labels)
+    assert scores.skipped == int((query_labels == 4).sum()) > 0  # class 4 is not in the gallery
     left, right = (torch.nn.functional.normalize(rows, dim=1) for rows in (queries, gallery))
-    for query in (asked < 4).nonzero().flatten().tolist():
+    for query in (query_labels < 4).nonzero().flatten().tolist():
         similarity = right @ left[query]
-        hits = (answers == asked[query])[similarity.argsort(descending=True)].int().tolist()
+        hits = (gallery_labels == query_labels[query])[similarity.argsort(descending=True)].int().tolist()
         assert {name: float(values[query]) for name, values in scores.per_query.items()} == pytest.approx(
             naive(hits, 140), abs=1e-12)
-        plain = average_precision_score((answers == asked[query]).numpy(), similarity.numpy())
+        plain = average_precision_score((gallery_labels == query_labels[query]).numpy(), similarity.numpy())
         assert float(scores.average_precision[query]) == pytest.approx(plain, abs=1e-9)
     with pytest.raises(DataError, match="at least two images"):
-        retrieve_across(queries, asked + 10, gallery, answers)
+        retrieve_across(queries, query_labels + 10, gallery, gallery_labels)
 
 
 def nearest_by_product(query: Tensor, k: int, reference: Tensor, ref_includes_query: bool) -> tuple[Tensor, Tensor]:
@@ -90,14 +90,14 @@ def test_equals_pytorch_metric_learning(across: bool) -> None:
     # "max_bin_count": the depth is the largest class; classes of one size make that R of every query.
     labels, queries = torch.arange(120) % 8, torch.arange(40) % 8
     rows = torch.nn.functional.normalize(torch.randn(120, 5), dim=1)
-    asked = torch.nn.functional.normalize(torch.randn(40, 5), dim=1)
+    embeddings = torch.nn.functional.normalize(torch.randn(40, 5), dim=1)
     names = ("precision_at_1", "r_precision", "mean_average_precision_at_r", "mean_reciprocal_rank")
     plain = AccuracyCalculator(include=names, k="max_bin_count", knn_func=nearest_by_product)
     full = AccuracyCalculator(include=("mean_average_precision", "mean_reciprocal_rank"),
                               k=120 if across else 119, knn_func=nearest_by_product)
     if across:
-        ours = retrieve_across(asked, queries, rows, labels).metrics()
-        theirs, deep = (tool.get_accuracy(asked, queries, rows, labels) for tool in (plain, full))
+        ours = retrieve_across(embeddings, queries, rows, labels).metrics()
+        theirs, deep = (tool.get_accuracy(embeddings, queries, rows, labels) for tool in (plain, full))
     else:
         ours = retrieve(rows, labels).metrics()
         theirs, deep = (tool.get_accuracy(rows, labels) for tool in (plain, full))

@@ -24,7 +24,7 @@ LOOSE = {"atol": 2e-5, "rtol": 1e-4}
 
 @pytest.fixture(params=["among selves", "across"])
 def pairing(request: pytest.FixtureRequest) -> Pairing:
-    """Six loose classes; 54 images, of which 14 ask the other 40 when queries and gallery are apart."""
+    """Six loose classes; 54 images, of which 14 query the other 40 when queries and gallery are apart."""
     labels = torch.arange(54) % 6
     rows = F.normalize(torch.randn(6, 5)[labels] + 0.9 * torch.randn(54, 5), dim=1)
     rows[30] = rows[31]  # duplicates
@@ -37,7 +37,7 @@ def collect(pairing: Pairing, plan: Reranking, chunk_size: int = 256) -> Tensor:
 
 
 def gallery_of(pairing: Pairing) -> list[int]:
-    return list(range(pairing.queries, len(pairing.rows)))
+    return list(range(pairing.query_count, len(pairing.rows)))
 
 
 def order_with_self_first(rows: np.ndarray) -> list[list[int]]:
@@ -52,7 +52,7 @@ def order_with_self_first(rows: np.ndarray) -> list[list[int]]:
 
 def naive_expansion(pairing: Pairing, count: int, alpha: float) -> Tensor:
     gallery, expanded = gallery_of(pairing), []
-    for query in range(pairing.queries or len(pairing.rows)):
+    for query in range(pairing.query_count or len(pairing.rows)):
         others = sorted((i for i in gallery if i != query), key=lambda i: -float(pairing.rows[i] @ pairing.rows[query]))
         total = pairing.rows[query].clone()
         for other in others[:count]:
@@ -62,7 +62,7 @@ def naive_expansion(pairing: Pairing, count: int, alpha: float) -> Tensor:
 
 
 def test_none_is_the_cosines(pairing: Pairing) -> None:
-    plain = pairing.rows[pairing.asking] @ pairing.rows[pairing.answering].T
+    plain = pairing.rows[pairing.query] @ pairing.rows[pairing.gallery].T
     torch.testing.assert_close(collect(pairing, Reranking()), plain)
 
 
@@ -98,7 +98,7 @@ def naive_reciprocal(rows: np.ndarray, k1: int, k2: int, weight: float) -> np.nd
 
 @pytest.mark.parametrize("k1, k2", [(7, 3), (12, 1)])
 def test_k_reciprocal_equals_sets(pairing: Pairing, k1: int, k2: int) -> None:
-    plain = naive_reciprocal(pairing.rows.double().numpy(), k1, k2, 0.3)[pairing.asking, pairing.answering]
+    plain = naive_reciprocal(pairing.rows.double().numpy(), k1, k2, 0.3)[pairing.query, pairing.gallery]
     ours = collect(pairing, Reranking("k-reciprocal", reciprocal=ReciprocalPlan(k1, k2, 0.3)))
     np.testing.assert_allclose(-ours.numpy(), plain, atol=2e-5)
 
@@ -124,7 +124,7 @@ def test_diffusion_equals_plain_solves(pairing: Pairing, reach: int | None) -> N
     spread /= np.linalg.norm(spread, axis=1, keepdims=True)
     plan = DiffusionPlan(9, 3.0, 0.9, "truncated" if reach else "dense", reach or 1, steps=200, tolerance=1e-10)
     ours = collect(pairing, Reranking("diffusion", diffusion=plan))
-    plain = (spread @ spread.T)[pairing.asking, pairing.answering]
+    plain = (spread @ spread.T)[pairing.query, pairing.gallery]
     np.testing.assert_allclose(ours.numpy(), plain, atol=5e-5)
 
 
