@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from models.plug_in.module import PlugIn
-from models.weights.match import match_state
+from models.weights.match import compare, match_state
 from runtime.errors import WeightsError
 
 INSIDE = "levels.net."
@@ -60,7 +60,7 @@ def is_public_pim(content: Mapping) -> bool:
 def match_public_pim(content: Mapping, plug_in: PlugIn, *, source: str = "the weights") -> State:
     """Everything that `plug_in.load_state_dict` needs, from a file's content or its "model".
 
-    Strict: raises WeightsError that names every tensor that is missing, left over or of another shape.
+    Strict: raises WeightsError that names tensors that are missing, left over or of another shape.
     """
     state = read_public_pim(content)
     inside = {name.removeprefix(BEFORE): value for name, value in state.items() if name.startswith(BEFORE)}
@@ -78,11 +78,11 @@ def match_public_pim(content: Mapping, plug_in: PlugIn, *, source: str = "the we
     wanted = {name: value for name, value in plug_in.state_dict().items() if not name.startswith(INSIDE)}
     heads = {_rename(name): value for name, value in state.items() if not name.startswith(BEFORE)}
     heads = {name: _squeeze(value, wanted.get(name)) for name, value in heads.items()}
-    problems += _compare(heads, wanted)
+    problems += compare(heads, wanted).describe()
     if problems:
         raise WeightsError(f"{source} does not fit this plug-in module (classes, widths and kept positions are those "
                            "of its training):\n  " + "\n  ".join(problems))
-    return found | heads
+    return found | wanted | heads
 
 
 def read_public_pim(content: Mapping) -> State:
@@ -109,12 +109,3 @@ def _squeeze(value: Tensor, wanted: Tensor | None) -> Tensor:
     """A 1x1 convolution's weight [F, C, 1(, 1)] as a linear layer's [F, C]."""
     fits = wanted is not None and value.numel() == wanted.numel() and value.shape[:2] == wanted.shape
     return value.reshape(wanted.shape) if fits else value
-
-
-def _compare(state: State, wanted: State) -> list[str]:
-    missing = [name for name in wanted if name not in state]
-    left_over = [name for name in state if name not in wanted]
-    misshapen = [f"{name} (is {list(state[name].shape)}, needs {list(value.shape)})" for name, value in wanted.items()
-                 if name in state and state[name].shape != value.shape]
-    kinds = {"missing": missing, "left over": left_over, "of another shape": misshapen}
-    return [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in kinds.items() if names]

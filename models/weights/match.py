@@ -30,10 +30,10 @@ class Mismatch:
         """True when everything fits."""
         return not (self.missing or self.left_over or self.misshapen)
 
-    def describe(self) -> str:
+    def describe(self) -> list[str]:
         """One line for every kind there is, with the count and the first ten names."""
         kinds = {"missing": self.missing, "left over": self.left_over, "of another shape": self.misshapen}
-        return "".join(f"\n  {len(names)} {kind}: {'; '.join(names[:10])}" for kind, names in kinds.items() if names)
+        return [f"{len(names)} {kind}: {'; '.join(names[:10])}" for kind, names in kinds.items() if names]
 
 
 def match_state(state: Mapping[str, Tensor], target: nn.Module, *, source: str = "the weights") -> State:
@@ -46,7 +46,7 @@ def match_state(state: Mapping[str, Tensor], target: nn.Module, *, source: str =
     wanted = target.state_dict()
     given = drop_classifier(state, wanted)
     for renamed in rename_candidates(given, target):
-        if _compare(renamed, wanted).is_none():
+        if compare(renamed, wanted).is_none():
             return {name: renamed.get(name, wanted[name]) for name in wanted}
     raise WeightsError(_explain_mismatch(given, wanted, type(target).__name__, source))
 
@@ -61,7 +61,7 @@ def rename_candidates(state: State, target: nn.Module) -> list[State]:
     if any(name.startswith("_conv_stem.") for name in state):
         candidates.append(_rename_by_order(state, wanted))
     convert = getattr(sys.modules[type(target).__module__], "checkpoint_filter_fn", None)
-    if convert and not _compare(state, wanted).is_none():
+    if convert and not compare(state, wanted).is_none():
         # Where timm's converter does not know this layout, the mismatch itself is reported.
         with suppress(KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, AssertionError):
             candidates.append(drop_classifier(convert(dict(state), target), wanted))
@@ -80,8 +80,11 @@ def _rename_by_order(state: State, wanted: State) -> State:
     return dict(zip(wanted, state.values(), strict=True)) if len(state) == len(wanted) else {}
 
 
-def _compare(state: State, wanted: State) -> Mismatch:
-    """Files older than `num_batches_tracked` may lack it: nothing here reads it."""
+def compare(state: State, wanted: State) -> Mismatch:
+    """What keeps tensors from filling a network's `wanted` ones.
+
+    Files older than `num_batches_tracked` may lack it: nothing here reads it.
+    """
     missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
     misshapen = [
         f"{name} (is {list(state[name].shape)}, needs {list(tensor.shape)})"
@@ -105,5 +108,5 @@ def _explain_mismatch(state: State, wanted: State, target: str, source: str) -> 
         remedy = f"The file looks like {looks}, as the network is: it was cut, or belongs to a variant of it"
     else:
         remedy = f"The file looks like {looks}. Name that architecture with --arch, or give weights of this one."
-    return (f"{source} does not fit the network ({target}): {fitting} of {len(wanted)} tensors fit."
-            f"{_compare(state, wanted).describe()}\n  {remedy}")
+    finding = f"{source} does not fit the network ({target}): {fitting} of {len(wanted)} tensors fit."
+    return "\n  ".join([finding, *compare(state, wanted).describe(), remedy])
