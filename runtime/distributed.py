@@ -90,7 +90,10 @@ def gather(tensor: Tensor) -> Tensor:
 
 
 class _GatherWithGrad(torch.autograd.Function):
-    """all_gather whose backward sums the gradients that every process sends to these rows."""
+    """all_gather whose backward sums the gradients that every process sends to these rows.
+
+    That is torch.distributed.nn.functional.all_gather, which torch has deprecated without a public successor.
+    """
 
     @staticmethod
     def forward(ctx, tensor: Tensor) -> Tensor:

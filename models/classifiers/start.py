@@ -97,6 +97,7 @@ def fit_positions(state: State, net: nn.Module, notes: list[str], *, zoom: str =
     if side**2 != given.shape[1] - prefix or (side, side) == tuple(grid):
         return state
     own_tokens, patches = given[:, :prefix], given[:, prefix:].float()
+    # timm's resample_abs_pos_embed cannot align corners.
     patches = F.interpolate(patches.transpose(1, 2).unflatten(2, (side, side)), tuple(grid), mode=zoom,
                             align_corners=zoom == "bilinear")
     resized = torch.cat([own_tokens, patches.flatten(2).transpose(1, 2).to(given.dtype)], dim=1)
