@@ -6,6 +6,7 @@ import json
 import os
 import random
 import runpy
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -65,6 +66,29 @@ def network(banned_network: Network) -> Iterator[Network]:
     yield banned_network
     if attempts := banned_network.take():
         pytest.fail("this test used the network:\n" + "\n".join(attempts), pytrace=False)
+
+
+@pytest.fixture
+def call_main(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """call(main, *words): a command as from a shell in tmp_path, but in this process (importing torch takes seconds)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(main: Callable[[], None], *words: object) -> subprocess.CompletedProcess[str]:
+        from engine.flags.command import exit_cleanly
+
+        monkeypatch.setattr(sys, "argv", [f"{main.__module__}.py", *map(str, words)])
+        capsys.readouterr()
+        try:
+            exit_cleanly(main)
+            code = 0
+        except SystemExit as end:
+            code = int(end.code)
+        captured = capsys.readouterr()
+        return subprocess.CompletedProcess(sys.argv, code, captured.out, captured.err)
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from engine.flags.command import exit_cleanly
 from engine.flags.evaluate.arguments import parse_search
 from evaluation.ledger import read_results
 from evaluation.reports.table import collect
@@ -23,37 +22,14 @@ from main_retrieval import main
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ("--arch", "resnet18", "--size", "32", "--num_workers", "0", "--device", "cpu", "--threads", "1")
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
+Done = subprocess.CompletedProcess[str]
 Command = Callable[..., Done]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run the command as from a shell standing in tmp_path, but in this process (importing torch takes seconds)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["main_retrieval.py", *SMALL, *map(str, words)])
-        capsys.readouterr()
-        try:
-            exit_cleanly(main)
-            code = 0
-        except SystemExit as end:
-            code = int(end.code)
-        captured = capsys.readouterr()
-        return Done(code, captured.out, captured.err)
-
-    return call
+def run(call_main: Callable[..., Done]) -> Command:
+    """Run the command in this process, on a small network."""
+    return partial(call_main, main, *SMALL)
 
 
 def read_row(path: Path) -> dict:
