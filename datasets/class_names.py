@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypedDict
 
 from datasets.images import ImageSet
 from datasets.layouts.listing import show
@@ -50,7 +51,15 @@ def match_rows(names: Sequence[str], classes: Sequence[str], *, text: str, data:
     return [rows[name_key(name)] for name in classes]
 
 
-Sources = Sequence[Mapping[str, object]]
+class SourceFacts(TypedDict):
+    """A data set's part of a joint numbering as files keep it: its classes are first, ..., first + classes - 1."""
+
+    name: str
+    first: int
+    classes: int
+
+
+Sources = Sequence[SourceFacts]
 
 
 def relabel(images: ImageSet, names: Sequence[str], sources: Sources = (), *, text: str) -> ImageSet:
@@ -67,7 +76,7 @@ def relabel(images: ImageSet, names: Sequence[str], sources: Sources = (), *, te
         raise DataError(f"{images.root}: {len(unknown)} of its {len(images.classes)} classes are unknown to {text} "
                         f"({show(unknown)}), which knows {len(names)}: {show(names)}. Names meet without case, "
                         "punctuation and leading numbers; rename the folders, or take the network of these classes")
-    taken = [number for number in numbers if numbers.count(number) > 1]
+    taken = [number for number in numbers if number is not None and numbers.count(number) > 1]
     if taken:
         raise DataError(f"{images.root}: several of its classes are one class of {text}: "
                         f"{show(sorted({names[number] for number in taken}))}; join or rename their folders")
@@ -94,9 +103,9 @@ def find_places(names: Sequence[str], sources: Sources = ()) -> dict[str, int]:
     """
     spellings: list[tuple[str, int]] = list(zip(names, range(len(names))))
     for source in sources:
-        first, prefix = int(source["first"]), f"{source['name']}/"
+        first, prefix = source["first"], f"{source['name']}/"
         spellings += [(names[number].removeprefix(prefix), number)
-                      for number in range(first, first + int(source["classes"])) if names[number].startswith(prefix)]
+                      for number in range(first, first + source["classes"]) if names[number].startswith(prefix)]
     places = unmistakable(spellings)
     keys = [(name_key(name), number) for name, number in spellings if name_key(name)]
     return unmistakable(keys) | places

@@ -19,6 +19,8 @@ from runtime.errors import DataError
 from runtime.names.safe import safe_name
 from runtime.names.spelling import unspell_path
 
+Prefer = Literal["auto", "boxes", "files"]
+
 
 @dataclass(frozen=True)
 class Box:
@@ -69,7 +71,7 @@ class Crops:
     boxes: dict[str, Box] | None
 
     @classmethod
-    def open(cls, root: str | Path, prefer: Literal["auto", "boxes", "files"] = "auto") -> Crops:
+    def open(cls, root: str | Path, prefer: Prefer = "auto") -> Crops:
         """The crops under `root`; "auto" takes boxes.csv when there is one. `root` may be a boxes file itself."""
         root = Path(root)
         if not root.exists():
@@ -115,7 +117,7 @@ def crop_folder(args: argparse.Namespace) -> Path | None:
     return Path(args.crop_root)
 
 
-def find_crops(folder: Path, prefer: str, task: str, root: str | Path) -> Crops:
+def find_crops(folder: Path, prefer: Prefer, task: str, root: str | Path) -> Crops:
     """The crops in a folder; raises DataError with the command that makes them when it is not there."""
     if not folder.exists():
         raise DataError(f"no crops at {folder}. {crop_remedy(task, root)}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from datasets.metadata import Upright, read_orientation, strip_metadata
 from datasets.wide_grey import to_8_bits
@@ -123,7 +123,7 @@ def _reads_avif() -> bool:
     return "AVIF" in Image.OPEN and bool(features.check("avif"))
 
 
-def _mend_transparency(file: Image.Image) -> None:
+def _mend_transparency(file: ImageFile.ImageFile) -> None:
     """Bring the transparent colour of a PNG to the scale of the pixels that Pillow makes of it.
 
     The file counts 2, 4 or 16 bits a channel where the pixels have 8. Of 16 bits the upper half must do.

@@ -48,9 +48,9 @@ def halve(collection: Collection, partition: int | None = None) -> Halves:
     order = list(range(len(classes))) if partition is None else random_for("partition", partition).permutation(
         len(classes)).tolist()
     number = {old: new for new, old in enumerate(order)}
-    samples = [replace(sample, label=number[sample.label]) for sample in collection.samples]
+    samples = [replace(sample, label=number[sample.known_label]) for sample in collection.samples]
     names = tuple(classes[old] for old in order)
-    train, test = ([s for s in samples if (s.label < count) == first] for first in (True, False))
+    train, test = ([s for s in samples if (s.known_label < count) == first] for first in (True, False))
     return Halves(ImageSet(collection.root, "train", tuple(train), names),
                   ImageSet(collection.root, "test", tuple(test), names))
 
@@ -67,9 +67,9 @@ def hold_out(
     train = halves.train
     if by == "class":
         kept = int(share * halves.train_classes)
-        stays = [sample.label < kept for sample in train.samples]
+        stays = [sample.known_label < kept for sample in train.samples]
     else:
-        places = choose_per_class([sample.label for sample in train.samples], share, choice, seed)
+        places = choose_per_class([sample.known_label for sample in train.samples], share, choice, seed)
         stays = [place in places for place in range(len(train))]
     if all(stays) or not any(stays):
         raise DataError(f"{train.root}: {share} of {halves.train_classes} training classes leaves nothing to "

@@ -81,7 +81,7 @@ def first_split(root: str | Path, *order: str, labelled: bool = False) -> str:
 
 def take_split(listing: Listing, split: str) -> ImageSet:
     """One split of a listing, labels numbered over all splits."""
-    number = {name: label for label, name in enumerate(listing.classes)}
+    number: dict[str | None, int] = {name: label for label, name in enumerate(listing.classes)}
     samples = tuple(
         Sample(entry.path, entry.key, number.get(entry.class_name)) for entry in listing.entries if entry.split == split
     )

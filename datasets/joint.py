@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from datasets.class_names import SourceFacts
 from datasets.images import ImageSet
 from datasets.layouts.listing import Sample
 from runtime.errors import DataError
@@ -67,7 +68,7 @@ def number_names(names: Sequence[str]) -> list[str]:
 
 def move_label(sample: Sample, source: Source) -> Sample:
     """A sample of one source as a sample of the whole."""
-    return replace(sample, key=f"{source.name}/{sample.key}", label=sample.label + source.first)
+    return replace(sample, key=f"{source.name}/{sample.key}", label=sample.known_label + source.first)
 
 
 def name_classes(sets: Sequence[ImageSet], sources: Sequence[Source]) -> tuple[str, ...]:
@@ -83,6 +84,6 @@ def find_sources(labels: Tensor, sources: Sequence[Source]) -> Tensor:
     return torch.bucketize(labels, starts, right=True)
 
 
-def describe_sources(sources: Sequence[Source]) -> tuple[dict[str, object], ...]:
+def describe_sources(sources: Sequence[Source]) -> tuple[SourceFacts, ...]:
     """Sources in plain JSON types."""
-    return tuple({"name": source.name, "first": source.first, "classes": source.classes} for source in sources)
+    return tuple(SourceFacts(name=source.name, first=source.first, classes=source.classes) for source in sources)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -88,13 +89,25 @@ class _Guarded(Dataset):
 def _collate_guarded(items: list[Item | _Failure]) -> Batch | _Failure:
     """A batch, or one failure that names every file of it that cannot be used."""
     messages = dict.fromkeys(item.message for item in items if isinstance(item, _Failure))
-    return _Failure("\n".join(messages)) if messages else collate(items)
+    if messages:
+        return _Failure("\n".join(messages))
+    return collate([item for item in items if not isinstance(item, _Failure)])
+
+
+class CountedBatches(Protocol):
+    """Lists of draws, one a batch, that can be counted and asked for anew; `datasets.sampling` has some."""
+
+    def __len__(self) -> int:
+        """Number of batches of a whole iteration."""
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        """The draws of each batch."""
 
 
 class Loader:
     """Batches of a data set, over and over: every iteration asks `batches` anew and keeps the workers alive."""
 
-    def __init__(self, dataset: Dataset, batches: Iterable[list[Draw]], workers: int, pin: bool) -> None:
+    def __init__(self, dataset: Dataset, batches: CountedBatches, workers: int, pin: bool) -> None:
         self.batches = batches
         self._loader = DataLoader(
             _Guarded(dataset),
@@ -130,7 +143,7 @@ class Loader:
                             "container's /dev/shm), use --num-workers 0 or enlarge it; or the disk hangs") from error
 
 
-def make_loader(dataset: Dataset, batches: Iterable[list[Draw]], *, workers: int = 0, pin: bool = False) -> Loader:
+def make_loader(dataset: Dataset, batches: CountedBatches, *, workers: int = 0, pin: bool = False) -> Loader:
     """A loader whose batches are the same for any number of workers.
 
     `batches` is any re-iterable of lists of draws; an `EpochBatches` chooses its epoch by `set` before each iteration.

@@ -91,13 +91,13 @@ class ViewSet(Dataset):
 
     def _load_contexts(self, sample: Sample) -> dict[str, Image.Image]:
         """The pictures that the views need, by source, with as few decodes as possible."""
-        by_file = self.crops is not None and self.crops.boxes is None
-        if self._sources == {"crop"} and by_file:
-            return {"crop": self.crops.crop(sample)}
+        crops = self.crops if "crop" in self._sources else None
+        if crops is not None and crops.boxes is None and self._sources == {"crop"}:
+            return {"crop": crops.crop(sample)}
         photo: Photo = load_photo(sample.path, self.crop_bottom, self.size_hint)
         contexts = {"full": photo.image}
-        if "crop" in self._sources:
-            contexts["crop"] = self.crops.crop(sample, photo.image, photo.scale)
+        if crops is not None:
+            contexts["crop"] = crops.crop(sample, photo.image, photo.scale)
         return contexts
 
     def _render(self, name: str, contexts: dict[str, Image.Image], draw: Draw) -> Tensor:

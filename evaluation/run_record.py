@@ -208,4 +208,5 @@ def _tell_here(folders: Sequence[str]) -> str:
 
 def write_args(path: Path, args: argparse.Namespace) -> None:
     """Keep the resolved flags, and from where their paths are meant, for people and for later commands."""
-    write_json(path, vars(args) | {"started_in": os.getcwd()}, sort_keys=True, default=str)
+    encoder = json.JSONEncoder(indent=1, sort_keys=True, default=str)
+    write_json(path, vars(args) | {"started_in": os.getcwd()}, encoder)

@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import warnings
 from datetime import timedelta
+from typing import Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+Value = TypeVar("Value")
 
 
 def is_on() -> bool:
@@ -89,6 +92,12 @@ def gather(tensor: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+class _Context(Protocol):
+    """What torch hands from forward to backward, with what is kept in it here."""
+
+    rows: int
+
+
 class _GatherWithGrad(torch.autograd.Function):
     """all_gather whose backward sums the gradients that every process sends to these rows.
 
@@ -96,12 +105,12 @@ class _GatherWithGrad(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, tensor: Tensor) -> Tensor:
+    def forward(ctx: _Context, tensor: Tensor) -> Tensor:
         ctx.rows = tensor.shape[0]
         return gather(tensor)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
+    def backward(ctx: _Context, grad: Tensor) -> Tensor:
         grad = grad.contiguous()
         dist.all_reduce(grad)
         return grad[rank() * ctx.rows : (rank() + 1) * ctx.rows]
@@ -121,7 +130,7 @@ def mean(value: Tensor) -> Tensor:
     return value / world()
 
 
-def broadcast_object(value: object) -> object:
+def broadcast_object(value: Value) -> Value:
     """The main process's Python object on every process."""
     if not is_on():
         return value
@@ -130,10 +139,10 @@ def broadcast_object(value: object) -> object:
     return box[0]
 
 
-def gather_objects(value: object) -> list[object]:
+def gather_objects(value: Value) -> list[Value]:
     """Every process's Python object, in rank order."""
     if not is_on():
         return [value]
-    boxes: list[object] = [None] * world()
+    boxes = [value] * world()
     dist.all_gather_object(boxes, value)
     return boxes

@@ -25,6 +25,7 @@ from runtime.names.spelling import ON_ERROR, spell
 
 REMEDY = ("make room on that disk (or mend the path or its rights) and run again, with --resume where there is a "
           "checkpoint")
+INDENTED = json.JSONEncoder(indent=1)
 NAME_BYTES = 255  # what common file systems allow
 DRAFT = re.compile(r"\..*\.draft-\d+-[0-9a-f]{8}(\.[^.]*)?", re.DOTALL)
 CLEARED: set[Path] = set()  # folders in which this process has looked for drafts of killed ones
@@ -71,10 +72,9 @@ def write_bytes(path: Path, content: bytes, *, sync: bool = True) -> None:
     write_atomically(path, lambda draft: draft.write_bytes(content), sync=sync)
 
 
-def write_json(path: Path, content: object, **how: object) -> None:
-    """Indented JSON with a line break at its end; `how` goes to `json.dumps`. Any name is read back as it was."""
-    text = json.dumps(content, **{"indent": 1, **how}) + "\n"
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))  # \udce9, which JSON reads as the byte of a name
+def write_json(path: Path, content: object, encoder: json.JSONEncoder = INDENTED) -> None:
+    """JSON with a line break at its end. Any name is read back as it was: \\udce9 is to JSON the byte of a name."""
+    write_bytes(path, f"{encoder.encode(content)}\n".encode("utf-8", "backslashreplace"))
 
 
 def write_cells(path: Path, rows: Iterable[Sequence[object]]) -> None:

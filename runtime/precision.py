@@ -7,11 +7,25 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Timed(Protocol):
+    """A network that can be timed: what it answers to images [B, 3, H, W] are named tensors."""
+
+    def train(self) -> object:
+        """As of torch.nn.Module."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As of torch.nn.Module."""
+
+    def outputs(self, images: Tensor, /) -> dict[str, Tensor]:
+        """Everything whose mean square is taken as the loss."""
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
@@ -32,26 +46,27 @@ def candidates(device: torch.device) -> list[str]:
     return ["fp32", "bf16"] if bf16 else ["fp32"]
 
 
-def choose(network: nn.Module, size: int, device: torch.device, batch: int = 8) -> tuple[str, dict[str, float]]:
+def choose(network: Timed, size: int, device: torch.device, batch: int = 8) -> tuple[str, dict[str, float]]:
     """The fastest format for a training step of `network`, and the seconds that each took.
 
     A copy is timed, so neither weights nor batch statistics move. Depth-wise networks often win in fp32 on a CPU.
     """
     images = torch.zeros(batch, 3, size, size, dtype=torch.uint8, device=device)
-    twin = copy.deepcopy(network).train()
+    twin = copy.deepcopy(network)
+    twin.train()
     seconds = {name: time_step(twin, images, device, name) for name in candidates(device)}
-    fastest = min(seconds, key=seconds.get)
+    fastest = min(seconds, key=lambda name: seconds[name])
     # Float32 unless another format clearly wins: a near tie would be decided by the machine's load.
     return fastest if seconds[fastest] < 0.9 * seconds["fp32"] else "fp32", seconds
 
 
-def time_step(network: nn.Module, images: Tensor, device: torch.device, precision: str, rounds: int = 3) -> float:
+def time_step(network: Timed, images: Tensor, device: torch.device, precision: str, rounds: int = 3) -> float:
     """Median seconds of a forward and backward pass, after one that is not counted."""
 
     def step() -> None:
         with autocast(device, precision):
             outputs = network.outputs(images)
-        sum(value.float().square().mean() for value in outputs.values()).backward()
+        torch.stack([value.float().square().mean() for value in outputs.values()]).sum().backward()
         network.zero_grad(set_to_none=True)
 
     step()

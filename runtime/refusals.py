@@ -70,4 +70,4 @@ def _list_paths(frame: FrameType) -> Iterator[str]:
 
 
 def _name(path: object) -> str:
-    return "" if path is None or isinstance(path, int) else os.fsdecode(path)
+    return os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""

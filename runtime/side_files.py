@@ -79,7 +79,7 @@ def _find_faults_in_table(value: object, shape: Mapping[str | type[str], Shape],
         yield f"{place or 'it'} is {_name(value)}, not a table of names"
         return
     for key, one in shape.items():
-        if key is str:
+        if not isinstance(key, str):
             for name, inner in value.items():
                 yield from find_faults(inner, one, f"{place}.{name}" if place else repr(name))
             continue

@@ -89,9 +89,11 @@ def find_families(text: str) -> list[str]:
 
 
 @cache
-def load_font(path: str | None, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def load_font(path: str | None, size: int) -> ImageFont.FreeTypeFont:
     """Pillow's own typeface, or that of a file, at a size in pixels."""
-    return ImageFont.load_default(size) if path is None else ImageFont.truetype(path, size)
+    font = ImageFont.load_default(size) if path is None else ImageFont.truetype(path, size)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # only without a size is Pillow's own a bitmap
+    return font
 
 
 @cache
@@ -103,7 +105,7 @@ def is_in_own(sign: str) -> bool:
     return bytes(own.getmask(sign)) != bytes(own.getmask("\uffff"))
 
 
-def split_runs(text: str, size: int) -> Iterator[tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]]:
+def split_runs(text: str, size: int) -> Iterator[tuple[str, ImageFont.FreeTypeFont]]:
     """Parts of a drawable line, each with the font that has all of its signs: Pillow's own where it has them all."""
     if all(map(is_in_own, text)):
         yield text, load_font(None, size)

@@ -34,8 +34,8 @@ def read_cars(root: Path) -> Listing:
     whole = find_list(root, ALL_CARS)
     if whole is not None and (root / "car_ims").is_dir():
         return _read_whole(root, whole)
-    lists = {split: find_list(root, name) for split, name in CAR_LISTS.items()}
-    absent = [CAR_LISTS[split] for split, path in lists.items() if path is None]
+    lists = {split: path for split, name in CAR_LISTS.items() if (path := find_list(root, name)) is not None}
+    absent = [name for split, name in CAR_LISTS.items() if split not in lists]
     if absent:
         raise DataError(f"{root}: no {', '.join(absent)} in it or its devkit/; download it to there (the "
                         "cars_test_annos.mat of the devkit has no labels)")
@@ -56,7 +56,7 @@ def _read_whole(root: Path, path: Path) -> Listing:
     return make_listing(root, check_files(entries, path), classes=classes)
 
 
-def _read_structs(path: Path, fields: tuple[str, ...]) -> list[dict[str, object]]:
+def _read_structs(path: Path, fields: tuple[str, ...]) -> list[dict[str, str | int]]:
     """The rows of `annotations` with these fields; raises DataError."""
     rows = read_mat(path, "annotations")
     absent = [field for field in fields if field not in (rows.dtype.names or ())]

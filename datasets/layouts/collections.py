@@ -54,7 +54,7 @@ def read_collection(root: str | Path, dataset: str | None = None, labels: Labels
         raise DataError(f"{root}: {unlabelled} of {len(listing.entries)} images have no label ({describe(listing)}); "
                         "metric learning needs class folders, or a list with a label column")
     announce(listing)
-    number = {name: label for label, name in enumerate(listing.classes)}
+    number: dict[str | None, int] = {name: label for label, name in enumerate(listing.classes)}
     samples = tuple(Sample(entry.path, entry.key, number[entry.class_name]) for entry in listing.entries)
     return Collection(listing.root, samples, listing.classes)
 
@@ -120,6 +120,7 @@ def read_products(root: Path) -> Collection:
     Lines are `image_id class_id super_class_id path` below a header; paths start at `root` or at its images/.
     """
     folder, samples, counts = products_lists(root), [], []
+    assert folder is not None, f"{root} has no lists of Stanford Online Products"
     base = root / "images" if (root / "images").is_dir() else root
     for name in ("Ebay_train.txt", "Ebay_test.txt"):
         if not (folder / name).is_file():
@@ -136,8 +137,8 @@ def read_products(root: Path) -> Collection:
     if present != set(range(sum(counts))):
         raise DataError(f"{folder}: class ids of the two lists overlap or have gaps; unpack the data set again")
     classes = tuple(str(label + 1) for label in range(sum(counts)))
-    entries = [Entry(sample.path, sample.key, classes[sample.label], "train" if sample.label < counts[0] else "test")
-               for sample in samples]
+    entries = [Entry(sample.path, sample.key, classes[sample.known_label],
+                     "train" if sample.known_label < counts[0] else "test") for sample in samples]
     check_files(entries, folder)
     announce(Listing(root, tuple(entries), classes, notes=("split by class",)))
     return Collection(root, tuple(samples), classes, counts[0])

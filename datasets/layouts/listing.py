@@ -111,3 +111,9 @@ class Sample:
     path: Path
     key: str
     label: int | None
+
+    @property
+    def known_label(self) -> int:
+        """The label of an image of a data set that was refused unless all of its images have one."""
+        assert self.label is not None, f"{self.key} has no label"
+        return self.label

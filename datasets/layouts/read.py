@@ -124,7 +124,9 @@ def read_known(folder: Folder, known: list[Folder], account: Account) -> Listing
             f"holds the data set {name_folders(known)} {rest}")
         raise DataError(f"{folder.path}: {what}; give one of these folders")
     enter(folder, known[0], notes, account)
-    return find_reader(known[0].path)(known[0].path)
+    read = find_reader(known[0].path)
+    assert read is not None  # that is what `known` means
+    return read(known[0].path)
 
 
 def find_original_root(crops: Path) -> Path:
@@ -165,6 +167,7 @@ def variant_folder(root: Path) -> Path | None:
 def read_aircraft(root: Path) -> Listing:
     """A raw FGVC-Aircraft-2013b tree by variant: trainval is train; slashes leave the class names."""
     folder = variant_folder(root)
+    assert folder is not None, f"{root} has no variant lists"
     entries = []
     for split, name in (("train", "images_variant_trainval.txt"), ("test", "images_variant_test.txt")):
         if not (folder / name).is_file():

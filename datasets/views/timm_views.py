@@ -105,7 +105,8 @@ def build_steps(augment: Augment, size: int) -> list[Callable[[Image.Image], Ima
     from timm.data.transforms_factory import transforms_imagenet_train  # late: timm takes seconds to import
 
     crop, colours, _ = transforms_imagenet_train(
-        size, scale=augment.scale, ratio=augment.ratio, hflip=augment.hflip, color_jitter=augment.color_jitter,
+        size, scale=augment.scale, ratio=augment.ratio, hflip=augment.hflip,
+        color_jitter=augment.color_jitter,  # type: ignore[arg-type]  # timm takes None too
         auto_augment=augment.auto_augment or None, interpolation=augment.interpolation, mean=MEAN, std=STD,
         normalize=False, separate=True)
     for step in colours.transforms:

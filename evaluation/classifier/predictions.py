@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def write_json(path: Path, found: NamedPredictions, top: int, *, about: dict[str
                  for number, share in zip(classes[index].tolist(), shares[index].tolist())]}
         for index, sample in enumerate(found.images.samples)]
     content = about | {"classes": list(found.names), "predictions": records}
-    files.write_json(path, content, ensure_ascii=False)
+    files.write_json(path, content, json.JSONEncoder(indent=1, ensure_ascii=False))
 
 
 def draw_predictions(found: NamedPredictions, chosen: Sequence[int], title: str, crop_bottom: int = 0) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor
@@ -28,7 +29,22 @@ class MultiSimilarity(Criterion):
         return multi_similarity_of(embeddings, labels, **self.options)
 
 
-class NPair(Criterion):
+class TupleCriterion(Criterion):
+    """A loss that needs the positives and negatives of each anchor; `compare` computes it."""
+
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, mined: Mined = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """See Criterion."""
+        assert isinstance(mined, Tuples), "this loss compares anchors with their positives: mine them first"
+        return self.compare(embeddings, mined)
+
+    @abstractmethod
+    def compare(self, embeddings: Tensor, mined: Tuples) -> Tensor:
+        """Embeddings [B, D] and the anchors in them -> scalar."""
+
+
+class NPair(TupleCriterion):
     """mean log(1 + sum of e^(a n - a p)), one positive against all negatives (Sohn, NIPS 2016).
 
     Rows are meant without normalisation; `l2` weighs their mean length.
@@ -40,15 +56,13 @@ class NPair(Criterion):
         super().__init__()
         self.l2 = l2
 
-    def forward(
-        self, embeddings: Tensor, labels: Tensor, mined: Mined = None, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """See Criterion."""
+    def compare(self, embeddings: Tensor, mined: Tuples) -> Tensor:
+        """See TupleCriterion."""
         loss = soft_plus_sum(npair_exponents(embeddings, mined), mined.negative)
         return mean_or_zero(loss, embeddings) + self.l2 * mean_norm(embeddings)
 
 
-class Angular(Criterion):
+class Angular(TupleCriterion):
     """N-pair plus a bound of `alpha` degrees on the angle at the negative (arXiv 1708.01682)."""
 
     miners = ("npair",)
@@ -57,10 +71,8 @@ class Angular(Criterion):
         super().__init__()
         self.alpha, self.weight, self.l2 = alpha, npair_ang_weight, npair_l2
 
-    def forward(
-        self, embeddings: Tensor, labels: Tensor, mined: Mined = None, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """See Criterion."""
+    def compare(self, embeddings: Tensor, mined: Tuples) -> Tensor:
+        """See TupleCriterion."""
         rows = torch.nn.functional.normalize(embeddings, dim=1)
         anchor, positive = rows[mined.anchor], rows[mined.positive.byte().argmax(dim=1)]
         slope = math.tan(math.radians(self.alpha)) ** 2
@@ -71,7 +83,7 @@ class Angular(Criterion):
         return mean_or_zero(loss, embeddings) + self.l2 * mean_norm(embeddings)
 
 
-class Lifted(Criterion):
+class Lifted(TupleCriterion):
     """mean relu(log sum of e^d_ap + log sum of e^(neg_margin - d_an)) (arXiv 1511.06452, 1703.07737).
 
     `l2` weighs the mean length of the rows.
@@ -83,10 +95,8 @@ class Lifted(Criterion):
         super().__init__()
         self.neg_margin, self.l2 = neg_margin, l2
 
-    def forward(
-        self, embeddings: Tensor, labels: Tensor, mined: Mined = None, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """See Criterion. The mean is over the anchors that were mined; the distances are those that miners look at."""
+    def compare(self, embeddings: Tensor, mined: Tuples) -> Tensor:
+        """See TupleCriterion. The mean is over the anchors that were mined; the distances are those of the miners."""
         distance = euclid(embeddings)[mined.anchor]
         near = distance.masked_fill(~mined.positive, -torch.inf).logsumexp(dim=1)
         far = (self.neg_margin - distance).masked_fill(~mined.negative, -torch.inf).logsumexp(dim=1)

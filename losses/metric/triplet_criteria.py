@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor, nn
 
 from losses.metric.criterion import Criterion, Mined, mean_or_zero
-from losses.metric.mining import euclid
+from losses.metric.mining import Triplets, euclid
 
 # The first one is what a loss takes unless told otherwise.
 MINERS = ("distance", "rho_distance", "random", "semihard", "softhard")
 
 
 class TripletCriterion(Criterion):
-    """A loss that needs triplets."""
+    """A loss that needs triplets; `compare` computes it."""
 
     miners = MINERS
+
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, mined: Mined = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """See Criterion."""
+        assert isinstance(mined, Triplets), "this loss compares triplets: mine them first"
+        return self.compare(embeddings, labels, mined, generator)
+
+    @abstractmethod
+    def compare(
+        self, embeddings: Tensor, labels: Tensor, mined: Triplets, generator: torch.Generator | None
+    ) -> Tensor:
+        """The loss of the mined triplets, see Criterion."""
 
 
 class Contrastive(TripletCriterion):
@@ -25,10 +40,10 @@ class Contrastive(TripletCriterion):
         super().__init__()
         self.pos_margin, self.neg_margin = pos_margin, neg_margin
 
-    def forward(
-        self, embeddings: Tensor, labels: Tensor, mined: Mined = None, generator: torch.Generator | None = None
+    def compare(
+        self, embeddings: Tensor, labels: Tensor, mined: Triplets, generator: torch.Generator | None
     ) -> Tensor:
-        """See Criterion. The distances are those that miners look at."""
+        """See TripletCriterion. The distances are those that miners look at."""
         distance = euclid(embeddings)
         near = (distance[mined.anchor, mined.positive] - self.pos_margin).relu()
         far = (self.neg_margin - distance[mined.anchor, mined.negative]).relu()
@@ -42,10 +57,10 @@ class Triplet(TripletCriterion):
         super().__init__()
         self.margin = margin
 
-    def forward(
-        self, embeddings: Tensor, labels: Tensor, mined: Mined = None, generator: torch.Generator | None = None
+    def compare(
+        self, embeddings: Tensor, labels: Tensor, mined: Triplets, generator: torch.Generator | None
     ) -> Tensor:
-        """See Criterion."""
+        """See TripletCriterion."""
         anchor = embeddings[mined.anchor]
         near = (anchor - embeddings[mined.positive]).square().sum(dim=1)
         far = (anchor - embeddings[mined.negative]).square().sum(dim=1)
@@ -67,10 +82,10 @@ class Margin(TripletCriterion):
         self.margin, self.nu, self.rate = margin, nu, beta_rate
         self.beta = nn.Parameter(torch.full((classes,), beta), requires_grad=not constant)
 
-    def forward(
-        self, embeddings: Tensor, labels: Tensor, mined: Mined = None, generator: torch.Generator | None = None
+    def compare(
+        self, embeddings: Tensor, labels: Tensor, mined: Triplets, generator: torch.Generator | None
     ) -> Tensor:
-        """See Criterion."""
+        """See TripletCriterion."""
         beta = self.beta[labels[mined.anchor]]
         pull = (pair_distance(embeddings, mined.anchor, mined.positive) - beta + self.margin).relu()
         push = (beta - pair_distance(embeddings, mined.anchor, mined.negative) + self.margin).relu()
@@ -85,10 +100,10 @@ class Quadruplet(TripletCriterion):
         super().__init__()
         self.first, self.second = margin_alpha_1, margin_alpha_2
 
-    def forward(
-        self, embeddings: Tensor, labels: Tensor, mined: Mined = None, generator: torch.Generator | None = None
+    def compare(
+        self, embeddings: Tensor, labels: Tensor, mined: Triplets, generator: torch.Generator | None
     ) -> Tensor:
-        """See Criterion."""
+        """See TripletCriterion."""
         from_positive = pair_distance(embeddings, mined.anchor, mined.positive)
         from_negative = pair_distance(embeddings, mined.anchor, mined.negative)
         other, exists = draw_other_negatives(mined.negative, generator)
@@ -108,10 +123,10 @@ class SignalToNoise(TripletCriterion):
         super().__init__()
         self.margin, self.reg_lambda = margin, reg_lambda
 
-    def forward(
-        self, embeddings: Tensor, labels: Tensor, mined: Mined = None, generator: torch.Generator | None = None
+    def compare(
+        self, embeddings: Tensor, labels: Tensor, mined: Triplets, generator: torch.Generator | None
     ) -> Tensor:
-        """See Criterion."""
+        """See TripletCriterion."""
         if not len(mined):
             return 0 * embeddings.sum()
         anchor = embeddings[mined.anchor]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
 import os
 import resource
@@ -100,7 +101,7 @@ def test_protected_files_folders_and_pipes_are_not_replaced(tmp_path: Path, monk
 
 def test_a_name_of_255_bytes_is_written(tmp_path: Path) -> None:
     path = tmp_path / ("ä" * 125 + ".json")
-    write_json(path, {"ä": 1}, ensure_ascii=False)
+    write_json(path, {"ä": 1}, json.JSONEncoder(indent=1, ensure_ascii=False))
     assert path.read_text(encoding="utf-8") == '{\n "ä": 1\n}\n'
 
 
