@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+
+import torch
+from torchvision.ops import box_iou
 
 from datasets.crops import Box
 from DDT.boxes import Row
@@ -24,21 +27,18 @@ class Score:
     mean_iou: float
 
 
-def iou(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes, in [0, 1]."""
-    across = max(0.0, min(one.x2, other.x2) - max(one.x1, other.x1))
-    down = max(0.0, min(one.y2, other.y2) - max(one.y1, other.y1))
-    areas = sum((box.x2 - box.x1) * (box.y2 - box.y1) for box in (one, other))
-    shared = across * down
-    return shared / (areas - shared) if areas > shared else 0.0
+def measure_overlaps(row: Row, truth: Box) -> list[float]:
+    """Intersection over union with the truth, in [0, 1], of the mask's, the cut's and the policy's box."""
+    boxes = torch.tensor([astuple(getattr(row, field)) for field in KINDS.values()], dtype=torch.float64)
+    overlaps = box_iou(boxes, torch.tensor([astuple(truth)], dtype=torch.float64))[:, 0]
+    return overlaps.nan_to_num(0.0).tolist()  # two boxes without area share nothing
 
 
 def score_rows(rows: Sequence[Row], truth: Mapping[str, Box], split: str) -> list[Score]:
     """One score for each kind of box over the rows that `truth` lists; none when it lists none of them."""
     listed = [row for row in rows if row.path in truth]
     scores = []
-    for kind, field in KINDS.items() if listed else ():
-        overlaps = [iou(getattr(row, field), truth[row.path]) for row in listed]
+    for kind, overlaps in zip(KINDS, zip(*(measure_overlaps(row, truth[row.path]) for row in listed))):
         right = sum(overlap >= ENOUGH for overlap in overlaps)
         scores.append(Score(split, kind, len(listed), right / len(listed), sum(overlaps) / len(listed)))
     return scores

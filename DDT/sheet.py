@@ -12,7 +12,7 @@ from datasets.crops import Box
 from datasets.files import decode
 from datasets.layouts.listing import Sample
 from DDT.boxes import Row
-from DDT.corloc import iou
+from DDT.corloc import measure_overlaps
 from DDT.crops import encode
 from runtime.files import write_bytes
 from runtime.typefaces import draw_text, measure, shorten
@@ -83,7 +83,7 @@ def write_caption(row: Row, truth: Box | None) -> str:
     """A word about the photograph: overlap with the truth, an empty mask, or its class."""
     words = ["no mask"] if row.empty else []
     if truth:
-        words.append("IoU " + " / ".join(f"{iou(box, truth):.2f}" for box in (row.tight, row.cut, row.crop)))
+        words.append("IoU " + " / ".join(f"{overlap:.2f}" for overlap in measure_overlaps(row, truth)))
     parts = row.path.split("/")
     return " · ".join(words) or (parts[-2] if len(parts) > 1 else parts[-1])
 

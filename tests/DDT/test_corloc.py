@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from datasets.crops import Box
 from DDT.boxes import Row
-from DDT.corloc import format_table, iou, score_splits
+from DDT.corloc import format_table, measure_overlaps, score_splits
 from DDT.localize import Frame
 from runtime.errors import DataError
 
@@ -17,11 +19,21 @@ def make_row(path: str, crop: Box, tight: Box, cut: Box) -> Row:
     return Row(path, crop, tight, cut, 0.85, Frame(20, 20))
 
 
-def test_iou() -> None:
-    assert iou(UNIT, UNIT) == 1
-    assert iou(UNIT, Box(5, 0, 15, 10)) == pytest.approx(1 / 3)
-    assert iou(UNIT, Box(10, 10, 20, 20)) == 0
-    assert iou(Box(3, 3, 3, 3), Box(3, 3, 3, 3)) == 0
+def test_overlaps_are_of_the_mask_the_cut_and_the_policy_in_this_order() -> None:
+    row = make_row("a.jpg", crop=Box(10, 10, 20, 20), tight=UNIT, cut=Box(5, 0, 15, 10))
+    assert measure_overlaps(row, UNIT) == [1, pytest.approx(1 / 3), 0]
+    point = Box(3, 3, 3, 3)
+    assert measure_overlaps(make_row("a.jpg", point, point, UNIT), point) == [0, 0, 0]
+
+
+def test_overlaps_are_those_of_whole_pixels() -> None:
+    chance = random.Random(3)
+    for _ in range(50):
+        x, y = (sorted(chance.sample(range(21), 2)) for _ in range(2))
+        one, other = Box(x[0], y[0], x[1], y[1]), Box(chance.randrange(9), 4, chance.randrange(10, 20), 17)
+        pixels = [{(a, b) for a in range(int(box.x1), int(box.x2)) for b in range(int(box.y1), int(box.y2))} for box in (one, other)]
+        expected = len(pixels[0] & pixels[1]) / len(pixels[0] | pixels[1])
+        assert measure_overlaps(make_row("a.jpg", one, one, one), other) == [pytest.approx(expected)] * 3
 
 
 def test_scores_of_each_box_and_split() -> None:
