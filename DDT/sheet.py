@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from datasets.crops import Box
 from datasets.files import decode
@@ -14,13 +14,12 @@ from datasets.layouts.listing import Sample
 from DDT.boxes import Row
 from DDT.corloc import measure_overlaps
 from DDT.crops import encode
+from runtime.drawing import FAINT, INK, PAPER, caption, compose, draw_box, put_beside, write
 from runtime.files import write_bytes
-from runtime.typefaces import draw_text, measure, shorten
 
 COLUMNS, PHOTOS = 8, 40
-SIDE, GAP, CAPTION, HEADER = 232, 12, 22, 76
-DIMMED = 0.6
-INK, FAINT, PAPER, MAT = "#1b1f24", "#6a737d", "#ffffff", "#f1f3f5"
+SIDE, GAP = 232, 12
+DIMMED, MAT = 0.6, "#f1f3f5"
 
 
 @dataclass(frozen=True)
@@ -47,15 +46,12 @@ def choose_evenly(count: int, wanted: int = PHOTOS) -> list[int]:
     return [(2 * number + 1) * count // (2 * shown) for number in range(shown)]
 
 
-def draw_box(draw: ImageDraw.ImageDraw, box: Box, pen: Pen, scale: float, limit: tuple[int, int]) -> None:
-    """One box with a dark rim, so that it shows on any photograph; `limit` is the photograph's last pixel."""
+def place_box(box: Box, pen: Pen, scale: float, limit: tuple[int, int]) -> tuple[int, int, int, int]:
+    """A box's outermost pixels in a photograph: as wide as its pen at least, none beyond `limit`, the last pixel."""
     left, top = (max(round(value * scale), 0) for value in (box.x1, box.y1))
     right = min(max(round(box.x2 * scale) - 1, left + pen.width), limit[0])
     bottom = min(max(round(box.y2 * scale) - 1, top + pen.width), limit[1])
-    right, bottom = max(right, left), max(bottom, top)
-    draw.rectangle((left, top, right, bottom), outline="#000000", width=pen.width + 2)
-    if right - left > 2 and bottom - top > 2:  # else nothing fits inside of the rim
-        draw.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline=pen.colour, width=pen.width)
+    return left, top, max(right, left), max(bottom, top)
 
 
 def dim_outside(photo: Image.Image, crop: Box, scale: float) -> Image.Image:
@@ -67,7 +63,7 @@ def dim_outside(photo: Image.Image, crop: Box, scale: float) -> Image.Image:
 
 
 def draw_photo(sample: Sample, row: Row, truth: Box | None) -> Image.Image:
-    """A photograph within SIDE x SIDE pixels with all its boxes."""
+    """A photograph with all its boxes, on a mat of SIDE x SIDE pixels."""
     image = decode(sample.path)
     scale = SIDE / max(image.size)
     small = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
@@ -75,11 +71,11 @@ def draw_photo(sample: Sample, row: Row, truth: Box | None) -> Image.Image:
     draw = ImageDraw.Draw(small)
     boxes = [(pen, getattr(row, pen.field)) for pen in PENS] + ([(TRUTH, truth)] if truth else [])
     for pen, box in boxes:
-        draw_box(draw, box, pen, scale, (small.width - 1, small.height - 1))
-    return small
+        draw_box(draw, place_box(box, pen, scale, (small.width - 1, small.height - 1)), pen.colour, pen.width)
+    return ImageOps.pad(small, (SIDE, SIDE), color=MAT)
 
 
-def write_caption(row: Row, truth: Box | None) -> str:
+def describe(row: Row, truth: Box | None) -> str:
     """A word about the photograph: overlap with the truth, an empty mask, or its class."""
     words = ["no mask"] if row.empty else []
     if truth:
@@ -88,37 +84,27 @@ def write_caption(row: Row, truth: Box | None) -> str:
     return " · ".join(words) or (parts[-2] if len(parts) > 1 else parts[-1])
 
 
-def draw_legend(draw: ImageDraw.ImageDraw, title: str, pens: Sequence[Pen]) -> None:
-    """Title and colours in the header."""
-    draw_text(draw, (GAP, 10), title, 22, INK)
-    x = GAP
+def draw_legend(pens: Sequence[Pen]) -> Image.Image:
+    """The pens' colours and names in one line."""
+    parts = []
     for pen in pens:
-        draw.rectangle((x, 48, x + 26, 64), outline="#000000", width=pen.width + 2)
-        draw.rectangle((x + 1, 49, x + 25, 63), outline=pen.colour, width=pen.width)
-        draw_text(draw, (x + 36, 47), pen.label, 16, INK)
-        x += 36 + round(measure(pen.label, 16)) + 30
+        sample = Image.new("RGB", (27, 20), PAPER)
+        draw_box(ImageDraw.Draw(sample), (0, 3, 26, 19), pen.colour, pen.width)
+        parts.append(put_beside([sample, write(pen.label, 16, INK)], 10))
     if TRUTH in pens:
-        draw_text(draw, (x, 47), "IoU with the truth: mask / cut / policy", 16, FAINT)
+        parts.append(write("IoU with the truth: mask / cut / policy", 16, FAINT))
+    return put_beside(parts, 30)
 
 
 def draw_sheet(samples: Sequence[Sample], rows: Sequence[Row], truth: Mapping[str, Box], *, title: str) -> Image.Image:
     """A grid of evenly chosen photographs with mask box, cut box, policy crop and, where known, ground truth."""
     shown = choose_evenly(len(rows))
-    columns = min(COLUMNS, max(4, len(shown)))
-    lines = -(-len(shown) // columns)
-    size = (GAP + columns * (SIDE + GAP), HEADER + lines * (SIDE + CAPTION + GAP))
-    sheet = Image.new("RGB", size, PAPER)
-    draw = ImageDraw.Draw(sheet)
-    draw_legend(draw, title, PENS + ((TRUTH,) if any(rows[i].path in truth for i in shown) else ()))
-    for place, index in enumerate(shown):
-        row = rows[index]
-        x, y = GAP + place % columns * (SIDE + GAP), HEADER + place // columns * (SIDE + CAPTION + GAP)
-        photo = draw_photo(samples[index], row, truth.get(row.path))
-        draw.rectangle((x, y, x + SIDE - 1, y + SIDE - 1), fill=MAT)
-        sheet.paste(photo, (x + (SIDE - photo.width) // 2, y + (SIDE - photo.height) // 2))
-        caption = shorten(write_caption(row, truth.get(row.path)), 14, SIDE, "…")
-        draw_text(draw, (x, y + SIDE + 3), caption, 14, FAINT)
-    return sheet
+    legend = draw_legend(PENS + ((TRUTH,) if any(rows[i].path in truth for i in shown) else ()))
+    tiles = []
+    for index in shown:
+        row, box = rows[index], truth.get(rows[index].path)
+        tiles.append(caption(draw_photo(samples[index], row, box), describe(row, box), 14))
+    return compose(tiles, COLUMNS, GAP, title, 22, legend)
 
 
 def save_sheet(

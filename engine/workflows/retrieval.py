@@ -218,15 +218,15 @@ def draw_neighbours(search: Search, args: argparse.Namespace) -> Image.Image:
     def open_image(index: int) -> Image.Image:
         return search.subject.picture((search.images.samples + search.gallery.samples)[index])
 
-    near = search.neighbours[:, : args.neighbours].tolist()
-    rows = [[query_cell(query), *(found_cell(other, query) for other in near[query])]
-            for query in choose_queries(search, args.queries, args.seed)]
+    near = search.neighbours[:, : args.neighbours]
+    cells = [cell for query in choose_queries(search, args.queries, args.seed)
+             for cell in (query_cell(query), *(found_cell(other, query) for other in near[query].tolist()))]
     title = "query, then its nearest images: "
     if scored:
         title += f"same class (green), other class (red); mAP {search.measured.scores.map:.1%}"
     else:
         title += "there are no labels"
-    return draw_sheet(rows, open_image, title)
+    return draw_sheet(cells, 1 + near.shape[1], open_image, title)
 
 
 def choose_queries(search: Search, count: int, seed: int) -> list[int]:

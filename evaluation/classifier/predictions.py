@@ -81,12 +81,11 @@ def draw_predictions(found: NamedPredictions, chosen: Sequence[int], title: str,
         missed = label is not None and label != answer
         caption += f"\nis {plain(found.truth(index))}" if missed else ""
         cells.append(Cell(index, caption, not missed, judged=label is not None))
-    lines = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
 
     def open_image(index: int) -> Image.Image:
         return decode(found.images.samples[index].path, crop_bottom, size_hint=2 * SIDE)
 
-    return draw_sheet(lines, open_image, title)
+    return draw_sheet(cells, COLUMNS, open_image, title)
 
 
 def plain(name: str) -> str:

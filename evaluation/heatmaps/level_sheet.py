@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from datasets.crops import Box
-from evaluation.heatmaps.sheet import FAINT, GAP, HEADER, INK, PAPER, outline, overlay
-from runtime.typefaces import draw_text, shorten
+from evaluation.heatmaps.sheet import GAP, outline, overlay
+from runtime.drawing import FAINT, INK, PAPER, caption, compose, put_below, put_beside, write
 
-SIDE, LABEL = 140, 18
+SIDE = 140
 DIM = 0.18  # how bright a position stays that was not selected
 
 
@@ -29,23 +29,17 @@ def draw_level_sheet(
 ) -> Image.Image:
     """One RGB picture. `rows` map what a row shows to its maps [N, h, w] by column; that named `selected` is lit up."""
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    lines = len(rows) * (SIDE + LABEL)
-    block = lines + LABEL + 2 * GAP
-    sheet = Image.new("RGB", (lines + 3 * GAP + len(columns) * (SIDE + GAP), HEADER + len(pictures) * block), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    draw_text(draw, (GAP, 8), shorten(title, 18, sheet.width - 2 * GAP), 18, INK)
-    draw_text(draw, (GAP, 34), f"columns: {', '.join(columns)}", 13, FAINT)
+    tiles = []
     for number, picture in enumerate(pictures):
-        top = HEADER + number * block
-        large = picture.resize((lines, lines), Image.Resampling.LANCZOS)
-        sheet.paste(outline(large, boxes[number]), (GAP, top))
-        draw_text(draw, (GAP, top + lines + 2), shorten(captions[number], 14, sheet.width - 2 * GAP), 14, INK)
         small = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-        for place, (what, maps) in enumerate(rows.items()):
-            high = top + place * (SIDE + LABEL)
-            draw_text(draw, (lines + 3 * GAP, high), what, 13, FAINT)
-            for column, heat in maps.items():
-                shown = (spotlight if what == selected else overlay)(small, heat[number])
-                left = lines + 3 * GAP + columns.index(column) * (SIDE + GAP)
-                sheet.paste(outline(shown, boxes[number]), (left, high + LABEL))
-    return sheet
+        lines = []
+        for what, maps in rows.items():
+            draw = spotlight if what == selected else overlay
+            shown = [outline(draw(small, maps[column][number]), boxes[number]) if column in maps
+                     else Image.new("RGB", small.size, PAPER) for column in columns]
+            lines.append(put_below([write(what, 13, FAINT), put_beside(shown, GAP)]))
+        levels = put_below(lines)
+        large = picture.resize((levels.height, levels.height), Image.Resampling.LANCZOS)
+        block = put_beside([outline(large, boxes[number]), levels], 2 * GAP)
+        tiles.append(caption(block, captions[number], 14, INK))
+    return compose(tiles, 1, GAP, title, 18, write(f"columns: {', '.join(columns)}", 13, FAINT))

@@ -9,10 +9,10 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from datasets.crops import Box
-from runtime.typefaces import draw_text, shorten
+from runtime.drawing import FAINT, caption, compose, draw_box, put_beside, write
 
-SIDE, GAP, CAPTION, HEADER, BLOCKS = 150, 8, 20, 58, 2
-INK, FAINT, PAPER, FRAME = "#1b1f24", "#6a737d", "#ffffff", "#39d353"
+SIDE, GAP, BLOCKS = 150, 8, 2
+FRAME = "#39d353"
 
 
 def overlay(picture: Image.Image, heat: Tensor) -> Image.Image:
@@ -32,9 +32,7 @@ def outline(picture: Image.Image, box: Box | None) -> Image.Image:
     shown = picture.copy()
     if box is not None:
         corners = [round(value * (shown.width - 1)) for value in (box.x1, box.y1, box.x2, box.y2)]
-        draw = ImageDraw.Draw(shown)
-        draw.rectangle(corners, outline="#000000", width=3)
-        draw.rectangle(corners, outline=FRAME, width=1)
+        draw_box(ImageDraw.Draw(shown), corners, FRAME, width=1)
     return shown
 
 
@@ -46,20 +44,11 @@ def draw_heat_sheet(
 
     Captions may have several lines.
     """
-    wide = (1 + len(maps)) * (SIDE + GAP) + 2 * GAP
-    lines = -(-len(pictures) // BLOCKS)
-    high = SIDE + GAP + CAPTION + (CAPTION - 5) * max((caption.count("\n") for caption in captions), default=0)
-    sheet = Image.new("RGB", (BLOCKS * wide, HEADER + lines * high), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    draw_text(draw, (GAP, 8), shorten(title, 18, sheet.width - 2 * GAP), 18, INK)
-    legend = "  |  ".join(["picture", *(words[name] for name in maps)])
-    draw_text(draw, (GAP, 34), legend, 13, FAINT)
+    tiles = []
     for number, picture in enumerate(pictures):
-        left, top = number % BLOCKS * wide + GAP, HEADER + number // BLOCKS * high
         small = picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         cells = [small, *(overlay(small, heat[number]) for heat in maps.values())]
-        for place, cell in enumerate(cells):
-            sheet.paste(outline(cell, boxes[number]), (left + place * (SIDE + GAP), top))
-        text = "\n".join(shorten(line, 12, wide - 2 * GAP) for line in captions[number].split("\n"))
-        draw_text(draw, (left, top + SIDE + 2), text, 12, FAINT, spacing=2)
-    return sheet
+        strip = put_beside([outline(cell, boxes[number]) for cell in cells], GAP)
+        tiles.append(caption(strip, captions[number], 12))
+    legend = write("  |  ".join(["picture", *(words[name] for name in maps)]), 13, FAINT)
+    return compose(tiles, BLOCKS, 2 * GAP, title, 18, legend)

@@ -108,11 +108,10 @@ def draw_ranking(ranking: Ranking, images: ImageSet, subject: Subject, most: int
         sample = images.samples[index]
         name = sample.path.stem if sample.label is None else images.classes[sample.label]
         cells.append(Cell(index, f"{score:.3f} {show_name(name)}", None, judged=False))
-    lines = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
 
     def open_image(index: int) -> Image.Image:
         if index < 0:
             return decode(picture.path, size_hint=2 * SIDE)
         return subject.picture(images.samples[index], 2 * SIDE)
 
-    return draw_sheet(lines, open_image, ranking.query.title)
+    return draw_sheet(cells, COLUMNS, open_image, ranking.query.title)

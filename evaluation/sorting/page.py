@@ -114,8 +114,7 @@ def write_sheets(folder: Path, sorting: Sorting, open_image: OpenImage) -> None:
         old.unlink()
     for name, title, members in tqdm(list(list_sheets(sorting)), desc="contact sheets", unit="sheet"):
         cells = [Cell(index, describe(sorting, index), None) for index in members]
-        rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
-        write_atomically(folder / f"{name}.png", draw_sheet(rows, open_image, title).save)
+        write_atomically(folder / f"{name}.png", draw_sheet(cells, COLUMNS, open_image, title).save)
 
 
 def list_sheets(sorting: Sorting) -> Iterator[tuple[str, str, list[int]]]:

@@ -11,7 +11,8 @@ from datasets.crops import Box
 from datasets.layouts.listing import Sample
 from DDT.boxes import Row
 from DDT.localize import Frame
-from DDT.sheet import PENS, TRUTH, choose_evenly, draw_box, draw_sheet
+from DDT.sheet import PENS, TRUTH, choose_evenly, draw_sheet, place_box
+from runtime.drawing import draw_box
 from runtime.typefaces import measure, shorten
 
 
@@ -39,8 +40,9 @@ def test_draws_every_box_and_the_truth_where_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize("box", [Box(0, 0, 1, 1), Box(39, 0, 40, 2), Box(0, 1.2, 40, 2), Box(20, 1, 21, 2)])
 def test_boxes_of_a_pixel_and_photos_of_a_few_rows_are_drawn(box: Box) -> None:
     photo = Image.new("RGB", (40, 2))
-    draw_box(ImageDraw.Draw(photo), box, PENS[0], 1.0, (39, 1))
-    assert photo.size == (40, 2)
+    corners = place_box(box, PENS[0], 1.0, (39, 1))
+    assert 0 <= corners[0] <= corners[2] <= 39 and 0 <= corners[1] <= corners[3] <= 1
+    draw_box(ImageDraw.Draw(photo), corners, "#ffffff", PENS[0].width)
 
 
 def test_shortens_to_a_width() -> None:

@@ -12,7 +12,7 @@ from datasets.crops import Box
 from datasets.views.recipes import View, make_transform
 from evaluation.heatmaps.box_scores import area, cover, find, measure, place_box, summarise
 from evaluation.heatmaps.encoder_maps import CAM, NORM, RATIONALE, byol_losses, contrast_losses, look
-from evaluation.heatmaps.sheet import BLOCKS, draw_heat_sheet
+from evaluation.heatmaps.sheet import GAP, SIDE, draw_heat_sheet
 from losses.cam import activation_map, scale_to_peak
 from methods.byol import ByolOptions
 from methods.lcr import LcrByol
@@ -109,7 +109,8 @@ def test_sheet_shows_hot_cells_in_red_and_the_box() -> None:
     heat[0, 0, 0] = 1
     picture = Image.new("RGB", (60, 60), (128, 128, 128))
     sheet = draw_heat_sheet([picture], {"m": heat}, [Box(0, 0, 1, 1)], ["one"], title="t", words={"m": "M"})
-    left = sheet.width // BLOCKS - 8 - 150 - 8
-    red, blue = sheet.getpixel((left + 20, 58 + 20)), sheet.getpixel((left + 130, 58 + 130))
+    left = 2 * GAP + SIDE + GAP
+    top = next(y for y in range(sheet.height) if sheet.getpixel((left + SIDE // 2, y)) == (0, 0, 0))  # the box's rim
+    red, blue = sheet.getpixel((left + 20, top + 20)), sheet.getpixel((left + 130, top + 130))
     assert red[0] > red[2] + 30 and blue[2] > blue[0]
     assert (57, 211, 83) in {colour for _, colour in sheet.getcolors(100000)}
