@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.flags.command import exit_cleanly
 from engine.flags.finetune.arguments import parse
 from engine.results_folder import hold_run
-from engine.workflows.finetune.saved import evaluate_saved
+from engine.workflows.finetune.saved import evaluate_saved_classifier
 from engine.workflows.finetune.system import build_finetune_run
 from runtime import distributed
 
@@ -13,11 +13,11 @@ from runtime import distributed
 def main() -> None:
     """The command `python main_finetune.py --root DIR ...`."""
     args = parse()
-    device = distributed.start(args.device)
+    device = distributed.join_group(args.device)
     try:
         with hold_run(args, needed=not args.eval) as kept:
             if args.eval:
-                evaluate_saved(args, device, keep=kept)
+                evaluate_saved_classifier(args, device, keep=kept)
             else:
                 build_finetune_run(args, device).train()
     finally:

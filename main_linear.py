@@ -15,7 +15,7 @@ from runtime import distributed
 def main() -> None:
     """The command `python main_linear.py --pretrained NAME --root DIR ...`."""
     args = parse_probe()
-    device = distributed.start(args.device)
+    device = distributed.join_group(args.device)
     try:
         with hold_run(args, needed=is_chosen(args)) as kept:
             probe = run_probe(open_subject(args, device, args.extract_batch_size), args)

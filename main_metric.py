@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.flags.command import exit_cleanly
 from engine.flags.metric.arguments import parse
 from engine.results_folder import hold_run
-from engine.workflows.metric.saved import evaluate_saved
+from engine.workflows.metric.saved import evaluate_saved_embedding
 from engine.workflows.metric.system import build_metric_run
 from runtime import distributed
 
@@ -13,11 +13,11 @@ from runtime import distributed
 def main() -> None:
     """The command `python main_metric.py --root DIR ...`."""
     args = parse()
-    device = distributed.start(args.device)
+    device = distributed.join_group(args.device)
     try:
         with hold_run(args, needed=not args.evaluate) as kept:
             if args.evaluate:
-                evaluate_saved(args, device, keep=kept)
+                evaluate_saved_embedding(args, device, keep=kept)
             else:
                 build_metric_run(args, device).train()
     finally:

@@ -12,7 +12,7 @@ from runtime import distributed
 def main() -> None:
     """The command `python main_pretrain.py --root DIR ...`."""
     args = parse()
-    device = distributed.start(args.device)
+    device = distributed.join_group(args.device)
     try:
         with hold_run(args):
             build_run(args, device).train()

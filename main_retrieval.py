@@ -15,7 +15,7 @@ from runtime import distributed
 def main() -> None:
     """The command `python main_retrieval.py --pretrained NAME --root DIR ...`."""
     args = parse_search()
-    device = distributed.start(args.device)
+    device = distributed.join_group(args.device)
     try:
         with hold_run(args, needed=is_chosen(args)) as kept:
             search = run_search(open_subject(args, device, args.batch_size), args)

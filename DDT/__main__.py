@@ -14,8 +14,8 @@ from datasets.crops import read_boxes
 from datasets.images import ImageSet, has_split, scan
 from datasets.layouts.folders.names import SPLITS
 from datasets.places import list_overlaps
-from DDT.descriptors import Reading, choose_precision
-from DDT.job import Job, run
+from DDT.descriptors import MapReading, choose_map_precision
+from DDT.job import Job, run_job
 from DDT.policy import find_task, parse_policy
 from DDT.scratch import GIGABYTE
 from DDT.stages import Rule
@@ -24,11 +24,11 @@ from engine.flags.absent import check_present
 from engine.flags.command import exit_cleanly
 from engine.flags.groups import add_list_left_out
 from engine.flags.parser import Parser, architecture, toggle
-from engine.flags.ranges import BATCH, COUNT_OR_0, ROWS, SEED, SHARE_BELOW_1, SIDE, THREADS, WORKERS, real, whole
+from engine.flags.ranges import BATCH, COUNT_OR_0, ROWS, SEED, SHARE_BELOW_1, SIDE, THREADS, WORKERS, real, whole_number
 from engine.flags.words import device
 from engine.results_folder import hold_results
 from models.backbones import build_backbone
-from models.present import check_network
+from models.present import check_architecture
 from models.sizes import check_size
 from models.weights.usual import RESNET_FILE, usual_weights
 from runtime.devices import list_device_problems, resolve_device
@@ -57,7 +57,7 @@ def add_inputs(group: argparse._ArgumentGroup) -> None:
     add("--pretrained", "--weights", default="auto",
         help="path, package:efficientnet-lite0|1|2, hub or none; auto = the file or package that is at hand")
     add("-a", "--arch", type=architecture, help="timm name; default resnet50, or the package's own network")
-    add("--layer", type=whole(-1000, 1000), default=-1, help="which of the network's stages, -1 = the last")
+    add("--layer", type=whole_number(-1000, 1000), default=-1, help="which of the network's stages, -1 = the last")
     add("--size", type=SIDE, default=448, metavar="PIXELS", help="images are squashed to this square")
     add("--crop-bottom", type=ROWS, default="auto", metavar="PIXELS", help="rows to drop; auto = task's own")
     add("--batch-size", "-b", type=BATCH, default=16, help="images per forward pass")
@@ -92,7 +92,7 @@ def add_output(group: argparse._ArgumentGroup) -> None:
     toggle(group, "--restart", False, "redo a folder; an unchanged fit is used again")
 
 
-def prepare(args: argparse.Namespace, problems: Problems | None = None) -> Job:
+def prepare_job(args: argparse.Namespace, problems: Problems | None = None) -> Job:
     """Check every flag and find the images; raises ConfigError or DataError before anything slow happens.
 
     `problems` are what is known to be wrong already.
@@ -100,13 +100,13 @@ def prepare(args: argparse.Namespace, problems: Problems | None = None) -> Job:
     problems = problems or Problems()
     task = find_task(args.task)
     folder = Path(args.out) / f"{safe_name(args.task, room=5)}_crop"
-    problems.lines += list_problems(args) + list_overlaps(args, (*REPLACED, "fit.npz", "ddt.json"), out=folder)
+    problems.lines += list_ddt_problems(args) + list_overlaps(args, (*REPLACED, "fit.npz", "ddt.json"), out=folder)
     problems.refuse(lambda: check_present(args))
     rate = None if args.cut_rate == "search" else float(args.cut_rate)
     rule = Rule(parse_policy(args.policy, args.task), rate, args.over_num)
     banner = 0 if args.recipe == "seed" else task.crop_bottom
     device = torch.device(resolve_device(args.device))
-    reading = Reading(
+    reading = MapReading(
         size=args.size,
         layer=args.layer,
         crop_bottom=banner if args.crop_bottom == "auto" else args.crop_bottom,
@@ -116,7 +116,7 @@ def prepare(args: argparse.Namespace, problems: Problems | None = None) -> Job:
     )
     return Job(
         task=args.task,
-        splits=find_splits(args.root, args.limit),
+        splits=read_splits(args.root, args.limit),
         truth=read_boxes(args.gt) if args.gt else {},
         device=device,
         reading=reading,
@@ -130,17 +130,17 @@ def prepare(args: argparse.Namespace, problems: Problems | None = None) -> Job:
     )
 
 
-def find_splits(root: str, limit: int) -> dict[str, ImageSet]:
+def read_splits(root: str, limit: int) -> dict[str, ImageSet]:
     """Every split of a data set; raises DataError when there is nothing to fit on."""
     splits = {"train": scan(root, "train", "ignored")}
     splits |= {split: scan(root, split, "ignored") for split in SPLITS if split != "train" and has_split(root, split)}
     return {split: thin(images, limit) for split, images in splits.items()}
 
 
-def list_problems(args: argparse.Namespace) -> list[str]:
+def list_ddt_problems(args: argparse.Namespace) -> list[str]:
     """Flags that make no sense, each with the remedy."""
     problems = list_device_problems(args.device)
-    if find_weights(args) is None:
+    if find_backbone_weights(args) is None:
         problems.append(f"--pretrained: no weights of {choose_arch(args.arch, args.pretrained)} are at hand; give a "
                         f"file (or put {RESNET_FILE} here), package:efficientnet-lite0, hub to download some, or none")
     if args.cut_rate != "search" and not is_positive(args.cut_rate):
@@ -165,7 +165,7 @@ def thin(images: ImageSet, limit: int) -> ImageSet:
     return replace(images, samples=tuple(images.samples[i * len(images) // limit] for i in range(limit)))
 
 
-def find_weights(args: argparse.Namespace) -> str | None:
+def find_backbone_weights(args: argparse.Namespace) -> str | None:
     """What --pretrained means; None for auto where no weights are at hand. Only `hub` asks the network."""
     return usual_weights(choose_arch(args.arch, "")) if args.pretrained == "auto" else args.pretrained
 
@@ -179,20 +179,20 @@ def choose_arch(arch: str | None, pretrained: str) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, check, run; a full disk or a lost folder becomes a message, since everything finished is kept."""
     args, problems = build_parser().gather(argv)
-    job = prepare(args, problems)
+    job = prepare_job(args, problems)
     torch.manual_seed(args.seed)
     if args.threads > 0:
         torch.set_num_threads(args.threads)
-    weights = find_weights(args)
-    check_network(args, "arch")
+    weights = find_backbone_weights(args)
+    check_architecture(args, "arch")
     with name_flags(args, "pretrained"):
         backbone = build_backbone(choose_arch(args.arch, weights), weights, device=job.device)
     check_size(backbone, args.size, look="intermediate", layer=args.layer)
-    precision = choose_precision(args.precision, job.device, backbone)
+    precision = choose_map_precision(args.precision, job.device, backbone)
     job = replace(job, reading=replace(job.reading, precision=precision))
     try:
         with hold_results(job.folder):
-            run(job, backbone)
+            run_job(job, backbone)
     except OSError as error:
         raise StopTraining(tell_os_error(error)) from error
 

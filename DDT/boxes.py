@@ -23,7 +23,7 @@ CUT_COLUMNS = ("path", *CORNERS, "empty")
 
 
 @dataclass(frozen=True)
-class Row:
+class BoxRow:
     """What is known about one image, in pixels of the original.
 
     crop: the policy's training crop. tight: the mask's box. cut: the box of the cut rate.
@@ -53,14 +53,14 @@ def write_corners(box: Box) -> list[str]:
     return [str(round(float(value), 2)) for value in (box.x1, box.y1, box.x2, box.y2)]
 
 
-def parse_row(cells: Sequence[str], cut_cells: Sequence[str]) -> Row:
+def parse_box_row(cells: Sequence[str], cut_cells: Sequence[str]) -> BoxRow:
     """The row that both lines describe; ValueError when they are not whole or not of one image."""
     if len(cells) != len(COLUMNS) or len(cut_cells) != len(CUT_COLUMNS) or cells[0] != cut_cells[0]:
         raise ValueError(f"not a whole row: {cells}, {cut_cells}")
     numbers = [float(cell) for cell in cells[1:]]
     crop, tight, (rate, width, height) = Box(*numbers[:4]), Box(*numbers[4:8]), numbers[8:]
     cut = Box(*(float(cell) for cell in cut_cells[1:5]))
-    return Row(unspell(cells[0]), crop, tight, cut, rate, Frame(int(width), int(height)), bool(int(cut_cells[5])))
+    return BoxRow(unspell(cells[0]), crop, tight, cut, rate, Frame(int(width), int(height)), bool(int(cut_cells[5])))
 
 
 def format_lines(lines: Sequence[Sequence[str]]) -> str:
@@ -70,7 +70,7 @@ def format_lines(lines: Sequence[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-def read_lines(path: Path) -> list[list[str]]:
+def read_cells(path: Path) -> list[list[str]]:
     """Rows of cells that end with a line break, without the header; nothing when the file is missing."""
     if not path.exists():
         return []
@@ -84,12 +84,12 @@ class RowLog:
     def __init__(self, folder: Path) -> None:
         self.boxes, self.cuts = folder / "boxes.csv", folder / "cuts.csv"
 
-    def recover(self, keys: Sequence[str]) -> list[Row]:
+    def recover(self, keys: Sequence[str]) -> list[BoxRow]:
         """The finished rows: as many whole lines of both files as name the images `keys` in order; drop the rest."""
         rows = []
-        for key, cells, cut_cells in zip(keys, read_lines(self.boxes), read_lines(self.cuts)):
+        for key, cells, cut_cells in zip(keys, read_cells(self.boxes), read_cells(self.cuts)):
             try:
-                row = parse_row(cells, cut_cells)
+                row = parse_box_row(cells, cut_cells)
             except ValueError:
                 break
             if row.path != key:
@@ -99,7 +99,7 @@ class RowLog:
         write_text(self.boxes, format_lines([COLUMNS, *(row.cells() for row in rows)]))
         return rows
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def add(self, rows: Sequence[BoxRow]) -> None:
         """Append finished images; boxes.csv comes last, since its lines mean that everything else is there."""
         if rows:
             append_line(self.cuts, format_lines([row.cut_cells() for row in rows]).removesuffix("\n"))

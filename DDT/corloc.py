@@ -9,7 +9,7 @@ import torch
 from torchvision.ops import box_iou
 
 from datasets.crops import Box
-from DDT.boxes import Row
+from DDT.boxes import BoxRow
 from runtime.errors import DataError
 
 KINDS = {"mask": "tight", "cut": "cut", "policy": "crop"}
@@ -27,14 +27,14 @@ class Score:
     mean_iou: float
 
 
-def measure_overlaps(row: Row, truth: Box) -> list[float]:
+def measure_overlaps(row: BoxRow, truth: Box) -> list[float]:
     """Intersection over union with the truth, in [0, 1], of the mask's, the cut's and the policy's box."""
     boxes = torch.tensor([astuple(getattr(row, field)) for field in KINDS.values()], dtype=torch.float64)
     overlaps = box_iou(boxes, torch.tensor([astuple(truth)], dtype=torch.float64))[:, 0]
     return overlaps.nan_to_num(0.0).tolist()  # two boxes without area share nothing
 
 
-def score_rows(rows: Sequence[Row], truth: Mapping[str, Box], split: str) -> list[Score]:
+def score_rows(rows: Sequence[BoxRow], truth: Mapping[str, Box], split: str) -> list[Score]:
     """One score for each kind of box over the rows that `truth` lists; none when it lists none of them."""
     listed = [row for row in rows if row.path in truth]
     scores = []
@@ -45,7 +45,7 @@ def score_rows(rows: Sequence[Row], truth: Mapping[str, Box], split: str) -> lis
 
 
 def score_splits(
-    rows: Sequence[Row], truth: Mapping[str, Box], splits: Mapping[str, Sequence[str]]
+    rows: Sequence[BoxRow], truth: Mapping[str, Box], splits: Mapping[str, Sequence[str]]
 ) -> list[Score]:
     """Scores of every split (name -> keys) and of all images; DataError when the truth lists no image of the set."""
     scores = []

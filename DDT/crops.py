@@ -11,7 +11,7 @@ from PIL import Image
 
 from datasets.crops import Box, cut
 from datasets.files import decode
-from datasets.layouts.listing import Sample, show
+from datasets.layouts.listing import Sample, show_first
 from datasets.suffixes import find_suffix
 from runtime.errors import DataError
 from runtime.files import write_bytes
@@ -31,7 +31,7 @@ def mirror(folder: Path, key: str) -> Path:
     return folder.joinpath(*parts)
 
 
-def find_kind(suffix: str) -> str:
+def find_image_format(suffix: str) -> str:
     """Pillow's name of the format that a suffix stands for; raises DataError for one that it cannot write."""
     kind = "JPEG" if suffix.lower() == ".jif" else Image.registered_extensions().get(suffix.lower())
     if kind not in Image.SAVE:
@@ -45,16 +45,16 @@ def check_crops(folder: Path, keys: Iterable[str]) -> None:
     for key in keys:
         try:
             mirror(folder, key)
-            find_kind(find_suffix(key))
+            find_image_format(find_suffix(key))
         except DataError as error:
             problems.setdefault(str(error).removeprefix(f"{key}: "), []).append(key)
     if problems:
-        raise DataError("\n".join(f"{problem} ({show(keys)})" for problem, keys in problems.items()))
+        raise DataError("\n".join(f"{problem} ({show_first(keys)})" for problem, keys in problems.items()))
 
 
-def encode(image: Image.Image, suffix: str) -> bytes:
+def encode_crop(image: Image.Image, suffix: str) -> bytes:
     """File content in the format that a suffix stands for: JPEG at quality 95, PNG without loss; else DataError."""
-    kind = find_kind(suffix)
+    kind = find_image_format(suffix)
     options = {"quality": JPEG_QUALITY} if kind == "JPEG" else {}
     content = io.BytesIO()
     image.save(content, kind, **options)
@@ -67,7 +67,7 @@ def save_crop(sample: Sample, box: Box, folder: Path, crop_bottom: int = 0) -> N
     path.parent.mkdir(parents=True, exist_ok=True)
     image = decode(sample.path, crop_bottom=crop_bottom)
     # They are thousands, and one that a power cut takes is cut anew: no waiting for the disk.
-    write_bytes(path, encode(cut(image, box, key=sample.key), find_suffix(path.name)), sync=False)
+    write_bytes(path, encode_crop(cut(image, box, key=sample.key), find_suffix(path.name)), sync=False)
 
 
 class CropWriter:

@@ -21,7 +21,7 @@ Samples = tuple[Sample, ...]
 
 
 @dataclass(frozen=True)
-class Reading:
+class MapReading:
     """How images become maps.
 
     size: pixels of the square that images are squashed to. layer: index into the network's stages, -1 the last.
@@ -93,7 +93,7 @@ def slice_batches(splits: Iterable[Iterable[Sample]], batch_size: int) -> list[S
     return batches
 
 
-def prepare(backbone: Backbone) -> Backbone:
+def prepare_backbone(backbone: Backbone) -> Backbone:
     """The network in the form that answers fastest, to the same answers but for rounding.
 
     Convolutions prefer channels-last: a tenth to a quarter faster on CPUs, more in bf16 on CUDA. Batch norms folded
@@ -105,7 +105,7 @@ def prepare(backbone: Backbone) -> Backbone:
 
 
 def stream_maps(
-    backbone: Backbone, reading: Reading, device: torch.device, batches: Sequence[Samples]
+    backbone: Backbone, reading: MapReading, device: torch.device, batches: Sequence[Samples]
 ) -> Iterator[MapBatch]:
     """Maps of batches of samples, in order; raises DataError with every problem of a batch, and for maps of NaN."""
     pictures = Pictures(reading.size, reading.crop_bottom)
@@ -127,13 +127,13 @@ def need_numbers(maps: Tensor, keys: Sequence[str]) -> None:
 
 
 @torch.no_grad()
-def read_maps(backbone: Backbone, pixels: Tensor, reading: Reading) -> Tensor:
+def read_maps(backbone: Backbone, pixels: Tensor, reading: MapReading) -> Tensor:
     """Feature maps float32 [B, C, h, w] of images uint8 [B, 3, size, size]."""
     with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=reading.precision == "bf16"):
         return backbone.intermediate(pixels, reading.layer).float()
 
 
-def choose_precision(word: str, device: torch.device, backbone: Backbone) -> str:
+def choose_map_precision(word: str, device: torch.device, backbone: Backbone) -> str:
     """"auto" becomes bf16 where that is faster, else fp32; any other word stands.
 
     Faster are CUDA devices that compute in it, and CPUs with AMX unless the network convolves channel by channel. The

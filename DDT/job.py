@@ -14,11 +14,11 @@ import torch
 
 from datasets.crops import Box
 from datasets.images import ImageSet, find_undecodable, without
-from datasets.layouts.listing import Sample, show
-from DDT.boxes import Row, RowLog, format_lines
+from datasets.layouts.listing import Sample, show_first
+from DDT.boxes import BoxRow, RowLog, format_lines
 from DDT.corloc import Score, format_table, score_splits
 from DDT.crops import SHEET, CropWriter, check_crops
-from DDT.descriptors import MapBatch, Reading, Samples, prepare, slice_batches, stream_maps
+from DDT.descriptors import MapBatch, MapReading, Samples, prepare_backbone, slice_batches, stream_maps
 from DDT.principal import Direction
 from DDT.scratch import Scratch
 from DDT.sheet import save_sheet
@@ -44,7 +44,7 @@ class Job:
     splits: dict[str, ImageSet]
     truth: dict[str, Box]
     device: torch.device
-    reading: Reading
+    reading: MapReading
     rule: Rule
     folder: Path
     write_crops: bool = True
@@ -74,7 +74,7 @@ class Note:
     scores: list[dict[str, object]] | None = None
 
 
-def run(job: Job, backbone: Backbone) -> None:
+def run_job(job: Job, backbone: Backbone) -> None:
     """Do or continue a job; raises DataError for bad images, changed settings, or paths that cannot be mirrored."""
     begun = time.perf_counter()
     if job.write_crops:
@@ -88,12 +88,12 @@ def run(job: Job, backbone: Backbone) -> None:
     write_note(job.folder, asdict(report))
     batches = slice_batches((images.samples for images in job.splits.values()), job.reading.batch_size)
     samples, log = list(chain.from_iterable(batches)), RowLog(job.folder)
-    compute = partial(stream_maps, prepare(backbone), job.reading, job.device)
+    compute = partial(stream_maps, prepare_backbone(backbone), job.reading, job.device)
     with Scratch(job.folder, job.scratch) as scratch:
         direction = fit_once(job, network, lambda train: scratch.record(compute(train)))
         done = log.recover([sample.key for sample in samples])
         rows = localise_rest(job, direction, lambda rest: scratch.recall(rest, compute), batches, done, log)
-    summarise(job, report, direction, samples, rows)
+    write_summary(job, report, direction, samples, rows)
     seconds = time.perf_counter() - begun
     fresh = len(rows) - len(done)
     print(f"{fresh} images localised ({len(done)} were done) in {seconds:.0f} s, {fresh / seconds:.1f} images/s")
@@ -109,7 +109,7 @@ def list_settings(job: Job) -> dict[str, Setting]:
     return images | rule
 
 
-def list_network_settings(reading: Reading, backbone: Backbone) -> dict[str, Setting]:
+def list_network_settings(reading: MapReading, backbone: Backbone) -> dict[str, Setting]:
     """All that feature maps depend on; batch size and machine are left out, since a run may move."""
     maps = {name: value for name, value in asdict(reading).items() if name not in ("batch_size", "workers")}
     return maps | {"arch": backbone.arch, "weights": fingerprint(backbone)}
@@ -132,7 +132,7 @@ def leave_out(job: Job, bad: dict[str, str]) -> Job:
     """The job without undecodable images; raises DataError when a split would be empty."""
     if not bad:
         return job
-    print(f"left out {len(bad)} images that cannot be decoded: {show(list(bad))}")
+    print(f"left out {len(bad)} images that cannot be decoded: {show_first(list(bad))}")
     return replace(job, splits={split: without(images, bad) for split, images in job.splits.items()})
 
 
@@ -150,8 +150,8 @@ def fit_once(job: Job, network: Settings, read: ReadMaps) -> Direction:
 
 
 def localise_rest(
-    job: Job, direction: Direction, read: ReadMaps, batches: Sequence[Samples], done: list[Row], log: RowLog
-) -> list[Row]:
+    job: Job, direction: Direction, read: ReadMaps, batches: Sequence[Samples], done: list[BoxRow], log: RowLog
+) -> list[BoxRow]:
     """Rows of all images: the finished ones, whose lost crops are written again, and the rest, found now.
 
     Batches that are not finished are repeated whole, so that their maps come out the same.
@@ -166,7 +166,9 @@ def localise_rest(
         return localise(found, samples, done, log, writer) if rest else done
 
 
-def summarise(job: Job, report: Note, direction: Direction, samples: Sequence[Sample], rows: Sequence[Row]) -> None:
+def write_summary(
+    job: Job, report: Note, direction: Direction, samples: Sequence[Sample], rows: Sequence[BoxRow]
+) -> None:
     """Write the finished ddt.json, corloc.csv and boxes.png, and say what is in them."""
     scores = score_truth(job, rows)
     rates = Counter(f"{row.rate:g}" for row in rows if not row.empty)
@@ -180,10 +182,10 @@ def summarise(job: Job, report: Note, direction: Direction, samples: Sequence[Sa
     title = f"DDT boxes: {job.task}, {report.settings['arch']} at {job.reading.size} px, policy {job.rule.policy}"
     save_sheet(job.folder / SHEET, samples, rows, job.truth, title=title)
     write_note(job.folder, asdict(note))
-    print(describe_run(note, job.folder))
+    print(describe_job(note, job.folder))
 
 
-def score_truth(job: Job, rows: Sequence[Row]) -> list[Score]:
+def score_truth(job: Job, rows: Sequence[BoxRow]) -> list[Score]:
     """Scores against the ground truth, printed and kept in corloc.csv; none without a ground truth."""
     if not job.truth:
         return []
@@ -195,7 +197,7 @@ def score_truth(job: Job, rows: Sequence[Row]) -> list[Score]:
     return scores
 
 
-def describe_run(note: Note, folder: Path) -> str:
+def describe_job(note: Note, folder: Path) -> str:
     """The numbers that tell whether a run went well."""
     fitted, counts = note.direction, note.counts
     rates = ", ".join(f"{rate} for {count}" for rate, count in sorted(note.cut_rates.items()))

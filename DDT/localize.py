@@ -66,7 +66,7 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     return labels == 1 + sizes.argmax()
 
 
-def measure(mask: np.ndarray, frame: Frame, size: int) -> Region | None:
+def measure_mask(mask: np.ndarray, frame: Frame, size: int) -> Region | None:
     """Bounding box and centre of mass of a mask [h, w], enlarged to size x size pixels that cover the whole image.
 
     Nearest neighbours make the enlarged mask's rows and columns copies: to count their pixels is enough. None when the
@@ -90,10 +90,10 @@ def find_centre(counts: np.ndarray) -> float:
 
 def find_region(indicator: np.ndarray, frame: Frame, *, size: int, over_num: float = 0.0) -> Region | None:
     """The object of one indicator map [h, w], which came from an image squashed to size x size; None without a mask."""
-    return measure(largest_component(threshold(indicator, over_num)), frame, size)
+    return measure_mask(largest_component(threshold(indicator, over_num)), frame, size)
 
 
-def place(x: float, y: float, width: float, height: float, frame: Frame) -> Box:
+def fit_box(x: float, y: float, width: float, height: float, frame: Frame) -> Box:
     """A box of that size around (x, y): clipped to the image's size, then shifted inside."""
     width, height = min(width, frame.width), min(height, frame.height)
     left = min(max(x - width / 2, 0.0), frame.width - width)
@@ -104,7 +104,7 @@ def place(x: float, y: float, width: float, height: float, frame: Frame) -> Box:
 def cut_at(region: Region, rate: float, frame: Frame) -> Cut:
     """The mask's box scaled by `rate`, around the mask's centre of mass, inside the image."""
     box = region.box
-    return Cut(place(region.x, region.y, rate * (box.x2 - box.x1), rate * (box.y2 - box.y1), frame), rate)
+    return Cut(fit_box(region.x, region.y, rate * (box.x2 - box.x1), rate * (box.y2 - box.y1), frame), rate)
 
 
 def area_ratio(box: Box, frame: Frame) -> float:
@@ -118,7 +118,7 @@ def count_borders(box: Box, frame: Frame) -> int:
     return sum(gap <= BORDER_MARGIN for gap in gaps)
 
 
-def score(box: Box, frame: Frame) -> float:
+def rate_box(box: Box, frame: Frame) -> float:
     """-area ratio - 0.02 x borders touched; minus infinity outside the area ratios [0.01, 0.80]."""
     ratio = area_ratio(box, frame)
     if not SMALLEST_AREA <= ratio <= LARGEST_AREA:
@@ -132,8 +132,8 @@ def search_cut(region: Region, frame: Frame, rates: Sequence[float] = SEARCHED_R
     The score falls with the area, so this is the smallest valid rate nearly always: a fixed rate says the same plainly.
     """
     cuts = [cut_at(region, rate, frame) for rate in rates]
-    best = max(cuts, key=lambda cut: score(cut.box, frame))
-    return best if np.isfinite(score(best.box, frame)) else cut_at(region, FALLBACK_RATE, frame)
+    best = max(cuts, key=lambda cut: rate_box(cut.box, frame))
+    return best if np.isfinite(rate_box(best.box, frame)) else cut_at(region, FALLBACK_RATE, frame)
 
 
 def snap(box: Box, frame: Frame) -> Box:
@@ -144,6 +144,6 @@ def snap(box: Box, frame: Frame) -> Box:
     return Box(left, top, left + width, top + height)
 
 
-def whole(frame: Frame) -> Box:
+def whole_frame(frame: Frame) -> Box:
     """All of an image."""
     return Box(0, 0, frame.width, frame.height)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from datasets.crops import Box
-from DDT.localize import Frame, place
+from DDT.localize import Frame, fit_box
 from runtime.errors import DataError
 
 
@@ -72,4 +72,4 @@ def apply_policy(policy: Policy, box: Box, frame: Frame) -> Box:
         width = height = min(max(width, height), frame.width, frame.height)
     elif policy.shape == "rect":
         width, height = width * (1 + policy.widen / 100), height * (1 + policy.heighten / 100)
-    return place((box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2, width, height, frame)
+    return fit_box((box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2, width, height, frame)

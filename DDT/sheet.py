@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw, ImageOps
 from datasets.crops import Box
 from datasets.files import decode
 from datasets.layouts.listing import Sample
-from DDT.boxes import Row
+from DDT.boxes import BoxRow
 from DDT.corloc import measure_overlaps
-from DDT.crops import encode
+from DDT.crops import encode_crop
 from runtime.drawing import FAINT, INK, PAPER, caption, compose, draw_box, put_beside, write
 from runtime.files import write_bytes
 
@@ -46,7 +46,7 @@ def choose_evenly(count: int, wanted: int = PHOTOS) -> list[int]:
     return [(2 * number + 1) * count // (2 * shown) for number in range(shown)]
 
 
-def place_box(box: Box, pen: Pen, scale: float, limit: tuple[int, int]) -> tuple[int, int, int, int]:
+def outline_box(box: Box, pen: Pen, scale: float, limit: tuple[int, int]) -> tuple[int, int, int, int]:
     """A box's outermost pixels in a photograph: as wide as its pen at least, none beyond `limit`, the last pixel."""
     left, top = (max(round(value * scale), 0) for value in (box.x1, box.y1))
     right = min(max(round(box.x2 * scale) - 1, left + pen.width), limit[0])
@@ -62,7 +62,7 @@ def dim_outside(photo: Image.Image, crop: Box, scale: float) -> Image.Image:
     return dark
 
 
-def draw_photo(sample: Sample, row: Row, truth: Box | None) -> Image.Image:
+def draw_photo(sample: Sample, row: BoxRow, truth: Box | None) -> Image.Image:
     """A photograph with all its boxes, on a mat of SIDE x SIDE pixels."""
     image = decode(sample.path)
     scale = SIDE / max(image.size)
@@ -71,11 +71,11 @@ def draw_photo(sample: Sample, row: Row, truth: Box | None) -> Image.Image:
     draw = ImageDraw.Draw(small)
     boxes = [(pen, getattr(row, pen.field)) for pen in PENS] + ([(TRUTH, truth)] if truth else [])
     for pen, box in boxes:
-        draw_box(draw, place_box(box, pen, scale, (small.width - 1, small.height - 1)), pen.colour, pen.width)
+        draw_box(draw, outline_box(box, pen, scale, (small.width - 1, small.height - 1)), pen.colour, pen.width)
     return ImageOps.pad(small, (SIDE, SIDE), color=MAT)
 
 
-def describe(row: Row, truth: Box | None) -> str:
+def describe(row: BoxRow, truth: Box | None) -> str:
     """A word about the photograph: overlap with the truth, an empty mask, or its class."""
     words = ["no mask"] if row.empty else []
     if truth:
@@ -96,7 +96,9 @@ def draw_legend(pens: Sequence[Pen]) -> Image.Image:
     return put_beside(parts, 30)
 
 
-def draw_sheet(samples: Sequence[Sample], rows: Sequence[Row], truth: Mapping[str, Box], *, title: str) -> Image.Image:
+def draw_box_sheet(
+    samples: Sequence[Sample], rows: Sequence[BoxRow], truth: Mapping[str, Box], *, title: str
+) -> Image.Image:
     """A grid of evenly chosen photographs with mask box, cut box, policy crop and, where known, ground truth."""
     shown = choose_evenly(len(rows))
     legend = draw_legend(PENS + ((TRUTH,) if any(rows[i].path in truth for i in shown) else ()))
@@ -108,7 +110,7 @@ def draw_sheet(samples: Sequence[Sample], rows: Sequence[Row], truth: Mapping[st
 
 
 def save_sheet(
-    path: Path, samples: Sequence[Sample], rows: Sequence[Row], truth: Mapping[str, Box], *, title: str
+    path: Path, samples: Sequence[Sample], rows: Sequence[BoxRow], truth: Mapping[str, Box], *, title: str
 ) -> None:
     """Write the sheet as PNG."""
-    write_bytes(path, encode(draw_sheet(samples, rows, truth, title=title), ".png"))
+    write_bytes(path, encode_crop(draw_box_sheet(samples, rows, truth, title=title), ".png"))

@@ -10,10 +10,10 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.layouts.listing import Sample
-from DDT.boxes import Row, RowLog
+from DDT.boxes import BoxRow, RowLog
 from DDT.crops import CropWriter
-from DDT.descriptors import MapBatch, Reading
-from DDT.localize import Cut, Frame, Region, cut_at, find_region, search_cut, snap, whole
+from DDT.descriptors import MapBatch, MapReading
+from DDT.localize import Cut, Frame, Region, cut_at, find_region, search_cut, snap, whole_frame
 from DDT.policy import Policy, apply_policy
 from DDT.principal import Direction, Moments, project
 
@@ -34,7 +34,7 @@ class Rule:
 class Unfinished:
     """Rows of one batch, waiting for their crops to be on disk."""
 
-    rows: list[Row]
+    rows: list[BoxRow]
     crops: list[Future[None]]
 
 
@@ -48,14 +48,14 @@ def fit_direction(batches: Iterable[MapBatch], images: int) -> Direction:
     return moments.direction()
 
 
-def describe(indicator: np.ndarray, key: str, frame: Frame, rule: Rule, reading: Reading) -> Row:
+def make_box_row(indicator: np.ndarray, key: str, frame: Frame, rule: Rule, reading: MapReading) -> BoxRow:
     """All boxes of one image from its indicator map [h, w]; `frame` is the picture without dropped rows."""
     region = find_region(indicator, frame, size=reading.size, over_num=rule.over_num)
-    tight = region.box if region else whole(frame)
+    tight = region.box if region else whole_frame(frame)
     cut = choose_cut(region, frame, rule)
     crop = snap(apply_policy(rule.policy, cut.box, frame), frame)
     size = Frame(frame.width, frame.height + reading.crop_bottom)
-    return Row(key, crop, tight, cut.box, cut.rate, size, empty=region is None)
+    return BoxRow(key, crop, tight, cut.box, cut.rate, size, empty=region is None)
 
 
 def choose_cut(region: Region | None, frame: Frame, rule: Rule) -> Cut:
@@ -64,23 +64,23 @@ def choose_cut(region: Region | None, frame: Frame, rule: Rule) -> Cut:
     The public code ends with the whole image too: it reads its central 85 % as x, y, width, height, which is too large.
     """
     if region is None:
-        return Cut(whole(frame), 1.0)
+        return Cut(whole_frame(frame), 1.0)
     return search_cut(region, frame) if rule.rate is None else cut_at(region, rule.rate, frame)
 
 
 def find_boxes(
-    batches: Iterable[MapBatch], direction: Direction, rule: Rule, reading: Reading
-) -> Iterator[list[Row]]:
+    batches: Iterable[MapBatch], direction: Direction, rule: Rule, reading: MapReading
+) -> Iterator[list[BoxRow]]:
     """Rows of each batch of maps."""
     for batch in batches:
         indicators = project(batch.maps, direction).cpu().numpy()
         described = zip(indicators, batch.keys, batch.frames, strict=True)
-        yield [describe(indicator, key, frame, rule, reading) for indicator, key, frame in described]
+        yield [make_box_row(indicator, key, frame, rule, reading) for indicator, key, frame in described]
 
 
 def localise(
-    batches: Iterable[list[Row]], samples: Sequence[Sample], done: Sequence[Row], log: RowLog, writer: CropWriter
-) -> list[Row]:
+    batches: Iterable[list[BoxRow]], samples: Sequence[Sample], done: Sequence[BoxRow], log: RowLog, writer: CropWriter
+) -> list[BoxRow]:
     """Cut and record the images after the `done` ones; crops of one batch are written while the next is computed.
 
     A batch's rows are recorded only when all of its crops are there. The first batch may begin with finished images.
@@ -98,7 +98,7 @@ def localise(
     return rows
 
 
-def finish(batch: Unfinished, log: RowLog, bar: tqdm) -> list[Row]:
+def finish(batch: Unfinished, log: RowLog, bar: tqdm) -> list[BoxRow]:
     """Wait for a batch's crops, then record its rows."""
     for crop in batch.crops:
         crop.result()
@@ -107,7 +107,7 @@ def finish(batch: Unfinished, log: RowLog, bar: tqdm) -> list[Row]:
     return batch.rows
 
 
-def restore_crops(done: Sequence[Row], samples: Sequence[Sample], writer: CropWriter) -> int:
+def restore_crops(done: Sequence[BoxRow], samples: Sequence[Sample], writer: CropWriter) -> int:
     """Write the crops of finished rows that are not on disk (an earlier run had --no-crops); how many there were."""
     missing = [(sample, row) for sample, row in zip(samples, done) if writer.is_missing(sample)]
     crops = [writer.start(sample, row.crop) for sample, row in missing]

@@ -85,7 +85,7 @@ def open_folder(folder: Path, settings: Settings, *, restart: bool) -> dict[str,
         return {}
     note = read_note(folder)
     if not note:
-        refuse_foreign(folder)
+        refuse_foreign_files(folder)
     if not note or note.get("restarted"):
         return {}
     changes = list_changes(note["settings"], settings)
@@ -99,7 +99,7 @@ def open_folder(folder: Path, settings: Settings, *, restart: bool) -> dict[str,
 
 def begin_anew(folder: Path) -> None:
     """Forget boxes and note; a note that says so stays, so that a kill at this moment does not make it a stranger's."""
-    refuse_foreign(folder, besides=(*REPLACED, "fit.npz"))
+    refuse_foreign_files(folder, besides=(*REPLACED, "fit.npz"))
     try:
         note = read_note(folder)
     except DataError:  # what cannot be read is begun anew all the same
@@ -109,7 +109,7 @@ def begin_anew(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def refuse_foreign(folder: Path, besides: Sequence[str] = ()) -> None:
+def refuse_foreign_files(folder: Path, besides: Sequence[str] = ()) -> None:
     """Raise DataError when a folder without a note holds files: they are not ours to overwrite."""
     if (folder / "ddt.json").exists():
         return

@@ -26,11 +26,11 @@ from torch import Tensor, nn
 
 from benchmarks.photos import save_photos
 from benchmarks.reference.ddt import crop_plain, fit_plain, read_image, read_map, save_plain
-from benchmarks.timing import Report, compare, make_parser, start
+from benchmarks.timing import Report, make_parser, start_benchmark, time_both
 from datasets.images import ImageSet, scan
 from DDT.boxes import RowLog
 from DDT.crops import CropWriter
-from DDT.descriptors import Reading, choose_precision, prepare, slice_batches, stream_maps
+from DDT.descriptors import MapReading, choose_map_precision, prepare_backbone, slice_batches, stream_maps
 from DDT.policy import Policy
 from DDT.scratch import GIGABYTE, Scratch
 from DDT.stages import Rule, find_boxes, fit_direction, localise
@@ -59,9 +59,9 @@ def make_backbone(args: argparse.Namespace) -> Backbone:
     return build_backbone(args.arch).eval()
 
 
-def make_reading(args: argparse.Namespace, backbone: Backbone) -> Reading:
+def make_reading(args: argparse.Namespace, backbone: Backbone) -> MapReading:
     """How ours reads images."""
-    return Reading(size=args.size, batch_size=args.batch, precision=choose_precision("auto", CPU, backbone))
+    return MapReading(size=args.size, batch_size=args.batch, precision=choose_map_precision("auto", CPU, backbone))
 
 
 def run_plain(network: nn.Module, paths: Sequence[Path], size: int, folder: Path) -> None:
@@ -71,7 +71,7 @@ def run_plain(network: nn.Module, paths: Sequence[Path], size: int, folder: Path
         save_plain(path, crop_plain(network, path, size, direction), folder / path.name)
 
 
-def run_ours(backbone: Backbone, images: ImageSet, reading: Reading, folder: Path) -> None:
+def run_ours(backbone: Backbone, images: ImageSet, reading: MapReading, folder: Path) -> None:
     """The command's two stages, into a fresh folder."""
     folder.mkdir()
     batches, compute = slice_batches([images.samples], reading.batch_size), partial(stream_maps, backbone, reading, CPU)
@@ -104,13 +104,13 @@ def tell_peak(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as name:
         photos = Path(name, "photos")
         save_photos(photos, args.peak_of)
-        backbone = prepare(make_backbone(args))
+        backbone = prepare_backbone(make_backbone(args))
         run_ours(backbone, scan(photos), make_reading(args, backbone), Path(name, "out"))
-    print(read_peak())
+    print(read_own_peak())
     return 0
 
 
-def read_peak() -> int:
+def read_own_peak() -> int:
     """This process's peak memory so far; getrusage's number comes from the parent where that was larger (Linux)."""
     status = Path("/proc/self/status")
     if not status.exists():
@@ -127,19 +127,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--size", type=SIDE, default=448, help="pixels of a side")
     add("--arch", default="resnet50", help="timm name")
     add("--peak-of", type=COUNT, help=argparse.SUPPRESS)
-    args, report = start(parser, argv, "ddt")
+    args, report = start_benchmark(parser, argv, "ddt")
     args.batch = args.batch or (3 if args.quick else 16)
     if args.peak_of:
         return tell_peak(args)
     count = args.count or (3 if args.quick else 64)
-    backbone, network, bare = prepare(make_backbone(args)), PlainMaps(make_backbone(args).net), make_backbone(args)
+    backbone, bare = prepare_backbone(make_backbone(args)), make_backbone(args)
+    network = PlainMaps(make_backbone(args).net)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths, images = save_photos(folder / "photos", count), scan(folder / "photos")
         (folder / "plain").mkdir()
         guard(report, network, bare.net, paths[0], args.size)
         places = (folder / f"out{number}" for number in itertools.count())
-        theirs, own = compare(lambda: run_plain(network, paths, args.size, folder / "plain"),
+        theirs, own = time_both(lambda: run_plain(network, paths, args.size, folder / "plain"),
                               lambda: run_ours(backbone, images, make_reading(args, backbone), next(places)),
                               args.rounds, warm=not args.quick)
     report.add("OURS images/s", count / own)

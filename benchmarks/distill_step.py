@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.distill import ReferenceDistill, step_plainly
 from benchmarks.steps import make_step
-from benchmarks.timing import Report, compare, make_parser, start
+from benchmarks.timing import Report, make_parser, start_benchmark, time_both
 from datasets.views.recipes import View
 from engine.flags.ranges import BATCH, SIDE, WIDTH
 from engine.optimizer import describe_group
@@ -26,7 +26,7 @@ from models.classifiers.classifier import Classifier
 from models.teachers.class_teacher import build_class_teacher
 
 
-class Pair(nn.Module):
+class TwoHeadStudent(nn.Module):
     """The plain student: class and distillation logits as two answers."""
 
     def __init__(self, arch: str, classes: int) -> None:
@@ -97,11 +97,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--student", default="deit_small_distilled_patch16_224", help="timm name")
     add("--teacher", default="convnext_tiny", help="timm name")
     add("--classes", type=WIDTH, default=200, help="classes of both")
-    args, report = start(parser, argv, "finetune_step-distill")
+    args, report = start_benchmark(parser, argv, "finetune_step-distill")
     args.batch = args.batch or (4 if args.quick else 16)
     report.name += "-clean" * (args.teacher_view == "clean")
     images, labels = torch.randn(args.batch, 3, args.size, args.size), torch.arange(args.batch) % args.classes
-    system = ReferenceDistill(Pair(args.student, args.classes),
+    system = ReferenceDistill(TwoHeadStudent(args.student, args.classes),
                               timm.create_model(args.teacher, num_classes=args.classes))
     student, teacher = copy.deepcopy(system.student), copy.deepcopy(system.teacher)
     few = images[: max(2, args.batch // 4)]
@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     looking = time_formats(teacher, images, backward=False, rounds=args.rounds, sample=few)
     optimizer = torch.optim.AdamW(system.student.parameters(), lr=5e-5, weight_decay=0.05)
     ours = make_ours(args, choose_number(learning, "autocast", 0.9))
-    theirs, own = compare(lambda: step_plainly(system, optimizer, images, labels), ours, args.rounds,
+    theirs, own = time_both(lambda: step_plainly(system, optimizer, images, labels), ours, args.rounds,
                           warm=not args.quick)
     needed = min(learning.values()) + (min(looking.values()) if args.teacher_view == "live" else 0)
     report.add("OURS images/s", args.batch / own)

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.reference.evaluate import DEEPEST, evaluate_one_by_one, find_scores, find_top, score_clusters_plainly
-from benchmarks.timing import Report, compare, make_parser, start, time_once
+from benchmarks.timing import Report, make_parser, start_benchmark, time_both, time_once
 from engine.flags.ranges import COUNT_OR_0
 from evaluation.metrics.clustering import score_clusters
 from evaluation.metrics.geometry import measure_geometry
@@ -37,7 +37,7 @@ def make_embeddings(count: int, classes: int) -> tuple[Tensor, Tensor]:
     return F.normalize(torch.randn(classes, WIDTH)[labels] + 1.2 * torch.randn(count, WIDTH), dim=1), labels
 
 
-def read_peak() -> float:
+def read_peak_memory() -> float:
     """The most memory that this process ever held, in GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Time both; every query costs the reference the same, so it gets only some of them."""
     parser = make_parser(__doc__)
     parser.add_argument("--count", type=COUNT_OR_0, default=0, help="images; 0 = 60,502, --quick a tenth")
-    args, report = start(parser, argv, "evaluate")
+    args, report = start_benchmark(parser, argv, "evaluate")
     count = args.count or COUNT // (10 if args.quick else 1)
     rows, labels = make_embeddings(count, max(count * CLASSES // COUNT, 1))
     queries = range(len(rows))[:: max(len(rows) // QUERIES, 1)]
@@ -69,12 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         scores["plain"] = evaluate_one_by_one(rows, labels, queries)
 
     ours()
-    peak = read_peak()
+    peak = read_peak_memory()
     guard(report, rows)
-    theirs, own = compare(plain, ours, args.rounds, warm=False)
+    theirs, own = time_both(plain, ours, args.rounds, warm=False)
     theirs *= len(rows) / len(queries)
     with_clusters = time_once(lambda: score_clusters(rows, labels))
-    peak_with_clusters = read_peak()
+    peak_with_clusters = read_peak_memory()
     plain_clusters = time_once(lambda: score_clusters_plainly(rows, labels))
     report.add("PEAK GB", peak)
     report.add("PEAK-WITH-CLUSTERS GB", peak_with_clusters)

@@ -25,7 +25,7 @@ from benchmarks import distill_step
 from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.pim import ReferencePim, find_plain_confidence, pick_plainly, rank_plainly
 from benchmarks.steps import make_step
-from benchmarks.timing import Report, compare, make_parser, start
+from benchmarks.timing import Report, make_parser, start_benchmark, time_both
 from datasets.views.recipes import View
 from engine.flags.ranges import BATCH, COUNT, SIDE, WIDTH
 from engine.optimizer import describe_group
@@ -99,7 +99,7 @@ def make_ours(args: argparse.Namespace, number_format: str) -> Callable[[], None
     return make_step(method, optimizer, args.batch, args.size, number_format, labels=torch.arange(args.batch))
 
 
-def time_step(args: argparse.Namespace, report: Report) -> int:
+def time_passes(args: argparse.Namespace, report: Report) -> int:
     """Time the bare passes in every format, then both systems in turns.
 
     The bound is a pass through backbone, pyramid and classifiers of positions in the fastest format that was found.
@@ -118,7 +118,7 @@ def time_step(args: argparse.Namespace, report: Report) -> int:
     whole = Product(build_plug_in(args.backbone, args.classes, size=args.size, options=products))
     passes = time_formats(whole, images, backward=True, rounds=args.rounds, sample=few)
     ours = make_ours(args, choose_number(passes, "autocast", 0.9))
-    theirs, own = compare(reference, ours, args.rounds, warm=not args.quick)
+    theirs, own = time_both(reference, ours, args.rounds, warm=not args.quick)
     report.add("OURS images/s", args.batch / own)
     report.add("BOUND", min(passes.values()) / own)
     return report.finish(theirs / own)
@@ -147,9 +147,9 @@ def time_selector(args: argparse.Namespace, report: Report) -> int:
                 if gathers:
                     take_positions(level, kept)
 
-    theirs, own = compare(plain, ours, max(args.rounds, 5))
+    theirs, own = time_both(plain, ours, max(args.rounds, 5))
     report.add("OURS milliseconds", 1000 * own / args.repeats)
-    plain_softmax, own_softmax = compare(
+    plain_softmax, own_softmax = time_both(
         lambda: [find_plain_confidence(level) for level in logits],
         lambda: [find_confidence(level) for level in logits], args.rounds)
     report.add("RATIO-OF-CONFIDENCES", plain_softmax / own_softmax)
@@ -180,10 +180,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--selects", type=COUNT, nargs="*", default=[32] * 4, help="positions kept by level")
     add("--positions", type=COUNT, nargs="*", default=[3136, 784, 196, 49], help="of the levels, for a part alone")
     add("--repeats", type=COUNT, default=20, help="times that a part is done in a round")
-    args, report = start(parser, words, "finetune_step-pim")
+    args, report = start_benchmark(parser, words, "finetune_step-pim")
     args.batch = args.batch or (4 if args.quick and args.part == "step" else 16)
     if args.part == "step":
-        return time_step(args, report)
+        return time_passes(args, report)
     report.name += f"-{args.part}"
     return time_selector(args, report)
 

@@ -50,7 +50,8 @@ def time_formats(
 ) -> dict[Format, float]:
     """Fewest seconds of a pass over `images` by format; those that are hopeless on a smaller `sample` are left out."""
     sample = images[: max(1, len(images) // 8)] if sample is None else sample
-    looks = {form: look(make_pass(network, sample, form, backward=backward), len(sample)) for form in FORMATS}
+    looks = {form: time_faster_pass(make_pass(network, sample, form, backward=backward), len(sample))
+             for form in FORMATS}
     passes = {form: make_pass(network, images, form, backward=backward)
               for form, spent in looks.items() if spent < HOPELESS * min(looks.values())}
     works = {str(form): partial(run, len(images)) for form, run in passes.items()}
@@ -58,7 +59,7 @@ def time_formats(
     return {form: min(seconds[str(form)]) for form in passes}
 
 
-def look(run: Callable[[int], None], images: int) -> float:
+def time_faster_pass(run: Callable[[int], None], images: int) -> float:
     """Seconds of the faster of two passes: the first one may only warm up."""
     return min(time_once(lambda: run(images)) for _ in range(2))
 

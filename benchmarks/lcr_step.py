@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.lcr import PlainLars, ReferenceLcrByol, ReferenceLcrMoco
 from benchmarks.steps import make_step
-from benchmarks.timing import Report, compare, make_parser, start
+from benchmarks.timing import Report, make_parser, start_benchmark, time_both
 from engine.flags.parser import boolean
-from engine.flags.ranges import BATCH, SIDE, whole
+from engine.flags.ranges import BATCH, SIDE, whole_number
 from engine.lars import Lars
 from engine.optimizer import adapted_groups
 from methods.byol import Byol, ByolOptions
@@ -31,7 +31,7 @@ from models.backbones import build_backbone
 METHODS = ("lcr-moco", "lcr-byol", "byol")
 
 
-def make_trunk(args: argparse.Namespace) -> nn.Sequential:
+def make_lcr_trunk(args: argparse.Namespace) -> nn.Sequential:
     """torchvision's ResNet up to its last map, without the max-pool if asked."""
     layers = list(torchvision.models.get_model(args.student).children())[:-2]
     return nn.Sequential(*(layer for layer in layers if args.max_pool or not isinstance(layer, nn.MaxPool2d)))
@@ -39,7 +39,7 @@ def make_trunk(args: argparse.Namespace) -> nn.Sequential:
 
 def make_reference(args: argparse.Namespace, views: Sequence[Tensor]) -> tuple[nn.Module, Callable[[], None]]:
     """The plain system and one optimiser step of it."""
-    trunk = make_trunk(args)
+    trunk = make_lcr_trunk(args)
     channels = trunk(views[0][:1]).shape[1]
     if args.method == "lcr-moco":
         system = ReferenceLcrMoco(trunk, channels, queue_size=args.queue)
@@ -57,7 +57,7 @@ def make_reference(args: argparse.Namespace, views: Sequence[Tensor]) -> tuple[n
     return system, step
 
 
-def make_method(args: argparse.Namespace) -> Method:
+def make_lcr(args: argparse.Namespace) -> Method:
     """Ours, with its defaults."""
     backbone = build_backbone(args.student)
     if not args.max_pool:
@@ -79,7 +79,7 @@ def make_optimizer(args: argparse.Namespace, method: Method) -> torch.optim.Opti
 
 def make_ours(args: argparse.Namespace, number_format: str) -> Callable[[], None]:
     """One step as the trainer takes it."""
-    method = make_method(args).train().to(memory_format=torch.channels_last)
+    method = make_lcr(args).train().to(memory_format=torch.channels_last)
     optimizer = make_optimizer(args, method)
     return make_step(method, optimizer, args.batch, args.size, number_format)
 
@@ -104,10 +104,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--method", choices=METHODS, required=True, help="which system's step")
     add("--batch", type=BATCH, help="images per step (default 16, 4 with --quick)")
     add("--size", type=SIDE, default=224, help="pixels of a side")
-    add("--queue", type=whole(1, 2**24), default=65536, help="keys in each queue of lcr-moco")
+    add("--queue", type=whole_number(1, 2**24), default=65536, help="keys in each queue of lcr-moco")
     add("--student", default="resnet50", help="a ResNet that torchvision and timm know")
     add("--max-pool", type=boolean, default=True, help="false: both sides leave it out, as the public BYOL path does")
-    args, report = start(parser, argv, "pretrain_step")
+    args, report = start_benchmark(parser, argv, "pretrain_step")
     report.name += f"-{args.method}" + ("" if args.max_pool else "-no-max-pool")
     args.batch = args.batch or (4 if args.quick else 16)
     views = [torch.randn(args.batch, 3, args.size, args.size) for _ in range(2)]
@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     query = time_formats(trunk, views[0], backward=True, rounds=args.rounds)
     key = time_formats(trunk, views[0], backward=False, rounds=args.rounds)
     ours = make_ours(args, choose_number(query, "autocast"))
-    theirs, own = compare(reference, ours, args.rounds, warm=not args.quick)
+    theirs, own = time_both(reference, ours, args.rounds, warm=not args.quick)
     passes = 1 if args.method == "lcr-moco" else 2
     report.add("OURS images/s", args.batch / own)
     report.add("BOUND", passes * (min(query.values()) + min(key.values())) / own)

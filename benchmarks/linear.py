@@ -25,12 +25,12 @@ import torch.nn.functional as F
 
 from benchmarks.photos import save_photos
 from benchmarks.reference.linear import PlainPhotos, PlainProbe
-from benchmarks.timing import Report, compare, make_parser, start
+from benchmarks.timing import Report, make_parser, start_benchmark, time_both
 from datasets.images import ImageSet, scan
 from datasets.views.recipes import View
 from engine.flags.ranges import BATCH, COUNT, EPOCHS, SIDE, WIDTH
 from evaluation.features.extract import extract
-from evaluation.metrics.linear import Accuracy, Plan, choose, fit, score
+from evaluation.metrics.linear import Accuracy, LinearPlan, choose_rate, fit, score_classifier
 from evaluation.metrics.probe import RATES
 from models.backbones import build_backbone
 from models.encoder import Encoder
@@ -52,12 +52,12 @@ def plain_set(images: ImageSet, size: int, *, train: bool) -> PlainPhotos:
 
 def probe(encoder: Encoder, train: ImageSet, test: ImageSet, args: argparse.Namespace) -> Accuracy:
     """All that main_linear.py does before it writes files; as many classes as asked, most of them may be absent."""
-    view, plan = View("full", "eval", args.size), Plan(args.epochs)
+    view, plan = View("full", "eval", args.size), LinearPlan(args.epochs)
     found = [extract(encoder.outputs, images, view, batch_size=args.batch) for images in (train, test)]
     rows = [F.normalize(features.tensors["backbone"], dim=1) for features in found]
-    choice = choose(rows[0], found[0].labels, args.classes, RATES, plan)
+    choice = choose_rate(rows[0], found[0].labels, args.classes, RATES, plan)
     fitted = fit(rows[0], found[0].labels, args.classes, choice.rate, plan, choice.epoch)
-    return score(fitted.last, rows[1], found[1].labels)
+    return score_classifier(fitted.last, rows[1], found[1].labels)
 
 
 def guard(report: Report, plain: PlainProbe, args: argparse.Namespace) -> None:
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--arch", default="resnet50", help="timm name")
     add("--classes", type=WIDTH, default=200, help="width of the classifiers")
     add("--epochs", type=EPOCHS, default=100, help="epochs of the probe")
-    args, report = start(parser, argv, "linear")
+    args, report = start_benchmark(parser, argv, "linear")
     args.count = args.count or (16 if args.quick else 256)
     encoder = Encoder(build_backbone(args.arch)).eval().to(memory_format=torch.channels_last)
     plain = PlainProbe(make_network(args), encoder.backbone.num_features, args.classes, args.batch)
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         train, test = make_sets(Path(folder), args.count, args.classes)
         plain_train, plain_test = plain_set(train, args.size, train=True), plain_set(test, args.size, train=False)
-        theirs, own = compare(lambda: plain.run_epoch(plain_train, plain_test),
+        theirs, own = time_both(lambda: plain.run_epoch(plain_train, plain_test),
                               lambda: probe(encoder, train, test, args), args.rounds, warm=not args.quick)
     report.add("OURS seconds", own)
     return report.finish(args.epochs * theirs / own)

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.photos import save_photos
 from benchmarks.reference.loader import IMAGENET_MEAN, IMAGENET_STD, PlainViews, read_picture
-from benchmarks.timing import Report, compare, make_parser, start
+from benchmarks.timing import Report, make_parser, start_benchmark, time_both
 from datasets.crops import Box, Crops
 from datasets.images import scan
 from datasets.loader import Loader, make_loader
@@ -71,7 +71,7 @@ def decode_bare(photos: Sequence[Path]) -> None:
         Image.open(photo, formats=("JPEG",)).convert("RGB")
 
 
-def measure(report: Report, folder: Path, count: int, width: int, height: int) -> float:
+def measure_photographs(report: Report, folder: Path, count: int, width: int, height: int) -> float:
     """The ratio at one size of photographs: the object's box is the central square of 0.7 of the height."""
     photos = save_photos(folder / "photos", count, width=width, height=height)
     side = round(0.7 * height)
@@ -86,7 +86,7 @@ def measure(report: Report, folder: Path, count: int, width: int, height: int) -
     loader = make_loader(dataset, SequentialBatches(count, BATCH), workers=1)
     plain_loader = DataLoader(plain, BATCH, num_workers=1, persistent_workers=True)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    theirs, own = compare(partial(run_plain, plain_loader), partial(run_ours, loader, mean, std), report.rounds)
+    theirs, own = time_both(partial(run_plain, plain_loader), partial(run_ours, loader, mean, std), report.rounds)
     report.add(f"OURS-{width}x{height} images/s", count / own)
     return theirs / own
 
@@ -96,12 +96,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser(__doc__)
     parser.set_defaults(rounds=5)
     parser.add_argument("--count", type=COUNT, help="photographs (default 256, 32 with --quick)")
-    args, report = start(parser, argv, "loader")
+    args, report = start_benchmark(parser, argv, "loader")
     count = args.count or (32 if args.quick else 256)
     with tempfile.TemporaryDirectory() as folder:
-        large = measure(report, Path(folder, "large"), max(count // 2, 2), 1200, 900)
+        large = measure_photographs(report, Path(folder, "large"), max(count // 2, 2), 1200, 900)
         print(f"RATIO loader-1200x900 {large:.2f}", flush=True)
-        ratio = measure(report, Path(folder, "small"), count, 500, 375)
+        ratio = measure_photographs(report, Path(folder, "small"), count, 500, 375)
     return report.finish(ratio)
 
 

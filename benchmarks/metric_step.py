@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.obdsd import ReferenceObdSd, make_plain_step, plain_loss
 from benchmarks.steps import make_step
-from benchmarks.timing import Report, compare, make_parser, start
+from benchmarks.timing import Report, make_parser, start_benchmark, time_both
 from engine.flags.ranges import BATCH, COUNT, SIDE
 from engine.optimizer import describe_group
 from losses.metric.criteria import apply_criterion
@@ -36,14 +36,14 @@ SECOND_OF_TWO = Clock(50, 100, 1, 2)  # epochs: there is a teacher from the seco
 CUB = MetricOptions(dim=DIM, distil=True, diffusion="softmax", kd_lambda=1000.0, diffusion_w=0.3)
 
 
-def make_method(arch: str) -> ObdSd:
+def make_metric_method(arch: str) -> ObdSd:
     """Ours, with the published settings of CUB-200."""
     return ObdSd(build_backbone(arch), CUB, classes=100).train()
 
 
 def make_ours(args: argparse.Namespace, number_format: str, labels: Tensor) -> Callable[[], None]:
     """One step as the trainer takes it."""
-    method = make_method(args.student).to(memory_format=torch.channels_last)
+    method = make_metric_method(args.student).to(memory_format=torch.channels_last)
     groups = [describe_group(group, 4e-4) for group in method.param_groups()]
     return make_step(method, torch.optim.Adam(groups, lr=1e-5, foreach=True), len(labels), args.size, number_format,
                      labels=labels, clock=SECOND_OF_TWO)
@@ -71,7 +71,7 @@ def time_network(args: argparse.Namespace, report: Report, labels: Tensor) -> in
     student = time_formats(bare, images, backward=True, rounds=args.rounds, sample=few)
     teacher = time_formats(bare, images, backward=False, rounds=args.rounds, sample=few)
     ours = make_ours(args, choose_number(student, "autocast"), labels)
-    theirs, own = compare(make_plain_step(system, images, labels), ours, args.rounds, warm=not args.quick)
+    theirs, own = time_both(make_plain_step(system, images, labels), ours, args.rounds, warm=not args.quick)
     report.add("OURS images/s", len(labels) / own)
     report.add("BOUND", (min(student.values()) + min(teacher.values())) / own)
     return report.finish(theirs / own)
@@ -79,7 +79,7 @@ def time_network(args: argparse.Namespace, report: Report, labels: Tensor) -> in
 
 def time_loss(args: argparse.Namespace, report: Report, labels: Tensor) -> int:
     """Time forward and backward from embeddings [B, D] on, `--repeats` times in a round."""
-    method, generator = make_method("test_resnet"), torch.Generator()
+    method, generator = make_metric_method("test_resnet"), torch.Generator()
     rows = F.normalize(torch.randn(len(labels), DIM), dim=1).requires_grad_()
     taught = F.normalize(rows.detach() + 0.05 * torch.randn(len(labels), DIM), dim=1)
 
@@ -94,7 +94,7 @@ def time_loss(args: argparse.Namespace, report: Report, labels: Tensor) -> int:
             loss = plain_loss(rows, taught, labels, epoch=1, epochs=2, scale=1000.0, weight=0.3)
             torch.autograd.grad(loss, rows)
 
-    theirs, own = compare(plain, ours, args.rounds)
+    theirs, own = time_both(plain, ours, args.rounds)
     report.add("OURS milliseconds", 1000 * own / args.repeats)
     return report.finish(theirs / own)
 
@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--size", type=SIDE, default=224, help="pixels of a side")
     add("--student", default="resnet50", help="a ResNet that torchvision and timm know")
     add("--repeats", type=COUNT, default=20, help="losses in a round of --part loss")
-    args, report = start(parser, argv, "metric_step")
+    args, report = start_benchmark(parser, argv, "metric_step")
     labels = torch.arange(args.batch or (8 if args.quick and args.part == "step" else IMAGES)) // 2
     if args.part == "step":
         return time_network(args, report, labels)

@@ -27,8 +27,8 @@ from benchmarks import lcr_step
 from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.lead import ReferenceLead
 from benchmarks.steps import make_step
-from benchmarks.timing import Report, compare, make_parser, start
-from engine.flags.ranges import BATCH, SIDE, WIDTH, whole
+from benchmarks.timing import Report, make_parser, start_benchmark, time_both
+from engine.flags.ranges import BATCH, SIDE, WIDTH, whole_number
 from methods.lead import Lead, LeadOptions
 from models.backbones import build_backbone
 from models.teachers.build import build_teacher
@@ -39,22 +39,22 @@ from models.teachers.prototypes import Space
 VIEWS = ("v1", "v2", "v3", "v4")
 
 
-def make_teacher(args: argparse.Namespace) -> nn.Module:
+def make_plain_teacher(args: argparse.Namespace) -> nn.Module:
     """A timm network whose classifier stands for CLIP's projection; it learns nothing but keeps its graph."""
     return timm.create_model(args.teacher, num_classes=args.dim, img_size=args.size)
 
 
-def make_trunk(args: argparse.Namespace) -> nn.Sequential:
+def make_lead_trunk(args: argparse.Namespace) -> nn.Sequential:
     """torchvision's ResNet up to its last map, as the public code uses it."""
     return nn.Sequential(*list(torchvision.models.get_model(args.student).children())[:-2])
 
 
 def make_reference(args: argparse.Namespace, views: Sequence[Tensor]) -> tuple[ReferenceLead, Callable[[], None]]:
     """The plain system and one optimiser step of it."""
-    trunk = make_trunk(args)
+    trunk = make_lead_trunk(args)
     channels = trunk(views[0][:1]).shape[1]
     prototypes = F.normalize(torch.randn(args.classes, args.dim), dim=1)
-    system = ReferenceLead(trunk, channels, make_teacher(args), prototypes, recipe="seed", queue_size=args.queue)
+    system = ReferenceLead(trunk, channels, make_plain_teacher(args), prototypes, recipe="seed", queue_size=args.queue)
     learning = [*system.encoder_q.parameters(), *system.conv16.parameters(), *system.bn16.parameters()]
     optimizer = torch.optim.SGD(learning, lr=0.02, momentum=0.9, weight_decay=5e-4)
     ids = torch.arange(args.batch)
@@ -125,12 +125,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--teacher-view", choices=("live", "clean"), default="live", help="clean: ours remembers the teacher's answers")
     add("--batch", type=BATCH, help="images per step (default 16, 2 with --quick)")
     add("--size", type=SIDE, default=224, help="pixels of a side")
-    add("--queue", type=whole(1, 2**24), default=65536, help="keys in each queue")
+    add("--queue", type=whole_number(1, 2**24), default=65536, help="keys in each queue")
     add("--student", default="resnet50", help="a ResNet that torchvision and timm know")
     add("--teacher", default="vit_base_patch16_clip_224", help="timm name")
     add("--dim", type=WIDTH, default=512, help="width of head and prototypes")
     add("--classes", type=WIDTH, default=200, help="prototypes")
-    args, report = start(parser, argv, "pretrain_step")
+    args, report = start_benchmark(parser, argv, "pretrain_step")
     args.batch = args.batch or (2 if args.quick else 16)
     warnings.filterwarnings("ignore", message=".*random weights.*")
     views = [torch.randn(args.batch, 3, args.size, args.size) for _ in VIEWS]
@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     key = time_formats(student, views[0], backward=False, rounds=args.rounds, sample=small)
     teacher = time_formats(bare.eval(), views[0], backward=False, rounds=args.rounds) if live else {}
     ours = make_ours(args, choose_number(query, "autocast"), choose_number(teacher, "bf16", WORTHWHILE))
-    theirs, own = compare(reference, ours, args.rounds, warm=not args.quick)
+    theirs, own = time_both(reference, ours, args.rounds, warm=not args.quick)
     passes = 2 * min(query.values()) + 2 * min(key.values())
     passes += min(teacher.values()) if live else 0
     report.add("OURS images/s", args.batch / own)

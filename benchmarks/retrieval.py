@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.reference.retrieval import rank_gallery, retrieve_one_by_one, score_gallery
-from benchmarks.timing import Report, compare, make_parser, start, time_once
+from benchmarks.timing import Report, make_parser, start_benchmark, time_both, time_once
 from engine.flags.ranges import COUNT, WIDTH
 from evaluation.retrieval.score import retrieve
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = make_parser(__doc__)
     parser.add_argument("--count", type=COUNT, default=5794, help="images")
     parser.add_argument("--width", type=WIDTH, default=2048, help="numbers in a feature")
-    args, report = start(parser, argv, "retrieval")
+    args, report = start_benchmark(parser, argv, "retrieval")
     features, labels = make_features(args.count, args.width)
     guard(report, features)
     queries = range(args.count)[:: max(args.count // 200, 1) if args.quick else 1]
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def ours() -> None:
         scores["ours"] = retrieve(features, labels)
 
-    theirs, own = compare(plain, ours, args.rounds, warm=args.quick)
+    theirs, own = time_both(plain, ours, args.rounds, warm=args.quick)
     few = queries[:: max(len(queries) // COPIES, 1)]
     copying = time_once(lambda: retrieve_one_by_one(features, labels, queries=few, copy_gallery=True))
     found = scores["ours"].average_precision[list(queries)].nanmean()

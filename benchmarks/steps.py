@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from datasets.loader import Batch
-from engine.trainer import read_numbers
+from engine.trainer import read_loss
 from methods.method import Clock, Method
 from runtime import precision
 
@@ -28,7 +28,7 @@ def make_step(
     def step() -> None:
         with precision.autocast(torch.device("cpu"), number):
             loss = method(batch, clock)
-        read_numbers(loss)
+        read_loss(loss)
         loss.total.backward()
         torch.nn.utils.clip_grad_norm_(method.parameters(), math.inf)
         optimizer.step()

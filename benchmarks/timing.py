@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import torch
 
 from engine.flags.parser import Parser
-from engine.flags.ranges import whole
+from engine.flags.ranges import whole_number
 from runtime.allocator import keep_freed_memory
 from runtime.errors import ConfigError
 
@@ -66,12 +66,13 @@ def make_parser(text: str) -> Parser:
     """The flags that every benchmark has."""
     parser = Parser(description=text)
     parser.add_argument("--quick", action="store_true", help="smaller samples, under a minute")
-    parser.add_argument("--threads", type=whole(1, 1024), default=2, help="CPU threads of both sides")
-    parser.add_argument("--rounds", type=whole(3, 10**6), default=3, help="how often each side is timed, at least 3")
+    parser.add_argument("--threads", type=whole_number(1, 1024), default=2, help="CPU threads of both sides")
+    parser.add_argument("--rounds", type=whole_number(3, 10**6), default=3,
+                        help="how often each side is timed, at least 3")
     return parser
 
 
-def start(parser: Parser, argv: Sequence[str] | None, name: str) -> tuple[argparse.Namespace, Report]:
+def start_benchmark(parser: Parser, argv: Sequence[str] | None, name: str) -> tuple[argparse.Namespace, Report]:
     """Parse, set the threads, the generator, and the allocator as every command has it: for both sides."""
     keep_freed_memory()
     args, problems = parser.gather(argv)
@@ -102,7 +103,7 @@ def interleave(works: Mapping[str, Work], rounds: int, *, warm: bool = True) -> 
     return seconds
 
 
-def compare(reference: Work, ours: Work, rounds: int, *, warm: bool = True) -> tuple[float, float]:
+def time_both(reference: Work, ours: Work, rounds: int, *, warm: bool = True) -> tuple[float, float]:
     """Median seconds of both sides."""
     seconds = interleave({"reference": reference, "ours": ours}, rounds, warm=warm)
     return statistics.median(seconds["reference"]), statistics.median(seconds["ours"])

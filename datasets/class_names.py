@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypedDict
 
 from datasets.images import ImageSet
-from datasets.layouts.listing import show
+from datasets.layouts.listing import show_first
 from runtime.errors import DataError
 
 NUMBER = re.compile(r"^(\d{3}\.|n\d{8}[- ])")  # CUB's `001.`, ImageNet's `n02085620-`
@@ -69,17 +69,17 @@ def relabel(images: ImageSet, names: Sequence[str], sources: Sources = (), *, te
     be evaluated under its own names. `text` says in messages whose classes they are.
     Raises DataError naming the classes that the classifier does not know.
     """
-    places = find_places(names, sources)
+    places = find_class_numbers(names, sources)
     numbers = [match(name, places) for name in images.classes]
     unknown = [name for name, number in zip(images.classes, numbers) if number is None]
     if unknown:
         raise DataError(f"{images.root}: {len(unknown)} of its {len(images.classes)} classes are unknown to {text} "
-                        f"({show(unknown)}), which knows {len(names)}: {show(names)}. Names meet without case, "
-                        "punctuation and leading numbers; rename the folders, or take the network of these classes")
+                        f"({show_first(unknown)}), which knows {len(names)}: {show_first(names)}. Names meet without "
+                        "case, punctuation and leading numbers; rename the folders, or take the network of them")
     taken = [number for number in numbers if number is not None and numbers.count(number) > 1]
     if taken:
         raise DataError(f"{images.root}: several of its classes are one class of {text}: "
-                        f"{show(sorted({names[number] for number in taken}))}; join or rename their folders")
+                        f"{show_first(sorted({names[number] for number in taken}))}; join or rename their folders")
     samples = tuple(sample if sample.label is None else replace(sample, label=numbers[sample.label])
                     for sample in images.samples)
     return replace(images, samples=samples, classes=tuple(names))
@@ -92,11 +92,11 @@ def without_labels(images: ImageSet) -> ImageSet:
 
 def count_known(images: ImageSet, names: Sequence[str], sources: Sources = ()) -> int:
     """How many of the set's classes a classifier knows."""
-    places = find_places(names, sources)
+    places = find_class_numbers(names, sources)
     return sum(match(name, places) is not None for name in images.classes)
 
 
-def find_places(names: Sequence[str], sources: Sources = ()) -> dict[str, int]:
+def find_class_numbers(names: Sequence[str], sources: Sources = ()) -> dict[str, int]:
     """Every unmistakable spelling of a class, with the class's number: its name, its key, and both without the source
 
     that a joint set puts before names that clash.

@@ -13,7 +13,7 @@ from PIL import Image
 
 from datasets.files import decode
 from datasets.images import SHOWN, ImageSet
-from datasets.layouts.listing import Sample, show
+from datasets.layouts.listing import Sample, show_first
 from datasets.layouts.tables import read_rows
 from runtime.errors import DataError
 from runtime.names.safe import safe_name
@@ -49,7 +49,8 @@ def read_boxes(path: str | Path) -> dict[str, Box]:
         except ValueError as error:
             problems.append(f"line {line}: {key}: {error}")
     if problems:
-        raise DataError(f"{path}: {len(problems)} bad boxes; mend them or run DDT again\n  " + show(problems, "\n  "))
+        raise DataError(f"{path}: {len(problems)} bad boxes; mend them or run DDT again\n  "
+                        + show_first(problems, "\n  "))
     return boxes
 
 

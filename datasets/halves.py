@@ -23,7 +23,7 @@ USUAL_CHOICES: dict[str | None, Choice] = {"cub200": "even", "cars196": "random"
 class Halves:
     """Images of classes to learn from, labels 0..C-1, and of other classes to search, labels from C on.
 
-    `val` is None unless `hold_out` made it.
+    `val` is None unless `hold_out_validation` made it.
     """
 
     train: ImageSet
@@ -55,7 +55,7 @@ def halve(collection: Collection, partition: int | None = None) -> Halves:
                   ImageSet(collection.root, "test", tuple(test), names))
 
 
-def hold_out(
+def hold_out_validation(
     halves: Halves, share: float = 0.8, *, by: Literal["class", "sample"] = "class", choice: Choice = "even",
     seed: int = 0,
 ) -> Halves:

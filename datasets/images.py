@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.files import decode
-from datasets.layouts.findings import announce, describe
+from datasets.layouts.findings import announce, describe_listing
 from datasets.layouts.listing import Listing, Sample
 from datasets.layouts.read import Labels, read_listing
 from runtime import distributed
@@ -57,7 +57,7 @@ def scan(root: str | Path, split: str = "train", labels: Labels = "searched") ->
     listing = read_listing(root, labels)
     if split not in listing.splits:
         raise DataError(
-            f"{root}: no split {split!r}, only {', '.join(listing.splits)} ({describe(listing)}); "
+            f"{root}: no split {split!r}, only {', '.join(listing.splits)} ({describe_listing(listing)}); "
             f"ask for another split, add a {split}/ folder, or give a .csv list with a split column"
         )
     announce(listing)

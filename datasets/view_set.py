@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from datasets.crops import Crops
 from datasets.files import Photo, load_photo
 from datasets.images import ImageSet
-from datasets.layouts.listing import Sample, show
+from datasets.layouts.listing import Sample, show_first
 from datasets.loader import Item, per_view_seed
 from datasets.sampling.batches import Draw
 from datasets.views.recipes import View, make_transform
@@ -74,7 +74,7 @@ class ViewSet(Dataset):
         if absent:
             raise DataError(
                 f"{self.crops.root}: {len(absent)} of {len(self.images)} images of {self.images.split} have no crop "
-                f"({show(absent)}); run DDT on this data set, or check that the crops belong to it"
+                f"({show_first(absent)}); run DDT on this data set, or check that the crops belong to it"
             )
 
     def __len__(self) -> int:

@@ -27,7 +27,7 @@ def save(folder: Path, state: dict[str, object]) -> None:
     write_atomically(folder / CURRENT, lambda path: torch.save(state, path), keep=folder / PREVIOUS)
 
 
-def load(source: Path) -> dict[str, object]:
+def load_resume_state(source: Path) -> dict[str, object]:
     """The newest whole resume state of a folder (or of one file).
 
     A truncated file is named loudly and the previous one taken; raises ConfigError when none is whole.
@@ -52,8 +52,8 @@ def load(source: Path) -> dict[str, object]:
 
 
 def load_state(source: Path) -> dict[str, object]:
-    """As `load`, for a run that is to go on; raises ConfigError too for a file that holds something else."""
-    state = load(source)
+    """As `load_resume_state`, for a run to be continued; raises ConfigError too for a file of another content."""
+    state = load_resume_state(source)
     check_shape(state, STATE, source=str(source), error=ConfigError,
                 remedy="it is no resume state: to start from its weights, give it as --pretrained without --resume")
     return state

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evaluation.reports.figure import label_text, load_pyplot
 from runtime.files import write_atomically
-from runtime.side_files import find_faults
+from runtime.side_files import find_shape_faults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ def read_log(path: Path) -> list[dict[str, object]]:
             row = json.loads(line)
         except ValueError:
             continue
-        if not list(find_faults(row, LINE)):
+        if not list(find_shape_faults(row, LINE)):
             rows.append({name: value for name, value in row.items() if name == "kind" or is_number(value)})
     return rows
 

@@ -16,7 +16,7 @@ from datasets.crops import Crops
 from datasets.images import ImageSet
 from datasets.views.recipes import View
 from evaluation.features.extract import Features, extract
-from evaluation.metrics.geometry import effective_rank, spread
+from evaluation.metrics.geometry import effective_rank, measure_spread
 from evaluation.metrics.knn import knn_leave_one_out
 from evaluation.retrieval.score import Distance, retrieve
 from methods.method import Method
@@ -68,7 +68,7 @@ class Monitor:
         found = self.look(method, self.images)
         row: dict[str, object] = self.search(method) if self.validation is not None else {}
         for name, features in found.tensors.items():
-            row[f"spread_{name}"] = spread(features)
+            row[f"spread_{name}"] = measure_spread(features)
             row[f"rank_{name}"] = effective_rank(features)
             if bool((found.labels >= 0).all()):
                 row[f"knn_{name}"] = knn_leave_one_out(features, found.labels, self.knn_k, self.knn_temperature)

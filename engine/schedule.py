@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """How long, how fast, how often. `batch_size` counts the images of one optimiser step over all ranks.
 
     `schedule_epochs` those that the rate's fall is made for (0 = `epochs`); `warmup_start`, `floor` shares of `lr`;

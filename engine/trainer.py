@@ -16,7 +16,7 @@ from datasets.loader import Batch, per_view_seed
 from datasets.sampling.batches import Batches
 from engine import checkpoint
 from engine.logger import Logger, Meter, WaitTimer, progress
-from engine.schedule import Plan
+from engine.schedule import TrainingPlan
 from engine.selection import Selection
 from evaluation.run_record import is_resumable
 from methods.method import Clock, LossParts, Method
@@ -39,7 +39,7 @@ class Trainer:
         optimizer: torch.optim.Optimizer,
         batches: Batches,
         loader: Iterable[Batch],
-        plan: Plan,
+        plan: TrainingPlan,
         device: torch.device,
         number_format: str,
         folder: Path,
@@ -111,7 +111,7 @@ class Trainer:
         with together:
             with precision.autocast(self.device, self.number_format):
                 loss = self.module(on_device, now)
-            numbers = read_numbers(loss)
+            numbers = read_loss(loss)
             self.refuse_nan({name: numbers[name] for name in ("total", *loss.parts)}, batch, now)
             self.scaler.scale(loss.total / self.plan.accum_steps).backward()
         return numbers
@@ -239,7 +239,7 @@ def refuse_broken(method: Method) -> None:
                            "start weights")
 
 
-def read_numbers(loss: LossParts) -> dict[str, float]:
+def read_loss(loss: LossParts) -> dict[str, float]:
     """Total, terms and statistics, mean over ranks, as floats read from the device at once."""
     named = {"total": loss.total, **loss.parts, **loss.stats}
     place = {"device": loss.total.device, "dtype": torch.float32}

@@ -149,7 +149,7 @@ def read_settings(file: Path) -> Settings:
     return read_args(find_run(file)) or read_meta(file)
 
 
-def choose_precision(args: argparse.Namespace, meta: Mapping[str, object], device: torch.device) -> str:
+def choose_evaluation_precision(args: argparse.Namespace, meta: Mapping[str, object], device: torch.device) -> str:
     """--precision, else that of the run's own measurement where this machine can do it, else float32."""
     if args.precision != "auto":
         return args.precision
@@ -162,7 +162,7 @@ def as_list(folders: object) -> list[str]:
     return list(map(str, folders)) if isinstance(folders, (list, tuple)) else [str(folders)] if folders else []
 
 
-def show(value: object) -> str:
+def show_value(value: object) -> str:
     """A value as one would type it."""
     if isinstance(value, list):
         return " ".join(map(str, value)) or "nothing"

@@ -34,7 +34,7 @@ class LcrMoco(Moco):
         rationale = fit_rationale(query, term.loss, self.rationale, "rows")
         if self.rationale.sums_up:
             self.count_statistics(key, query)
-        return add_rationale(super().combine(query, key, term), rationale)
+        return add_rationale_term(super().combine(query, key, term), rationale)
 
     @torch.no_grad()
     def count_statistics(self, *seen: Encoded) -> None:
@@ -53,11 +53,11 @@ class LcrByol(Byol):
 
     def combine(self, view: Encoded, loss1: Tensor, loss2: Tensor) -> LossParts:
         """BYOL's loss plus the rationale of the first view, which only `loss1` depends on."""
-        return add_rationale(super().combine(view, loss1, loss2),
+        return add_rationale_term(super().combine(view, loss1, loss2),
                              fit_rationale(view, loss1 / 2, self.rationale, "positions"))
 
 
-def add_rationale(loss: LossParts, rationale: Rationale) -> LossParts:
+def add_rationale_term(loss: LossParts, rationale: Rationale) -> LossParts:
     """The step's loss with the weighted CAM term in its total."""
     return replace(loss, total=loss.total + rationale.weight * rationale.term,
                    parts=loss.parts | {"cam": rationale.term}, stats=loss.stats | rationale.stats)

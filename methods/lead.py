@@ -84,7 +84,7 @@ class LeadOptions(ContrastOptions):
 
 
 @dataclass(frozen=True)
-class Pair:
+class QueryAndKey:
     """A query view's encoding and its key rows [B, D]."""
 
     query: Encoded
@@ -136,22 +136,22 @@ class Lead(MomentumContrast):
             terms = self.contrast_pairs(pairs, batch.index)
             return self.combine(terms, pairs[2].query, answer)
 
-    def encode_pairs(self, views: Mapping[str, Tensor], clock: Clock) -> list[Pair]:
+    def encode_pairs(self, views: Mapping[str, Tensor], clock: Clock) -> list[QueryAndKey]:
         """Image-image, image-crop and crop-crop pairs; the branch looks at the third query only."""
         if self.options.six_passes:
             plan = (("v1", "v2", False), ("v1", "v4", False), ("v3", "v4", True))
             return [self.encode_pair(views[q], views[k], clock, turn, attend=a) for turn, (q, k, a) in enumerate(plan)]
         first, third = self.query(views["v1"], attend=False), self.query(views["v3"])
         keys2, keys4 = self.encode_keys(views["v2"], clock, 0), self.encode_keys(views["v4"], clock, 1)
-        return [Pair(first, keys2), Pair(first, keys4), Pair(third, keys4)]
+        return [QueryAndKey(first, keys2), QueryAndKey(first, keys4), QueryAndKey(third, keys4)]
 
-    def encode_pair(self, query: Tensor, key: Tensor, clock: Clock, turn: int, *, attend: bool) -> Pair:
+    def encode_pair(self, query: Tensor, key: Tensor, clock: Clock, turn: int, *, attend: bool) -> QueryAndKey:
         """One of the public code's three passes: query, momentum update, key."""
         encoded = self.query(query, attend=attend)
         self.move_keys()
-        return Pair(encoded, self.encode_keys(key, clock, turn))
+        return QueryAndKey(encoded, self.encode_keys(key, clock, turn))
 
-    def contrast_pairs(self, pairs: list[Pair], ids: Tensor) -> list[Contrast]:
+    def contrast_pairs(self, pairs: list[QueryAndKey], ids: Tensor) -> list[Contrast]:
         """InfoNCE of each pair; keys of the first two enter their queues, at once or at the end of the step."""
         early = self.options.early_enqueue
         plan = ((self.queue1, True), (self.queue2, True), (self.queue2, False))

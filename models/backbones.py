@@ -83,7 +83,7 @@ def build_backbone(arch: str, weights: str | Path = "none", *, device: str | tor
     Raises WeightsError for an unknown name or weights that do not fit.
     """
     if str(weights) == "hub":
-        return download(lambda: Backbone(arch, pretrained=True), arch).to(device)
+        return download_backbone(lambda: Backbone(arch, pretrained=True), arch).to(device)
     backbone = Backbone(arch)
     if str(weights) != "none":
         load_weights(backbone.net, weights)
@@ -97,7 +97,7 @@ def build_classifier(arch: str, weights: str | Path) -> nn.Module:
     return network.eval()
 
 
-def download(make: Callable[[], Network], arch: str) -> Network:
+def download_backbone(make: Callable[[], Network], arch: str) -> Network:
     """The network that `make` builds with timm's published weights. Raises WeightsError where they cannot be had."""
     arch = resolve_arch(arch)
     return hub.download(make, f"timm's weights of {arch}", "Without network, download the file elsewhere and give its "

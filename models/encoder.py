@@ -18,7 +18,7 @@ from models.attention import RationaleBranch, masked_pool
 from models.backbones import Backbone, build_backbone
 from models.heads import LinearHead, ProjectionHead, build_head
 from models.weights.read import read_parts
-from models.weights.styles import EXPORT_FORMAT, EncoderState, recognise
+from models.weights.styles import EXPORT_FORMAT, EncoderState, guess_architecture
 from runtime.errors import WeightsError
 
 HeadPool = Literal["avg", "avg+max"]
@@ -163,7 +163,7 @@ def _choose_arch(source: str, arch: str | None, parts: EncoderState) -> str:
         raise WeightsError(f"{source} is a {stored}, not a {resolve_arch(arch)}. Leave --arch out, or give {stored}")
     if arch or stored:
         return stored or arch
-    guess = recognise(parts.backbone)
+    guess = guess_architecture(parts.backbone)
     if timm.is_model(parts.arch_hint) and not guess.startswith("resnet"):
         return parts.arch_hint
     if not guess.startswith("resnet"):

@@ -12,7 +12,7 @@ from runtime.errors import Problems
 from runtime.given import name_flags
 
 
-def check_network(args: argparse.Namespace, name: str) -> None:
+def check_architecture(args: argparse.Namespace, name: str) -> None:
     """Raise WeightsError, with its flag, for an architecture that timm does not know; `name` is that of the flag."""
     asked = getattr(args, name, None)
     if asked and asked not in PLUG_INS:

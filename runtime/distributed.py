@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 
 
 def is_on() -> bool:
-    """True between `start` and `stop` of a run with several processes."""
+    """True between `join_group` and `stop` of a run with several processes."""
     return dist.is_available() and dist.is_initialized()
 
 
@@ -38,7 +38,7 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def start(device: str) -> torch.device:
+def join_group(device: str) -> torch.device:
     """Join the group that torchrun announced, if any, and return this process's device.
 
     `device` is "cpu" or "cuda"; several processes speak nccl on CUDA and gloo on CPU.

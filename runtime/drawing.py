@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from PIL import Image, ImageDraw, ImageOps
 
-from runtime.typefaces import draw_text, line_height, measure, shorten
+from runtime.typefaces import draw_text, line_height, measure_text, shorten_to_width
 
 INK, FAINT, PAPER, RIM = "#1b1f24", "#6a737d", "#ffffff", "#000000"
 SPACING = 2  # pixels between the lines of a text
@@ -18,8 +18,8 @@ Colour = str | tuple[int, int, int]
 
 def write(text: str, letters: int, colour: Colour, width: float = math.inf) -> Image.Image:
     """A picture of lines of text in letters of so many pixels, each line cut to a width in pixels."""
-    lines = [shorten(line, letters, width, "…") for line in text.split("\n")]
-    wide = math.ceil(max(measure(line, letters) for line in lines))
+    lines = [shorten_to_width(line, letters, width, "…") for line in text.split("\n")]
+    wide = math.ceil(max(measure_text(line, letters) for line in lines))
     picture = Image.new("RGB", (wide, len(lines) * (line_height(letters) + SPACING) + letters // 4), PAPER)
     draw_text(ImageDraw.Draw(picture), (0, SPACING), "\n".join(lines), letters, colour, spacing=SPACING)
     return picture

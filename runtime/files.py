@@ -128,10 +128,10 @@ def open_draft(target: Path) -> Iterator[Path]:
         yield draft
     finally:
         draft.unlink(missing_ok=True)
-        release(handle)
+        release_lock(handle)
 
 
-def release(handle: int) -> None:
+def release_lock(handle: int) -> None:
     """Unlock and close: a worker forked in between has the descriptor too, and closing ours alone would not unlock."""
     with suppress(OSError):
         fcntl.flock(handle, fcntl.LOCK_UN)
@@ -145,7 +145,7 @@ def make_draft(target: Path) -> tuple[Path, int]:
         handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if is_same(draft, handle):
+        if is_still_named(draft, handle):
             return draft, handle
         os.close(handle)
 
@@ -173,13 +173,13 @@ def clear_if_free(draft: Path) -> None:
     handle = os.open(draft, os.O_RDWR)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if is_same(draft, handle):
+        if is_still_named(draft, handle):
             draft.unlink()
     finally:
         os.close(handle)
 
 
-def is_same(path: Path, handle: int) -> bool:
+def is_still_named(path: Path, handle: int) -> bool:
     """Whether a descriptor is of the file that bears this name now."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(handle))

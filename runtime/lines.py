@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from runtime.errors import StopTraining
-from runtime.files import REMEDY, release
+from runtime.files import REMEDY, release_lock
 from runtime.names.spelling import ON_ERROR
 
 
@@ -51,4 +51,4 @@ def open_locked(path: Path) -> Iterator[int]:
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield handle
     finally:
-        release(handle)
+        release_lock(handle)

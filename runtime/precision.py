@@ -46,7 +46,9 @@ def candidates(device: torch.device) -> list[str]:
     return ["fp32", "bf16"] if bf16 else ["fp32"]
 
 
-def choose(network: Timed, size: int, device: torch.device, batch: int = 8) -> tuple[str, dict[str, float]]:
+def choose_fastest_format(
+    network: Timed, size: int, device: torch.device, batch: int = 8
+) -> tuple[str, dict[str, float]]:
     """The fastest format for a training step of `network`, and the seconds that each took.
 
     A copy is timed, so neither weights nor batch statistics move. Depth-wise networks often win in fp32 on a CPU.

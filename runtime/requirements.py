@@ -41,7 +41,7 @@ def find_installed(name: str) -> str | None:
         return None
 
 
-def release(version: str) -> list[int]:
+def release_numbers(version: str) -> list[int]:
     """Its first three numbers, for comparing: "2.14.1+cpu" -> [2, 14, 1], "6.0" -> [6, 0, 0]."""
     numbers = [int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3]]
     return numbers + [0] * (3 - len(numbers))

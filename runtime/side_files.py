@@ -40,7 +40,7 @@ def check_shape(
     content: object, shape: Shape, *, source: str, remedy: str, error: Callable[[str], Exception] = DataError
 ) -> None:
     """Raise `error` that names `source`, what is wrong with its content, and the remedy; nothing where it fits."""
-    faults = list(find_faults(content, shape))
+    faults = list(find_shape_faults(content, shape))
     if faults:
         more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise error(f"{source} is not what it should be: {'; '.join(faults[:3])}{more}; {remedy}")
@@ -56,10 +56,10 @@ def read_text(path: Path, *, remedy: str, error: Callable[[str], Exception] = Da
         raise error(f"{path} is not text in UTF-8 (byte {cause.start}); {remedy}") from cause
 
 
-def find_faults(value: object, shape: Shape, place: str = "") -> Iterator[str]:
+def find_shape_faults(value: object, shape: Shape, place: str = "") -> Iterator[str]:
     """In words, where a value differs from a shape."""
     if isinstance(shape, tuple):
-        found = [list(find_faults(value, one, place)) for one in shape]
+        found = [list(find_shape_faults(value, one, place)) for one in shape]
         if all(found):
             yield f"{place or 'it'} is {_name(value)}, not {' or '.join(map(_name_shape, shape))}"
     elif isinstance(shape, Mapping):
@@ -69,7 +69,7 @@ def find_faults(value: object, shape: Shape, place: str = "") -> Iterator[str]:
             yield f"{place or 'it'} is {_name(value)}, not a list"
             return
         for number, one in enumerate(value):
-            yield from find_faults(one, shape[0], f"{place}[{number}]")
+            yield from find_shape_faults(one, shape[0], f"{place}[{number}]")
     elif not _is(value, shape):
         yield f"{place or 'it'} is {_name(value)}, not {_name_shape(shape)}"
 
@@ -81,11 +81,11 @@ def _find_faults_in_table(value: object, shape: Mapping[str | type[str], Shape],
     for key, one in shape.items():
         if not isinstance(key, str):
             for name, inner in value.items():
-                yield from find_faults(inner, one, f"{place}.{name}" if place else repr(name))
+                yield from find_shape_faults(inner, one, f"{place}.{name}" if place else repr(name))
             continue
         name = key.removesuffix("?")
         if name in value:
-            yield from find_faults(value[name], one, f"{place}.{name}" if place else repr(name))
+            yield from find_shape_faults(value[name], one, f"{place}.{name}" if place else repr(name))
         elif name == key:
             yield f"{place + ' has ' if place else ''}no {name!r}"
 

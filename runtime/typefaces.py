@@ -119,18 +119,18 @@ def split_runs(text: str, size: int) -> Iterator[tuple[str, ImageFont.FreeTypeFo
         yield "".join(sign for _, sign in part), load_font(path, size)
 
 
-def measure(line: str, size: int) -> float:
+def measure_text(line: str, size: int) -> float:
     """The width in pixels of one line."""
     return sum(font.getlength(part) for part, font in split_runs(make_drawable(line), size))
 
 
-def shorten(line: str, size: int, width: float, end: str = "...") -> str:
+def shorten_to_width(line: str, size: int, width: float, end: str = "...") -> str:
     """The line on one line indeed, cut to a width in pixels; what is left of a cut one ends in `end`."""
     line = make_drawable(line)
-    if measure(line, size) <= width:
+    if measure_text(line, size) <= width:
         return line
     kept = line[: int(width)]  # no sign is narrower than a pixel
-    while kept and measure(kept + end, size) > width:
+    while kept and measure_text(kept + end, size) > width:
         kept = kept[:-1]
     return kept.rstrip(" .…") + end
 

@@ -42,6 +42,10 @@ LAW = {
     "engine/workflows": {*NETWORKS, "evaluation", "text", "engine"},
 }
 LOOP = tuple(f"engine.{path.stem}" for path in (ROOT / "engine").glob("*.py"))
+# Names that several files may define, for everybody expects them there: what a command is called by, and the sides that
+# benchmarks compare, ours and the plain one, with their limit.
+SHARED = {"main", "parse", "make_parser"}
+SHARED_IN_BENCHMARKS = {"guard", "make_ours", "make_reference", "run_ours", "run_plain"}
 FORBIDDEN = {"cv2", "skimage", "pandas", "lightning", "pytorch_lightning", "hydra", "lightly"}
 
 
@@ -151,6 +155,25 @@ def test_unwanted_libraries_stay_out_and_open_clip_has_one_door() -> None:
         assert not tops & FORBIDDEN, path
         doors += [path.relative_to(ROOT).as_posix()] * ("open_clip" in tops)
     assert doors == ["models/teachers/build.py"]
+
+
+def test_a_name_means_one_thing() -> None:
+    """No public function or class at a file's top level has the name of another file's.
+
+    The plain transcriptions under benchmarks/reference/ speak of the same things as what they transcribe.
+    """
+    places: dict[str, set[str]] = {}
+    for path in product_files():
+        place = path.relative_to(ROOT).as_posix()
+        if place.startswith("benchmarks/reference/"):
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                places.setdefault(node.name, set()).add(place)
+    twice = {name: sorted(files) for name, files in places.items() if len(files) > 1 and name not in SHARED}
+    wrong = {name: files for name, files in twice.items()
+             if name not in SHARED_IN_BENCHMARKS or not all(place.startswith("benchmarks/") for place in files)}
+    assert not wrong, "these names are defined twice; give each its own"
 
 
 def test_functions_and_files_stay_short_and_public_ones_are_documented() -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from engine.flags.finetune.arguments import parse
 from engine.workflows.finetune.run import FinetuneRun
-from engine.workflows.finetune.saved import evaluate_saved
+from engine.workflows.finetune.saved import evaluate_saved_classifier
 from engine.workflows.finetune.system import build_finetune_run
 from models.classifiers.file import load_classifier
 from models.weights.files import read_checkpoint
@@ -119,8 +119,8 @@ def test_what_a_run_writes(photo_tree: Path, tmp_path: Path) -> None:
 def test_a_finished_network_is_evaluated_again(photo_tree: Path, tmp_path: Path) -> None:
     run(tmp_path / "run", photo_tree, "--epochs", "1")
     again = ["--device", "cpu", "--num-workers", "0", "--eval", "--results-dir", str(tmp_path / "run")]
-    evaluate_saved(parse([*again, "--root", str(photo_tree)]), CPU)
-    evaluate_saved(parse([*again[:-1], str(tmp_path / "other"), "--resume", str(tmp_path / "run"), "--val-root",
+    evaluate_saved_classifier(parse([*again, "--root", str(photo_tree)]), CPU)
+    evaluate_saved_classifier(parse([*again[:-1], str(tmp_path / "other"), "--resume", str(tmp_path / "run"), "--val-root",
                           str(photo_tree / "test")]), CPU)
     first, second = rows(tmp_path / "run", "results.jsonl")
     (third,) = rows(tmp_path / "other", "results.jsonl")
@@ -128,9 +128,9 @@ def test_a_finished_network_is_evaluated_again(photo_tree: Path, tmp_path: Path)
     assert first["metrics"] == pytest.approx(third["metrics"], abs=1e-5)
     assert (second["view"], second["size"], second["weights_sha256"]) == ("deit-eval", 32, first["weights_sha256"])
     with pytest.raises(ConfigError, match="no network at"):
-        evaluate_saved(parse([*again[:-1], str(tmp_path / "none"), "--root", str(photo_tree)]), CPU)
+        evaluate_saved_classifier(parse([*again[:-1], str(tmp_path / "none"), "--root", str(photo_tree)]), CPU)
     with pytest.raises(ConfigError, match="a state to continue from"):
-        evaluate_saved(parse([*again, "--root", str(photo_tree), "--resume", str(tmp_path / "run/checkpoint.pt")]), CPU)
+        evaluate_saved_classifier(parse([*again, "--root", str(photo_tree), "--resume", str(tmp_path / "run/checkpoint.pt")]), CPU)
 
 
 def test_a_finished_run_is_evaluated_as_it_was_trained(photo_tree: Path, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_finished_run_is_evaluated_as_it_was_trained(photo_tree: Path, tmp_pat
     shutil.copy(mine / "model_last.pth", tmp_path / "net.pth")
     for asked in (["--eval", str(mine)],
                   ["--eval", str(tmp_path / "net.pth"), "--root", str(photo_tree), "--results-dir", str(mine)]):
-        evaluate_saved(parse([*words, *asked]), CPU)
+        evaluate_saved_classifier(parse([*words, *asked]), CPU)
     found = rows(mine, "results.jsonl")
     assert len(found) == 3
     for row in found:
@@ -159,15 +159,15 @@ def test_a_public_file_is_evaluated(photo_tree: Path, tmp_path: Path) -> None:
     torch.save({"model": net.state_dict(), "epoch": 3, "args": None}, tmp_path / "checkpoint.pth")
     words = ["--device", "cpu", "--num-workers", "0", "--eval", "--root", str(photo_tree), "--results-dir",
              str(tmp_path / "public"), "--resume", str(tmp_path / "checkpoint.pth"), "--size", "32"]
-    evaluate_saved(parse([*words, "--model", "test_resnet"]), CPU)
+    evaluate_saved_classifier(parse([*words, "--model", "test_resnet"]), CPU)
     assert rows(tmp_path / "public", "results.jsonl")[0]["metrics"]["nll"] == pytest.approx(
         rows(tmp_path / "run", "results.jsonl")[0]["metrics"]["nll"], abs=1e-5)
     with pytest.raises(WeightsError):
-        evaluate_saved(parse([*words, "--model", "resnet18"]), CPU)
+        evaluate_saved_classifier(parse([*words, "--model", "resnet18"]), CPU)
     for name in ("single/one", "single/two"):
         shutil.copytree(photo_tree / "train" / "001.Red_bird", tmp_path / name)
     with pytest.raises(ConfigError, match="has 2 classes, the network 3"):
-        evaluate_saved(parse([*words, "--model", "test_resnet", "--val-root", str(tmp_path / "single")]), CPU)
+        evaluate_saved_classifier(parse([*words, "--model", "test_resnet", "--val-root", str(tmp_path / "single")]), CPU)
 
 
 def test_a_teacher_must_know_the_classes(photo_tree: Path, tmp_path: Path, teacher: Path) -> None:
@@ -216,7 +216,7 @@ def test_plug_in_modules_train_and_report_branches(scribbles: Path, tmp_path: Pa
     assert row["feature"] == "combiner"
     assert {"top1_layer1", "top1_layer4", "top1_combiner", "top1_highest-1", "top1_highest-5"} <= row["metrics"].keys()
     assert "layer1-top-3" in (tmp_path / "pim/eval_results.txt").read_text()
-    evaluate_saved(parse(["--device", "cpu", "--num-workers", "0", "--eval", "--root", str(scribbles), "--results-dir",
+    evaluate_saved_classifier(parse(["--device", "cpu", "--num-workers", "0", "--eval", "--root", str(scribbles), "--results-dir",
                           str(tmp_path / "pim"), "--ensemble-order", "ascending"]), CPU)
     assert rows(tmp_path / "pim", "results.jsonl")[1]["metrics"] == pytest.approx(row["metrics"], abs=1e-5)
 
@@ -251,7 +251,7 @@ def test_a_joint_set_is_reported_by_source(scribbles: Path, photo_tree: Path, tm
     assert {name: one["images"] for name, one in row["details"]["sources"].items()} == {"CUB": 12, "DOG": 20}
     assert np.sum(row["details"]["source_confusion"]) == 32 and row["details"]["classes"] == 7
     assert len(load_classifier(tmp_path / "joint/model_last.pth").sources) == 2
-    evaluate_saved(parse(["--device", "cpu", "--num-workers", "0", "--eval", "--root", str(scribbles), "--results-dir",
+    evaluate_saved_classifier(parse(["--device", "cpu", "--num-workers", "0", "--eval", "--root", str(scribbles), "--results-dir",
                           str(tmp_path / "joint")]), CPU)  # one of the parts, by the names of its classes
     alone = rows(tmp_path / "joint", "results.jsonl")[1]
     assert alone["metrics"]["top1"] == pytest.approx(row["details"]["sources"]["DOG"]["top1"])

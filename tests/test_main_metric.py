@@ -16,7 +16,7 @@ from engine.flags.evaluate.arguments import parse_probe, parse_search
 from engine.flags.metric.arguments import parse
 from engine.monitor import Monitor
 from engine.workflows.linear import run_probe
-from engine.workflows.metric.saved import evaluate_saved
+from engine.workflows.metric.saved import evaluate_saved_embedding
 from engine.workflows.metric.system import build_metric_run
 from engine.workflows.retrieval import run_search, write_search
 from evaluation.features.subject import open_subject
@@ -44,7 +44,7 @@ def test_a_run_leaves_an_encoder_numbers_and_can_go_on_after_a_kill(photo_tree: 
     steps = [json.loads(line) for line in (tmp_path / "whole/log.jsonl").read_text().splitlines()]
     assert any("psd" in line for line in steps) and not any("psd" in line for line in steps if line.get("step") == 1)
     again = parse([*TINY, "--root", str(photo_tree), "--results-dir", str(tmp_path / "whole"), "--evaluate"])
-    evaluate_saved(again, torch.device("cpu"))
+    evaluate_saved_embedding(again, torch.device("cpu"))
     rows = [json.loads(line) for line in (tmp_path / "whole/results.jsonl").read_text().splitlines()]
     assert rows[1]["metrics"] == pytest.approx(rows[0]["metrics"], abs=1e-6)  # the memory format may be another
     assert rows[1]["weights_sha256"] == row["weights_sha256"]
@@ -93,7 +93,7 @@ def test_the_best_epoch_on_validation_images_is_exact_after_a_kill(
         assert rows[name]["selection"].startswith("epoch 2, the best by val_map_head (0.75")
     assert rows["whole"]["metrics"] == rows["cut"]["metrics"]
     assert rows["whole"]["weights_sha256"] == rows["cut"]["weights_sha256"]
-    evaluate_saved(parse([*TINY, "--root", str(photo_tree), "--results-dir", str(tmp_path / "cut"), *words, "--evaluate"]),
+    evaluate_saved_embedding(parse([*TINY, "--root", str(photo_tree), "--results-dir", str(tmp_path / "cut"), *words, "--evaluate"]),
                    torch.device("cpu"))
     again = json.loads((tmp_path / "cut/results.jsonl").read_text().splitlines()[1])
     assert again["weights_sha256"] == rows["cut"]["weights_sha256"] and again["selection"] == "model_best.pth of the run"
@@ -146,7 +146,7 @@ def test_a_finished_run_is_measured_as_it_was_trained(
     for asked in (["--evaluate", str(mine)], ["--evaluate", "--results-dir", str(mine), "--size", "32", "-b", "4"],
                   ["--evaluate", str(mine), "--root", str(tmp_path / "moved"), "--loss", "margin"],
                   ["--evaluate", str(tmp_path / "net.pth"), "--root", str(photo_tree), "--results-dir", str(mine)]):
-        evaluate_saved(parse([*words, *asked]), torch.device("cpu"))
+        evaluate_saved_embedding(parse([*words, *asked]), torch.device("cpu"))
     rows = [json.loads(line) for line in (mine / "results.jsonl").read_text().splitlines()]
     assert len(rows) == 5 and "no args.json beside" in capsys.readouterr().err
     for row in rows:
@@ -163,7 +163,7 @@ def test_a_finished_run_is_measured_as_it_was_trained(
     (photo_tree / "train" / "000.New").mkdir()
     shutil.copytree(photo_tree / "train" / "001.Red_bird", photo_tree / "train" / "000.New", dirs_exist_ok=True)
     with pytest.raises(ConfigError, match="classes that it knows might be searched as unseen"):
-        evaluate_saved(parse([*words, "--evaluate", str(mine)]), torch.device("cpu"))
+        evaluate_saved_embedding(parse([*words, "--evaluate", str(mine)]), torch.device("cpu"))
 
 
 @pytest.mark.slow
@@ -195,13 +195,13 @@ def test_published_networks_are_measured(photo_tree: Path, tmp_path: Path) -> No
              "--arch", "resnet18_normalize_frozen_double", "--OBD-SD", "--num-workers", "0", "--batch-size", "4",
              "--pretrained-root", str(tmp_path / "published"), "--results-dir", str(tmp_path / "out")]
     with pytest.raises(ConfigError, match="no such network: .*Recall/OBDSD_d128/cars196/net.pth, .*NMI/"):
-        evaluate_saved(parse(words), torch.device("cpu"))
+        evaluate_saved_embedding(parse(words), torch.device("cpu"))
     torch.manual_seed(0)
     for metric in ("Recall", "NMI"):
         folder = tmp_path / "published" / metric / "OBDSD_d128" / "cars196"
         folder.mkdir(parents=True)
         torch.save(write_obdsd("resnet18", 128), folder / "net.pth")
-    evaluate_saved(parse(words), torch.device("cpu"))
+    evaluate_saved_embedding(parse(words), torch.device("cpu"))
     rows = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
     assert [Path(row["weights"]).parts[-4] for row in rows] == ["Recall", "NMI"]
     assert all(row["selection"] == "published: best epoch on the test classes" and not row["epoch"] for row in rows)
@@ -209,7 +209,7 @@ def test_published_networks_are_measured(photo_tree: Path, tmp_path: Path) -> No
              ("Recall", "NMI")]
     assert all(head.head_pool == "avg+max" for head in heads)  # main_retrieval.py and the others see it too
     file = str(tmp_path / "published/NMI/OBDSD_d128/cars196/net.pth")
-    evaluate_saved(parse(["--evaluate", file, "--root", str(photo_tree), "--size", "32", "--device", "cpu", "--num-workers",
+    evaluate_saved_embedding(parse(["--evaluate", file, "--root", str(photo_tree), "--size", "32", "--device", "cpu", "--num-workers",
                           "0", "-a", "resnet18", "--results-dir", str(tmp_path / "one")]), torch.device("cpu"))
     alone = json.loads((tmp_path / "one/results.jsonl").read_text())
     assert alone["metrics"] == pytest.approx(rows[1]["metrics"], abs=1e-6) and alone["selection"] == rows[1]["selection"]
@@ -221,7 +221,7 @@ def test_published_networks_are_measured(photo_tree: Path, tmp_path: Path) -> No
     plain = build_backbone("resnet18")
     torch.save(plain.net.state_dict(), tmp_path / "out/model_last.pth")
     with pytest.raises(WeightsError, match="no embedding layer"):
-        evaluate_saved(parse([word for word in words if word not in ("--pretrained-root", str(tmp_path / "published"))]),
+        evaluate_saved_embedding(parse([word for word in words if word not in ("--pretrained-root", str(tmp_path / "published"))]),
                        torch.device("cpu"))
 
 

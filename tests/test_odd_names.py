@@ -15,9 +15,9 @@ from PIL import Image
 import main_retrieval
 from datasets.crops import Crops
 from datasets.images import scan
-from datasets.layouts.listing import show
+from datasets.layouts.listing import show_first
 from DDT import __main__ as ddt
-from evaluation.classifier.predictions import NamedPredictions, write_json
+from evaluation.classifier.predictions import NamedPredictions, write_predictions_json
 from evaluation.features.sources import find_source
 from evaluation.features.store import read_embeddings
 from evaluation.sorting.filing import read_labels
@@ -113,14 +113,14 @@ def test_boxes_by_hand_may_begin_with_a_dot(tmp_path: Path) -> None:
 def test_predictions_as_json(odd: Path) -> None:
     images = scan(odd, "test")
     found = NamedPredictions(images, images.classes, torch.eye(4).repeat(6, 1))
-    write_json(Path("p.json"), found, 2, about={})
+    write_predictions_json(Path("p.json"), found, 2, about={})
     read = json.loads(Path("p.json").read_bytes().decode("utf-8"))
     assert read["classes"] == list(images.classes)
     assert [record["path"] for record in read["predictions"]] == [sample.key for sample in images.samples]
 
 
 def test_lists_in_messages_keep_to_their_line() -> None:
-    assert show(["two\nlines", "caf\udce9"]) == r"two\x0Alines, caf\xE9"
+    assert show_first(["two\nlines", "caf\udce9"]) == r"two\x0Alines, caf\xE9"
 
 
 def test_a_run_named_as_a_folder_of_photographs(odd: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.requirements import find_installed, read_requirements, read_tested, release
+from runtime.requirements import find_installed, read_requirements, read_tested, release_numbers
 
 ROOT = Path(__file__).resolve().parents[1]
 ASKED = [*read_requirements(ROOT / "requirements.txt"), *read_requirements(ROOT / "requirements-demo.txt")]
@@ -19,7 +19,7 @@ def test_every_package_has_a_tested_release_that_is_admitted() -> None:
     assert [one.name for one in ASKED] == list(tested)
     for one in ASKED:
         assert re.fullmatch(r"\d[\w.]*", tested[one.name]), one.name
-        assert not one.oldest or release(tested[one.name]) >= release(one.oldest), one.name
+        assert not one.oldest or release_numbers(tested[one.name]) >= release_numbers(one.oldest), one.name
 
 
 def test_lines_are_read_without_comments_options_and_conditions(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_lines_are_read_without_comments_options_and_conditions(tmp_path: Path) 
 @pytest.mark.parametrize(("version", "numbers"), [
     ("2.14.1+cpu", [2, 14, 1]), ("6.0", [6, 0, 0]), ("1.0.0.post1", [1, 0, 0])])
 def test_releases_compare_by_their_numbers(version: str, numbers: list[int]) -> None:
-    assert release(version) == numbers
+    assert release_numbers(version) == numbers
 
 
 def test_the_oldest_environment_pins_every_oldest_release() -> None:

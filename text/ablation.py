@@ -30,7 +30,7 @@ NOTES = (
 
 
 @dataclass(frozen=True)
-class Line:
+class VariantResult:
     """A variant and its numbers; shares in [0, 1]. `student` is {} without training, `note` says why if need be."""
 
     key: str
@@ -40,7 +40,7 @@ class Line:
     note: str = ""
 
 
-def summarise(audit: Audit) -> dict[str, float]:
+def summarise_audit(audit: Audit) -> dict[str, float]:
     """What an audit says of rows without any training."""
     rows = len(audit.names)
     numbers = {"rows": rows, "truncated": len(audit.truncated), "twins": len(audit.twins), "effective_rank": audit.rank,
@@ -51,20 +51,20 @@ def summarise(audit: Audit) -> dict[str, float]:
     return {name: float(value) for name, value in numbers.items()}
 
 
-def choose_columns(lines: Sequence[Line]) -> dict[str, str]:
+def find_filled_columns(lines: Sequence[VariantResult]) -> dict[str, str]:
     """The columns that some line fills."""
     known = {name for line in lines for name in (*line.teacher, *line.student)}
     return {title: name for title, name in {**TEACHER, **STUDENT}.items() if name in known}
 
 
-def show(name: str, value: float | None) -> str:
+def format_number(name: str, value: float | None) -> str:
     """A number as people read it."""
     if value is None:
         return "–"
     return f"{100 * value:.1f}" if name in SHARES else f"{value:.4g}"
 
 
-def write_csv(path: Path, lines: Sequence[Line]) -> None:
+def write_ablation_csv(path: Path, lines: Sequence[VariantResult]) -> None:
     """ablation.csv: every number of every variant, shares in [0, 1]."""
     names = list(dict.fromkeys(name for line in lines for name in (*line.teacher, *line.student)))
     with open_table(path) as writer:
@@ -74,32 +74,32 @@ def write_csv(path: Path, lines: Sequence[Line]) -> None:
             writer.writerow([line.key, line.title, *(values.get(name, "") for name in names), line.note])
 
 
-def render_text(lines: Sequence[Line]) -> str:
+def render_text(lines: Sequence[VariantResult]) -> str:
     """The table for a terminal."""
-    columns = choose_columns(lines)
+    columns = find_filled_columns(lines)
     grid = [["variant", *columns]]
     for line in lines:
         values = {**line.teacher, **line.student}
-        grid.append([line.key, *(show(name, values.get(name)) for name in columns.values())])
+        grid.append([line.key, *(format_number(name, values.get(name)) for name in columns.values())])
     widths = [max(map(len, column)) for column in zip(*grid)]
     return "\n".join("  ".join(cell.ljust(width) if place == 0 else cell.rjust(width)
                                for place, (cell, width) in enumerate(zip(row, widths))) for row in grid)
 
 
-def render_page(lines: Sequence[Line], lead: str) -> str:
+def render_ablation(lines: Sequence[VariantResult], lead: str) -> str:
     """ablation.html: the table, the best student numbers in bold, and how to read it."""
-    return render("ablation", lead=lead, grid=tabulate(lines), notes=NOTES)
+    return render("ablation", lead=lead, grid=tabulate_variants(lines), notes=NOTES)
 
 
-def tabulate(lines: Sequence[Line]) -> Grid:
+def tabulate_variants(lines: Sequence[VariantResult]) -> Grid:
     """The table of the page."""
-    columns = choose_columns(lines)
+    columns = find_filled_columns(lines)
     best = {name: max((line.student.get(name, -1.0) for line in lines), default=-1.0) for name in STUDENT.values()}
     cells, strong = [], set()
     for place, line in enumerate(lines):
         values = {**line.teacher, **line.student}
         cells.append([line.title + (f" ({line.note})" if line.note else ""),
-                      *(show(name, values.get(name)) for name in columns.values())])
+                      *(format_number(name, values.get(name)) for name in columns.values())])
         strong |= {(place, column) for column, name in enumerate(columns.values(), start=1)
                    if name in best and values.get(name) == best[name]}
     head = ["text", *(f"{title}, %" if name in SHARES else title for title, name in columns.items())]

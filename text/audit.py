@@ -20,7 +20,7 @@ CHUNK = 4096
 
 
 @dataclass(frozen=True)
-class Reading:
+class TextReading:
     """How CLIP reads a class's text: its tokens uncut, and the words at its end that are not read ("" for none)."""
 
     name: str
@@ -30,7 +30,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Pair:
+class TextPair:
     """Two rows and their cosine."""
 
     first: int
@@ -70,10 +70,10 @@ class Audit:
     """
 
     names: tuple[str, ...]
-    readings: tuple[Reading, ...]
+    readings: tuple[TextReading, ...]
     context: int
-    twins: list[Pair]
-    neighbours: list[Pair]
+    twins: list[TextPair]
+    neighbours: list[TextPair]
     rank: float
     images: int
     uses: Tensor
@@ -84,7 +84,7 @@ class Audit:
     accuracy: ZeroShot | None
 
     @property
-    def truncated(self) -> list[Reading]:
+    def truncated(self) -> list[TextReading]:
         """Texts that CLIP does not read to their end."""
         return [reading for reading in self.readings if reading.tokens > self.context]
 
@@ -96,34 +96,34 @@ class Audit:
 
 def audit(
     rows: Tensor, features: Tensor, *, temperature: float, target: float = 0.5, labels: Tensor | None = None,
-    names: Sequence[str] = (), readings: Sequence[Reading] = (), context: int = 77,
+    names: Sequence[str] = (), readings: Sequence[TextReading] = (), context: int = 77,
 ) -> Audit:
     """Everything above for unit rows [C, D] and unit teacher features [N, D]; `labels` [N] number the rows."""
     names = tuple(names) or tuple(f"row {index}" for index in range(len(rows)))
     uses = nearest_rows(features, rows).flatten().bincount(minlength=len(rows))
     taus = torch.logspace(-3, 0, 31).tolist()
     return Audit(
-        names, tuple(readings), context, find_twins(rows), nearest_others(rows), effective_rank(rows), len(features),
-        uses, gate_at(features, rows, temperature), target, match_entropy(features, rows, target),
+        names, tuple(readings), context, find_near_duplicates(rows), nearest_others(rows), effective_rank(rows),
+        len(features), uses, gate_at(features, rows, temperature), target, match_entropy(features, rows, target),
         [gate_at(features, rows, tau) for tau in taus],
         None if labels is None else zero_shot(features, rows, labels))
 
 
-def find_twins(rows: Tensor, threshold: float = TWINS) -> list[Pair]:
+def find_near_duplicates(rows: Tensor, threshold: float = TWINS) -> list[TextPair]:
     """Pairs of rows [C, D] with a cosine above the threshold, the closest first."""
     cosines = _cosines(rows).triu(diagonal=1)
     found = (cosines > threshold).nonzero().tolist()
-    pairs = [Pair(first, second, float(cosines[first, second])) for first, second in found]
+    pairs = [TextPair(first, second, float(cosines[first, second])) for first, second in found]
     return sorted(pairs, key=lambda pair: -pair.cosine)
 
 
-def nearest_others(rows: Tensor) -> list[Pair]:
+def nearest_others(rows: Tensor) -> list[TextPair]:
     """For every row [C, D] the other row that is most like it; [] for a single row."""
     if len(rows) < 2:
         return []
     best = _cosines(rows).fill_diagonal_(-2).max(dim=1)
     found = zip(best.indices.tolist(), best.values.tolist())
-    return [Pair(index, other, value) for index, (other, value) in enumerate(found)]
+    return [TextPair(index, other, value) for index, (other, value) in enumerate(found)]
 
 
 def gate_at(features: Tensor, rows: Tensor, temperature: float) -> Gating:

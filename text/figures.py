@@ -80,7 +80,7 @@ def draw_cosines(audit: Audit) -> bytes:
     return _finish(figure)
 
 
-def draw_confusion(audit: Audit) -> bytes:
+def draw_teacher_confusion(audit: Audit) -> bytes:
     """Share of each class's images (line) that the teacher gives to each class (column)."""
     counts = audit.accuracy.confusion.double()
     shares = (counts / counts.sum(dim=1, keepdim=True).clamp_min(1)).numpy()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from evaluation.reports.html import embed, render
+from evaluation.reports.html import embed_picture, render
 from text.audit import TWINS, Audit
-from text.figures import draw_confusion, draw_cosines, draw_entropy, draw_sweep, draw_uses
+from text.figures import draw_cosines, draw_entropy, draw_sweep, draw_teacher_confusion, draw_uses
 from text.findings import list_findings
 
 SHRINK = 0.74  # pixels of the page by pixel of a picture, which is sharp on fine screens then
 
 
-def render_page(audit: Audit, title: str, lead: str) -> str:
+def render_audit(audit: Audit, title: str, lead: str) -> str:
     """The page's HTML."""
     accuracy = audit.accuracy
     mistakes = [{"label": label, "guess": guess, "images": images, "total": int(accuracy.confusion[label].sum())}
@@ -28,7 +28,7 @@ def draw_figures(audit: Audit) -> dict[str, dict[str, object]]:
     if audit.neighbours:
         wanted["cosines"] = draw_cosines
     if audit.accuracy:
-        wanted["confusion"] = draw_confusion
+        wanted["confusion"] = draw_teacher_confusion
     pictures = {name: draw(audit) for name, draw in wanted.items()}
-    return {name: {"source": embed(png), "width": round(SHRINK * int.from_bytes(png[16:20], "big"))}
+    return {name: {"source": embed_picture(png), "width": round(SHRINK * int.from_bytes(png[16:20], "big"))}
             for name, png in pictures.items()}  # a PNG's head tells its width

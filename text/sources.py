@@ -14,7 +14,7 @@ from models.teachers.clip import ClipTeacher
 from models.weights.usual import usual_weights
 from runtime.errors import ConfigError
 from runtime.files import hash_file
-from text.audit import Reading
+from text.audit import TextReading
 from text.descriptions import encode_descriptions, fill_template, read_descriptions, read_so_far, split_sentences
 from text.tensor import TextRows, load_text, name_text_files, read_manifest
 
@@ -30,7 +30,7 @@ def open_text(path: Path, teacher: ClipTeacher, args: argparse.Namespace) -> Tex
 
 def read_texts(
     path: Path, teacher: ClipTeacher, args: argparse.Namespace, names: Sequence[str]
-) -> tuple[Reading, ...]:
+) -> tuple[TextReading, ...]:
     """How CLIP reads the text behind each row, in the order of `names`; () where nobody knows it any more."""
     source, template, whole = path, args.template, args.aggregate == "whole"
     if path.suffix.lower() != ".csv":
@@ -43,10 +43,10 @@ def read_texts(
     texts = [fill_template(template, row.name, row.text) for row in chosen]
     if not whole:  # read piece by piece, none of them too long
         parts = [split_sentences(row, template, teacher) for row in chosen]
-        return tuple(Reading(row.name, text, max(teacher.count_tokens(some)), "")
+        return tuple(TextReading(row.name, text, max(teacher.count_tokens(some)), "")
                      for row, text, some in zip(chosen, texts, parts))
     lengths = teacher.count_tokens(texts)
-    return tuple(Reading(row.name, text, tokens, _lost(text, teacher) if tokens > teacher.context else "")
+    return tuple(TextReading(row.name, text, tokens, _lost(text, teacher) if tokens > teacher.context else "")
                  for row, text, tokens in zip(chosen, texts, lengths))
 
 

@@ -85,7 +85,7 @@ def load_text(path: Path, *, width: int | None = None, teacher: ClipTeacher | No
     Without a manifest (tensors of the public LEAD code) it is taken as is. Raises WeightsError naming all that differs.
     """
     manifest = read_manifest(path)
-    faults = [] if manifest is None else find_faults(manifest, path, teacher)
+    faults = [] if manifest is None else find_tensor_faults(manifest, path, teacher)
     if faults:
         raise WeightsError(f"{path} is not to be trusted: {'; '.join(faults)}; {AGAIN}")
     tensor = read_text_tensor(path, rows=rows, width=width if teacher is None else teacher.dim, as_stored=as_stored)
@@ -119,7 +119,7 @@ def read_manifest(tensor: Path) -> Manifest | None:
     return Manifest(**{field.name: content[field.name] for field in fields(Manifest)})
 
 
-def find_faults(manifest: Manifest, path: Path, teacher: ClipTeacher | None) -> list[str]:
+def find_tensor_faults(manifest: Manifest, path: Path, teacher: ClipTeacher | None) -> list[str]:
     """In words, what contradicts the manifest: the file's bytes, its rows, the model that is in use now."""
     if path.is_file() and hash_file(path) != manifest.tensor_sha256:
         return [f"it is another file than {path.with_suffix('.json').name} describes"]

@@ -35,7 +35,7 @@ def make_variants(
     rows: Sequence[Description], others: Sequence[Description], *, template: str, seed: int
 ) -> list[Variant]:
     """All variants of class descriptions; `others` describe categories that are not the data set's (may be empty)."""
-    own, shuffled, words = tuple(rows), shuffle(rows, seed), scatter_words(rows, seed)
+    own, shuffled, words = tuple(rows), shuffle_descriptions(rows, seed), scatter_words(rows, seed)
     found = [
         Variant("names", "names only", own, "{name}"),
         Variant("template", f"names in a template: {template}", own, template),
@@ -51,7 +51,7 @@ def make_variants(
     return found
 
 
-def shuffle(rows: Sequence[Description], seed: int) -> tuple[Description, ...]:
+def shuffle_descriptions(rows: Sequence[Description], seed: int) -> tuple[Description, ...]:
     """Every class with the description of another one, chosen at random; the names stay where they are."""
     order = list(range(len(rows)))
     random.Random(seed).shuffle(order)

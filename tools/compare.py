@@ -40,7 +40,7 @@ MAKES = ("[0-9]*", "results.jsonl")
 
 
 @dataclass(frozen=True)
-class Network:
+class ComparedNetwork:
     """A row: its name, its weights, its own size in pixels (0 = everyone's) and feature ("" = everyone's)."""
 
     label: str
@@ -49,7 +49,7 @@ class Network:
     feature: str = ""
 
 
-def parse_network(text: str) -> Network:
+def parse_compared_network(text: str) -> ComparedNetwork:
     """"LABEL=SOURCE", each with "@PIXELS" or ":FEATURE" behind it or both."""
     label, equals, rest = text.partition("=")
     front, _, feature = rest.rpartition(":")
@@ -57,13 +57,13 @@ def parse_network(text: str) -> Network:
     source, _, size = rest.partition("@")
     if not equals or not source or not (size.isdigit() or not size):
         raise argparse.ArgumentTypeError(f"{text!r} is not LABEL=SOURCE[@PIXELS][:FEATURE]")
-    return Network(label, source, int(size or 0), feature)
+    return ComparedNetwork(label, source, int(size or 0), feature)
 
 
 def make_parser() -> Parser:
     """The flags."""
     parser = Parser(prog="python -m tools.compare", description="Several networks under one protocol.")
-    parser.add_argument("--network", type=parse_network, action="append", required=True,
+    parser.add_argument("--network", type=parse_compared_network, action="append", required=True,
                         metavar="LABEL=SOURCE[@PIXELS][:FEATURE]",
                         help="a folder under checkpoints/ or a weight source; once for each network")
     parser.add_argument("-t", "--task", default="custom", help="name of the data set")
@@ -82,7 +82,7 @@ def make_parser() -> Parser:
     return parser
 
 
-def list_flags(args: argparse.Namespace, network: Network, centred: bool, folder: Path) -> list[str]:
+def list_command_flags(args: argparse.Namespace, network: ComparedNetwork, centred: bool, folder: Path) -> list[str]:
     """The words that main_linear.py and main_retrieval.py would be given for this row."""
     words = {"task": args.task, "root": args.root, "pretrained": network.source, "label": network.label,
              "size": network.size or args.size, "input": args.input, "crop-root": args.crop_root,
@@ -91,19 +91,19 @@ def list_flags(args: argparse.Namespace, network: Network, centred: bool, folder
     return [str(word) for name, value in words.items() for word in (f"--{name}", value)]
 
 
-def evaluate(args: argparse.Namespace, network: Network, centred: bool, folder: Path) -> None:
+def evaluate(args: argparse.Namespace, network: ComparedNetwork, centred: bool, folder: Path) -> None:
     """One row: retrieval always, the probe where there are labels in both splits."""
-    words = list_flags(args, network, centred, folder)
+    words = list_command_flags(args, network, centred, folder)
     searched = parse_search([*words, *(["--knn"] if has_split(args.root, "test") else [])])
     device = torch.device(searched.device)
     subject = open_subject(searched, device, searched.batch_size)
     write_search(run_search(subject, searched), folder, searched)
-    if has_labels(args.root, "train") and has_labels(args.root, "test"):
+    if has_labelled_images(args.root, "train") and has_labelled_images(args.root, "test"):
         probed = parse_probe(words)
         write_probe(run_probe(open_subject(probed, device, probed.extract_batch_size), probed), folder, probed)
 
 
-def has_labels(root: str, split: str) -> bool:
+def has_labelled_images(root: str, split: str) -> bool:
     """Whether a split is there and some of its images have a label."""
     return has_split(root, split) and bool((scan(root, split).labels >= 0).any())
 

@@ -33,11 +33,11 @@ class Conversion:
     notes: list[str] = field(default_factory=list)
 
 
-def flatten(tree: Settings, prefix: str = "") -> dict[str, object]:
+def flatten_config(tree: Settings, prefix: str = "") -> dict[str, object]:
     """{"train": {"lr": 1}} -> {"train.lr": 1}; a branch without a value stays as None."""
     flat: dict[str, object] = {}
     for name, value in tree.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        flat |= flatten_config(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return flat
 
 
@@ -140,7 +140,7 @@ def convert_pim(flat: dict[str, object], root: str, run: str) -> Conversion:
     words += ["--val-root", str(flat["val_root"])] if flat.get("val_root") else []
     for name, flag in PIM_FLAGS.items():
         if flat.get(name) is not None and (trains or name in PIM_EVALUATION):
-            words += [flag, say(flat[name])]
+            words += [flag, spell_value(flat[name])]
     selects = {name.partition(".")[2]: value for name, value in flat.items() if name.startswith("num_selects.")}
     words += ["--num-selects", ",".join(f"{name}={value}" for name, value in selects.items())] if selects else []
     answer.commands.append(words)
@@ -153,7 +153,7 @@ def convert_pim(flat: dict[str, object], root: str, run: str) -> Conversion:
     return answer
 
 
-def say(value: object) -> str:
+def spell_value(value: object) -> str:
     """A yaml value as a word of the command line."""
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -165,7 +165,7 @@ CODES = (("LCR's BYOL", lambda flat: flat.get("model.name") == "byol", convert_b
 
 def convert(tree: object, *, root: str, run: str | None = None) -> Conversion:
     """The commands that a parsed yaml file stands for; raises ConfigError for one of an unknown code."""
-    flat = flatten(tree) if isinstance(tree, Mapping) else {}
+    flat = flatten_config(tree) if isinstance(tree, Mapping) else {}
     flat = {ALIASES.get(name, name): value for name, value in flat.items()}
     for _, is_this, translate in CODES:
         if is_this(flat):

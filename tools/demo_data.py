@@ -55,7 +55,7 @@ def read_classes(source: Path) -> dict[str, list[Path]]:
     return dict(sorted(classes.items()))
 
 
-def choose(files: list[Path], train: int, test: int, seed: int) -> dict[str, list[Path]]:
+def draw_split(files: list[Path], train: int, test: int, seed: int) -> dict[str, list[Path]]:
     """A fixed draw without overlap; 0 for train means all that test leaves."""
     order = list(files)
     random.Random(seed).shuffle(order)
@@ -82,7 +82,7 @@ def main() -> None:
 def copy_all(found: dict[str, list[Path]], out: Path, args: argparse.Namespace) -> None:
     """Every class's draw, in its folders; prints how many."""
     for name, files in found.items():
-        for split, chosen in choose(files, args.train, args.test, args.seed).items():
+        for split, chosen in draw_split(files, args.train, args.test, args.seed).items():
             folder = out / split / name
             folder.mkdir(parents=True)
             for path in chosen:

@@ -19,12 +19,12 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 from datasets.images import first_split
 from engine.flags.command import exit_cleanly
 from engine.flags.evaluate.readers import CROPS, settle_evaluation
-from engine.flags.evaluate.sources import check_sources
+from engine.flags.evaluate.sources import check_evaluation_sources
 from engine.flags.evaluate.subject import add_subject
 from engine.flags.parser import Parser
 from engine.flags.ranges import BATCH, COUNT
 from engine.results_folder import hold_results
-from evaluation.features.store import embed
+from evaluation.features.store import write_embeddings
 from evaluation.features.subject import open_subject
 from runtime import distributed
 
@@ -47,19 +47,19 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args, problems = make_parser().gather(argv)
     settle_evaluation(args, problems, CROPS)
     args.root = args.folder
-    problems.refuse(lambda: check_sources(args))
+    problems.refuse(lambda: check_evaluation_sources(args))
     return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     args = parse(argv)
-    device = distributed.start(args.device)
+    device = distributed.join_group(args.device)
     try:
         subject = open_subject(args, device, args.batch_size)
         split = args.split if args.split != "auto" else first_split(subject.root, "test", "train")
         with hold_results(args.out):
-            meta = embed(subject, subject.images(split, "ignored"), Path(args.out), args.piece)
+            meta = write_embeddings(subject, subject.images(split, "ignored"), Path(args.out), args.piece)
         if distributed.is_main():
             speed = f"{meta['images_per_second']:.0f} images/s"
             print(f"{meta['images']} {split} images, {meta['dim']} numbers each, {speed}, "

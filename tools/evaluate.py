@@ -25,9 +25,9 @@ from datasets.loader import count_workers
 from datasets.places import list_overlaps
 from engine.flags.command import exit_cleanly
 from engine.flags.evaluate.classifier import add_classifier
-from engine.flags.evaluate.sources import check_sources
+from engine.flags.evaluate.sources import check_evaluation_sources
 from engine.flags.finetune.arguments import split_paths
-from engine.flags.finetune.checks import read_names
+from engine.flags.finetune.checks import read_data_set_names
 from engine.flags.groups import add_data
 from engine.flags.parser import Parser
 from engine.flags.ranges import BATCH, COUNT_OR_0
@@ -36,10 +36,10 @@ from engine.workflows.finetune.images import name_sources
 from evaluation.classifier.classify import Predictions
 from evaluation.classifier.pictures import find_split
 from evaluation.classifier.predictions import NamedPredictions, draw_predictions
-from evaluation.classifier.report import describe, measure, write_files
-from evaluation.classifier.report import describe_sources as describe_found
+from evaluation.classifier.report import describe_classifier_row, measure_predictions, write_report_files
+from evaluation.classifier.report import detail_sources as describe_found
 from evaluation.classifier.trained import Trained, open_classifier
-from evaluation.features.sources import find_source, name_run
+from evaluation.features.sources import find_source, name_results_folder
 from evaluation.features.subject import check_classes
 from evaluation.ledger import Result, append_result, read_results
 from evaluation.metrics.classification import count_confusions, score_branches, score_classes, score_sources
@@ -53,7 +53,7 @@ from evaluation.reports.classifier_page import (
     list_hardest,
     list_pairs,
     list_sources,
-    write_page,
+    write_classifier_page,
     write_rows,
 )
 from evaluation.run_record import ARGS, as_list, find_photographs, read_args
@@ -83,14 +83,14 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
                        help="where everything goes; default: evaluation/ in the run's folder, else under checkpoints/")
     args, problems = parser.gather(argv)
     known = problems.attempt(lambda: inherit_root(args))
-    problems.lines += list_device_problems(args.device) + read_names(args)
+    problems.lines += list_device_problems(args.device) + read_data_set_names(args)
     args.root = split_paths(args.root)
     if args.data_set and len(args.data_set) != len(args.root):
         problems.lines.append(f"--data-set names {len(args.data_set)} sets, --data-path {len(args.root)} folders")
     if not args.root and known is not None:  # else why there is none is said
         problems.lines.append("--root is missing: the labelled pictures; no args.json of a run tells them")
     problems.lines += list_overlaps(args, (*FILES, PAGE, "results.jsonl"))
-    problems.refuse(lambda: check_sources(args))
+    problems.refuse(lambda: check_evaluation_sources(args))
     return args
 
 
@@ -113,7 +113,7 @@ def inherit_root(args: argparse.Namespace) -> list[str]:
     return args.root
 
 
-def load(args: argparse.Namespace, trained: Trained) -> tuple[Trained, ImageSet]:
+def load_pictures(args: argparse.Namespace, trained: Trained) -> tuple[Trained, ImageSet]:
     """The pictures under the classifier's numbers, all of which decode; and the classifier, which may get names."""
     splits = [find_split(Path(root), labelled=True) if args.split == "auto" else args.split for root in args.root]
     shown = "+".join(dict.fromkeys(splits))
@@ -129,21 +129,23 @@ def load(args: argparse.Namespace, trained: Trained) -> tuple[Trained, ImageSet]
                                  crop_bottom=trained.crop_bottom)
 
 
-def make_row(args: argparse.Namespace, trained: Trained, images: ImageSet, predictions: Predictions) -> Result:
+def make_evaluation_row(
+    args: argparse.Namespace, trained: Trained, images: ImageSet, predictions: Predictions
+) -> Result:
     """The line of the ledger."""
     details = describe_found(predictions) | {"classes": len(images.classes)}
-    return trained.result(images, predictions.images_per_second, measure(predictions, images.classes),
+    return trained.result(images, predictions.images_per_second, measure_predictions(predictions, images.classes),
                           details=details)
 
 
-def publish(
+def publish_evaluation(
     args: argparse.Namespace, trained: Trained, images: ImageSet, predictions: Predictions, row: Result, folder: Path
 ) -> None:
     """All files of an evaluation and its row."""
     if read_results(folder / "results.jsonl"):
         for name in (SOURCES, MISTAKES):  # of an earlier evaluation, which this one may not have
             (folder / name).unlink(missing_ok=True)
-    write_files(predictions, images, folder, "", row)
+    write_report_files(predictions, images, folder, "", row)
     branches = list_branches(score_branches(predictions.branches, predictions.labels))
     write_rows(folder / BRANCHES, branches)
     tables = {"Branches": branches}
@@ -159,22 +161,22 @@ def publish(
     counts = count_confusions(predictions.predicted, predictions.labels, len(images.classes))
     tables["Hardest classes"] = list_hardest(score_classes(predictions.predicted, predictions.labels, images.classes))
     tables["Most frequent errors"] = list_pairs(counts, images.classes)
-    write_page(folder, row, trained.describe(), tables)
+    write_classifier_page(folder, row, trained.describe(), tables)
     append_result(folder / "results.jsonl", row.to_dict())
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     args = parse(argv)
-    trained, images = load(args, open_classifier(args, args.batch_size))
-    own = trained.folder / "evaluation" if trained.folder else Path("checkpoints") / name_run(args) / "evaluation"
-    folder = Path(args.results_dir) if args.results_dir else own
+    trained, images = load_pictures(args, open_classifier(args, args.batch_size))
+    own = trained.folder or Path("checkpoints") / name_results_folder(args)
+    folder = Path(args.results_dir) if args.results_dir else own / "evaluation"
     with hold_results(folder, needed=is_chosen(args)) as kept:
         predictions = trained.classify(images, args.ensemble_order)
-        row = make_row(args, trained, images, predictions)
-        print(f"{trained.describe()}\n  {describe(row)}")
+        row = make_evaluation_row(args, trained, images, predictions)
+        print(f"{trained.describe()}\n  {describe_classifier_row(row)}")
         if kept:
-            publish(args, trained, images, predictions, row, folder)
+            publish_evaluation(args, trained, images, predictions, row, folder)
             print(f"  written to {folder}: {PAGE} opens all of it")
 
 

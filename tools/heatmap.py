@@ -30,20 +30,28 @@ from datasets.views.recipes import make_transform
 from engine import checkpoint
 from engine.flags.command import exit_cleanly
 from engine.flags.evaluate.classifier import FOR_PUBLIC, add_public
-from engine.flags.evaluate.sources import check_sources
+from engine.flags.evaluate.sources import check_evaluation_sources
 from engine.flags.evaluate.subject import add_subject
 from engine.flags.parser import Parser, architecture
 from engine.flags.ranges import BATCH, COUNT, SHARE, WEIGHT
 from engine.results_folder import hold_results, is_chosen
-from engine.workflows.pretrain.system import build_method, build_student
+from engine.workflows.pretrain.system import build_pretrain_method, build_student
 from evaluation.classifier.trained import holds_classifier
 from evaluation.features.extract import extract
 from evaluation.features.subject import Subject, open_subject
-from evaluation.heatmaps.box_scores import measure, summarise
+from evaluation.heatmaps.box_scores import average_scores, measure_maps
 from evaluation.heatmaps.classifier_maps import draw_classifier
-from evaluation.heatmaps.encoder_maps import CAM, NORM, RATIONALE, Losses, byol_losses, contrast_losses, look
+from evaluation.heatmaps.encoder_maps import (
+    CAM,
+    NORM,
+    RATIONALE,
+    Losses,
+    byol_losses,
+    contrast_losses,
+    make_map_function,
+)
 from evaluation.heatmaps.sheet import draw_heat_sheet
-from evaluation.heatmaps.table import find_boxes, write_table
+from evaluation.heatmaps.table import find_view_boxes, write_box_table
 from evaluation.run_record import is_resumable, read_args
 from runtime.devices import list_device_problems, resolve_device
 from runtime.files import write_atomically
@@ -72,7 +80,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     problems.lines += list_device_problems(args.device)
     args.device, args.input = resolve_device(args.device), "full"
     problems.lines += list_overlaps(args, ("heatmap.csv", "heatmap.png"))
-    problems.refuse(lambda: check_sources(args))
+    problems.refuse(lambda: check_evaluation_sources(args))
     return args
 
 
@@ -104,8 +112,8 @@ def find_losses(subject: Subject, images: ImageSet) -> tuple[Losses | None, str]
     trained = read_args(subject.folder)
     if trained.get("method") in ("byol", "lcr-byol") and is_resumable(subject.folder):
         args = argparse.Namespace(**{**trained, "pretrained": "none"})
-        method = build_method(args, len(images), build_student(args), None)
-        checkpoint.load_trained_state(method, checkpoint.load(subject.folder)["method"])
+        method = build_pretrain_method(args, len(images), build_student(args), None)
+        checkpoint.load_trained_state(method, checkpoint.load_resume_state(subject.folder)["method"])
         return byol_losses(method.to(subject.device).eval()), "BYOL's loss against the mirrored picture"
     if subject.encoder.head is None:
         return None, ""
@@ -113,15 +121,15 @@ def find_losses(subject: Subject, images: ImageSet) -> tuple[Losses | None, str]
     return contrast_losses(subject.encoder, rows), "InfoNCE of the mirrored picture among these"
 
 
-def read_maps(subject: Subject, images: ImageSet, losses: Losses | None) -> dict[str, Tensor]:
+def compute_maps(subject: Subject, images: ImageSet, losses: Losses | None) -> dict[str, Tensor]:
     """Square maps [N, h, w] by name, rationale first."""
-    found = extract(look(subject.encoder, losses), images, subject.view, batch_size=subject.batch_size,
+    found = extract(make_map_function(subject.encoder, losses), images, subject.view, batch_size=subject.batch_size,
                     workers=subject.workers, device=subject.device, crop_bottom=subject.crop_bottom).tensors
     side = round(found[NORM].shape[1] ** 0.5)  # views are square
     return {name: found[name].unflatten(1, (side, side)) for name in (RATIONALE, CAM, NORM) if name in found}
 
 
-def show(subject: Subject, images: ImageSet, maps: dict[str, Tensor], boxes: list[Box | None],
+def draw_heatmaps(subject: Subject, images: ImageSet, maps: dict[str, Tensor], boxes: list[Box | None],
          rows: list[dict[str, float]], shown: int) -> Image.Image:
     """The sheet of evenly chosen pictures."""
     chosen = [number * len(images) // min(shown, len(images)) for number in range(min(shown, len(images)))]
@@ -154,14 +162,14 @@ def draw_encoder(args: argparse.Namespace, *, keep: bool = True) -> None:
     split = args.split if args.split != "auto" else first_split(subject.root, "test", "train")
     images = sample_images(subject.images(split, "ignored"), args.images)
     losses, name = choose_losses(subject, images, args.cam_sign)
-    maps = read_maps(subject, images, losses)
-    boxes = find_boxes(images, subject.root, args.boxes, subject.view, subject.crop_bottom)
-    rows = measure(maps, boxes)
-    means = summarise(rows)
+    maps = compute_maps(subject, images, losses)
+    boxes = find_view_boxes(images, subject.root, args.boxes, subject.view, subject.crop_bottom)
+    rows = measure_maps(maps, boxes)
+    means = average_scores(rows)
     if keep:
         out = Path(args.out)
-        write_table(out / "heatmap.csv", images, rows, means)
-        write_atomically(out / "heatmap.png", show(subject, images, maps, boxes, rows, args.shown).save)
+        write_box_table(out / "heatmap.csv", images, rows, means)
+        write_atomically(out / "heatmap.png", draw_heatmaps(subject, images, maps, boxes, rows, args.shown).save)
     print(f"{len(images)} {split} pictures of {subject.describe()}")
     print(f"G is the CAM of {name}" if losses is not None else "these weights have no head: no loss, so no G")
     for heat in (heat for heat in maps if f"{heat}_energy" in means):

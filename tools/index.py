@@ -18,7 +18,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from engine.flags.command import exit_cleanly
 from engine.flags.parser import Parser
-from engine.flags.ranges import COUNT, COUNT_OR_0, SEED, whole
+from engine.flags.ranges import COUNT, COUNT_OR_0, SEED, whole_number
 from engine.results_folder import hold_results
 from evaluation.features.store import Embeddings, read_embeddings
 from evaluation.retrieval.index import KINDS, IndexPlan, IndexReport, build_index, load_index, measure_index, save_index
@@ -34,7 +34,7 @@ def make_parser() -> Parser:
     parser.add_argument("--lists", type=COUNT_OR_0, default=0, help="ivf, ivfpq: lists; 0 = 4 sqrt(N)")
     parser.add_argument("--probes", type=COUNT_OR_0, default=0,
                         help="ivf, ivfpq: lists a query looks into; 0 = a sixteenth")
-    parser.add_argument("--links", type=whole(2), default=32, help="hnsw: neighbours of a node")
+    parser.add_argument("--links", type=whole_number(2), default=32, help="hnsw: neighbours of a node")
     parser.add_argument("--reach", type=COUNT, default=128, help="hnsw: candidates of a search")
     parser.add_argument("--bytes", type=COUNT_OR_0, default=0,
                         help="ivfpq: bytes a row, dividing its width; 0 = up to 64")
@@ -48,7 +48,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return make_parser().parse_args(argv)
 
 
-def tell(kind: str, seconds: float, megabytes: float, report: IndexReport) -> str:
+def tell_index(kind: str, seconds: float, megabytes: float, report: IndexReport) -> str:
     """One line of the table."""
     found = "".join(f"{recall:>10.4f}" for recall in report.recall.values())
     return (f"{kind:<8}{seconds:>9.1f}{megabytes:>10.1f}{report.milliseconds:>11.3f}{report.exact_milliseconds:>11.3f}"
@@ -76,7 +76,7 @@ def build_all(args: argparse.Namespace, folder: Path, embeddings: Embeddings) ->
         if number == 0:
             print(f"{len(embeddings.rows)} rows of {embeddings.rows.shape[1]}, {report.queries} of them queries\n"
                   + HEAD + "".join(f"{f'recall@{depth}':>10}" for depth in report.recall))
-        print(tell(kind, seconds, path.stat().st_size / 1e6, report))
+        print(tell_index(kind, seconds, path.stat().st_size / 1e6, report))
 
 
 if __name__ == "__main__":

@@ -24,20 +24,20 @@ from datasets.loader import count_workers
 from datasets.places import list_overlaps
 from engine.flags.command import exit_cleanly
 from engine.flags.evaluate.classifier import add_classifier
-from engine.flags.evaluate.sources import check_sources
+from engine.flags.evaluate.sources import check_evaluation_sources
 from engine.flags.groups import add_list_left_out
 from engine.flags.parser import Parser, toggle
 from engine.flags.ranges import BATCH, COUNT, COUNT_OR_0, ROWS, WORKERS
 from engine.results_folder import hold_results, is_chosen
 from evaluation.classifier.classify import Predictions
-from evaluation.classifier.pictures import check_paths, gather
+from evaluation.classifier.pictures import check_paths, gather_pictures
 from evaluation.classifier.predictions import (
     NamedPredictions,
     accuracy,
     draw_predictions,
-    spread,
-    write_csv,
-    write_json,
+    pick_evenly,
+    write_predictions_csv,
+    write_predictions_json,
 )
 from evaluation.classifier.result_files import INFERENCE, write_results
 from evaluation.classifier.trained import Trained, need_names, open_classifier
@@ -80,7 +80,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     problems.attempt(lambda: check_paths(args.pictures))
     problems.lines += list_device_problems(args.device)
     problems.lines += list_overlaps(args, (CSV, JSON, SHEET, WRONG, CONFUSION, SKIPPED, INFERENCE))
-    problems.refuse(lambda: check_sources(args))
+    problems.refuse(lambda: check_evaluation_sources(args))
     return args
 
 
@@ -97,7 +97,7 @@ def name_skipped(given: ImageSet, kept: ImageSet) -> dict[str, str]:
     return reasons
 
 
-def publish(
+def publish_predictions(
     args: argparse.Namespace, trained: Trained, found: NamedPredictions, predictions: Predictions,
     skipped: dict[str, str], folder: Path,
 ) -> None:
@@ -105,14 +105,14 @@ def publish(
     if is_earlier_answer(folder / JSON):
         for name in (SHEET, WRONG, CONFUSION, INFERENCE, SKIPPED):
             (folder / name).unlink(missing_ok=True)
-    write_csv(folder / CSV, found, args.top)
+    write_predictions_csv(folder / CSV, found, args.top)
     about = {"classifier": trained.source, "arch": trained.arch, "sha256": trained.sha256, "view": trained.view.recipe,
              "size": trained.view.size, "skipped": [{"path": key, "reason": why} for key, why in skipped.items()]}
-    write_json(folder / JSON, found, args.top, about=about)
+    write_predictions_json(folder / JSON, found, args.top, about=about)
     if skipped:
         write_cells(folder / SKIPPED, [("path", "reason"), *skipped.items()])
     if args.shown:
-        chosen = spread(len(found.images), args.shown)
+        chosen = pick_evenly(len(found.images), args.shown)
         title = f"{len(chosen)} of {len(found.images)} pictures, as {trained.source} sees them"
         write_atomically(folder / SHEET, draw_predictions(found, chosen, title, trained.crop_bottom).save)
     if accuracy(found) is not None:
@@ -143,7 +143,7 @@ def publish_labelled(
         write_atomically(folder / WRONG, sheet.save)
 
 
-def tell(found: NamedPredictions, trained: Trained, skipped: dict[str, str]) -> None:
+def tell_predictions(found: NamedPredictions, trained: Trained, skipped: dict[str, str]) -> None:
     """The first answers, and how many are right."""
     print(trained.describe())
     classes, shares = (column[:PRINTED, 0].tolist() for column in found.best(1))
@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     args = parse(argv)
     trained = need_names(open_classifier(args, args.batch_size))
-    given = gather(args.pictures, trained.names, describe_sources(trained.sources), split=args.split,
+    given = gather_pictures(args.pictures, trained.names, describe_sources(trained.sources), split=args.split,
                    labels=args.labels, text=trained.source)
     images = check_images(given, skip_bad=args.skip_bad, workers=count_workers(args.num_workers),
                           crop_bottom=trained.crop_bottom)
@@ -170,9 +170,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     with hold_results(folder, needed=is_chosen(args)) as kept:
         predictions = trained.classify(images)
         found, skipped = NamedPredictions(images, trained.names, predictions.probabilities), name_skipped(given, images)
-        tell(found, trained, skipped)
+        tell_predictions(found, trained, skipped)
         if kept:
-            publish(args, trained, found, predictions, skipped, folder)
+            publish_predictions(args, trained, found, predictions, skipped, folder)
             print(f"  written to {folder}")
 
 

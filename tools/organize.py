@@ -23,7 +23,7 @@ from tqdm import tqdm
 from datasets.layouts.cars import ALL_CARS, CAR_LISTS, CAR_NAMES, find_list
 from datasets.layouts.findings import announce
 from datasets.layouts.labelled import DOG_LISTS, find_dog_lists
-from datasets.layouts.listing import Entry, show
+from datasets.layouts.listing import Entry, show_first
 from datasets.layouts.read import read_listing, variant_folder
 from engine.flags.command import exit_cleanly
 from engine.flags.groups import add_list_left_out
@@ -49,12 +49,12 @@ class Placement:
         return self.target.split("/")[0]
 
 
-def place(path: Path, split: str, folder: str) -> Placement:
+def place_image(path: Path, split: str, folder: str) -> Placement:
     """An image's place by split and class folder."""
     return Placement(path, f"{split}/{folder}/{path.name}")
 
 
-def name_folders(classes: Iterable[str]) -> dict[str, str]:
+def name_class_folders(classes: Iterable[str]) -> dict[str, str]:
     """The folder of every class: slashes leave its name, spaces stay. Raises DataError for classes that would merge."""
     bare = {name: name.replace("/", "") for name in classes}
     folders = name_each(bare.values(), "classes")
@@ -62,7 +62,7 @@ def name_folders(classes: Iterable[str]) -> dict[str, str]:
     clashes = [f"{owners[folder]!r} and {name!r}" for name, folder in bare.items()
                if owners.setdefault(folder, name) != name]
     if clashes:
-        raise DataError(f"these classes would share a folder: {show(clashes)}; rename one of each in the lists")
+        raise DataError(f"these classes would share a folder: {show_first(clashes)}; rename one of each in the lists")
     return {name: folders[folder] for name, folder in bare.items()}
 
 
@@ -72,8 +72,8 @@ def plan_listed(source: Path) -> list[Placement]:
     announce(listing)
     if not listing.classes or "test" not in listing.splits:
         raise DataError(f"{source}: not the unpacked data set (its {len(listing.entries)} images are in no known list)")
-    folders = name_folders(dict.fromkeys(_name_class(entry) for entry in listing.entries))
-    return [place(entry.path, entry.split, folders[_name_class(entry)]) for entry in listing.entries]
+    folders = name_class_folders(dict.fromkeys(_name_class(entry) for entry in listing.entries))
+    return [place_image(entry.path, entry.split, folders[_name_class(entry)]) for entry in listing.entries]
 
 
 def _name_class(entry: Entry) -> str:
@@ -129,7 +129,8 @@ def require(paths: Sequence[Path]) -> None:
     """Raise DataError that lists every path that is not there."""
     absent = [str(path) for path in paths if not path.exists()]
     if absent:
-        raise DataError("these are missing; unpack the data set again, or check --source:\n  " + show(absent, "\n  "))
+        raise DataError("these are missing; unpack the data set again, or check --source:\n  "
+                        + show_first(absent, "\n  "))
 
 
 def check(placements: list[Placement], out: Path) -> None:
@@ -137,11 +138,13 @@ def check(placements: list[Placement], out: Path) -> None:
     require([placement.source for placement in placements])
     repeated = [target for target, times in Counter(placement.target for placement in placements).items() if times > 1]
     if repeated:
-        raise DataError(f"{len(repeated)} targets come twice ({show(repeated)}); the lists are damaged, unpack again")
+        raise DataError(f"{len(repeated)} targets come twice ({show_first(repeated)}); the lists are damaged, "
+                        "unpack again")
     wanted = {placement.target: placement.source for placement in placements}
     strangers = [name for name in _list_files(out) if name not in wanted or _differ(out / name, wanted[name])]
     if strangers:
-        raise DataError(f"{out}: holds other files already ({show(strangers)}); give an empty or new folder as --out")
+        raise DataError(f"{out}: holds other files already ({show_first(strangers)}); give an empty or new "
+                        "folder as --out")
 
 
 def _list_files(folder: Path) -> list[str]:
@@ -179,7 +182,7 @@ def clear_interrupted(target: Path) -> None:
         part.unlink()
 
 
-def tabulate(placements: list[Placement], out: Path) -> str:
+def count_placements(placements: list[Placement], out: Path) -> str:
     """Images and classes per split, listed and found on disk; raises DataError when they differ."""
     found = Counter(name.split("/")[0] for name in _list_files(out))
     listed = Counter(placement.split for placement in placements)
@@ -205,7 +208,7 @@ def organize(name: str, source: Path, out: Path, link: str = "none") -> str:
         transfer(placements, out, link)
     except OSError as error:
         raise DataError(f"{out}: {error}; another --link (none, hard, soft) may work on this disk") from error
-    return tabulate(placements, out)
+    return count_placements(placements, out)
 
 
 def make_parser() -> Parser:

@@ -24,12 +24,12 @@ from engine.flags.parser import Parser
 from evaluation.ledger import read_measurements
 from evaluation.reports.figure import label_text, load_pyplot
 from evaluation.reports.grid import Grid, markdown_grid
-from evaluation.reports.html import embed, render
+from evaluation.reports.html import embed_picture, render
 from evaluation.reports.study_table import list_grids, take_studies
-from evaluation.reports.table import Line, choose_columns, markdown, read_ledgers, tabulate
+from evaluation.reports.table import Measurement, choose_columns, markdown, read_ledgers, tabulate_measurements
 from runtime.errors import ConfigError
 from runtime.files import write_atomically, write_text
-from runtime.folders.overlaps import find_overlaps, is_same
+from runtime.folders.overlaps import find_overlaps, is_same_path
 
 START, END = "<!-- results: made by tools/report.py, do not edit -->", "<!-- end of results -->"
 
@@ -54,15 +54,16 @@ def insert(text: str, table: str) -> str:
 
 
 def page(
-    title: str, lead: str, lines: Sequence[Line], pictures: Sequence[tuple[str, Path]], grids: Sequence[Grid] = ()
+    title: str, lead: str, lines: Sequence[Measurement], pictures: Sequence[tuple[str, Path]],
+    grids: Sequence[Grid] = (),
 ) -> str:
     """One HTML page with tables, notes and pictures inside it."""
-    shown = [(name, embed(path.read_bytes())) for name, path in pictures if path.is_file()]
-    tables = [tabulate(lines), *grids] if lines else grids
+    shown = [(name, embed_picture(path.read_bytes())) for name, path in pictures if path.is_file()]
+    tables = [tabulate_measurements(lines), *grids] if lines else grids
     return render("report", title=title, lead=lead, grids=tables, pictures=shown)
 
 
-def draw_figure(lines: Sequence[Line], picture: Path) -> None:
+def draw_figure(lines: Sequence[Measurement], picture: Path) -> None:
     """Every metric of every network as a dot, one row a network, into a PNG."""
     pyplot = load_pyplot()
     columns = choose_columns(lines)
@@ -85,7 +86,7 @@ def draw_figure(lines: Sequence[Line], picture: Path) -> None:
     pyplot.close(figure)
 
 
-def draw(lines: Sequence[Line], ledgers: Sequence[str], picture: Path) -> None:
+def draw_report_figure(lines: Sequence[Measurement], ledgers: Sequence[str], picture: Path) -> None:
     """The studies of the ledgers, mAP with intervals, where there are any; else every metric of single measurements."""
     studies = take_studies(row for path in ledgers for row in read_measurements(path))
     if studies:
@@ -107,7 +108,7 @@ def make_parser() -> Parser:
     return parser
 
 
-def list_problems(args: argparse.Namespace, pictures: Sequence[tuple[str, Path]]) -> list[str]:
+def list_report_problems(args: argparse.Namespace, pictures: Sequence[tuple[str, Path]]) -> list[str]:
     """A line for every picture that is not there, and for outputs that are inputs or one another."""
     outputs = {flag: Path(path) for flag, path in
                (("--write", args.write), ("--html", args.html), ("--figure", args.figure)) if path}
@@ -115,7 +116,7 @@ def list_problems(args: argparse.Namespace, pictures: Sequence[tuple[str, Path]]
               *((f"--picture {title}", path) for title, path in pictures)]
     problems = [f"--picture {title}: there is no {path}" for title, path in pictures if not path.is_file()]
     problems += [f"{flag} and {other} are one file" for (flag, one), (other, two)
-                 in combinations(outputs.items(), 2) if is_same(one, two)]
+                 in combinations(outputs.items(), 2) if is_same_path(one, two)]
     return problems + find_overlaps(outputs, inputs)
 
 
@@ -123,7 +124,7 @@ def main() -> None:
     """The command."""
     args, problems = make_parser().gather()
     pictures = [(title, Path(path)) for title, _, path in (text.partition("=") for text in args.picture)]
-    problems.lines += list_problems(args, pictures)
+    problems.lines += list_report_problems(args, pictures)
     problems.refuse()
     lines, grids = read_ledgers(args.ledgers), read_grids(args.ledgers)
     if args.write:
@@ -132,7 +133,7 @@ def main() -> None:
     if args.html:
         write_text(Path(args.html), page(args.title, args.lead, lines, pictures, grids))
     if args.figure:
-        draw(lines, args.ledgers, Path(args.figure))
+        draw_report_figure(lines, args.ledgers, Path(args.figure))
     if not (args.write or args.html or args.figure):
         print(write_tables(args.ledgers))
 

@@ -27,17 +27,25 @@ from datasets.class_names import name_key
 from datasets.images import ImageSet, first_split
 from engine.flags.command import exit_cleanly
 from engine.flags.evaluate.readers import CROPS, settle_evaluation
-from engine.flags.evaluate.sources import check_sources
+from engine.flags.evaluate.sources import check_evaluation_sources
 from engine.flags.evaluate.subject import add_subject
 from engine.flags.parser import Parser
 from engine.flags.ranges import BATCH, COUNT
 from engine.flags.text import add_clip, add_encoding
 from engine.results_folder import append_to, hold_results, is_chosen
 from evaluation.features.extract import Features, hash_contents
-from evaluation.features.store import describe
+from evaluation.features.store import describe_embeddings
 from evaluation.features.subject import Subject, check_classes, homes, open_subject
 from evaluation.metrics.zero_shot import zero_shot
-from evaluation.retrieval.query import Query, Ranking, draw_ranking, rank, rank_by_index, read_pictures, write_table
+from evaluation.retrieval.query import (
+    Query,
+    Ranking,
+    draw_ranking,
+    rank_by_index,
+    rank_query,
+    read_pictures,
+    write_ranking_table,
+)
 from evaluation.run_record import read_args
 from models.teachers.build import CLIP_ARCH
 from runtime.errors import ConfigError
@@ -78,7 +86,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         problems.lines.append("nothing to look for: give --text WORDS, --image FILE, or --zero-shot FILE")
     if args.text_tensor and not args.text:
         problems.lines.append("--text-tensor serves --text, which is not given")
-    problems.refuse(lambda: check_sources(args))
+    problems.refuse(lambda: check_evaluation_sources(args))
     return args
 
 
@@ -135,7 +143,7 @@ def check_width(vectors: Tensor, subject: Subject, arch: str) -> None:
                           f"{head_width(subject)}: it was trained with another CLIP; name it with --teacher-arch")
 
 
-def measure(
+def measure_zero_shot(
     args: argparse.Namespace, subject: Subject, images: ImageSet, features: Features, folder: Path, keep: bool
 ) -> None:
     """Zero-shot accuracy of the student, printed and added to results.jsonl here and in the run's folder."""
@@ -170,24 +178,24 @@ def rank_all(
                 load_index,  # faiss is loaded where an index is asked for, and only there
             )
 
-            index = load_index(Path(args.index), describe(seeing, images),
+            index = load_index(Path(args.index), describe_embeddings(seeing, images),
                                lambda: hash_contents(images, subject.crops))
             rankings += [rank_by_index(query, index, images, args.top) for query in own]
         else:
             rows = seeing.rows(features, seeing.centre())
-            rankings += [rank(query, rows, images) for query in own]
+            rankings += [rank_query(query, rows, images) for query in own]
     return rankings
 
 
-def publish(rankings: Sequence[Ranking], subject: Subject, images: ImageSet, folder: Path, top: int) -> None:
+def publish_rankings(rankings: Sequence[Ranking], subject: Subject, images: ImageSet, folder: Path, top: int) -> None:
     """Write a sheet for each ranking and one table."""
-    write_table(folder / "search.csv", rankings, images)
+    write_ranking_table(folder / "search.csv", rankings, images)
     for number, ranking in enumerate(rankings, start=1):
         write_atomically(folder / f"query_{number:02d}.png", draw_ranking(ranking, images, subject, top).save)
     print(f"written to {folder}: search.csv and a sheet for each query")
 
 
-def tell(rankings: Sequence[Ranking], images: ImageSet) -> None:
+def tell_rankings(rankings: Sequence[Ranking], images: ImageSet) -> None:
     """The first answers to every query."""
     for ranking in rankings:
         best = ", ".join(images.samples[index].key for index in ranking.order[:3].tolist())
@@ -213,11 +221,11 @@ def answer(args: argparse.Namespace, subject: Subject, images: ImageSet, folder:
     student = speak(subject) if args.zero_shot else None
     features = None if args.index and student is None else subject.extract(images)
     rankings = rank_all(queries, subject, images, features, args)
-    tell(rankings, images)
+    tell_rankings(rankings, images)
     if rankings and kept:
-        publish(rankings, subject, images, folder, args.top)
+        publish_rankings(rankings, subject, images, folder, args.top)
     if student is not None:
-        measure(args, student, images, features, folder, kept)
+        measure_zero_shot(args, student, images, features, folder, kept)
 
 
 if __name__ == "__main__":

@@ -25,17 +25,17 @@ from torch import Tensor
 from datasets.images import ImageSet, first_split
 from engine.flags.command import exit_cleanly
 from engine.flags.evaluate.readers import CROPS, settle_evaluation
-from engine.flags.evaluate.sources import check_sources
+from engine.flags.evaluate.sources import check_evaluation_sources
 from engine.flags.evaluate.subject import add_subject
 from engine.flags.parser import Parser, toggle
-from engine.flags.ranges import BATCH, COUNT_OR_0, LARGEST, whole
+from engine.flags.ranges import BATCH, COUNT_OR_0, LARGEST, whole_number
 from engine.results_folder import hold_results
 from evaluation.features.subject import Subject, check_classes, open_subject
 from evaluation.ledger import append_result
 from evaluation.metrics.similarity import normalise_rows
 from evaluation.reports.sheet import SIDE
 from evaluation.sorting import page as sorting_page
-from evaluation.sorting.filing import file_pictures, has_labels, read_labels
+from evaluation.sorting.filing import file_pictures, has_written_labels, read_labels
 from evaluation.sorting.groups import (
     Cloud,
     choose_to_name,
@@ -67,7 +67,8 @@ def make_parser() -> Parser:
     sort = parser.add_argument_group("sorting")
     sort.add_argument("--split", choices=("auto", "train", "val", "test"), default="auto",
                       help="which part, if there are any; auto = train, or what there is")
-    sort.add_argument("--groups", type=whole(1, LARGEST, "auto"), default="auto", help="how many; auto = by silhouette")
+    sort.add_argument("--groups", type=whole_number(1, LARGEST, "auto"), default="auto",
+                      help="how many; auto = by silhouette")
     sort.add_argument("--labels", metavar="FILE.csv", help="columns path,label; blank labels are not read")
     sort.add_argument("--name-first", type=COUNT_OR_0, default=20, metavar="N", help="pictures to propose for naming")
     sort.add_argument("--apply", choices=("none", "link", "copy"), default="none",
@@ -86,7 +87,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     settle_evaluation(args, problems, CROPS)
     args.root, args.out = args.folder, Path(args.out or args.results_dir or "sort")
     problems.lines += check_out(args)
-    problems.refuse(lambda: check_sources(args))
+    problems.refuse(lambda: check_evaluation_sources(args))
     return args
 
 
@@ -102,7 +103,7 @@ def check_out(args: argparse.Namespace) -> list[str]:
         return [f"{target} is not empty; move it away, or give --out another place"]
     form = out / "name_these.csv"
     in_use = args.labels is not None and Path(args.labels).resolve() == form.resolve()
-    if form.is_file() and not in_use and has_labels(form):
+    if form.is_file() and not in_use and has_written_labels(form):
         return [f"{form} holds labels that would be lost; give it with --labels, or move it away"]
     return []
 
@@ -112,7 +113,7 @@ def list_strangers(out: Path) -> list[str]:
     return [path.name for path in out.iterdir() if path.name != LOCK and not DRAFT.fullmatch(path.name)]
 
 
-def check_images(images: ImageSet, groups: int | str) -> None:
+def check_image_count(images: ImageSet, groups: int | str) -> None:
     """Raise ConfigError when there are too few images to be grouped."""
     least = max(3, groups if groups != "auto" else 0)
     if len(images) < least:
@@ -129,7 +130,7 @@ class Sight:
     speed: float
 
 
-def look(subject: Subject, images: ImageSet) -> Sight:
+def extract_features(subject: Subject, images: ImageSet) -> Sight:
     """Extract features; raises DataError when all pictures look the same."""
     features = subject.extract(images)
     values = features.tensors[subject.feature].cpu()
@@ -155,7 +156,7 @@ def sort_images(sight: Sight, images: ImageSet, given: dict[int, str], args: arg
                    spread_labels(cloud.smooth, labels) if given else None, estimate)
 
 
-def measure(sorting: Sorting, cloud: Cloud) -> dict[str, float]:
+def measure_groups(sorting: Sorting, cloud: Cloud) -> dict[str, float]:
     """Groups against the hidden labels, and accuracy on the rest after naming some: our choice and random ones."""
     known = sorting.images.labels >= 0
     labels, groups, smooth = sorting.images.labels[known], sorting.groups[known], cloud.smooth[known]
@@ -163,19 +164,20 @@ def measure(sorting: Sorting, cloud: Cloud) -> dict[str, float]:
                "nmi": float(normalized_mutual_info_score(labels.numpy(), groups.numpy()))}
     for budget in (budget for budget in BUDGETS if budget < len(labels)):
         ours = naming_accuracy(smooth, labels, choose_to_name(cloud.reduced[known], budget))
-        drawn = [naming_accuracy(smooth, labels, draw(len(labels), budget, seed)) for seed in range(DRAWS)]
+        drawn = [naming_accuracy(smooth, labels, draw_random_images(len(labels), budget, seed))
+                 for seed in range(DRAWS)]
         metrics |= {f"named{budget}": ours, f"random{budget}": float(np.mean(drawn))}
     return metrics
 
 
-def draw(count: int, budget: int, seed: int) -> list[int]:
+def draw_random_images(count: int, budget: int, seed: int) -> list[int]:
     """A random choice of images."""
     return np.random.default_rng(seed).permutation(count)[:budget].tolist()
 
 
-def record(subject: Subject, sorting: Sorting, sight: Sight, out: Path) -> None:
+def record_sorting(subject: Subject, sorting: Sorting, sight: Sight, out: Path) -> None:
     """Measure, print, and add a row to OUT/results.jsonl."""
-    metrics = measure(sorting, sight.cloud)
+    metrics = measure_groups(sorting, sight.cloud)
     details = {"groups": sorting.count(), "classes": len(sorting.images.classes), "draws": DRAWS,
                "groups_chosen_by": "silhouette" if sorting.estimate else "given", "centre": "of these images"}
     row = subject.result("sort", sorting.images, sight.speed, metrics, details=details)
@@ -183,19 +185,19 @@ def record(subject: Subject, sorting: Sorting, sight: Sight, out: Path) -> None:
     print("  " + "   ".join(f"{name} {value:.1%}" for name, value in metrics.items()))
 
 
-def write(sorting: Sorting, subject: Subject, out: Path) -> None:
+def write_sorting(sorting: Sorting, subject: Subject, out: Path) -> None:
     """Tables, sheets and page."""
     def show_image(index: int) -> Image.Image:
         return subject.picture(sorting.images.samples[index], 2 * SIDE)
 
     out.mkdir(parents=True, exist_ok=True)
-    sorting_page.write_table(out / "sort.csv", sorting)
+    sorting_page.write_sorting_table(out / "sort.csv", sorting)
     sorting_page.write_form(out / "name_these.csv", sorting)
     sorting_page.write_sheets(out / "groups", sorting, show_image)
-    sorting_page.write_page(out / "sort.html", sorting, show_image, subject.describe())
+    sorting_page.write_sorting_page(out / "sort.html", sorting, show_image, subject.describe())
 
 
-def tell(sorting: Sorting, out: Path) -> str:
+def tell_sorting(sorting: Sorting, out: Path) -> str:
     """The result for people, in a few lines."""
     sizes = torch.bincount(sorting.groups).tolist()
     lines = [f"{len(sorting.images)} photographs in {len(sizes)} groups of {', '.join(map(str, sizes))}; "
@@ -215,20 +217,20 @@ def main() -> None:
     split = args.split if args.split != "auto" else first_split(subject.root, "train")
     images = subject.images(split, "searched" if args.score else "ignored")
     problems = Problems()
-    problems.attempt(lambda: check_images(images, args.groups))
+    problems.attempt(lambda: check_image_count(images, args.groups))
     given = problems.attempt(lambda: read_labels(args.labels, images) if args.labels else {})
     problems.attempt(lambda: check_classes(images, args.num_classes) if args.score else None)
     problems.refuse()
     with hold_results(args.out):
-        sight = look(subject, images)
+        sight = extract_features(subject, images)
         sorting = sort_images(sight, images, given, args)
-        write(sorting, subject, args.out)
-        print(tell(sorting, args.out))
+        write_sorting(sorting, subject, args.out)
+        print(tell_sorting(sorting, args.out))
         if args.apply != "none":
             filed = file_pictures(images, sorting.folders(), args.out / "sorted", args.apply)
             print(f"  {filed} photographs in {args.out / 'sorted'}")
         if args.score:
-            record(subject, sorting, sight, args.out)
+            record_sorting(subject, sorting, sight, args.out)
 
 
 if __name__ == "__main__":

@@ -42,8 +42,8 @@ from runtime.devices import list_device_problems, resolve_device
 from runtime.errors import refuse
 from runtime.files import write_text
 from runtime.names.safe import safe_name
-from text.ablation import Line, render_page, render_text, summarise, write_csv
-from text.audit import Reading, audit, match_entropy
+from text.ablation import VariantResult, render_ablation, render_text, summarise_audit, write_ablation_csv
+from text.audit import TextReading, audit, match_entropy
 from text.descriptions import Description, encode_descriptions, fill_template, read_descriptions
 from text.sources import open_clip_teacher
 from text.variants import FREE, Variant, make_variants
@@ -68,14 +68,14 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedVariant:
     """A variant's rows [M, D]; `classes` are the same in label order, None where rows are no classes or labels lack."""
 
     key: str
     title: str
     rows: Tensor
     classes: Tensor | None
-    readings: tuple[Reading, ...] = ()
+    readings: tuple[TextReading, ...] = ()
     same_training: str = ""
 
 
@@ -135,32 +135,32 @@ def choose_variants(args: argparse.Namespace, rows: list[Description]) -> list[V
     return [variant for variant in found if variant.key in wanted]
 
 
-def encode(variant: Variant, scene: Scene) -> Encoded:
+def encode_variant(variant: Variant, scene: Scene) -> EncodedVariant:
     """A variant's rows by CLIP's text tower."""
     rows = encode_descriptions(scene.teacher, list(variant.rows), variant.template)
     texts = [fill_template(variant.template, row.name, row.text) for row in variant.rows]
-    readings = tuple(Reading(row.name, text, tokens, "")
+    readings = tuple(TextReading(row.name, text, tokens, "")
                      for row, text, tokens in zip(variant.rows, texts, scene.teacher.count_tokens(texts)))
     names = [row.name for row in variant.rows]
     scored = variant.of_classes and scene.labelled
     order = match_rows(names, scene.images.classes, text="the CSV", data=str(scene.images.root)) if scored else None
-    return Encoded(variant.key, variant.title, rows, None if order is None else rows[order], readings,
+    return EncodedVariant(variant.key, variant.title, rows, None if order is None else rows[order], readings,
                    variant.same_training)
 
 
-def make_centroids(args: argparse.Namespace, scene: Scene, classes: int) -> Encoded:
+def make_centroids(args: argparse.Namespace, scene: Scene, classes: int) -> EncodedVariant:
     """The variant without text: k-means centroids of the teacher's own answers."""
     count = min(args.prototypes or classes, len(scene.answers))
     rows = kmeans_prototypes(scene.answers, count, args.seed)
-    return Encoded(FREE, f"no text: {count} k-means centroids of the images", rows, None)
+    return EncodedVariant(FREE, f"no text: {count} k-means centroids of the images", rows, None)
 
 
-def measure(args: argparse.Namespace, scene: Scene, encoded: Encoded) -> dict[str, float]:
+def measure_variant(args: argparse.Namespace, scene: Scene, encoded: EncodedVariant) -> dict[str, float]:
     """A variant's numbers without training, at its temperature."""
     target = args.match_entropy or (FREE_ENTROPY if encoded.key == FREE else None)
     matched = match_entropy(scene.answers, encoded.rows, target) if target else None
     rows, labels = (encoded.rows, None) if encoded.classes is None else (encoded.classes, scene.images.labels)
-    return summarise(audit(rows, scene.answers, temperature=matched.temperature if matched else args.tau,
+    return summarise_audit(audit(rows, scene.answers, temperature=matched.temperature if matched else args.tau,
                            labels=labels, readings=encoded.readings, context=scene.teacher.context))
 
 
@@ -177,7 +177,7 @@ def plan_students(args: argparse.Namespace, further: Sequence[str]) -> StudentPl
     return StudentPlan(args.out, tuple(flags), tuple(data), torch.device(args.device))
 
 
-def record(args: argparse.Namespace, scene: Scene, line: Line) -> None:
+def record_variant(args: argparse.Namespace, scene: Scene, line: VariantResult) -> None:
     """The line's numbers without training as a row of results.jsonl."""
     details = {"text": Path(args.csv).name, "variant": line.key}
     row = Result(kind="text", task=args.task, dataset_sha256=scene.images.fingerprint(), split=scene.images.split,
@@ -188,40 +188,42 @@ def record(args: argparse.Namespace, scene: Scene, line: Line) -> None:
     append_result(args.out / "results.jsonl", row.to_dict())
 
 
-def compare(args: argparse.Namespace, further: Sequence[str], scene: Scene, variants: Sequence[Encoded]) -> list[Line]:
+def compare_variants(
+    args: argparse.Namespace, further: Sequence[str], scene: Scene, variants: Sequence[EncodedVariant]
+) -> list[VariantResult]:
     """A line for each variant; the files are brought up to date after every student."""
-    lines: dict[str, Line] = {}
+    lines: dict[str, VariantResult] = {}
     for encoded in variants:
-        teacher, student, note = measure(args, scene, encoded), {}, ""
+        teacher, student, note = measure_variant(args, scene, encoded), {}, ""
         if args.train and encoded.same_training in lines:
             note = f"trains the same student as {encoded.same_training}"
         elif args.train:
             student = train_student(plan_students(args, further), encoded.key, encoded.title, encoded.rows,
                                     teacher["tau"], encoded.classes)
-        lines[encoded.key] = Line(encoded.key, encoded.title, teacher, student, note)
-        record(args, scene, lines[encoded.key])
-        write(args, scene, list(lines.values()))
+        lines[encoded.key] = VariantResult(encoded.key, encoded.title, teacher, student, note)
+        record_variant(args, scene, lines[encoded.key])
+        write_ablation(args, scene, list(lines.values()))
     return list(lines.values())
 
 
-def write(args: argparse.Namespace, scene: Scene, lines: Sequence[Line]) -> None:
+def write_ablation(args: argparse.Namespace, scene: Scene, lines: Sequence[VariantResult]) -> None:
     """ablation.csv and ablation.html."""
-    write_csv(args.out / "ablation.csv", lines)
+    write_ablation_csv(args.out / "ablation.csv", lines)
     trained = f"students of {args.train} epochs" if args.train else "no student was trained"
     lead = (f"{args.csv}, read by {args.teacher_arch}; {len(scene.images)} "
             f"{'crops' if scene.crops is not None else 'whole images'} of {args.root}; {trained}")
-    write_text(args.out / "ablation.html", render_page(lines, lead))
+    write_text(args.out / "ablation.html", render_ablation(lines, lead))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     args, further = parse(argv)
     with hold_results(args.out):
-        lines = run(args, further)
+        lines = run_variants(args, further)
     print(f"{render_text(lines)}\nwritten to {args.out}: ablation.csv, ablation.html, results.jsonl")
 
 
-def run(args: argparse.Namespace, further: Sequence[str]) -> list[Line]:
+def run_variants(args: argparse.Namespace, further: Sequence[str]) -> list[VariantResult]:
     """Every variant, encoded, measured and where asked trained with."""
     rows = read_descriptions(Path(args.csv))
     variants = choose_variants(args, rows)
@@ -231,9 +233,9 @@ def run(args: argparse.Namespace, further: Sequence[str]) -> list[Line]:
     teacher = open_clip_teacher(args, args.device, command=command)
     answers = ask(args, teacher, images, crops, torch.device(args.device))
     scene = Scene(teacher, images, crops, answers)
-    encoded = [encode(variant, scene) for variant in variants]
+    encoded = [encode_variant(variant, scene) for variant in variants]
     encoded += [make_centroids(args, scene, len(rows))] if args.free else []
-    return compare(args, further, scene, encoded)
+    return compare_variants(args, further, scene, encoded)
 
 
 if __name__ == "__main__":

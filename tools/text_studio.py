@@ -35,7 +35,7 @@ from runtime.files import write_json, write_text
 from runtime.names.safe import safe_name
 from text.audit import Audit, audit
 from text.findings import list_findings, to_json
-from text.page import render_page
+from text.page import render_audit
 from text.sources import open_clip_teacher, open_text, read_texts
 
 
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with hold_results(args.out):
         found, lead = study(args)
         write_json(args.out / "studio.json", to_json(found))
-        write_text(args.out / "studio.html", render_page(found, f"Text studio: {Path(args.text).stem}", lead))
+        write_text(args.out / "studio.html", render_audit(found, f"Text studio: {Path(args.text).stem}", lead))
     marks = {True: " ok", False: "  !", None: "   "}
     print(lead, *(f"{marks[finding.good]} {finding.text}" for finding in list_findings(found)), sep="\n")
     print(f"written to {args.out / 'studio.html'} and studio.json")

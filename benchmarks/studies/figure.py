@@ -24,13 +24,13 @@ def draw_study(rows: Sequence[dict[str, object]], picture: Path) -> None:
     figure, axes = pyplot.subplots(len(panels), 1, figsize=(8.5, height), squeeze=False,
                                    height_ratios=[len(panel) + 1 for panel in panels])
     for axis, task, panel in zip(axes[:, 0], tasks, panels):
-        draw_panel(axis, task, panel)
+        draw_task(axis, task, panel)
     figure.tight_layout()
     write_atomically(picture, lambda draft: figure.savefig(draft, dpi=120))
     pyplot.close(figure)
 
 
-def draw_panel(axis: Axes, task: str, rows: Sequence[dict[str, object]]) -> None:
+def draw_task(axis: Axes, task: str, rows: Sequence[dict[str, object]]) -> None:
     """One task, rows from top to bottom; trained networks in green, frozen ones in grey."""
     for place, row in enumerate(rows):
         mean, low, high = (100 * row["metrics"][name] for name in ("map", "map_low", "map_high"))

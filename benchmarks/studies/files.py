@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,8 @@ from benchmarks.studies.networks import (
     TEMPERATURE,
     ImageScores,
     NetworkScores,
-    Pair,
-    Row,
+    SplitPair,
+    StudyRow,
 )
 from evaluation.ledger import Result, append_result
 from evaluation.metrics import bootstrap
@@ -35,8 +35,8 @@ class Study:
     """
 
     task: str
-    pair: Pair
-    rows: tuple[Row, ...]
+    pair: SplitPair
+    rows: tuple[StudyRow, ...]
     by_seed: tuple[tuple[NetworkScores, ...], ...]
     seeds: tuple[int, ...]
     against: tuple[str, ...]
@@ -67,8 +67,9 @@ class Study:
     def differences(self) -> dict[str, Estimates]:
         """By label of `against`, then by metric: one for each row, the row minus that one."""
         places = {label: [row.label for row in self.rows].index(label) for label in self.against}
-        return {label: {metric: bootstrap.compare(self.scored(metric), place, draws=self.draws, seed=self.seed)
-                        for metric in METRICS} for label, place in places.items()}
+        estimate = partial(bootstrap.estimate_paired_differences, draws=self.draws, seed=self.seed)
+        return {label: {metric: estimate(self.scored(metric), place) for metric in METRICS}
+                for label, place in places.items()}
 
 
 def write_study(study: Study, out: Path) -> None:

@@ -18,12 +18,12 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from datasets.images import ImageSet, scan
-from datasets.layouts.listing import Sample, show
+from datasets.layouts.listing import Sample, show_first
 from datasets.layouts.read import need_root
 from engine.flags.command import exit_cleanly
 from engine.flags.groups import add_list_left_out
 from engine.flags.parser import Parser
-from engine.flags.ranges import whole
+from engine.flags.ranges import whole_number
 from engine.results_folder import hold_results
 from runtime.errors import ConfigError, DataError, refuse
 from runtime.folders.claims import claim_folder
@@ -46,7 +46,7 @@ def split_fold(images: ImageSet, fold: int) -> dict[str, list[Sample]]:
     return splits
 
 
-def place(sample: Sample, split: str, folders: Mapping[str, str], classes: tuple[str, ...]) -> Path:
+def place_link(sample: Sample, split: str, folders: Mapping[str, str], classes: tuple[str, ...]) -> Path:
     """Where a sample is linked, within the split whatever labels and keys say.
 
     Its key below train/ where the folder there is its class, else its class's folder and its key with "_" for "/".
@@ -65,15 +65,15 @@ def plan_links(splits: Mapping[str, Sequence[Sample]], classes: tuple[str, ...])
     clashes = []
     for split, samples in splits.items():
         for sample in samples:
-            other = links.setdefault(place(sample, split, folders, classes), sample)
+            other = links.setdefault(place_link(sample, split, folders, classes), sample)
             if other is not sample:
                 clashes.append(f"{other.key} and {sample.key}")
     if clashes:
-        raise DataError(f"these images would share a link, rename one of each: {show(clashes)}")
+        raise DataError(f"these images would share a link, rename one of each: {show_first(clashes)}")
     return links
 
 
-def list_overlaps(root: Path, out: Path) -> list[str]:
+def list_link_overlaps(root: Path, out: Path) -> list[str]:
     """A line when the links would lie among the photographs."""
     return find_overlaps({"--out": out}, [("--root", root)])
 
@@ -83,7 +83,7 @@ def link_fold(root: Path, fold: int, out: Path) -> dict[str, list[Sample]]:
     images = scan(root, "train")
     splits = split_fold(images, fold)
     links = plan_links(splits, images.classes)
-    refuse(list_overlaps(root, out)
+    refuse(list_link_overlaps(root, out)
            or [f"--out {out} holds {sample.path}, which it would be emptied of; give it a place outside"
               for sample in images.samples if lies_in(sample.path, out)][:1])
     with hold_results(out):
@@ -100,12 +100,12 @@ def main() -> None:
                     description="A fifth of the training split as a test split.")
     parser.add_argument("--root", required=True, metavar="DIR", help="the data set, in any layout")
     add_list_left_out(parser)
-    parser.add_argument("--fold", type=whole(0, FOLDS - 1), choices=range(FOLDS), default=0,
+    parser.add_argument("--fold", type=whole_number(0, FOLDS - 1), choices=range(FOLDS), default=0,
                         help="which fifth is held out")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the links are made; an earlier fold goes")
     args, problems = parser.gather()
     root, out = Path(args.root), Path(args.out)
-    problems.lines += list_overlaps(root, out)
+    problems.lines += list_link_overlaps(root, out)
     problems.refuse(lambda: need_root(root))
     splits = link_fold(root, args.fold, out)
     print(f"{args.out}: {len(splits['train'])} training images, {len(splits['test'])} held out as test (fold "

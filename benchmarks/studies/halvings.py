@@ -25,7 +25,7 @@ from evaluation.metrics.similarity import normalise_rows
 from evaluation.retrieval.pairing import Pairing
 from evaluation.retrieval.rerank import Reranking, rerank
 from evaluation.retrieval.score import choose_chunk_size, score_chunks
-from evaluation.run_record import Settings, read_settings, show
+from evaluation.run_record import Settings, read_settings, show_value
 from models.encoder import load_encoder
 
 METRICS = ("R@1", "mAP@R", "mAP")
@@ -33,7 +33,7 @@ QueryScores = dict[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class Network:
+class StudyNetwork:
     """A row of the study: `{partition}` and `{seed}` in `source` stand for each of both."""
 
     label: str
@@ -72,11 +72,11 @@ def read_run(source: str) -> Settings:
     return read_settings(Path(source)) if Path(source).is_file() else {}
 
 
-def find_faults(source: str, partition: int, wanted: Mapping[str, object]) -> list[str]:
+def find_run_faults(source: str, partition: int, wanted: Mapping[str, object]) -> list[str]:
     """What contradicts a network's run: another partition, whose test classes it may know, or another of `wanted`."""
     trained = read_run(source)
     asked = {"partition": partition, **{name: value for name, value in wanted.items() if value}}
-    return [f"{source} was trained with --{name} {show(trained[name])}, not {show(value)}: "
+    return [f"{source} was trained with --{name} {show_value(trained[name])}, not {show_value(value)}: "
             + ("classes that it knows would be searched as unseen" if name == "partition" else "leave the flag out")
             for name, value in asked.items() if name in trained and trained[name] != value]
 
@@ -101,7 +101,7 @@ def score_queries(rows: Tensor, labels: Tensor, plan: Reranking) -> QueryScores:
 
 
 def score_partition(
-    networks: Sequence[Network], partition: int, seeds: Sequence[int], plans: Sequence[Reranking], look: Look
+    networks: Sequence[StudyNetwork], partition: int, seeds: Sequence[int], plans: Sequence[Reranking], look: Look
 ) -> Iterator[tuple[tuple[int, str], list[QueryScores]]]:
     """For every network (by number) and re-ranking (by name) its scores of each seed."""
     images = look.unseen(partition)

@@ -17,7 +17,7 @@ from datasets.images import ImageSet
 from engine.flags.evaluate.arguments import parse_search
 from evaluation.features.subject import FEATURES, Subject, open_subject
 from evaluation.metrics.knn import predict_neighbours
-from evaluation.metrics.linear import Plan, predict
+from evaluation.metrics.linear import LinearPlan, predict
 from evaluation.metrics.probe import RATES, Split, probe_cached
 from evaluation.metrics.similarity import normalise_rows
 from evaluation.retrieval.score import retrieve
@@ -33,7 +33,7 @@ ImageScores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Row:
+class StudyRow:
     """A network and how it is looked at.
 
     `source` may hold `{seed}` and join the members of a committee by "+"; `pca` 0 = all directions as they are.
@@ -63,7 +63,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Pair:
+class SplitPair:
     """The labelled images of both splits."""
 
     train: ImageSet
@@ -83,7 +83,7 @@ class NetworkScores:
     arch: str
 
 
-def parse_row(text: str) -> Row:
+def parse_study_row(text: str) -> StudyRow:
     """"LABEL=SOURCE@SIZE[:FEATURE][,centred][,pca=D]"."""
     label, _, rest = text.partition("=")
     source, _, shape = rest.rpartition("@")
@@ -94,8 +94,8 @@ def parse_row(text: str) -> Row:
     if not label or not source or feature == "auto" or unknown or int(found["size"]) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not LABEL=SOURCE@SIZE[:backbone|masked|head][,centred][,pca=D]")
     pca = max((int(option[4:]) for option in options if option.startswith("pca=")), default=0)
-    centred = "centred" in options or pca > 0 or len(Row(label, source, 1).members(0)) > 1
-    return Row(label, source, int(found["size"]), feature, centred, pca)
+    centred = "centred" in options or pca > 0 or len(StudyRow(label, source, 1).members(0)) > 1
+    return StudyRow(label, source, int(found["size"]), feature, centred, pca)
 
 
 def find_label_faults(labels: Sequence[str], against: Sequence[str]) -> list[str]:
@@ -106,7 +106,7 @@ def find_label_faults(labels: Sequence[str], against: Sequence[str]) -> list[str
                     if label not in labels]
 
 
-def open_members(row: Row, seed: int, args: argparse.Namespace) -> list[Subject]:
+def open_members(row: StudyRow, seed: int, args: argparse.Namespace) -> list[Subject]:
     """The row's networks; raises ConfigError or WeightsError for one that is not there or has no such feature."""
     subjects = []
     for source in row.members(seed):
@@ -119,7 +119,7 @@ def open_members(row: Row, seed: int, args: argparse.Namespace) -> list[Subject]
     return subjects
 
 
-def check_rows(rows: list[Row], seeds: tuple[int, ...], pair: Pair, args: argparse.Namespace) -> None:
+def check_study_rows(rows: list[StudyRow], seeds: tuple[int, ...], pair: SplitPair, args: argparse.Namespace) -> None:
     """Open every network once; raises ConfigError that lists all rows that cannot be measured."""
     problems = Problems()
     for row in rows:
@@ -139,7 +139,7 @@ def measure_width(subject: Subject) -> int:
     return encoder.head.widths[-1] if subject.feature == "head" else encoder.backbone.num_features
 
 
-def score_row(row: Row, seed: int, pair: Pair, args: argparse.Namespace) -> NetworkScores:
+def score_row(row: StudyRow, seed: int, pair: SplitPair, args: argparse.Namespace) -> NetworkScores:
     """Extract, shape and score one network; raises DataError or ConfigError."""
     members = open_members(row, seed, args)
     train = [subject.extract(pair.train) for subject in members]
@@ -153,7 +153,7 @@ def score_row(row: Row, seed: int, pair: Pair, args: argparse.Namespace) -> Netw
     )
 
 
-def shape_rows(row: Row, train: list[Tensor], test: list[Tensor]) -> tuple[Tensor, Tensor]:
+def shape_rows(row: StudyRow, train: list[Tensor], test: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Unit rows [N, D] and [M, D] of the members' features: side by side, centred and reduced as the row says.
 
     Mean, balance and directions are those of the training split. Raises ConfigError when it has too few directions.
@@ -171,7 +171,7 @@ def shape_rows(row: Row, train: list[Tensor], test: list[Tensor]) -> tuple[Tenso
     return normalise_rows((values - mean) * scale), normalise_rows((queries - mean) * scale)
 
 
-def score_images(train: Tensor, test: Tensor, pair: Pair, seed: int) -> ImageScores:
+def score_images(train: Tensor, test: Tensor, pair: SplitPair, seed: int) -> ImageScores:
     """Every test image's five scores [5, M] from unit rows [N, D], [M, D]: hits are 0 or 1, the third is its AP.
 
     Retrieval is leave-one-out within test, kNN and classifier learn from train. NaN marks images without a label, and
@@ -183,7 +183,7 @@ def score_images(train: Tensor, test: Tensor, pair: Pair, seed: int) -> ImageSco
     taught = pair.train.labels >= 0
     splits = [Split(images, rows[chosen], images.labels[chosen], 0.0)
               for images, rows, chosen in ((pair.train, train, taught), (pair.test, test, known))]
-    outcome = probe_cached(*splits, RATES, Plan(seed=seed), HOLD_OUT)
+    outcome = probe_cached(*splits, RATES, LinearPlan(seed=seed), HOLD_OUT)
     classified = torch.full_like(labels, -1)
     classified[known] = predict(outcome.fitted.last, splits[1].rows)
     hits = [keep(scores.first_hit <= place, scores.first_hit > 0) for place in (1, 5)]

@@ -21,15 +21,15 @@ import torch
 from benchmarks.studies.halvings import (
     METRICS,
     Look,
-    Network,
+    StudyNetwork,
     estimate_differences,
     estimate_means,
-    find_faults,
+    find_run_faults,
     read_run,
     score_partition,
 )
 from benchmarks.studies.networks import find_label_faults
-from benchmarks.studies.plain_table import publish_table, say
+from benchmarks.studies.plain_table import format_estimate, publish_table
 from datasets.layouts.collections import FOLDERS
 from datasets.loader import count_workers
 from datasets.places import list_overlaps
@@ -49,19 +49,19 @@ from runtime.names.safe import safe_name
 Scores = dict[tuple[int, str], list[Values]]  # network and re-ranking -> for each partition [metrics, seeds, queries]
 
 
-def parse_network(text: str) -> Network:
+def parse_study_network(text: str) -> StudyNetwork:
     """"LABEL=SOURCE"."""
     label, equals, source = text.partition("=")
     if not (label.strip() and equals and source.strip()):
         raise argparse.ArgumentTypeError(f"{text!r} is not LABEL=SOURCE")
-    return Network(label.strip(), source.strip())
+    return StudyNetwork(label.strip(), source.strip())
 
 
 def make_parser() -> Parser:
     """The flags."""
     parser = Parser(prog="python -m benchmarks.studies.partitions",
                     description="Metric learning over several halvings of classes.")
-    parser.add_argument("--row", type=parse_network, action="append", required=True, metavar="LABEL=SOURCE",
+    parser.add_argument("--row", type=parse_study_network, action="append", required=True, metavar="LABEL=SOURCE",
                         help="a network: weights in which {partition} and {seed} stand for each of both; once a row")
     parser.add_argument("--against", required=True, metavar="LABEL", help="the row that the others are compared with")
     parser.add_argument("--root", required=True, metavar="DIR", help="the data set, as for main_metric.py")
@@ -83,12 +83,12 @@ def make_parser() -> Parser:
     return parser
 
 
-def name_table(args: argparse.Namespace) -> str:
+def name_partition_table(args: argparse.Namespace) -> str:
     """What the table's files are called."""
     return f"{safe_name(args.task, room=20)}_partitions"
 
 
-def list_problems(args: argparse.Namespace) -> list[str]:
+def list_partition_problems(args: argparse.Namespace) -> list[str]:
     """A line for every label that is not unique or unknown, and for weights that are not there or of another run."""
     problems = find_label_faults([row.label for row in args.row], [args.against])
     files = [file for row in args.row for file in row.runs(args.partitions, args.seeds)
@@ -97,8 +97,8 @@ def list_problems(args: argparse.Namespace) -> list[str]:
                  if not Path(file).is_file()]
     wanted = {"dataset": args.dataset, "augmentation": args.augmentation, "size": args.size}
     problems += [fault for row in args.row for partition in args.partitions
-                 for file in row.runs([partition], args.seeds) for fault in find_faults(file, partition, wanted)]
-    return problems + list_device_problems(args.device) + list_overlaps(args, (f"{name_table(args)}.csv",))
+                 for file in row.runs([partition], args.seeds) for fault in find_run_faults(file, partition, wanted)]
+    return problems + list_device_problems(args.device) + list_overlaps(args, (f"{name_partition_table(args)}.csv",))
 
 
 def make_look(args: argparse.Namespace) -> Look:
@@ -123,22 +123,22 @@ def score_partitions(args: argparse.Namespace) -> Scores:
     return scores
 
 
-def tabulate(args: argparse.Namespace, scores: Scores) -> list[list[str]]:
+def tabulate_partitions(args: argparse.Namespace, scores: Scores) -> list[list[str]]:
     """Head and rows: means of each network, differences from the reference, then what each re-ranking adds."""
     reference = [row.label for row in args.row].index(args.against)
     table = [["network", "search", *METRICS, *(f"{name}, more than {args.against}" for name in METRICS)]]
     for number, row in enumerate(args.row):
-        means, gains = compare(args, scores, (number, "none"), (reference, "none"))
+        means, gains = compare_networks(args, scores, (number, "none"), (reference, "none"))
         same = number == reference
         table.append([row.label, "cosine", *means, *(["–"] * len(METRICS) if same else gains)])
     for how in args.rerank:
         for number, row in enumerate(args.row):
-            means, gains = compare(args, scores, (number, how), (number, "none"))
+            means, gains = compare_networks(args, scores, (number, how), (number, "none"))
             table.append([row.label, f"{how}, differences from its own cosine", *means, *gains])
     return table
 
 
-def compare(
+def compare_networks(
     args: argparse.Namespace, scores: Scores, place: tuple[int, str], other: tuple[int, str]
 ) -> tuple[list[str], list[str]]:
     """Means of one network and search, and paired differences from another, one cell a metric."""
@@ -147,20 +147,20 @@ def compare(
     means, gains = [], []
     for metric in range(len(METRICS)):
         parts = [values[:, metric] for values in stacked]
-        means.append(say(estimate_means(parts, draws=args.draws)[1]))
-        gains.append(say(estimate_differences(parts, 0, draws=args.draws)[1], difference=True))
+        means.append(format_estimate(estimate_means(parts, draws=args.draws)[1]))
+        gains.append(format_estimate(estimate_differences(parts, 0, draws=args.draws)[1], difference=True))
     return means, gains
 
 
 def main() -> None:
     """The command."""
     args, problems = make_parser().gather()
-    problems.lines += list_problems(args)
+    problems.lines += list_partition_problems(args)
     problems.refuse(lambda: check_present(args))
     if args.threads:
         torch.set_num_threads(args.threads)
     with hold_results(args.out):
-        publish_table(tabulate(args, score_partitions(args)), Path(args.out), name_table(args))
+        publish_table(tabulate_partitions(args, score_partitions(args)), Path(args.out), name_partition_table(args))
 
 
 if __name__ == "__main__":

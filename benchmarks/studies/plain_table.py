@@ -11,7 +11,7 @@ from runtime.files import write_cells, write_text
 from runtime.names.spelling import escape_cell
 
 
-def say(found: Estimate, *, difference: bool = False) -> str:
+def format_estimate(found: Estimate, *, difference: bool = False) -> str:
     """Points with the interval; a difference stands out where its interval excludes 0 and is inconclusive elsewhere."""
     sign = "+" if difference else ""
     text = f"{100 * found.mean:{sign}.1f} [{100 * found.low:{sign}.1f}, {100 * found.high:{sign}.1f}]"

@@ -17,7 +17,15 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from benchmarks.studies.files import Study, write_study
-from benchmarks.studies.networks import NetworkScores, Pair, Row, check_rows, find_label_faults, parse_row, score_row
+from benchmarks.studies.networks import (
+    NetworkScores,
+    SplitPair,
+    StudyRow,
+    check_study_rows,
+    find_label_faults,
+    parse_study_row,
+    score_row,
+)
 from datasets.images import scan
 from datasets.places import list_overlaps
 from engine.flags.absent import check_present
@@ -48,7 +56,7 @@ def make_parser() -> Parser:
     parser = Parser(prog="python -m benchmarks.studies.study",
                     description="Networks and seeds in one table with intervals.",
                     epilog=f"example: {' '.join(example.split())}")
-    parser.add_argument("--row", type=parse_row, action="append", required=True, help=ROW_HELP,
+    parser.add_argument("--row", type=parse_study_row, action="append", required=True, help=ROW_HELP,
                         metavar="LABEL=SOURCE@SIZE[:FEATURE][,centred][,pca=D]")
     parser.add_argument("--against", nargs="+", default=[], metavar="LABEL",
                         help="rows that every other row is compared with, image by image and seed by seed")
@@ -67,7 +75,7 @@ def make_parser() -> Parser:
     return parser
 
 
-def list_problems(args: argparse.Namespace) -> list[str]:
+def list_study_problems(args: argparse.Namespace) -> list[str]:
     """Everything that the words alone tell to be wrong."""
     problems = find_label_faults([row.label for row in args.row], args.against)
     if len(set(args.seeds)) < len(args.seeds):
@@ -75,15 +83,15 @@ def list_problems(args: argparse.Namespace) -> list[str]:
     return problems + list_device_problems(args.device) + list_overlaps(args, ("results.jsonl",))
 
 
-def read_pair(root: str) -> Pair:
+def read_pair(root: str) -> SplitPair:
     """Both splits; raises DataError when one is missing or has no labels."""
-    pair = Pair(scan(root, "train", "learned"), scan(root, "test", "learned"))
+    pair = SplitPair(scan(root, "train", "learned"), scan(root, "test", "learned"))
     check_classes(pair.train, 0)
     check_classes(pair.test, 0)
     return pair
 
 
-def score_seeds(row: Row, pair: Pair, args: argparse.Namespace, name: str) -> tuple[NetworkScores, ...]:
+def score_seeds(row: StudyRow, pair: SplitPair, args: argparse.Namespace, name: str) -> tuple[NetworkScores, ...]:
     """A row's scores for each seed; a frozen network is scored once."""
     found, seeds = [], tuple(args.seeds)
     for seed in row.seeds(seeds):
@@ -95,10 +103,10 @@ def score_seeds(row: Row, pair: Pair, args: argparse.Namespace, name: str) -> tu
 def main() -> None:
     """The command."""
     args, problems = make_parser().gather()
-    problems.lines += list_problems(args)
+    problems.lines += list_study_problems(args)
     problems.refuse(lambda: check_present(args))
     pair, seeds, out = read_pair(args.root), tuple(args.seeds), Path(args.out)
-    check_rows(args.row, seeds, pair, args)
+    check_study_rows(args.row, seeds, pair, args)
     with hold_results(out):
         by_seed = tuple(score_seeds(row, pair, args, f"row {number} of {len(args.row)}")
                         for number, row in enumerate(args.row, start=1))

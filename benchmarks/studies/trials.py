@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from benchmarks.studies.networks import find_label_faults
-from benchmarks.studies.plain_table import publish_table, say
+from benchmarks.studies.plain_table import format_estimate, publish_table
 from datasets.class_names import relabel
 from datasets.images import ImageSet, scan
 from datasets.loader import count_workers
@@ -34,7 +34,7 @@ from engine.flags.words import device
 from engine.results_folder import hold_results
 from evaluation.classifier.classify import Predictions, classify
 from evaluation.features.subject import check_classes
-from evaluation.metrics.bootstrap import DRAWS, Values, compare, estimate
+from evaluation.metrics.bootstrap import DRAWS, Values, estimate, estimate_paired_differences
 from evaluation.run_record import read_settings
 from models.classifiers.file import load_classifier
 from runtime.devices import list_device_problems, resolve_device
@@ -85,17 +85,17 @@ def make_parser() -> Parser:
     return parser
 
 
-def name_table(args: argparse.Namespace) -> str:
+def name_trial_table(args: argparse.Namespace) -> str:
     """What the table's files are called."""
     return f"{safe_name(args.task, room=16)}_trials"
 
 
-def list_problems(args: argparse.Namespace) -> list[str]:
+def list_trial_problems(args: argparse.Namespace) -> list[str]:
     """A line for every label that is not unique or unknown, and for weights that are not there."""
     problems = find_label_faults([row.label for row in args.row], args.against)
     files = dict.fromkeys(row.file(seed) for row in args.row for seed in args.seeds)
     problems += [f"{file}: no such weights; train that seed first" for file in files if not Path(file).is_file()]
-    return problems + list_device_problems(args.device) + list_overlaps(args, (f"{name_table(args)}.csv",))
+    return problems + list_device_problems(args.device) + list_overlaps(args, (f"{name_trial_table(args)}.csv",))
 
 
 def classify_file(file: str, images: ImageSet, args: argparse.Namespace) -> Predictions:
@@ -131,28 +131,28 @@ def collect_hits(args: argparse.Namespace) -> Values:
     return np.array(hits)
 
 
-def tabulate(args: argparse.Namespace, hits: Values) -> list[list[str]]:
+def tabulate_trials(args: argparse.Namespace, hits: Values) -> list[list[str]]:
     """Head, then a line for each row: top-1, each seed's, and the paired differences."""
     labels = [row.label for row in args.row]
     table = [["network", "top-1", "by seed", *(f"more than {name}" for name in args.against)]]
-    differences = [compare(hits, labels.index(name), draws=args.draws) for name in args.against]
+    differences = [estimate_paired_differences(hits, labels.index(name), draws=args.draws) for name in args.against]
     for place, found in enumerate(estimate(hits, draws=args.draws)):
         seeds = ", ".join(f"{100 * value:.1f}" for value in hits[place].mean(axis=1))
-        gains = [say(column[place], difference=True) if labels[place] != name else "–"
+        gains = [format_estimate(column[place], difference=True) if labels[place] != name else "–"
                  for name, column in zip(args.against, differences, strict=True)]
-        table.append([labels[place], say(found), seeds, *gains])
+        table.append([labels[place], format_estimate(found), seeds, *gains])
     return table
 
 
 def main() -> None:
     """The command."""
     args, problems = make_parser().gather()
-    problems.lines += list_problems(args)
+    problems.lines += list_trial_problems(args)
     problems.refuse(lambda: check_present(args))
     if args.threads:
         torch.set_num_threads(args.threads)
     with hold_results(args.out):
-        publish_table(tabulate(args, collect_hits(args)), Path(args.out), name_table(args))
+        publish_table(tabulate_trials(args, collect_hits(args)), Path(args.out), name_trial_table(args))
 
 
 if __name__ == "__main__":

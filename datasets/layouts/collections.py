@@ -9,12 +9,12 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from datasets.layouts.findings import announce, describe
+from datasets.layouts.findings import announce, describe_listing
 from datasets.layouts.folders.account import Account
 from datasets.layouts.folders.meaning import read_part
 from datasets.layouts.folders.names import recognise_split
-from datasets.layouts.listing import Entry, Listing, Sample, check_files, make_listing, show
-from datasets.layouts.read import Labels, find_reader, need_root, recognise, settle_labels
+from datasets.layouts.listing import Entry, Listing, Sample, check_files, make_listing, show_first
+from datasets.layouts.read import Labels, find_reader, need_root, recognise_layout, settle_labels
 from datasets.layouts.tables import read_table
 from datasets.walk import LeftOut, is_skipped, read_folder
 from runtime.errors import DataError
@@ -44,14 +44,15 @@ def read_collection(root: str | Path, dataset: str | None = None, labels: Labels
     DataError for a missing folder, missing files, images without labels, or (labels "learned") classes that differ by
     their spelling only.
     """
-    root = find_root(Path(root).expanduser(), dataset)
+    root = find_products_root(Path(root).expanduser(), dataset)
     if products_lists(root) is not None:
         return read_products(root)
-    found = read_class_folders(root) if holds_class_folders(root) else recognise(root)
+    found = read_class_folders(root) if holds_class_folders(root) else recognise_layout(root)
     listing = leave_unlabelled(settle_labels(found, labels))
     unlabelled = sum(entry.class_name is None for entry in listing.entries)
     if unlabelled:
-        raise DataError(f"{root}: {unlabelled} of {len(listing.entries)} images have no label ({describe(listing)}); "
+        raise DataError(f"{root}: {unlabelled} of {len(listing.entries)} images have no label "
+                        f"({describe_listing(listing)}); "
                         "metric learning needs class folders, or a list with a label column")
     announce(listing)
     number: dict[str | None, int] = {name: label for label, name in enumerate(listing.classes)}
@@ -70,7 +71,7 @@ def leave_unlabelled(listing: Listing) -> Listing:
     return replace(listing, entries=entries, left_out=(*listing.left_out, *left))
 
 
-def find_root(root: Path, dataset: str | None) -> Path:
+def find_products_root(root: Path, dataset: str | None) -> Path:
     """`root`, the data set's own folder in it, or the only folder in it that is Stanford Online Products.
 
     Raises DataError when there is no such folder.
@@ -103,7 +104,7 @@ def read_class_folders(root: Path) -> Listing:
     folder, account = read_folder(root / "images"), Account()
     if folder.pictures or not folder.holds_pictures():
         raise DataError(f"{root}/images: should hold a folder of images for each class, but "
-                        + (f"{show([path.name for path in folder.pictures])} lie beside them" if folder.pictures
+                        + (f"{show_first([path.name for path in folder.pictures])} lie beside them" if folder.pictures
                            else "holds no image"))
     entries = read_part(folder, root, "train", account)
     return account.complete(make_listing(root, entries), folder)
@@ -129,7 +130,7 @@ def read_products(root: Path) -> Collection:
         wrong = [" ".join(row) for row in rows if len(row) != 3 or not row[0].isdecimal()]
         if wrong:
             raise DataError(f"{folder / name}: lines must be `image_id class_id super_class_id path`, but not "
-                            f"{show(wrong)}; unpack the data set again")
+                            f"{show_first(wrong)}; unpack the data set again")
         samples += [Sample(base / path, (base / path).relative_to(root).as_posix(), int(number) - 1)
                     for number, _, path in rows]
         counts.append(len({int(number) for number, *_ in rows}))

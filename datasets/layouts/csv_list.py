@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 from datasets.layouts.folders.names import SPLITS, recognise_split
-from datasets.layouts.listing import Entry, Listing, make_listing, show
+from datasets.layouts.listing import Entry, Listing, make_listing, show_first
 from datasets.layouts.tables import read_rows
 from datasets.suffixes import find_remedy, find_suffix, is_image
 from runtime.errors import DataError
@@ -24,7 +24,7 @@ def read_csv(path: Path) -> Listing:
     first_line: dict[str, int] = {}
     entries = []
     for line, row in read_rows(path, ("path",)):
-        file = find_file(path.parent, row["path"])
+        file = find_listed_file(path.parent, row["path"])
         word = row.get("split", "")
         complaint = _judge_row(row["path"], word, file, first_line.setdefault(str(file), line), line)
         if complaint:
@@ -33,11 +33,11 @@ def read_csv(path: Path) -> Listing:
         entries.append(Entry(file, row["path"], label, recognise_split(word or "train") or word))
     if problems:
         count = f"{len(problems)} bad line" + ("s; mend or remove them" if len(problems) > 1 else "; mend or remove it")
-        raise DataError(f"{path}: {count}\n  " + show(problems, "\n  "))
+        raise DataError(f"{path}: {count}\n  " + show_first(problems, "\n  "))
     return _list_rows(path, entries)
 
 
-def find_file(folder: Path, name: str) -> Path:
+def find_listed_file(folder: Path, name: str) -> Path:
     """The file that a list in `folder` names: as written, as our tables spell it, with Windows' separators, or in the
     other of Unicode's forms, as lists from a Mac have it."""
     written = Path(os.path.normpath(folder / name))

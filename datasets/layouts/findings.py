@@ -36,7 +36,7 @@ def begin_run() -> None:
 
 def announce(listing: Listing) -> None:
     """Print what was found, once a run and on the main process only; with FLAG every file that was left out too."""
-    line = f"{listing.root}: {describe(listing)}"
+    line = f"{listing.root}: {describe_listing(listing)}"
     if line in VOICE.said or os.environ.get("RANK", "0") != "0":
         return
     VOICE.said.add(line)
@@ -45,7 +45,7 @@ def announce(listing: Listing) -> None:
         print("\n".join(name_left_out(listing)) or "  nothing was left out", file=sys.stderr)
 
 
-def describe(listing: Listing) -> str:
+def describe_listing(listing: Listing) -> str:
     """One line such as `612 images in 17 classes, train/test; left out: 12 .heic, 3 hidden`."""
     labelled = sum(entry.class_name is not None for entry in listing.entries)
     count = len(listing.entries)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from datasets.layouts.cars import is_cars, read_cars
-from datasets.layouts.listing import Entry, Listing, check_files, make_listing, show
+from datasets.layouts.listing import Entry, Listing, check_files, make_listing, show_first
 from datasets.layouts.tables import read_mat, read_table
 from runtime.errors import DataError
 
@@ -40,7 +40,7 @@ def read_dogs(root: Path) -> Listing:
     names = {path.name.split("_")[0]: [str(name) for name in read_mat(path, "file_list")] for path in lists}
     both = sorted(set(names["train"]) & set(names["test"]))
     if both:
-        raise DataError(f"{root}: {len(both)} images are in both lists ({show(both)}); unpack lists.tar again")
+        raise DataError(f"{root}: {len(both)} images are in both lists ({show_first(both)}); unpack lists.tar again")
     entries = [Entry(root / "Images" / name, f"Images/{name}", name.split("/")[0], split)
                for split, chosen in names.items() for name in chosen]
     return make_listing(root, check_files(entries, lists[0].parent))
@@ -56,7 +56,7 @@ def read_food(root: Path) -> Listing:
 
     Classes are named by class_list.txt, or by their number without it. Raises DataError naming every bad line.
     """
-    rows = {split: read_numbers(root / "annot" / name) for split, name in FOOD_LISTS.items()
+    rows = {split: read_numbered_images(root / "annot" / name) for split, name in FOOD_LISTS.items()
             if (root / "annot" / name).is_file()}
     numbers = {number for chosen in rows.values() for _, number in chosen}
     if not numbers:
@@ -68,7 +68,7 @@ def read_food(root: Path) -> Listing:
     return make_listing(root, check_files(entries, root / "annot"), classes=names)
 
 
-def read_numbers(path: Path) -> list[tuple[str, int]]:
+def read_numbered_images(path: Path) -> list[tuple[str, int]]:
     """Image names and class numbers of a list `image_name,label`, with or without that header; raises DataError."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
@@ -80,11 +80,11 @@ def read_numbers(path: Path) -> list[tuple[str, int]]:
         lines = lines[1:]
     bad = [number for number, row in lines if len(row) < 2 or not row[0] or not row[1].isdecimal()]
     if bad:
-        raise DataError(f"{path}: line {show(bad)} is not `image_name,label` with a whole number as label; "
+        raise DataError(f"{path}: line {show_first(bad)} is not `image_name,label` with a whole number as label; "
                         "unpack the data set again")
     repeated = [name for name, times in Counter(row[0] for _, row in lines).items() if times > 1]
     if repeated:
-        raise DataError(f"{path}: {len(repeated)} images come twice ({show(repeated)}); remove the second lines")
+        raise DataError(f"{path}: {len(repeated)} images come twice ({show_first(repeated)}); remove the second lines")
     return [(row[0], int(row[1])) for _, row in lines]
 
 
@@ -95,7 +95,7 @@ def name_foods(path: Path, count: int) -> tuple[str, ...]:
     table = read_table(path)
     absent = [number for number in range(max(count, len(table))) if str(number) not in table]
     if absent:
-        raise DataError(f"{path}: names no class {show(absent)}, which the lists use or later lines follow; "
+        raise DataError(f"{path}: names no class {show_first(absent)}, which the lists use or later lines follow; "
                         "unpack the data set again")
     return tell_apart([str(number) for number in range(len(table))], table)
 
@@ -115,24 +115,25 @@ def read_nabirds(root: Path) -> Listing:
     They bear the names of classes.txt, which also names groups of classes that hold no image.
     Raises DataError for lists that do not fit together, or missing images.
     """
-    split, names = read_split(root), read_table(root / "classes.txt")
+    split, names = read_split_files(root), read_table(root / "classes.txt")
     folders = sorted({name.split("/")[0] for name in split})
     numbers = [str(int(folder)) if folder.isdecimal() else folder for folder in folders]
     unnamed = [number for number in numbers if number not in names]
     if unnamed:
-        raise DataError(f"{root}/classes.txt: names no class {show(unnamed)}; unpack the data set again")
+        raise DataError(f"{root}/classes.txt: names no class {show_first(unnamed)}; unpack the data set again")
     classes = dict(zip(folders, tell_apart(numbers, names)))
     entries = [Entry(root / "images" / name, f"images/{name}", classes[name.split("/")[0]], part)
                for name, part in split.items()]
     return make_listing(root, check_files(entries, root / "images.txt"), classes=list(classes.values()))
 
 
-def read_split(root: Path) -> dict[str, str]:
+def read_split_files(root: Path) -> dict[str, str]:
     """Image name -> train or test, by the images.txt and train_test_split.txt of CUB and NABirds; raises DataError."""
     names, train = (read_table(root / name) for name in ("images.txt", "train_test_split.txt"))
     unsplit = sorted(names.keys() ^ train.keys())
     if unsplit:
-        raise DataError(f"{root}: images.txt and train_test_split.txt differ on image {show(unsplit)}; unpack it again")
+        raise DataError(f"{root}: images.txt and train_test_split.txt differ on image {show_first(unsplit)}; "
+                        "unpack it again")
     return {name: "train" if train[number] == "1" else "test" for number, name in names.items()}
 
 

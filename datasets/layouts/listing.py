@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from datasets.layouts.folders.names import SPLITS, find_twins
+from datasets.layouts.folders.names import SPLITS, find_same_names
 from datasets.walk import LeftOut
 from runtime.errors import DataError
 from runtime.names.spelling import show_name
 
-__all__ = ["SPLITS", "Entry", "Listing", "check_files", "make_listing", "show"]
+__all__ = ["SPLITS", "Entry", "Listing", "check_files", "make_listing", "show_first"]
 _SHOWN = 10
 
 
@@ -55,7 +55,7 @@ class Listing:
 
     def twins(self) -> list[tuple[str, ...]]:
         """Classes that a person would read as one: they differ by case, Unicode form, spaces or leading zeros."""
-        return find_twins(self.classes)
+        return find_same_names(self.classes)
 
     def without_loose(self) -> Listing:
         """The images without the few that lie beside class folders; they are counted as left out."""
@@ -75,7 +75,7 @@ def check_files(entries: list[Entry], source: Path) -> list[Entry]:
     """The entries, when all their files exist; raises DataError."""
     absent = [entry.key for entry in entries if not entry.path.is_file()]
     if absent:
-        raise DataError(f"{source}: {len(absent)} listed images are missing ({show(absent)}); unpack it again")
+        raise DataError(f"{source}: {len(absent)} listed images are missing ({show_first(absent)}); unpack it again")
     return entries
 
 
@@ -97,7 +97,7 @@ def make_listing(
     return Listing(root, entries, tuple(sorted(names, key=(lambda name: (int(name), name)) if by_value else None)))
 
 
-def show(things: Sequence[object], separator: str = ", ") -> str:
+def show_first(things: Sequence[object], separator: str = ", ") -> str:
     """The first few of a list, and how many more there are; a list on one line keeps to it, whatever its names hold."""
     more = [f"... and {len(things) - _SHOWN} more"] if len(things) > _SHOWN else []
     shown = [str(thing) for thing in things[:_SHOWN]]

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from datasets.layouts.csv_list import read_csv
-from datasets.layouts.findings import describe, join_twins
-from datasets.layouts.folders.account import Account, name_folders
-from datasets.layouts.folders.meaning import enter, need_pictures, read_tree, unwrap
-from datasets.layouts.folders.names import NOTES_BESIDE_CONTAINERS, plain, recognise_split
-from datasets.layouts.labelled import READERS, read_split
+from datasets.layouts.findings import describe_listing, join_twins
+from datasets.layouts.folders.account import Account, join_names
+from datasets.layouts.folders.meaning import enter, need_pictures, read_tree, unwrap_folder
+from datasets.layouts.folders.names import NOTES_BESIDE_CONTAINERS, plain_name, recognise_split
+from datasets.layouts.labelled import READERS, read_split_files
 from datasets.layouts.listing import Entry, Listing, check_files, make_listing
 from datasets.layouts.tables import read_table
 from datasets.suffixes import find_remedy, find_suffix, is_archive, is_image
@@ -36,7 +36,7 @@ def read_listing(root: str | Path, labels: Labels = "searched") -> Listing:
     """
     if not str(root):
         raise DataError("the data set's folder is an empty word, perhaps a variable that is not set; name the folder")
-    return settle_labels(recognise(Path(root).expanduser()), labels)
+    return settle_labels(recognise_layout(Path(root).expanduser()), labels)
 
 
 def settle_labels(listing: Listing, labels: Labels) -> Listing:
@@ -52,11 +52,11 @@ def settle_labels(listing: Listing, labels: Labels) -> Listing:
     if labels == "learned" and listing.twins():
         raise DataError(f"{listing.root}: classes that differ by spelling only ({join_twins(listing)}) would be "
                         "learned as different ones; join them, or give them names of their own (found: "
-                        f"{describe(listing)})")
+                        f"{describe_listing(listing)})")
     return listing
 
 
-def recognise(root: Path) -> Listing:
+def recognise_layout(root: Path) -> Listing:
     """The listing of a folder or file as its layout has it, with doubts and all."""
     need_root(root)
     if not root.is_dir():
@@ -94,7 +94,7 @@ def read_file(path: Path) -> Listing:
 def find_reader(root: Path) -> Callable[[Path], Listing] | None:
     """The reader of a crop folder or of a data set as it is distributed, None for plain folders."""
     if (root / "ddt.json").is_file() and (root / "boxes.csv").is_file():
-        return lambda crops: recognise(find_original_root(crops))
+        return lambda crops: recognise_layout(find_original_root(crops))
     return next((read for belongs, read in (*READERS, (is_cub, read_cub), (variant_folder, read_aircraft))
                  if belongs(root)), None)
 
@@ -107,7 +107,7 @@ def read_folders(folder: Folder) -> Listing:
         known = [inner for inner in folder.folders if find_reader(inner.path) is not None]
         if known:
             return account.complete(read_known(folder, known, account), Folder(folder.path))
-        inner = unwrap(folder, account)
+        inner = unwrap_folder(folder, account)
         if inner is None:
             return read_tree(folder, account)
         folder = inner
@@ -116,12 +116,12 @@ def read_folders(folder: Folder) -> Listing:
 def read_known(folder: Folder, known: list[Folder], account: Account) -> Listing:
     """The only distributed data set in a folder; raises DataError when pictures lie beside it."""
     beside = [inner for inner in folder.filled() if inner not in known]
-    notes = [inner for inner in beside if plain(inner.path.name) in NOTES_BESIDE_CONTAINERS]
+    notes = [inner for inner in beside if plain_name(inner.path.name) in NOTES_BESIDE_CONTAINERS]
     others = [inner for inner in beside if inner not in notes]
     if len(known) > 1 or others or folder.pictures:
-        rest = f"beside {name_folders(others)}" if others else "and loose pictures beside it"
-        what = f"holds several data sets: {name_folders(known)}" if len(known) > 1 else (
-            f"holds the data set {name_folders(known)} {rest}")
+        rest = f"beside {join_names(others)}" if others else "and loose pictures beside it"
+        what = f"holds several data sets: {join_names(known)}" if len(known) > 1 else (
+            f"holds the data set {join_names(known)} {rest}")
         raise DataError(f"{folder.path}: {what}; give one of these folders")
     enter(folder, known[0], notes, account)
     read = find_reader(known[0].path)
@@ -151,7 +151,7 @@ def read_cub(root: Path) -> Listing:
     """A raw CUB-200-2011 tree: the official split, keys images/<class>/<file>, classes named as their folders."""
     entries = [
         Entry(root / "images" / name, f"images/{name}", name.split("/")[0], split)
-        for name, split in read_split(root).items()
+        for name, split in read_split_files(root).items()
     ]
     return make_listing(root, check_files(entries, root / "images.txt"))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.layouts.listing import show
+from datasets.layouts.listing import show_first
 from runtime.errors import DataError
 
 OPTIONAL = ("label", "split")  # what lists may say of an image besides
@@ -27,7 +27,7 @@ def read_table(path: Path) -> dict[str, str]:
         elif first:
             problems.append(number)
     if problems:
-        raise DataError(f"{path}: line {show(problems)} has one word instead of two; unpack the data set again")
+        raise DataError(f"{path}: line {show_first(problems)} has one word instead of two; unpack the data set again")
     return table
 
 
@@ -53,8 +53,8 @@ def read_rows(path: Path, required: Sequence[str]) -> list[tuple[int, dict[str, 
                         'write a quote within quotes twice ("")') from error
     long = [line for line, row in rows if any(cell.strip() for cell in row.get(None, ()))]
     if long:
-        raise DataError(f"{path}: line {show(long)} has more cells than the first line has columns; quote cells that "
-                        f"hold {delimiter!r}, or name all columns")
+        raise DataError(f"{path}: line {show_first(long)} has more cells than the first line has columns; quote cells "
+                        f"that hold {delimiter!r}, or name all columns")
     return [(line, row) for line, row in ((line, _strip(row)) for line, row in rows) if any(row.values())]
 
 
@@ -77,10 +77,10 @@ def check_columns(path: Path, names: Sequence[str], required: Sequence[str]) -> 
     absent = [name for name in required if name not in names]
     if absent:
         raise DataError(f"{path}: the first line must name the columns; there is no {', '.join(absent)}, only "
-                        f"{show([name for name in names if name]) or 'an empty line'}")
+                        f"{show_first([name for name in names if name]) or 'an empty line'}")
     double = [name for name in (*required, *OPTIONAL) if names.count(name) > 1]
     if double:
-        raise DataError(f"{path}: several columns are named {show(double)}; give each a name of its own")
+        raise DataError(f"{path}: several columns are named {show_first(double)}; give each a name of its own")
 
 
 def find_encoding(path: Path) -> str:

@@ -6,7 +6,7 @@ import argparse
 
 from datasets.layouts.read import need_root
 from datasets.places import list_paths
-from models.present import check_network
+from models.present import check_architecture
 from runtime.errors import Problems
 
 FOLDERS = ("root", "test_root", "folder")
@@ -22,7 +22,7 @@ def check_present(args: argparse.Namespace) -> None:
     for path in (path for name in FOLDERS for path in list_paths(getattr(args, name, None))):
         problems.attempt(lambda: need_root(path.expanduser()))
     for name in NETWORKS:
-        problems.attempt(lambda: check_network(args, name))
+        problems.attempt(lambda: check_architecture(args, name))
     problems.refuse()
 
 

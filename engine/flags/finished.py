@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Mapping
 
-from evaluation.run_record import ARGS, KEPT, as_json, show
+from evaluation.run_record import ARGS, KEPT, as_json, show_value
 from runtime.errors import ConfigError
 from runtime.given import list_given
 
@@ -18,7 +18,7 @@ MACHINE = frozenset({"device", "threads", "num_workers", "batch_size", "extract_
                      "update_freq", "accum_steps"})
 
 
-def settle(args: argparse.Namespace, settings: Mapping[str, object], *, keep: Collection[str] = ()) -> None:
+def settle_flags(args: argparse.Namespace, settings: Mapping[str, object], *, keep: Collection[str] = ()) -> None:
     """Set every flag that the user did not give to what the run had, but for those of the machine and `keep`.
 
     Raises ConfigError for what evaluation reads of a run and no flag could have been.
@@ -39,14 +39,14 @@ def doubt(args: argparse.Namespace, name: str, value: object) -> str:
     if action is None or value is None or value == action.default:
         return ""
     if not isinstance(value, (list, dict)) and action.nargs in ("*", "+"):
-        return f"{name!r} is {show(value)}, not a list"
+        return f"{name!r} is {show_value(value)}, not a list"
     parts = value if isinstance(value, list) else [] if isinstance(value, dict) else [value]
     try:
-        fit = [(action.type or str)(show(part)) == part for part in parts]
+        fit = [(action.type or str)(show_value(part)) == part for part in parts]
     except (argparse.ArgumentTypeError, TypeError, ValueError) as error:
         return f"{name!r} {error}"
     known = action.choices is None or all(part in action.choices for part in parts)
-    return "" if known and all(fit) else f"{name!r} is {show(value)}"
+    return "" if known and all(fit) else f"{name!r} is {show_value(value)}"
 
 
 def find_contradictions(
@@ -61,6 +61,6 @@ def find_contradictions(
         if here != there:
             own = f"--{name.replace('_', '-')}"
             by = f" by {flag}" if " " in flag else ""  # another word of the user's decided it
-            found.append(f"{own if by else flag} is {show(here)}{by}, but {where} was trained with {show(there)}: "
-                         f"leave {flag} out, or evaluate a run that was trained so")
+            found.append(f"{own if by else flag} is {show_value(here)}{by}, but {where} was trained with "
+                         f"{show_value(there)}: leave {flag} out, or evaluate a run that was trained so")
     return list(dict.fromkeys(found))  # a word may decide several flags

@@ -77,7 +77,7 @@ class Parser(GatheringParser):
         self, args: Sequence[str] | None, namespace: argparse.Namespace | None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Spell every flag with dashes first; a `Flags` comes back unless a namespace is given."""
-        words = [spell(word) for word in (sys.argv[1:] if args is None else args)]
+        words = [spell_flag(word) for word in (sys.argv[1:] if args is None else args)]
         self._seen.clear()
         if self.folder:
             words = close_switches(words, [action for action in self._actions if action.type is boolean])
@@ -102,7 +102,7 @@ class Parser(GatheringParser):
         return super()._get_values(action, arg_strings)
 
 
-def spell(word: str) -> str:
+def spell_flag(word: str) -> str:
     """`--num_workers=4` -> `--num-workers=4`; values keep their underscores."""
     if not word.startswith("--"):
         return word

@@ -67,7 +67,7 @@ def _fits_float32(value: float) -> bool:
     return value == 0 or not math.isfinite(value) or 1.2e-38 <= abs(value) <= 3.4e38
 
 
-def whole(least: int, most: int = LARGEST, *words: str) -> Range:
+def whole_number(least: int, most: int = LARGEST, *words: str) -> Range:
     """A whole number from `least` to `most`, or one of the words."""
     return Range(int, least, most, words=words)
 
@@ -77,19 +77,19 @@ def real(least: float = -math.inf, most: float = math.inf, *, above: bool = Fals
     return Range(float, least, most, above, below)
 
 
-COUNT = whole(1)  # images, neighbours, draws
-COUNT_OR_0 = whole(0)  # where 0 means none, all, or automatic
-EPOCHS = whole(1, 10**6)
-BATCH = whole(1, 65536)  # images of one step; more are never held at once
-PARTS = whole(1, 65536)  # micro-batches of a step
-SIDE = whole(1, 8192)  # pixels
-SIDE_OR_0 = whole(0, 8192)  # 0: what the network or its file says
-ROWS = whole(0, 8192, "auto")  # pixels at the bottom
-WIDTH = whole(1, 65536)  # numbers in a row
-WORKERS = whole(0, 256, "auto")
-THREADS = whole(0, 1024)
-SEED = whole(0, 2**32 - 1)  # NumPy takes no other
-QUEUE = whole(1, 2**24, "auto")
+COUNT = whole_number(1)  # images, neighbours, draws
+COUNT_OR_0 = whole_number(0)  # where 0 means none, all, or automatic
+EPOCHS = whole_number(1, 10**6)
+BATCH = whole_number(1, 65536)  # images of one step; more are never held at once
+PARTS = whole_number(1, 65536)  # micro-batches of a step
+SIDE = whole_number(1, 8192)  # pixels
+SIDE_OR_0 = whole_number(0, 8192)  # 0: what the network or its file says
+ROWS = whole_number(0, 8192, "auto")  # pixels at the bottom
+WIDTH = whole_number(1, 65536)  # numbers in a row
+WORKERS = whole_number(0, 256, "auto")
+THREADS = whole_number(0, 1024)
+SEED = whole_number(0, 2**32 - 1)  # NumPy takes no other
+QUEUE = whole_number(1, 2**24, "auto")
 FINITE = real()
 POSITIVE = real(0, above=True)
 WEIGHT = real(0)  # of a term, a decay, or where 0 switches something off

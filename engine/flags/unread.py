@@ -30,7 +30,7 @@ def method(*names: str) -> Test:
     return lambda args: args.method in names
 
 
-def say(*names: str) -> str:
+def describe_unread(*names: str) -> str:
     """The same in words."""
     return f"--method {' or '.join(names)}"
 

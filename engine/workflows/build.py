@@ -20,16 +20,16 @@ from datasets.view_set import ViewSet
 from datasets.views.recipes import View
 from engine import checkpoint
 from engine.batch_norm import check_batch_norm, shares_statistics
-from engine.flags.pretrain.checks import check_sources
+from engine.flags.pretrain.checks import check_pretrain_sources
 from engine.identity import describe_run
 from engine.logger import Logger
 from engine.monitor import Monitor
 from engine.optimizer import build_optimizer, peak_lr
-from engine.schedule import Plan
+from engine.schedule import TrainingPlan
 from engine.trainer import Trainer
 from engine.workflows.pretrain.guidance import build_guide, teacher_precision
 from engine.workflows.pretrain.head import start_head
-from engine.workflows.pretrain.system import build_method, build_student, load_validation
+from engine.workflows.pretrain.system import build_pretrain_method, build_student, load_validation
 from engine.workflows.run import Run
 from evaluation.run_record import is_resumable, write_args
 from methods.method import Method
@@ -54,7 +54,7 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
         problems.attempt(lambda: read_listing(args.root))
     crops = problems.attempt(lambda: open_crops(args, images))
     batches = problems.attempt(lambda: make_batches(args, len(images))) if images else None
-    problems.attempt(lambda: check_sources(args))
+    problems.attempt(lambda: check_pretrain_sources(args))
     backbone = problems.attempt(lambda: build_student(args))
     if backbone is not None:
         problems.attempt(lambda: check_batch_norm(args, backbone, frozen=args.frozen_bn))
@@ -64,7 +64,7 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     guide = build_guide(args, images, crops, device, saved) if args.method == "lead" else None
     identity["teacher_precision"] = teacher_precision(guide)
-    method = place(build_method(args, len(images), backbone, guide), args, device)
+    method = move_to_device(build_pretrain_method(args, len(images), backbone, guide), args, device)
     check_batch_norm(args, method)  # the heads have batch norms of their own
     refuse(need_disk(folder, checkpoint_bytes(method)) if saved is None else [])
     if args.accum_steps > 1:
@@ -72,7 +72,7 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     if args.method == "lead" and args.head_start == "least-squares" and saved is None:
         start_head(method, args, images, crops, device)
     batches = method.sampler(images.labels, batches.batch_size) or batches
-    identity["precision"] = identity["precision"] or choose_precision(args, method, device)
+    identity["precision"] = identity["precision"] or choose_training_precision(args, method, device)
     method = share_statistics(method, args, device)  # last: timing a copy on one rank must not wait for the others
     trainer = make_trainer(args, method, images, crops, batches, device, folder, identity, validation)
     if saved is not None:
@@ -115,7 +115,7 @@ def check_accumulation(method: Method, args: argparse.Namespace) -> None:
         print(f"note: batch statistics are those of {share} images at a time, not of a whole step's", file=sys.stderr)
 
 
-def place(method: Method, args: argparse.Namespace, device: torch.device) -> Method:
+def move_to_device(method: Method, args: argparse.Namespace, device: torch.device) -> Method:
     """The method on its device, in its memory format."""
     return method.to(device, memory_format=torch.channels_last) if args.channels_last else method.to(device)
 
@@ -127,13 +127,13 @@ def share_statistics(method: Method, args: argparse.Namespace, device: torch.dev
     return method
 
 
-def choose_precision(args: argparse.Namespace, method: Method, device: torch.device) -> str:
+def choose_training_precision(args: argparse.Namespace, method: Method, device: torch.device) -> str:
     """The number format of the run: measured on the main process where `--precision auto`, then told to all."""
     if not distributed.is_main():
         return distributed.broadcast_object(None)
     share = args.batch_size // (distributed.world() * args.accum_steps)
     batch = min(share, 8 if device.type == "cpu" else 64)  # a GPU is not busy with 8 images, a CPU is
-    chosen, seconds = precision.choose(method.encoder(), args.size, device, batch)
+    chosen, seconds = precision.choose_fastest_format(method.encoder(), args.size, device, batch)
     print(f"precision {chosen}: " + ", ".join(f"{name} {1000 * took:.0f} ms" for name, took in seconds.items())
           + f" for a training step of {batch} images")
     return distributed.broadcast_object(chosen)
@@ -153,7 +153,7 @@ def make_trainer(
     sinks = tuple(name for name in args.logger.split(",") if name)
     logger = Logger(folder, sinks=sinks, active=distributed.is_main(), name=folder.name)
     return Trainer(method, optimizer=build_optimizer(args, method), batches=batches, loader=loader,
-                   plan=make_plan(args, len(batches) // args.accum_steps), device=device,
+                   plan=make_training_plan(args, len(batches) // args.accum_steps), device=device,
                    number_format=identity["precision"], folder=folder, logger=logger, monitor=monitor,
                    names=[sample.key for sample in images.samples], identity=identity)
 
@@ -165,12 +165,12 @@ def stand_in(views: dict[str, View], crops: Crops | None) -> dict[str, View]:
     return {name: replace(view, source="full") for name, view in views.items()}
 
 
-def make_plan(args: argparse.Namespace, steps_per_epoch: int) -> Plan:
+def make_training_plan(args: argparse.Namespace, steps_per_epoch: int) -> TrainingPlan:
     """The trainer's share of the flags."""
     kind = args.schedule_kind if args.cos else "step"
     first = 1 if args.method == "lead" else 0  # LEAD's public code counts epochs from 1, MoCo's and LCR's from 0
     falls = tuple(milestone - first for milestone in args.schedule)
-    return Plan(args.epochs, args.batch_size, args.accum_steps, steps_per_epoch, peak_lr(args), kind,
+    return TrainingPlan(args.epochs, args.batch_size, args.accum_steps, steps_per_epoch, peak_lr(args), kind,
                 args.warmup_epochs, falls, args.clip_grad, args.save_every, args.monitor_every,
                 args.seed, args.schedule_epochs or args.epochs, args.warmup_lr / args.lr, args.final_lr / args.lr)
 

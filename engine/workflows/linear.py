@@ -18,7 +18,7 @@ from datasets.views.recipes import View
 from engine.results_folder import append_to
 from evaluation.features.subject import Subject, check_classes, homes
 from evaluation.ledger import Result
-from evaluation.metrics.linear import Classifier, Plan, fit_augmented, predict
+from evaluation.metrics.linear import LinearClassifier, LinearPlan, fit_augmented, predict
 from evaluation.metrics.probe import RATES, Outcome, Split, probe_cached
 from evaluation.reports.figure import count_powers, label_text, load_pyplot
 from runtime import distributed
@@ -47,9 +47,9 @@ def run_probe(subject: Subject, args: argparse.Namespace) -> Probe:
     check_classes(train, args.num_classes)
     need_classes(train)
     check_classes(test, args.num_classes)
-    plan = make_plan(args)
+    plan = make_probe_plan(args)
     centre = subject.centre()
-    splits = read_split(subject, train, centre), read_split(subject, test, centre)
+    splits = read_features(subject, train, centre), read_features(subject, test, centre)
     if args.protocol == "seed":
         outcome = probe_augmented(subject, *splits, centre, single_rate(args), plan)
     else:
@@ -57,17 +57,17 @@ def run_probe(subject: Subject, args: argparse.Namespace) -> Probe:
     return Probe(subject, train.classes, *splits, centre, outcome)
 
 
-def make_plan(args: argparse.Namespace) -> Plan:
+def make_probe_plan(args: argparse.Namespace) -> LinearPlan:
     """The schedule: x0.1 at `--schedule` (60 % and 80 % of the epochs unless given), or a cosine.
 
     The public LEAD protocol has 60 and 80, and counts epochs from 1: the 60th is trained at the lower rate.
     """
     if args.cos:
-        return Plan(args.epochs, args.batch_size, None, seed=args.seed)
+        return LinearPlan(args.epochs, args.batch_size, None, seed=args.seed)
     public = args.protocol == "seed"
     usual = SEED_FALLS if public else (round(0.6 * args.epochs), round(0.8 * args.epochs))
     falls = usual if args.schedule is None else args.schedule
-    return Plan(args.epochs, args.batch_size, tuple(fall - public for fall in falls), seed=args.seed)
+    return LinearPlan(args.epochs, args.batch_size, tuple(fall - public for fall in falls), seed=args.seed)
 
 
 def single_rate(args: argparse.Namespace) -> float:
@@ -77,7 +77,7 @@ def single_rate(args: argparse.Namespace) -> float:
     return args.lr[0] if args.lr else SEED_RATE
 
 
-def read_split(subject: Subject, images: ImageSet, centre: Tensor | None) -> Split:
+def read_features(subject: Subject, images: ImageSet, centre: Tensor | None) -> Split:
     """Features and labels of the labelled images of a split."""
     features = subject.extract(images)
     known = features.labels >= 0
@@ -86,7 +86,7 @@ def read_split(subject: Subject, images: ImageSet, centre: Tensor | None) -> Spl
 
 
 def probe_augmented(
-    subject: Subject, train: Split, test: Split, centre: Tensor | None, rate: float, plan: Plan
+    subject: Subject, train: Split, test: Split, centre: Tensor | None, rate: float, plan: LinearPlan
 ) -> Outcome:
     """The public LEAD protocol: random crops and flips anew in every epoch, the best epoch chosen on test."""
     view = View(subject.view.source, "probe", subject.view.size)
@@ -112,24 +112,24 @@ def write_probe(probe: Probe, folder: Path, args: argparse.Namespace, *, keep: b
     """
     if probe.subject.folder is not None and folder.resolve() == probe.subject.folder.resolve():
         raise ConfigError(f"--results-dir {folder} holds the encoder; give the probe a folder of its own")
-    print(tell(probe))
+    print(tell_probe(probe))
     append_to(homes(folder, probe.subject, keep), *(row.to_dict() for row in make_rows(probe, args)))
     if keep:
-        write_files(probe, folder)
+        write_probe_files(probe, folder)
         print(f"  written to {folder}")
 
 
-def write_files(probe: Probe, folder: Path) -> None:
+def write_probe_files(probe: Probe, folder: Path) -> None:
     """Classifiers, table and picture."""
     folder.mkdir(parents=True, exist_ok=True)
     outcome = probe.outcome
     for name, classifier in (("last", outcome.fitted.last), ("best", outcome.fitted.best)):
-        write_atomically(folder / f"model_{name}.pth", partial(save_classifier, probe, classifier))
+        write_atomically(folder / f"model_{name}.pth", partial(save_linear_classifier, probe, classifier))
     write_confusion(folder / "confusion.csv", probe)
-    draw_curves(folder / "curves.png", outcome)
+    draw_probe_curves(folder / "curves.png", outcome)
 
 
-def save_classifier(probe: Probe, classifier: Classifier, path: Path) -> None:
+def save_linear_classifier(probe: Probe, classifier: LinearClassifier, path: Path) -> None:
     """A file that torch.load(weights_only=True) reads: weight [C, D], bias [C], class names, centre [D] or None."""
     meta = {"weights": probe.subject.source, "weights_sha256": probe.subject.sha256, "feature": probe.subject.feature,
             "arch": probe.subject.encoder.backbone.arch, "input": probe.subject.view.source,
@@ -157,7 +157,7 @@ def make_rows(probe: Probe, args: argparse.Namespace) -> list[Result]:
     return rows
 
 
-def tell(probe: Probe) -> str:
+def tell_probe(probe: Probe) -> str:
     """The result for people, in a few lines."""
     outcome, epoch = probe.outcome, probe.outcome.fitted.best_epoch
     return (f"linear probe of {probe.subject.describe()}\n"
@@ -178,7 +178,7 @@ def write_confusion(path: Path, probe: Probe) -> None:
         writer.writerows([name, *row] for name, row in zip(probe.classes, table.tolist()))
 
 
-def draw_curves(path: Path, outcome: Outcome) -> None:
+def draw_probe_curves(path: Path, outcome: Outcome) -> None:
     """Training loss and top-1 over epochs as a PNG."""
     pyplot = load_pyplot()
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6))

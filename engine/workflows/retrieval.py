@@ -137,9 +137,9 @@ def write_search(search: Search, folder: Path, args: argparse.Namespace, *, keep
 
     Without `keep` the folder cannot be written to, and scores are all there is.
     """
-    print(f"retrieval with {search.subject.describe()}\n{tell(search, args)}")
+    print(f"retrieval with {search.subject.describe()}\n{tell_search(search, args)}")
     if search.measured:
-        append_to(homes(folder, search.subject, keep), make_row(search, search.measured, args).to_dict())
+        append_to(homes(folder, search.subject, keep), make_retrieval_row(search, search.measured, args).to_dict())
     if keep:
         folder.mkdir(parents=True, exist_ok=True)
         write_per_query(folder / "per_query.csv", search)
@@ -147,7 +147,7 @@ def write_search(search: Search, folder: Path, args: argparse.Namespace, *, keep
         print(f"  written to {folder}")
 
 
-def make_row(search: Search, measured: SearchScores, args: argparse.Namespace) -> Result:
+def make_retrieval_row(search: Search, measured: SearchScores, args: argparse.Namespace) -> Result:
     """The ledger's row."""
     scores = measured.scores
     named = {name: value for name, value in scores.metrics().items() if math.isfinite(value)}  # JSON has no infinity
@@ -159,7 +159,7 @@ def make_row(search: Search, measured: SearchScores, args: argparse.Namespace) -
     return search.subject.result("retrieval", search.images, search.speed, metrics, details=details)
 
 
-def tell(search: Search, args: argparse.Namespace) -> str:
+def tell_search(search: Search, args: argparse.Namespace) -> str:
     """The result for people, in a few lines."""
     if search.measured is None:
         return f"  {len(search.images)} {search.images.split} images without labels: neighbours, but no scores"

@@ -11,7 +11,7 @@ from torch import Tensor
 from engine.flags.evaluate.arguments import parse_search
 from engine.flags.pretrain.arguments import parse
 from engine.workflows.build import build_run
-from engine.workflows.retrieval import Search, make_row, run_search, write_search
+from engine.workflows.retrieval import Search, make_retrieval_row, run_search, write_search
 from evaluation.features.subject import open_subject
 from evaluation.ledger import append_result
 from evaluation.metrics.zero_shot import zero_shot
@@ -50,7 +50,7 @@ def measure_student(plan: StudentPlan, folder: Path, title: str, classes: Tensor
     write_search(search, folder / "retrieval", args)
     if search.measured is None:
         return {}
-    row = make_row(search, search.measured, args).to_dict()
+    row = make_retrieval_row(search, search.measured, args).to_dict()
     append_result(plan.folder / "results.jsonl", row)
     found = {name: row["metrics"][name] for name in ("map", "rank1", "knn")}
     return found if classes is None else found | score_by_text(plan, search, classes)

@@ -11,13 +11,13 @@ from datasets.class_names import Sources, count_known, relabel, without_labels
 from datasets.images import ImageSet, first_split, scan
 from datasets.layouts.findings import announce
 from datasets.layouts.folders.meaning import need_pictures
-from datasets.layouts.listing import Entry, Listing, Sample, show
+from datasets.layouts.listing import Entry, Listing, Sample, show_first
 from datasets.suffixes import SUFFIXES, find_remedy, find_suffix, is_image
 from datasets.walk import read_folder
 from runtime.errors import DataError
 
 
-def gather(
+def gather_pictures(
     paths: Sequence[str], names: Sequence[str], sources: Sources = (), *, split: str, labels: str, text: str
 ) -> ImageSet:
     """Pictures in the order given, or those of one folder or list in the order of their keys.
@@ -41,16 +41,16 @@ def check_paths(paths: Sequence[str]) -> None:
     """Raise DataError for paths that are not there or no pictures by their names, and for several folders."""
     absent = [path for path in paths if not os.path.exists(path)]
     if absent:
-        raise DataError(f"no such picture or folder: {show(absent)}")
+        raise DataError(f"no such picture or folder: {show_first(absent)}")
     foreign = [path for path in paths if os.path.isfile(path) and not names_picture(path)
                and find_suffix(path) != ".csv"]
     if foreign:
         remedies = {suffix: find_remedy(suffix) for suffix in map(find_suffix, foreign) if find_remedy(suffix)}
-        raise DataError(f"no pictures by their names: {show(foreign)}; these are: {', '.join(sorted(SUFFIXES))}"
+        raise DataError(f"no pictures by their names: {show_first(foreign)}; these are: {', '.join(sorted(SUFFIXES))}"
                         + "".join(f"; {suffix}: {remedy}" for suffix, remedy in remedies.items()))
     collections = list_collections(paths)
     if collections and len(paths) > 1:
-        raise DataError(f"{show(collections)}: give pictures, or a single folder or .csv list")
+        raise DataError(f"{show_first(collections)}: give pictures, or a single folder or .csv list")
 
 
 def list_collections(paths: Sequence[str]) -> list[str]:
@@ -59,12 +59,12 @@ def list_collections(paths: Sequence[str]) -> list[str]:
 
 
 def take_labels(images: ImageSet, names: Sequence[str], sources: Sources, labels: str, text: str) -> ImageSet:
-    """The set with a classifier's labels, or without any, as `labels` says (see `gather`)."""
+    """The set with a classifier's labels, or without any, as `labels` says (see `gather_pictures`)."""
     if labels == "none" or not images.classes:
         return without_labels(images)
     if labels == "auto" and count_known(images, names, sources) == 0:
-        print(f"note: {images.root}: none of its folders ({show(images.classes)}) is a class of {text} "
-              f"({show(names)}), so its pictures count as unlabelled; --labels folders asks for a match",
+        print(f"note: {images.root}: none of its folders ({show_first(images.classes)}) is a class of {text} "
+              f"({show_first(names)}), so its pictures count as unlabelled; --labels folders asks for a match",
               file=sys.stderr)
         return without_labels(images)
     try:

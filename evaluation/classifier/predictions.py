@@ -46,7 +46,7 @@ class NamedPredictions:
         return missed[surest[missed].argsort(descending=True, stable=True)].tolist()
 
 
-def write_csv(path: Path, found: NamedPredictions, top: int) -> None:
+def write_predictions_csv(path: Path, found: NamedPredictions, top: int) -> None:
     """predictions.csv: a line for each picture, in order."""
     classes, shares = found.best(top)
     more = [name for place in range(2, classes.shape[1] + 1) for name in (f"class_{place}", f"probability_{place}")]
@@ -59,7 +59,7 @@ def write_csv(path: Path, found: NamedPredictions, top: int) -> None:
             writer.writerow([sample.key, found.truth(index), *told[:2], correct, *told[2:]])
 
 
-def write_json(path: Path, found: NamedPredictions, top: int, *, about: dict[str, object]) -> None:
+def write_predictions_json(path: Path, found: NamedPredictions, top: int, *, about: dict[str, object]) -> None:
     """predictions.json: `about` (which classifier, which view, what was skipped), the classes, a record a picture."""
     classes, shares = found.best(top)
     records = [
@@ -77,9 +77,9 @@ def draw_predictions(found: NamedPredictions, chosen: Sequence[int], title: str,
     cells = []
     for index in chosen:
         label, answer = found.images.samples[index].label, int(answers[index])
-        caption = f"{float(surest[index]):.2f} {plain(found.names[answer])}"
+        caption = f"{float(surest[index]):.2f} {caption_name(found.names[answer])}"
         missed = label is not None and label != answer
-        caption += f"\nis {plain(found.truth(index))}" if missed else ""
+        caption += f"\nis {caption_name(found.truth(index))}" if missed else ""
         cells.append(Cell(index, caption, not missed, judged=label is not None))
 
     def open_image(index: int) -> Image.Image:
@@ -88,12 +88,12 @@ def draw_predictions(found: NamedPredictions, chosen: Sequence[int], title: str,
     return draw_sheet(cells, COLUMNS, open_image, title)
 
 
-def plain(name: str) -> str:
+def caption_name(name: str) -> str:
     """A class name as captions have it, which have little room: without a leading number, with spaces."""
     return show_name(NUMBER.sub("", name).replace("_", " ") or name)
 
 
-def spread(count: int, most: int) -> list[int]:
+def pick_evenly(count: int, most: int) -> list[int]:
     """At most `most` of `count` places, evenly from the first on."""
     shown = min(count, most)
     return [place * count // shown for place in range(shown)]

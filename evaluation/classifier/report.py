@@ -37,7 +37,7 @@ from runtime import distributed
 
 
 @dataclass(frozen=True)
-class Subject:
+class ReportedClassifier:
     """A classifier to report on: its network, its joined sets, how images are shown to it, and what it is called."""
 
     network: nn.Module
@@ -47,8 +47,8 @@ class Subject:
 
 
 def report(
-    subject: Subject, images: ImageSet, args: argparse.Namespace, device: torch.device, *, precision: str, folder: Path,
-    epoch: str = "", selection: str = "", prefix: str = "", keep: bool = True,
+    subject: ReportedClassifier, images: ImageSet, args: argparse.Namespace, device: torch.device, *,
+    precision: str, folder: Path, epoch: str = "", selection: str = "", prefix: str = "", keep: bool = True,
 ) -> Result:
     """Predict all images, say it, add a row to results.jsonl in `folder`, and write tables and pictures beside it.
 
@@ -58,31 +58,32 @@ def report(
     predictions = classify(subject.network.to(device), images, subject.view, sources=subject.sources, device=device,
                     precision=precision, workers=count_workers(args.num_workers), order=args.ensemble_order,
                     crop_bottom=args.crop_bottom)
-    row = make_row(predictions, subject, images, args, precision, folder)
+    row = make_classifier_row(predictions, subject, images, args, precision, folder)
     row = replace(row, epoch=epoch, selection=selection)
     if distributed.is_main():
-        print(describe(row))
+        print(describe_classifier_row(row))
     if distributed.is_main() and keep:
         folder.mkdir(parents=True, exist_ok=True)
         append_result(folder / "results.jsonl", row.to_dict())
-        write_files(predictions, images, folder, prefix, row)
+        write_report_files(predictions, images, folder, prefix, row)
     return row
 
 
-def make_row(
-    predictions: Predictions, subject: Subject, images: ImageSet, args: argparse.Namespace, precision: str, folder: Path
+def make_classifier_row(
+    predictions: Predictions, subject: ReportedClassifier, images: ImageSet, args: argparse.Namespace, precision: str,
+    folder: Path,
 ) -> Result:
     """The line of the ledger."""
     return Result("classify", args.task, images.fingerprint(), images.split, len(images), weights=subject.weights,
                   weights_sha256=fingerprint(subject.network), arch=str(subject.network.describe()["arch"]),
                   feature=predictions.answer, input="full", view=subject.view.recipe, size=subject.view.size,
                   centred=False, seed=args.seed, precision=precision, images_per_second=predictions.images_per_second,
-                  metrics=measure(predictions, images.classes), method=name_method(vars(args)),
+                  metrics=measure_predictions(predictions, images.classes), method=name_method(vars(args)),
                   label=Path(args.run).parent.name if args.run else folder.name,
-                  details=describe_sources(predictions) | {"classes": len(images.classes)})
+                  details=detail_sources(predictions) | {"classes": len(images.classes)})
 
 
-def measure(predictions: Predictions, classes: Sequence[str]) -> dict[str, float]:
+def measure_predictions(predictions: Predictions, classes: Sequence[str]) -> dict[str, float]:
     """All numbers that tables quote, shares in [0, 1]: the answer's, then the branches' and ensembles' top-1."""
     scores = score_branches(predictions.branches, predictions.labels)
     own = scores[predictions.answer]
@@ -94,7 +95,7 @@ def measure(predictions: Predictions, classes: Sequence[str]) -> dict[str, float
     return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
-def describe_sources(predictions: Predictions) -> dict[str, object]:
+def detail_sources(predictions: Predictions) -> dict[str, object]:
     """Accuracies by source and which source images were taken for; {} for a single data set."""
     if len(predictions.sources) < 2:
         return {}
@@ -104,19 +105,20 @@ def describe_sources(predictions: Predictions) -> dict[str, object]:
             "source_confusion": found.confusion.tolist()}
 
 
-def write_files(predictions: Predictions, images: ImageSet, folder: Path, prefix: str, row: Result) -> None:
+def write_report_files(predictions: Predictions, images: ImageSet, folder: Path, prefix: str, row: Result) -> None:
     """eval_results.txt, classes.csv, confusion.png and reliability.png."""
     facts = {"weights": row.weights, "data": f"{images.root} ({images.split})", "epoch": row.epoch or "-"}
     write_results(folder / f"{prefix}{EVALUATION}", predictions, facts, row.label)
     write_rows(folder / f"{prefix}classes.csv",
                score_classes(predictions.predicted, predictions.labels, images.classes).rows())
     counts = count_confusions(predictions.predicted, predictions.labels, len(images.classes))
-    draw_confusion(counts, images.classes, folder / f"{prefix}confusion.png", title=describe(row).partition(";")[0],
+    title = describe_classifier_row(row).partition(";")[0]
+    draw_confusion(counts, images.classes, folder / f"{prefix}confusion.png", title=title,
                    borders=[source.first for source in predictions.sources[1:]])
     draw_reliability(calibrate(predictions.probabilities, predictions.labels), folder / f"{prefix}reliability.png")
 
 
-def describe(row: Result) -> str:
+def describe_classifier_row(row: Result) -> str:
     """The numbers that tables quote, in a line."""
     numbers = row.metrics
     text = (f"{row.images} {row.split} images, {row.details['classes']} classes: top-1 {numbers['top1']:.2%} "

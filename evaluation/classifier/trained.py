@@ -21,7 +21,7 @@ from evaluation.run_record import name_method, read_args
 from models.classifiers.file import SavedClassifier, load_classifier
 from models.plug_in.published import is_public_pim
 from models.plug_in.rebuild import build_public_pim
-from models.present import check_network
+from models.present import check_architecture
 from models.sizes import check_size
 from models.weights.files import read_checkpoint
 from models.weights.read import fingerprint
@@ -100,7 +100,7 @@ def open_classifier(args: argparse.Namespace, batch_size: int) -> Trained:
                           "that main_finetune.py trained, or a public checkpoint of a classifier")
     source, folder = find_source(args.pretrained)
     device = torch.device(find_device(args.device))
-    check_network(args, "arch")
+    check_architecture(args, "arch")
     with name_flags(args, "pretrained"):
         saved = load_saved(source, args)
     settings = read_args(folder) or saved.meta
@@ -114,7 +114,7 @@ def open_classifier(args: argparse.Namespace, batch_size: int) -> Trained:
         task=choose_task(args, settings), method=name_method(settings) or name_public(network))
     tell_other(argparse.Namespace(size=trained.view.size, eval_view=trained.view.recipe), saved.view,
                str(saved.view["recipe"]))
-    names = read_names(Path(args.class_names)) if args.class_names else saved.class_names
+    names = read_class_names(Path(args.class_names)) if args.class_names else saved.class_names
     return trained.named(names, args.class_names or source) if names else trained
 
 
@@ -174,7 +174,7 @@ def name_public(network: BranchNetwork) -> str:
     return kind if kind == "pim" else "public"
 
 
-def read_names(path: Path) -> tuple[str, ...]:
+def read_class_names(path: Path) -> tuple[str, ...]:
     """Class names, one a line; raises DataError when the file is not there or not text."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -29,7 +29,7 @@ EVAL_VIEWS = ("eval", "squash", "squash-exact", "short", "short-exact", "deit-ev
 SOURCES = ("none", "hub")
 
 
-def name_run(args: argparse.Namespace) -> str:
+def name_results_folder(args: argparse.Namespace) -> str:
     """A folder name for results on these weights."""
     folder = find_source(args.pretrained)[1]
     name = folder.resolve().name if folder else re.sub(r"[^\w.-]+", "-", Path(args.pretrained).name)
@@ -42,7 +42,7 @@ def find_source(pretrained: str) -> tuple[str, Path | None]:
         return pretrained, None
     if Path(pretrained).is_file():
         return pretrained, find_run(Path(pretrained))
-    folders = list_folders(pretrained)
+    folders = list_run_folders(pretrained)
     # Results of a run that lies elsewhere make a folder of its name under checkpoints/; photographs may have it too.
     finished = [folder for folder in folders if (folder / "model_last.pth").is_file()]
     if len(finished) > 1 and not finished[0].samefile(finished[1]):
@@ -61,14 +61,14 @@ def find_source(pretrained: str) -> tuple[str, Path | None]:
                       "hub, none" + "".join(f"; {folder} is a folder without model_last.pth" for folder in folders))
 
 
-def list_folders(pretrained: str) -> list[Path]:
+def list_run_folders(pretrained: str) -> list[Path]:
     """The folders that `--pretrained` may mean: one under checkpoints/, one here; `./NAME` is one here alone."""
     here = Path(pretrained)
     places = [here] if pretrained.startswith(("./", "../")) else [CHECKPOINTS / pretrained, here]
     return [folder for folder in dict.fromkeys(places) if folder.is_dir()]
 
 
-def find_root(args: argparse.Namespace, folder: Path | None) -> Path:
+def find_data_root(args: argparse.Namespace, folder: Path | None) -> Path:
     """`--root`, else the root the encoder was trained on, else the data set that the crops were cut from."""
     if args.root:
         return Path(args.root)

@@ -47,7 +47,7 @@ class Embeddings:
     meta: dict[str, object]
 
 
-def describe(subject: Subject, images: ImageSet) -> dict[str, object]:
+def describe_embeddings(subject: Subject, images: ImageSet) -> dict[str, object]:
     """What embeddings depend on: two folders with the same can be searched in each other."""
     return {"weights_sha256": subject.sha256, "arch": subject.encoder.backbone.arch,
             "feature": subject.feature, "input": subject.view.source, "view": subject.view.recipe,
@@ -70,12 +70,12 @@ def find_differences(
     return ["the photographs" if name == DATES else name for name in other]
 
 
-def embed(subject: Subject, images: ImageSet, folder: Path, piece: int = 4096) -> dict[str, object]:
+def write_embeddings(subject: Subject, images: ImageSet, folder: Path, piece: int = 4096) -> dict[str, object]:
     """Write the folder for the images, in their order, `piece` images at a time; returns what stands in meta.json.
 
     A complete folder of the same is left alone; raises ConfigError for one of anything else.
     """
-    facts = {"format": FORMAT, **describe(subject, images)}
+    facts = {"format": FORMAT, **describe_embeddings(subject, images)}
     read = partial(hash_contents, images, subject.crops)
     done = distributed.broadcast_object(_read_finished(folder, facts, read) if distributed.is_main() else None)
     if done is not None:
@@ -101,10 +101,10 @@ def embed(subject: Subject, images: ImageSet, folder: Path, piece: int = 4096) -
         _finish(folder, target, images, facts | {"weights": subject.source, CONTENTS: contents,
                                                 "images_per_second": round(len(images) / seconds, 2)})
     distributed.barrier()
-    return read_meta(folder)
+    return read_embeddings_meta(folder)
 
 
-def read_meta(folder: Path) -> dict[str, object]:
+def read_embeddings_meta(folder: Path) -> dict[str, object]:
     """meta.json of a folder of embeddings; raises DataError when it is none."""
     return read_json(folder / "meta.json", META, remedy=f"delete {folder} and run tools.embed again")
 
@@ -115,7 +115,7 @@ def read_embeddings(folder: str | Path) -> Embeddings:
     if not (folder / "meta.json").is_file():
         raise DataError(f"{folder} holds no finished embeddings (no meta.json); make them with "
                         f"python -m tools.embed IMAGES --pretrained NAME --out {folder}")
-    meta = read_meta(folder)
+    meta = read_embeddings_meta(folder)
     try:
         rows = np.load(folder / "embeddings.npy", mmap_mode="c")  # torch wants what it may write to
         with open(folder / "ids.csv", newline="", encoding="utf-8") as file:
@@ -124,7 +124,7 @@ def read_embeddings(folder: str | Path) -> Embeddings:
             raise ValueError("ids.csv lacks a column path or class")
     except (OSError, EOFError, ValueError, csv.Error) as error:
         raise DataError(f"{folder} cannot be read ({error}); delete it and run tools.embed again") from error
-    check_rows(rows, folder)
+    check_stored_embeddings(rows, folder)
     if not len(rows) == len(table) == meta["images"]:
         raise DataError(f"{folder} does not fit together: {len(rows)} rows, {len(table)} lines in ids.csv, "
                         f"{meta['images']} images in meta.json; delete it and run tools.embed again")
@@ -135,7 +135,7 @@ def read_embeddings(folder: str | Path) -> Embeddings:
     return Embeddings(rows, [unspell(line["path"]) for line in table], [unspell(line["class"]) for line in table], meta)
 
 
-def check_rows(rows: NDArray[np.float32], folder: Path) -> None:
+def check_stored_embeddings(rows: NDArray[np.float32], folder: Path) -> None:
     """Raise DataError for anything but finite float32 rows [N, D]; a memory map is read piece by piece."""
     if rows.ndim != 2 or rows.dtype != np.float32:
         raise DataError(f"{folder}/embeddings.npy holds {rows.dtype} {list(rows.shape)}, not rows of float32; delete "
@@ -152,9 +152,9 @@ def _read_finished(
 ) -> dict[str, object] | None:
     path = folder / "meta.json"
     if not path.is_file():
-        refuse_foreign(folder)
+        refuse_foreign_embeddings(folder)
         return None
-    found = read_meta(folder)
+    found = read_embeddings_meta(folder)
     other = find_differences(found, facts, contents)
     if other:
         raise ConfigError(f"{folder} holds embeddings made otherwise ({', '.join(other)} differ); "
@@ -162,7 +162,7 @@ def _read_finished(
     return found
 
 
-def refuse_foreign(folder: Path) -> None:
+def refuse_foreign_embeddings(folder: Path) -> None:
     """Raise ConfigError where embeddings lie that no tools.embed is at work on: they are not ours to overwrite."""
     found = [name for name in ("embeddings.npy", "ids.csv") if (folder / name).exists()]
     if found and not (folder / PIECES).is_dir():

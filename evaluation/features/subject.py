@@ -22,12 +22,12 @@ from datasets.loader import count_workers
 from datasets.places import EVALUATION_FILES, check_places
 from datasets.views.recipes import View
 from evaluation.features.extract import Features, extract
-from evaluation.features.sources import choose_crops, find_root, find_source, inherit
+from evaluation.features.sources import choose_crops, find_data_root, find_source, inherit
 from evaluation.ledger import Result
 from evaluation.metrics.similarity import normalise_rows
 from evaluation.run_record import name_method, read_settings
 from models.encoder import Encoder, describe_encoder, load_encoder
-from models.present import check_network
+from models.present import check_architecture
 from models.sizes import check_size
 from models.weights.read import fingerprint
 from runtime.errors import ConfigError, DataError
@@ -136,11 +136,11 @@ def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int
     source, folder = find_source(args.pretrained)
     with name_flags(args, "pretrained"):
         args = inherit(args, folder, source)
-    root = find_root(args, folder)
+    root = find_data_root(args, folder)
     check_places(args, EVALUATION_FILES, root=root)
     crops = choose_crops(args, root) if args.input == "crop" else None
     torch.manual_seed(args.seed)  # `--pretrained none` is a random network: the same one every time
-    check_network(args, "arch")
+    check_architecture(args, "arch")
     with name_flags(args, "pretrained"):
         encoder = load_encoder(source, arch=args.arch, device=device).to(memory_format=torch.channels_last)
     check_size(encoder.backbone, args.size)

@@ -16,7 +16,7 @@ from datasets.views.recipes import RECIPES
 
 
 @dataclass(frozen=True)
-class Finding:
+class BoxScore:
     """How a map finds a box: `pointing` whether its peak lies inside, `energy` the share of its mass that does."""
 
     pointing: float
@@ -42,7 +42,7 @@ def cover(box: Box, rows: int, columns: int) -> Tensor:
     return overlap(box.y1, box.y2, rows)[:, None] * overlap(box.x1, box.x2, columns)[None, :]
 
 
-def find(heat: Tensor, box: Box) -> Finding | None:
+def find(heat: Tensor, box: Box) -> BoxScore | None:
     """Pointing game and energy of a non-negative map [h, w]; None for a map that is zero everywhere.
 
     The peak points at the middle of its cell. A uniform map's energy is the box's area.
@@ -53,7 +53,7 @@ def find(heat: Tensor, box: Box) -> Finding | None:
     row, column = divmod(int(heat.argmax()), heat.shape[1])
     x, y = (column + 0.5) / heat.shape[1], (row + 0.5) / heat.shape[0]
     inside = box.x1 <= x <= box.x2 and box.y1 <= y <= box.y2
-    return Finding(float(inside), float((heat * cover(box, *heat.shape)).sum() / heat.sum()))
+    return BoxScore(float(inside), float((heat * cover(box, *heat.shape)).sum() / heat.sum()))
 
 
 def area(box: Box) -> float:
@@ -61,7 +61,7 @@ def area(box: Box) -> float:
     return (box.x2 - box.x1) * (box.y2 - box.y1)
 
 
-def measure(maps: Mapping[str, Tensor], boxes: list[Box | None]) -> list[dict[str, float]]:
+def measure_maps(maps: Mapping[str, Tensor], boxes: list[Box | None]) -> list[dict[str, float]]:
     """A row for each picture: `area`, and `<map>_pointing`, `<map>_energy` of maps [N, h, w]; {} without a box."""
     rows = []
     for number, box in enumerate(boxes):
@@ -74,7 +74,7 @@ def measure(maps: Mapping[str, Tensor], boxes: list[Box | None]) -> list[dict[st
     return rows
 
 
-def summarise(rows: list[dict[str, float]]) -> dict[str, float]:
+def average_scores(rows: list[dict[str, float]]) -> dict[str, float]:
     """Means over the pictures that have a number."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: sum(row[name] for row in rows if name in row) / sum(name in row for row in rows) for name in names}

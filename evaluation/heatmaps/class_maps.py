@@ -52,7 +52,7 @@ def look_at(
         number = None if wanted == PREDICTED else int(wanted)
         found = extract(looker(network, number), images, view, **how).tensors
     logits = found.pop(LOGITS)
-    maps = {name: stretch(square(flat)) for name, flat in found.items()}
+    maps = {name: stretch_each(square(flat)) for name, flat in found.items()}
     return Looks(maps | fuse_levels(network, maps, weights), logits)
 
 
@@ -101,7 +101,7 @@ def cam_looker(network: Classifier, wanted: int | None) -> Outputs:
         features = network.features(images).detach()
         with torch.enable_grad():
             logits = sum(network.classify(features.requires_grad_()).values())  # of one head, or of two
-            evidence = logits.gather(1, choose(logits, wanted)).sum()
+            evidence = logits.gather(1, choose_class(logits, wanted)).sum()
             (gradient,) = torch.autograd.grad(evidence, features)
         last, slope = (as_map(network.backbone, value.detach(), images) for value in (features, gradient))
         found = activation_map(last, slope.sum(dim=(2, 3)))
@@ -115,7 +115,7 @@ def level_looker(network: PlugIn, wanted: int | None) -> Outputs:
     def answer(images: Tensor) -> dict[str, Tensor]:
         seen = network(images)
         logits = seen.levels[network.answer].mean(dim=1) if seen.combiner is None else seen.combiner
-        chosen = choose(logits, wanted)[:, None]
+        chosen = choose_class(logits, wanted)[:, None]
         found = {LOGITS: logits}
         for name, scores in seen.levels.items():  # [B, S, K]; a class token has no place on a map
             first, shares = seen.shapes[name].prefix, scores.float().softmax(dim=2)
@@ -129,7 +129,7 @@ def level_looker(network: PlugIn, wanted: int | None) -> Outputs:
     return answer
 
 
-def choose(logits: Tensor, wanted: int | None) -> Tensor:
+def choose_class(logits: Tensor, wanted: int | None) -> Tensor:
     """The class to ask for: [B, 1]."""
     if wanted is None:
         return logits.argmax(dim=1, keepdim=True)
@@ -142,7 +142,7 @@ def square(flat: Tensor) -> Tensor:
     return flat.unflatten(1, (side, side) if side * side == flat.shape[1] else (-1, 1))
 
 
-def stretch(maps: Tensor) -> Tensor:
+def stretch_each(maps: Tensor) -> Tensor:
     """Each map [N, h, w] from its minimum, 0, to its maximum, 1; a map without differences is 0."""
     low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
     return (maps - low) / (high - low).clamp_min(1e-12)
@@ -157,7 +157,7 @@ def fuse(maps: Sequence[Tensor], weights: Sequence[float], mode: str = "bilinear
     """Weighted mean of stretched maps [N, h, w], shallow to deep, at the largest grid among them, stretched again."""
     largest = max((level.shape[1:] for level in maps), key=lambda shape: shape.numel())
     grown = [F.interpolate(level[:, None], size=largest, mode=mode)[:, 0] for level in maps]
-    return stretch(sum(weight * level for weight, level in zip(weights, grown, strict=True)) / sum(weights))
+    return stretch_each(sum(weight * level for weight, level in zip(weights, grown, strict=True)) / sum(weights))
 
 
 def fuse_levels(

@@ -10,21 +10,21 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from datasets.class_names import find_places, match
+from datasets.class_names import find_class_numbers, match
 from datasets.crops import Box
 from datasets.files import decode
 from datasets.images import ImageSet, check_images, sample_images, scan
 from datasets.joint import describe_sources
 from datasets.views.recipes import make_transform
-from evaluation.classifier.pictures import find_split, gather, take_labels
-from evaluation.classifier.predictions import plain, spread
+from evaluation.classifier.pictures import find_split, gather_pictures, take_labels
+from evaluation.classifier.predictions import caption_name, pick_evenly
 from evaluation.classifier.trained import Trained, open_classifier
-from evaluation.heatmaps.box_scores import measure, summarise
+from evaluation.heatmaps.box_scores import average_scores, measure_maps
 from evaluation.heatmaps.class_maps import CAM, FUSED, OF_CLASS, PREDICTED, SELECTED, TRUE, WORDS, Looks, look_at
 from evaluation.heatmaps.level_sheet import draw_level_sheet
 from evaluation.heatmaps.rollout import attention_layers
 from evaluation.heatmaps.sheet import draw_heat_sheet
-from evaluation.heatmaps.table import find_boxes, write_table
+from evaluation.heatmaps.table import find_view_boxes, write_box_table
 from evaluation.run_record import ARGS, find_photographs, read_args
 from models.plug_in.module import PlugIn
 from runtime.errors import ConfigError
@@ -41,19 +41,19 @@ def draw_classifier(args: argparse.Namespace, *, keep: bool = True) -> None:
         trained = trained.named([f"class {number}" for number in range(trained.network.classes)], trained.source)
     images = find_pictures(args, trained)
     wanted, asked = find_class(args.wanted, trained, images)
-    check_weights(args.level_weights, trained)
+    check_level_weights(args.level_weights, trained)
     found = look_at(trained.network, images, trained.view, wanted=wanted, weights=args.level_weights,
                     **trained.protocol())
     found = Looks({name: heat * (heat >= args.threshold) for name, heat in found.maps.items()}, found.logits)
-    boxes = find_boxes(images, images.root, args.boxes, trained.view, trained.crop_bottom)
+    boxes = find_view_boxes(images, images.root, args.boxes, trained.view, trained.crop_bottom)
     rows = [{name: value for name, value in row.items() if not (name.startswith(SELECTED) and "_pointing" in name)}
-            for row in measure(found.maps, boxes)]  # of a map of zeros and ones every peak is as good
-    means = summarise(rows)
+            for row in measure_maps(found.maps, boxes)]  # of a map of zeros and ones every peak is as good
+    means = average_scores(rows)
     facts = tell_answers(found, images, trained)
     if keep:
         out = Path(args.out)
-        write_table(out / "heatmap.csv", images, rows, means, facts)
-        sheet = draw(trained, images, found, boxes, rows, facts, asked, args.shown)
+        write_box_table(out / "heatmap.csv", images, rows, means, facts)
+        sheet = draw_map_sheet(trained, images, found, boxes, rows, facts, asked, args.shown)
         write_atomically(out / "heatmap.png", sheet.save)
     print(f"{len(images)} pictures{'' if args.image else f' of {images.root}'}, {trained.describe()}")
     tell_means(found, means, asked)
@@ -65,7 +65,7 @@ def find_pictures(args: argparse.Namespace, trained: Trained) -> ImageSet:
     """Those of --image, else of the data set, with the classifier's labels where its classes are known."""
     sources = describe_sources(trained.sources)
     if args.image:
-        images = gather(args.image, trained.names, sources, split="auto", labels="none", text=trained.source)
+        images = gather_pictures(args.image, trained.names, sources, split="auto", labels="none", text=trained.source)
         return check_images(images, skip_bad=args.skip_bad, crop_bottom=trained.crop_bottom)
     known = read_args(trained.folder).get("root") or []
     root = args.root
@@ -88,17 +88,17 @@ def find_class(wanted: str, trained: Trained, images: ImageSet) -> tuple[str | i
         raise ConfigError("--class true needs labelled pictures: class folders that the classifier knows")
     if wanted in (TRUE, PREDICTED):
         return wanted, f"the {wanted} class"
-    number = match(wanted, find_places(trained.names, describe_sources(trained.sources)))
+    number = match(wanted, find_class_numbers(trained.names, describe_sources(trained.sources)))
     if number is None and wanted.isdecimal() and int(wanted) < len(trained.names):
         number = int(wanted)
     if number is None:
         raise ConfigError(f"--class {wanted}: {trained.source} knows no such class; true, predicted, a number below "
                           f"{len(trained.names)}, or one of: {', '.join(trained.names[:20])}"
                           + ", ..." * (len(trained.names) > 20))
-    return number, plain(trained.names[number])
+    return number, caption_name(trained.names[number])
 
 
-def check_weights(weights: Sequence[float] | None, trained: Trained) -> None:
+def check_level_weights(weights: Sequence[float] | None, trained: Trained) -> None:
     """Raise ConfigError when --level-weights are not one a level."""
     if weights is None:
         return
@@ -128,17 +128,18 @@ def tell_means(found: Looks, means: Mapping[str, float], asked: str) -> None:
     print(f"  {'a uniform map':<20} {means['area']:.1%} for both; class maps are of {asked}")
 
 
-def draw(
+def draw_map_sheet(
     trained: Trained, images: ImageSet, found: Looks, boxes: Sequence[Box | None], rows: Sequence[Mapping[str, float]],
     facts: Sequence[Mapping[str, str]], asked: str, shown: int,
 ) -> Image.Image:
     """The sheet of evenly chosen pictures."""
-    chosen = spread(len(images), shown)
+    chosen = pick_evenly(len(images), shown)
     transform = make_transform(trained.view)
     pictures = [Image.fromarray(transform(decode(images.samples[n].path, trained.crop_bottom)).permute(1, 2, 0).numpy())
                 for n in chosen]
     first = OF_CLASS + FUSED if OF_CLASS + FUSED in found.maps else next(iter(found.maps))
-    captions = [caption(images, n, facts[n], rows[n].get(f"{first}_energy"), rows[n].get("area")) for n in chosen]
+    captions = [caption_picture(images, n, facts[n], rows[n].get(f"{first}_energy"), rows[n].get("area"))
+                for n in chosen]
     maps = {name: heat[chosen] for name, heat in found.maps.items()}
     placed, title = [boxes[n] for n in chosen], f"{trained.describe()}; {images.split}"
     if not isinstance(trained.network, PlugIn):
@@ -158,12 +159,12 @@ def group_maps(maps: Mapping[str, Tensor], asked: str) -> dict[str, dict[str, Te
     return {words: row for words, row in rows.items() if row}
 
 
-def caption(
+def caption_picture(
     images: ImageSet, number: int, fact: Mapping[str, str], energy: float | None, area: float | None
 ) -> str:
     """What stands under a picture: what it was taken for, what it is, and how much of the map is in its box."""
-    missed = f", is {plain(fact['label'])}" if fact["label"] not in ("", fact["predicted"]) else ""
-    text = f"{float(fact['probability']):.2f} {plain(fact['predicted'])}{missed}"
+    missed = f", is {caption_name(fact['label'])}" if fact["label"] not in ("", fact["predicted"]) else ""
+    text = f"{float(fact['probability']):.2f} {caption_name(fact['predicted'])}{missed}"
     if not fact["label"]:
         text = f"{show_name(Path(images.samples[number].key).name)}\n{text}"
     return text + (f"\n{energy:.0%} of the map in the box, uniform {area:.0%}" if energy is not None else "")

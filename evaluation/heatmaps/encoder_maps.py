@@ -19,7 +19,7 @@ TEMPERATURE = 0.2
 RATIONALE, CAM, NORM = "rationale", "cam", "norm"
 
 
-def look(encoder: Encoder, losses: Losses | None) -> Callable[[Tensor], dict[str, Tensor]]:
+def make_map_function(encoder: Encoder, losses: Losses | None) -> Callable[[Tensor], dict[str, Tensor]]:
     """Flat maps [B, h w] of pictures, by name: `norm`, `rationale` with a branch, `cam` with a loss.
 
     `losses` maps pooled features [B, C], pictures and their mirror images to a loss for each, [B].

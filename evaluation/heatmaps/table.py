@@ -13,7 +13,7 @@ from evaluation.heatmaps.box_scores import place_box
 from runtime.files import open_table
 
 
-def find_boxes(images: ImageSet, root: Path, wanted: str, view: View, crop_bottom: int = 0) -> list[Box | None]:
+def find_view_boxes(images: ImageSet, root: Path, wanted: str, view: View, crop_bottom: int = 0) -> list[Box | None]:
     """The box of every picture in shares of its view; None where there is none.
 
     `wanted` is a file, "auto" (boxes.csv in the root, if there) or "none".
@@ -30,7 +30,7 @@ def find_boxes(images: ImageSet, root: Path, wanted: str, view: View, crop_botto
     return found
 
 
-def write_table(
+def write_box_table(
     path: Path, images: ImageSet, rows: Sequence[Mapping[str, float]], means: Mapping[str, float],
     facts: Sequence[Mapping[str, str]] | None = None,
 ) -> None:

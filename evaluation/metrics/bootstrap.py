@@ -68,7 +68,7 @@ def interval(values: NDArray[np.float64], *, draws: int = 1000, seed: int = 0) -
     return found.low, found.high
 
 
-def compare(
+def estimate_paired_differences(
     values: Values, reference: int, *, draws: int = DRAWS, seed: int = 0, share: float = 0.95
 ) -> list[Estimate]:
     """The paired difference of every row [R, S, M] from row `reference`; that row's own is exactly 0."""

@@ -85,7 +85,7 @@ def _divergence(values: Tensor, swap: bool = False) -> float:
     return float(-(share * count).log().mean())
 
 
-def spread(features: Tensor) -> float:
+def measure_spread(features: Tensor) -> float:
     """How far unit features [N, D] lie apart: sqrt(D) * mean standard deviation; 1 = over the sphere, 0 = collapsed.
 
     The collapse measure of SimSiam (Chen & He, arXiv 2011.10566).

@@ -20,7 +20,7 @@ from runtime.errors import DataError
 
 
 @dataclass(frozen=True)
-class Plan:
+class LinearPlan:
     """How a classifier is trained: the rate falls to a tenth at each of `milestones` (epochs from 0), or, where they
     are None, along a cosine.
     """
@@ -39,7 +39,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Classifier:
+class LinearClassifier:
     """Logits = features @ weight.T + bias; weight [C, D], bias [C], float32."""
 
     weight: Tensor
@@ -73,8 +73,8 @@ class Choice:
 class Fitted:
     """A classifier after the last epoch, and at the epoch called best; `losses` is the mean training loss by epoch."""
 
-    last: Classifier
-    best: Classifier
+    last: LinearClassifier
+    best: LinearClassifier
     best_epoch: int
     losses: list[float]
     tested: list[Accuracy] = field(default_factory=list)
@@ -83,7 +83,9 @@ class Fitted:
 class Heads:
     """H classifiers that start equal and see the same batches, each with its own learning rate."""
 
-    def __init__(self, rates: tuple[float, ...], classes: int, width: int, plan: Plan, device: torch.device) -> None:
+    def __init__(
+        self, rates: tuple[float, ...], classes: int, width: int, plan: LinearPlan, device: torch.device
+    ) -> None:
         generator = torch.Generator().manual_seed(plan.seed)
         start = torch.randn(classes, width, generator=generator) * 0.01
         self.weight = start.repeat(len(rates), 1, 1).to(device)
@@ -111,12 +113,12 @@ class Heads:
             value.sub_((self.rates * factor).view(-1, *[1] * (value.dim() - 1)) * speed)
         return loss
 
-    def take(self, number: int) -> Classifier:
+    def take(self, number: int) -> LinearClassifier:
         """A copy of one classifier."""
-        return Classifier(self.weight[number].clone(), self.bias[number].clone())
+        return LinearClassifier(self.weight[number].clone(), self.bias[number].clone())
 
 
-def train_epoch(heads: Heads, features: Tensor, labels: Tensor, plan: Plan, epoch: int) -> Tensor:
+def train_epoch(heads: Heads, features: Tensor, labels: Tensor, plan: LinearPlan, epoch: int) -> Tensor:
     """One shuffled pass (an order of seed and epoch alone, no image dropped); mean loss of each classifier [H]."""
     order = torch.from_numpy(permute(len(labels), plan.seed, epoch)).long().to(features.device)
     total = torch.zeros_like(heads.rates)
@@ -125,14 +127,14 @@ def train_epoch(heads: Heads, features: Tensor, labels: Tensor, plan: Plan, epoc
     return total / len(labels)
 
 
-def choose(
-    features: Tensor, labels: Tensor, classes: int, rates: tuple[float, ...], plan: Plan, share: float = 0.2
+def choose_rate(
+    features: Tensor, labels: Tensor, classes: int, rates: tuple[float, ...], plan: LinearPlan, share: float = 0.2
 ) -> Choice:
     """Train every rate on a stratified part of the training split and compare them on the rest, after every epoch.
 
     The rate is that of the best last epoch (equal: lower loss, then the smaller rate); its best epoch is reported too.
     """
-    held = hold_out(labels, share, plan.seed).to(features.device)
+    held = draw_held_out(labels, share, plan.seed).to(features.device)
     heads = Heads(rates, classes, features.shape[1], plan, features.device)
     curve, loss = [], heads.rates
     for epoch in range(plan.epochs):
@@ -150,7 +152,7 @@ def _finite(value: float) -> float:
     return value if math.isfinite(value) else math.inf
 
 
-def hold_out(labels: Tensor, share: float, seed: int) -> Tensor:
+def draw_held_out(labels: Tensor, share: float, seed: int) -> Tensor:
     """Mask [N] of a stratified part: about `share` of every class, at least one and never all of its images.
 
     Raises DataError when no class has two images.
@@ -168,7 +170,7 @@ def hold_out(labels: Tensor, share: float, seed: int) -> Tensor:
 
 
 def fit(
-    features: Tensor, labels: Tensor, classes: int, rate: float, plan: Plan, best_epoch: int | None = None
+    features: Tensor, labels: Tensor, classes: int, rate: float, plan: LinearPlan, best_epoch: int | None = None
 ) -> Fitted:
     """Train one classifier on all of [N, D]; `best_epoch` (1-based, chosen elsewhere) is kept beside the last."""
     best_epoch = best_epoch or plan.epochs
@@ -184,7 +186,7 @@ def fit_augmented(
     *,
     classes: int,
     rate: float,
-    plan: Plan,
+    plan: LinearPlan,
 ) -> Fitted:
     """The public LEAD protocol: new features every epoch (`draw(epoch)` [N, D]), test read after each.
 
@@ -192,8 +194,8 @@ def fit_augmented(
     """
     tested: list[Accuracy] = []
 
-    def is_best(epoch: int, classifier: Classifier) -> bool:
-        tested.append(score(classifier, test, test_labels))
+    def is_best(epoch: int, classifier: LinearClassifier) -> bool:
+        tested.append(score_classifier(classifier, test, test_labels))
         return tested[-1].top1 > max((seen.top1 for seen in tested[:-1]), default=-1.0)
 
     heads = Heads((rate,), classes, test.shape[1], plan, test.device)
@@ -202,7 +204,8 @@ def fit_augmented(
 
 
 def _train(
-    draw: Callable[[int], Tensor], labels: Tensor, heads: Heads, plan: Plan, is_best: Callable[[int, Classifier], bool]
+    draw: Callable[[int], Tensor], labels: Tensor, heads: Heads, plan: LinearPlan,
+    is_best: Callable[[int, LinearClassifier], bool],
 ) -> Fitted:
     best, best_epoch, losses = heads.take(0), 0, []
     for epoch in range(plan.epochs):
@@ -212,19 +215,19 @@ def _train(
     return Fitted(heads.take(0), best, best_epoch, losses)
 
 
-def score(classifier: Classifier, features: Tensor, labels: Tensor) -> Accuracy:
+def score_classifier(classifier: LinearClassifier, features: Tensor, labels: Tensor) -> Accuracy:
     """Top-1 and top-5 of a classifier (top-5 over all classes where there are fewer)."""
     hits = [(guess == labels[rows, None]) for rows, guess in _guess(classifier, features, 5)]
     ranked = torch.cat(hits)
     return Accuracy(float(ranked[:, 0].double().mean()), float(ranked.any(dim=1).double().mean()))
 
 
-def predict(classifier: Classifier, features: Tensor) -> Tensor:
+def predict(classifier: LinearClassifier, features: Tensor) -> Tensor:
     """The first guess for every row: int64 [N]."""
     return torch.cat([guess[:, 0] for _, guess in _guess(classifier, features, 1)]).cpu()
 
 
-def _guess(classifier: Classifier, features: Tensor, k: int) -> Iterator[tuple[slice, Tensor]]:
+def _guess(classifier: LinearClassifier, features: Tensor, k: int) -> Iterator[tuple[slice, Tensor]]:
     for start in range(0, len(features), 4096):
         rows = slice(start, start + 4096)
         logits = classifier.logits(features[rows])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from datasets.images import ImageSet
-from evaluation.metrics.linear import Accuracy, Choice, Fitted, Plan, choose, fit, score
+from evaluation.metrics.linear import Accuracy, Choice, Fitted, LinearPlan, choose_rate, fit, score_classifier
 from runtime.errors import ConfigError
 
 RATES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -36,17 +36,18 @@ class Outcome:
     curves: dict[str, list[float]]
 
 
-def probe_cached(train: Split, test: Split, rates: tuple[float, ...], plan: Plan, hold_out: float) -> Outcome:
+def probe_cached(train: Split, test: Split, rates: tuple[float, ...], plan: LinearPlan, hold_out: float) -> Outcome:
     """Choose rate and best epoch on a held-out part of train, refit on all of it, read test at the end."""
     classes = len(train.images.classes)
     if hold_out <= 0 and len(rates) > 1:
         raise ConfigError("--hold-out 0 leaves nothing to choose a rate with; give one --lr")
-    choice = choose(train.rows, train.labels, classes, rates, plan, hold_out) if hold_out > 0 else None
+    choice = choose_rate(train.rows, train.labels, classes, rates, plan, hold_out) if hold_out > 0 else None
     rate = choice.rate if choice else rates[0]
     fitted = fit(train.rows, train.labels, classes, rate, plan, choice.epoch if choice else None)
     text = f"{choice.held_out} held-out training images" if choice else "none"
-    return Outcome(fitted, rate, score(fitted.last, test.rows, test.labels), score(fitted.best, test.rows, test.labels),
-                   text if len(rates) > 1 else "given", text, name_curves(choice) if choice else {})
+    last, best = (score_classifier(one, test.rows, test.labels) for one in (fitted.last, fitted.best))
+    return Outcome(fitted, rate, last, best, text if len(rates) > 1 else "given", text,
+                   name_curves(choice) if choice else {})
 
 
 def name_curves(choice: Choice) -> dict[str, list[float]]:

@@ -53,18 +53,18 @@ def list_pairs(counts: object, names: Sequence[str]) -> Rows:
              "share": pair.count / pair.images} for pair in list_confusions(counts, CONFUSED)]
 
 
-def write_page(folder: Path, row: Result, about: str, tables: Mapping[str, Rows]) -> None:
+def write_classifier_page(folder: Path, row: Result, about: str, tables: Mapping[str, Rows]) -> None:
     """evaluation.html: the accuracy, tables by their headings, and every file in the folder that belongs to it."""
     numbers = row.metrics
     facts = {"top-1": numbers["top1"], "top-3": numbers["top3"], "top-5": numbers["top5"], "precision":
              numbers["precision"], "recall": numbers["recall"], "F1": numbers["f1"], "ECE": numbers["ece"]}
-    page = render("classifier", row=row, about=about, facts=tabulate("", [facts]),
-                  grids=[tabulate(title, rows) for title, rows in tables.items() if rows],
+    page = render("classifier", row=row, about=about, facts=tabulate_shares("", [facts]),
+                  grids=[tabulate_shares(title, rows) for title, rows in tables.items() if rows],
                   files=[name for name in FILES if (folder / name).is_file()])
     write_text(folder / PAGE, page)
 
 
-def tabulate(title: str, rows: Rows) -> Grid:
+def tabulate_shares(title: str, rows: Rows) -> Grid:
     """The rows as a table, shares in percent."""
     cells = [[f"{value:.1%}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
     numbers = [column for column, value in enumerate(rows[0].values()) if not isinstance(value, str)]

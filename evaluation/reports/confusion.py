@@ -44,7 +44,7 @@ def list_confusions(counts: Tensor, limit: int = LISTED) -> list[Confusion]:
     return sorted(found, key=lambda one: (-one.count, one.images, one.label, one.predicted))[:limit]
 
 
-def describe(confusion: Confusion, names: Sequence[str]) -> str:
+def describe_confusion(confusion: Confusion, names: Sequence[str]) -> str:
     """One error in words."""
     share = 100 * confusion.count / confusion.images
     label, predicted = (call(place, names) for place in (confusion.label, confusion.predicted))
@@ -62,7 +62,9 @@ def describe_missed(counts: Tensor, names: Sequence[str], limit: int) -> list[st
 
 def call(label: int, names: Sequence[str]) -> str:
     """A class by its name, and by its number as well where the matrix bears numbers."""
-    return shorten(names[label], CUT) if len(names) <= NAMED else f"{label} {shorten(names[label], CUT - 4)}"
+    if len(names) <= NAMED:
+        return shorten_middle(names[label], CUT)
+    return f"{label} {shorten_middle(names[label], CUT - 4)}"
 
 
 def count_columns(text: str) -> int:
@@ -70,7 +72,7 @@ def count_columns(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
-def shorten(name: str, letters: int) -> str:
+def shorten_middle(name: str, letters: int) -> str:
     """The name on one line, its middle left out where it is too long."""
     name = show_name(name)
     half = (letters - 1) // 2
@@ -101,7 +103,7 @@ def draw_confusion(
     pyplot = load_pyplot()
     names, classes = [label_text(name) for name in names], len(names)
     cell = 46 if classes <= WRITTEN else max(2, round((900 if classes > NAMED else 1050) / classes))
-    margin = 55 + (7 * max(count_columns(shorten(name, CUT)) for name in names) if classes <= NAMED else 15)
+    margin = 55 + (7 * max(count_columns(shorten_middle(name, CUT)) for name in names) if classes <= NAMED else 15)
     side, listing = max(cell * classes, 330), 680
     wide, high = margin + side + listing, max(margin + side, 640) + 90
     figure = pyplot.figure(figsize=(wide / DOTS, high / DOTS), dpi=DOTS)
@@ -112,7 +114,7 @@ def draw_confusion(
         axis.axvline(border - 0.5, color=INK, linewidth=0.8)
     label_axes(axis, names)
     if classes <= WRITTEN:
-        write_cells(axis, counts)
+        write_percentages(axis, counts)
     figure.text(20 / wide, 1 - 28 / high, label_text(title), fontsize=12, color=INK)
     words = figure.add_axes(((margin + side + 24) / wide, 0, (listing - 24) / wide, 1 - 60 / high))
     write_list(words, counts, names, int(max(side, 300) / LINE))
@@ -126,14 +128,14 @@ def label_axes(axis: Axes, names: Sequence[str]) -> None:
     axis.set_xlabel("predicted class", fontsize=9)
     if len(names) <= NAMED:
         size = 9 if len(names) <= WRITTEN else 6.5
-        shown = [shorten(name, CUT) for name in names]
+        shown = [shorten_middle(name, CUT) for name in names]
         axis.set_xticks(range(len(names)), shown, rotation=90, fontsize=size)
         axis.set_yticks(range(len(names)), shown, fontsize=size)
     axis.tick_params(length=2, labelsize=None if len(names) <= NAMED else 8)
     axis.spines[:].set_color("#c5ccd5")
 
 
-def write_cells(axis: Axes, counts: Tensor) -> None:
+def write_percentages(axis: Axes, counts: Tensor) -> None:
     """Percentages of the rows in the cells that are not empty."""
     shares = (100 * counts / counts.sum(dim=1, keepdim=True).clamp(min=1)).tolist()
     for row, values in enumerate(shares):
@@ -153,7 +155,7 @@ def write_list(axis: Axes, counts: Tensor, names: Sequence[str], room: int) -> N
     lines = [f"{total} images, {right} right ({100 * right / max(total, 1):.1f} %), {total - right} wrong",
              "Each row adds up to 100 %. Green: right; red: wrong; grey: no images.", "",
              "Most frequent errors (class of the image → predicted):" if found else "No errors.",
-             *(describe(one, names) for one in found)]
+             *(describe_confusion(one, names) for one in found)]
     if many and found:
         lines += ["", "Classes that are recognised least:", *describe_missed(counts, names, room - len(lines) - 2)]
     axis.text(0, 1, "\n".join(lines), va="top", ha="left", fontsize=8.5, color=INK, linespacing=1.5,

@@ -28,7 +28,7 @@ def _load_templates() -> Environment:
                        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
 
 
-def embed(picture: Image.Image | bytes) -> str:
+def embed_picture(picture: Image.Image | bytes) -> str:
     """A data URI of a picture, as a JPEG of quality 82; the content of a PNG or JPEG file is taken as it is."""
     kind, content = "jpeg", io.BytesIO()
     if isinstance(picture, bytes):

@@ -16,7 +16,7 @@ METHODS = {"lead": "LEAD++", "moco": "MoCo v2"}
 
 
 @dataclass
-class Line:
+class Measurement:
     """One network under one protocol: shares in [0, 1] by metric name, and how fast its features came."""
 
     name: str
@@ -26,16 +26,16 @@ class Line:
     images_per_second: float = 0.0
 
 
-def collect(rows: Iterable[dict[str, object]]) -> list[Line]:
+def collect(rows: Iterable[dict[str, object]]) -> list[Measurement]:
     """Ledger rows as table lines: retrieval and probe of a network share a line, a later row replaces an earlier."""
-    lines: dict[tuple[str, ...], Line] = {}
+    lines: dict[tuple[str, ...], Measurement] = {}
     for row in rows:
         # A classifier's last epoch stands in tables: nothing has chosen it.
         if row["epoch"] == "best" or row["kind"] in OWN_TABLES:
             continue
         name, protocol = name_network(row), describe_protocol(row)
         key = (str(row["task"]), name, protocol, str(row["weights_sha256"]), str(row["dataset_sha256"]))
-        line = lines.setdefault(key, Line(name, str(row["task"]), protocol))
+        line = lines.setdefault(key, Measurement(name, str(row["task"]), protocol))
         found = {name: value for name, value in row["metrics"].items() if isinstance(value, float)}
         # A network with a classifier of its own is no linear probe.
         line.metrics |= {"fine_tuned": found["top1"]} if row["kind"] == "classify" else found
@@ -59,13 +59,13 @@ def describe_protocol(row: dict[str, object]) -> str:
                       str(row["split"]), *how])
 
 
-def choose_columns(lines: Sequence[Line]) -> dict[str, str]:
+def choose_columns(lines: Sequence[Measurement]) -> dict[str, str]:
     """Headings and metrics of a table: the usual ones, and the rarer ones that occur."""
     rare = {title: key for title, key in OPTIONAL.items() if any(key in line.metrics for line in lines)}
     return {**COLUMNS, **rare}
 
 
-def tabulate(lines: Sequence[Line], title: str = "") -> Grid:
+def tabulate_measurements(lines: Sequence[Measurement], title: str = "") -> Grid:
     """The lines as a table of percentages; the highest value of each column stands out."""
     columns = choose_columns(lines)
     best = {key: max((line.metrics.get(key, -1.0) for line in lines), default=-1.0) for key in columns.values()}
@@ -76,13 +76,13 @@ def tabulate(lines: Sequence[Line], title: str = "") -> Grid:
     return Grid(title, "", ("network", *columns, "images/s", "protocol"), cells, range(1, len(columns) + 2), strong)
 
 
-def markdown(lines: Sequence[Line]) -> str:
+def markdown(lines: Sequence[Measurement]) -> str:
     """A Markdown table per task; percentages, the best of each column in bold."""
-    return "\n\n".join(markdown_grid(tabulate([line for line in lines if line.task == task], task))
+    return "\n\n".join(markdown_grid(tabulate_measurements([line for line in lines if line.task == task], task))
                        for task in dict.fromkeys(line.task for line in lines))
 
 
-def read_ledgers(paths: Sequence[str]) -> list[Line]:
+def read_ledgers(paths: Sequence[str]) -> list[Measurement]:
     """Lines of all ledgers; raises ConfigError naming those that are missing or empty."""
     empty = [path for path in paths if not read_measurements(path)]
     if empty:

@@ -34,7 +34,7 @@ TAUGHT = 256  # training rows a list
 
 @dataclass(frozen=True)
 class IndexPlan:
-    """What to build; 0 = chosen by `settle`.
+    """What to build; 0 = chosen by `settle_index`.
 
     `lists` of ivf and ivfpq, of which a query looks into `probes`; hnsw's `links` a node and `reach` of a search;
     `bytes` a row of ivfpq has, which divide its width.
@@ -62,7 +62,7 @@ class IndexReport:
     queries: int
 
 
-def settle(plan: IndexPlan, count: int, width: int) -> IndexPlan:
+def settle_index(plan: IndexPlan, count: int, width: int) -> IndexPlan:
     """The plan with its numbers chosen for rows [count, width]; raises ConfigError where it does not fit them."""
     lists = plan.lists or max(min(round(4 * count**0.5), count // 39), 1)
     squeezed = plan.bytes or max(size for size in range(1, 65) if width % size == 0)
@@ -80,7 +80,7 @@ def settle(plan: IndexPlan, count: int, width: int) -> IndexPlan:
 def build_index(rows: NDArray[np.float32], plan: IndexPlan) -> Any:
     """A faiss index of unit rows [N, D] in their order; a memory map is read piece by piece."""
     count, width = rows.shape
-    plan = settle(plan, count, width)
+    plan = settle_index(plan, count, width)
     index = _make(plan, width)
     if not index.is_trained:
         taken = np.random.default_rng(plan.seed).permutation(count)[: max(TAUGHT * plan.lists, TAUGHT * 256)]
@@ -121,7 +121,7 @@ def set_effort(index: Any, plan: IndexPlan) -> Any:
 
 def save_index(index: Any, folder: Path, plan: IndexPlan, facts: dict[str, object]) -> Path:
     """Write index-KIND.faiss and index-KIND.json (plan, and `facts` about the rows) into the folder."""
-    plan = settle(plan, index.ntotal, index.d)
+    plan = settle_index(plan, index.ntotal, index.d)
     path = folder / f"index-{plan.kind}.faiss"
     write_atomically(path, lambda draft: faiss.write_index(index, str(draft)))
     write_json(path.with_suffix(".json"), {"plan": asdict(plan), **facts, OWN: hash_file(path)})
@@ -151,7 +151,7 @@ def load_index(path: Path, facts: dict[str, object], contents: Callable[[], str]
 
 
 @dataclass(frozen=True)
-class Found:
+class IndexHits:
     """Rows found for each query, best first: `ids` int64 [Q, k], -1 where the index found fewer; `scores` [Q, k].
 
     The scores are cosines, with ivfpq those of the squeezed rows.
@@ -161,10 +161,10 @@ class Found:
     scores: NDArray[np.float32]
 
 
-def search_index(index: Any, queries: NDArray[np.float32], k: int) -> Found:
+def search_index(index: Any, queries: NDArray[np.float32], k: int) -> IndexHits:
     """The k rows that the index finds nearest to each query [Q, D]."""
     scores, ids = index.search(np.ascontiguousarray(queries, dtype=np.float32), min(k, index.ntotal))
-    return Found(ids, scores)
+    return IndexHits(ids, scores)
 
 
 def measure_index(

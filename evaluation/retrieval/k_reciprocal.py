@@ -42,7 +42,7 @@ def reciprocal_chunks(pairing: Pairing, plan: ReciprocalPlan, chunk_size: int = 
     rows = pairing.rows
     near = find_neighbours(rows, max(plan.k1 + 1, plan.k2), chunk_size)
     spread = np.maximum(1 - near.lowest, 1e-12)
-    codes = average_codes(encode(rows, expand(near.index, plan.k1), spread), near.index[:, : plan.k2])
+    codes = average_codes(encode_members(rows, expand(near.index, plan.k1), spread), near.index[:, : plan.k2])
     by_member = csc_array(codes[pairing.gallery])
     for chunk in pairing.chunks(chunk_size):
         first = (1 - chunk.scores.cpu().numpy()) / spread[chunk.start : chunk.start + len(chunk.scores), None]
@@ -69,7 +69,7 @@ def expand(index: NDArray[np.int64], k1: int) -> csr_array:
     return csr_array((mutual + chosen @ half) > 0)
 
 
-def encode(rows: Tensor, members: csr_array, spread: NDArray[np.float32]) -> csr_array:
+def encode_members(rows: Tensor, members: csr_array, spread: NDArray[np.float32]) -> csr_array:
     """V before averaging: exp(-d) at the members, rows that sum to 1."""
     places = members.tocoo().coords
     left, right = (torch.from_numpy(axis.astype(np.int64)).to(rows.device) for axis in places)

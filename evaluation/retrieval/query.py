@@ -79,7 +79,7 @@ def own_places(query: Query, images: ImageSet) -> Tensor:
     return torch.tensor(same, dtype=torch.long)
 
 
-def rank(query: Query, rows: Tensor, images: ImageSet) -> Ranking:
+def rank_query(query: Query, rows: Tensor, images: ImageSet) -> Ranking:
     """Rank unit rows [N, D] by cosine with a query, ties by index; the query's own file is left out."""
     chunk = next(iter(cross_chunks(normalise_rows(query.vector[None]).to(rows.device), rows)))
     scores = chunk.scores[0].cpu()
@@ -88,7 +88,7 @@ def rank(query: Query, rows: Tensor, images: ImageSet) -> Ranking:
     return Ranking(query, order, scores[order])
 
 
-def write_table(path: Path, rankings: Sequence[Ranking], images: ImageSet) -> None:
+def write_ranking_table(path: Path, rankings: Sequence[Ranking], images: ImageSet) -> None:
     """search.csv: every query's images, best first, with their class where there is one."""
     with open_table(path) as writer:
         writer.writerow(["query", "rank", "path", "score", "class"])

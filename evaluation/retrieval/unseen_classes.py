@@ -58,7 +58,7 @@ def measure_classes(
                            "classes": len(test.labels.unique()), "partition": args.partition})
 
 
-def describe(row: Result) -> str:
+def describe_metric_row(row: Result) -> str:
     """The numbers that tables quote."""
     shown = ", ".join(f"{name} {row.metrics[name]:.2%}" for name in ("recall_at_1", "map_at_r", "nmi"))
     return f"{row.images} images of the test classes: {shown}"

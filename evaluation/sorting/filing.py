@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from datasets.images import ImageSet
-from datasets.layouts.folders.names import find_twins
-from datasets.layouts.listing import show
+from datasets.layouts.folders.names import find_same_names
+from datasets.layouts.listing import show_first
 from datasets.layouts.tables import read_rows
 from runtime.errors import DataError
 from runtime.files import write_atomically
@@ -27,7 +27,7 @@ def read_labels(path: str | Path, images: ImageSet) -> dict[int, str]:
 
     Raises DataError that lists all unknown paths and all images with two labels.
     """
-    places = find_places(images)
+    places = find_image_names(images)
     given: dict[int, str] = {}
     problems = []
     if not Path(path).is_file():
@@ -42,20 +42,20 @@ def read_labels(path: str | Path, images: ImageSet) -> dict[int, str]:
         elif given.setdefault(index, label) != label:
             problems.append(f"line {line}: {name} is {label!r} here and {given[index]!r} before")
     problems += [f"labels that differ by spelling only: {', '.join(map(ascii, names))}; write one of them"
-                 for names in find_twins(set(given.values()))]
+                 for names in find_same_names(set(given.values()))]
     if len(set(given.values())) < 2:
         problems.append(f"{len(set(given.values()))} different labels are given; it takes at least 2 to tell apart")
     if problems:
-        raise DataError(f"{path}: labels cannot be used; mend these\n  " + show(problems, "\n  "))
+        raise DataError(f"{path}: labels cannot be used; mend these\n  " + show_first(problems, "\n  "))
     return given
 
 
-def has_labels(path: Path) -> bool:
+def has_written_labels(path: Path) -> bool:
     """Whether anybody has written a label into the table."""
     return any(row["label"] for _, row in read_rows(path, ("path", "label")))
 
 
-def find_places(images: ImageSet) -> dict[str, int]:
+def find_image_names(images: ImageSet) -> dict[str, int]:
     """Every name under which a labels file may call an image."""
     names: dict[str, int | None] = {}
     for index, sample in enumerate(images.samples):
@@ -84,7 +84,7 @@ def file_pictures(images: ImageSet, names: Sequence[str], target: Path, how: str
     folders, target = name_each(names), Path(os.path.realpath(target))
     unfinished = target.with_name(f".{target.name}.unfinished")
     claim_folder(unfinished, FILING, makes=("*",))
-    filed = fill(unfinished, images, [folders[name] for name in names], how)
+    filed = fill_folders(unfinished, images, [folders[name] for name in names], how)
     with suppress(OSError):
         target.rmdir()  # an empty one is replaced; some systems would refuse
     unfinished.rename(target)
@@ -92,7 +92,7 @@ def file_pictures(images: ImageSet, names: Sequence[str], target: Path, how: str
     return filed
 
 
-def fill(target: Path, images: ImageSet, folders: Sequence[str], how: str) -> int:
+def fill_folders(target: Path, images: ImageSet, folders: Sequence[str], how: str) -> int:
     """Every picture in its folder of `target`; how many there are."""
     taken: set[str] = set()
     for sample, name in zip(images.samples, folders, strict=True):

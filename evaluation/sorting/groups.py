@@ -47,7 +47,7 @@ class Cloud:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class GroupEstimate:
     """A proposed number of groups, and the silhouette of every number that was tried."""
 
     count: int
@@ -65,7 +65,7 @@ class Spread:
 def survey(rows: Tensor) -> Cloud:
     """What all steps look at, from centred unit rows [N, D], N at least 3, on the CPU."""
     reduced = reduce(rows, DIRECTIONS)
-    return Cloud(rows, reduced, smooth_rows(reduced, *find_neighbours(rows, NEIGHBOURS)))
+    return Cloud(rows, reduced, smooth_rows(reduced, *find_nearest_others(rows, NEIGHBOURS)))
 
 
 def reduce(rows: Tensor, directions: int, *, whiten: bool = False) -> Tensor:
@@ -75,7 +75,7 @@ def reduce(rows: Tensor, directions: int, *, whiten: bool = False) -> Tensor:
     return F.normalize(coordinates / coordinates.std(dim=0) if whiten else coordinates, dim=1)
 
 
-def find_neighbours(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def find_nearest_others(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Indices and cosines of every unit row's nearest others: int64 and float32 [N, min(count, N - 1)]."""
     near, cosine = [], []
     for chunk in self_chunks(rows):
@@ -122,7 +122,7 @@ def group(rows: Tensor, count: int, *, starts: int = 10) -> Tensor:
     return torch.from_numpy(rank[found])
 
 
-def estimate_groups(reduced: Tensor, *, show: bool = False) -> Estimate:
+def estimate_groups(reduced: Tensor, *, show: bool = False) -> GroupEstimate:
     """The number of groups in unit rows [N, d]: the least whose silhouette is about the best.
 
     Each candidate is grouped in its own directions and judged in the same few for all; at most 4,096 images (every
@@ -136,7 +136,7 @@ def estimate_groups(reduced: Tensor, *, show: bool = False) -> Estimate:
         found = group(some, count, starts=4).numpy()
         scores[count] = float(silhouette_score(common, found)) if found.max() > 0 else -1.0
     best = max(scores.values())
-    return Estimate(min(count for count, score in scores.items() if score >= best - TOLERANCE * abs(best)), scores)
+    return GroupEstimate(min(count for count, score in scores.items() if score >= best - TOLERANCE * abs(best)), scores)
 
 
 def rate_typicality(rows: Tensor, groups: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ def rate_oddness(features: Tensor, nearest: int = 5) -> Tensor:
     `features` are not centred: a centred one that is like nothing else lies near the origin, where its direction, and
     with it its neighbours, are left to chance.
     """
-    distance = 1 - find_neighbours(normalise_rows(features), nearest)[1].mean(dim=1)
+    distance = 1 - find_nearest_others(normalise_rows(features), nearest)[1].mean(dim=1)
     middle = distance.median()
     deviation = 1.4826 * (distance - middle).abs().median()
     return (distance - middle) / deviation.clamp_min(1e-3)  # equal pictures leave no deviation to measure by

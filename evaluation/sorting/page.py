@@ -13,9 +13,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.images import ImageSet
-from evaluation.reports.html import embed, render
+from evaluation.reports.html import embed_picture, render
 from evaluation.reports.sheet import SIDE, Cell, draw_sheet
-from evaluation.sorting.groups import ODD, Estimate, Spread
+from evaluation.sorting.groups import ODD, GroupEstimate, Spread
 from runtime.files import open_table, write_atomically, write_cells, write_text
 from runtime.names.spelling import show_name
 
@@ -41,7 +41,7 @@ class Sorting:
     name_first: list[int]
     names: tuple[str, ...]
     spread: Spread | None
-    estimate: Estimate | None
+    estimate: GroupEstimate | None
 
     def key(self, index: int) -> str:
         """An image's path from the root."""
@@ -88,7 +88,7 @@ def is_sorting(folder: Path) -> bool:
         return False
 
 
-def write_table(path: Path, sorting: Sorting) -> None:
+def write_sorting_table(path: Path, sorting: Sorting) -> None:
     """sort.csv: a line for every image."""
     rank = {index: place for place, index in enumerate(sorting.name_first, start=1)}
     with open_table(path) as writer:
@@ -113,7 +113,7 @@ def write_sheets(folder: Path, sorting: Sorting, open_image: OpenImage) -> None:
     for old in (*folder.glob("group_*.png"), *folder.glob("odd.png"), *folder.glob("name_first.png")):
         old.unlink()
     for name, title, members in tqdm(list(list_sheets(sorting)), desc="contact sheets", unit="sheet"):
-        cells = [Cell(index, describe(sorting, index), None) for index in members]
+        cells = [Cell(index, describe_picture(sorting, index), None) for index in members]
         write_atomically(folder / f"{name}.png", draw_sheet(cells, COLUMNS, open_image, title).save)
 
 
@@ -143,21 +143,22 @@ def space_evenly(members: Sequence[int], most: int) -> list[int]:
     return [members[place] for place in torch.linspace(0, len(members) - 1, most).round().long().tolist()]
 
 
-def describe(sorting: Sorting, index: int) -> str:
+def describe_picture(sorting: Sorting, index: int) -> str:
     """The caption of a picture: its label and how sure it is, else its file's name."""
     if sorting.spread is None:
         return show_name(sorting.images.samples[index].path.stem)
     return f"{float(sorting.spread.confidence[index]):.2f} {show_name(sorting.label(index))}"
 
 
-def write_page(path: Path, sorting: Sorting, open_image: OpenImage, lead: str) -> None:
+def write_sorting_page(path: Path, sorting: Sorting, open_image: OpenImage, lead: str) -> None:
     """sort.html: what to name first, a table of groups, all contact sheets (read from groups/ beside it)."""
-    first = [(sorting.key(index), embed(ImageOps.fit(open_image(index), (SIDE, SIDE)))) for index in sorting.name_first]
+    first = [(sorting.key(index), embed_picture(ImageOps.fit(open_image(index), (SIDE, SIDE))))
+             for index in sorting.name_first]
     sheets = []
     for name, title, _ in list_sheets(sorting):
         if name != "name_first":
             with Image.open(path.parent / "groups" / f"{name}.png", formats=("PNG",)) as sheet:
-                sheets.append((name, title, embed(sheet)))
+                sheets.append((name, title, embed_picture(sheet)))
     write_text(path, render("sort", lead=lead, sorting=sorting, first=first, sheets=sheets,
                             groups=list_groups(sorting)))
 

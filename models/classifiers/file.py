@@ -12,12 +12,12 @@ from torch import nn
 
 from models.arch_names import same_arch
 from models.classifiers.classifier import Classifier
-from models.classifiers.start import TOKENS, choose_names, fill
+from models.classifiers.start import TOKENS, choose_names, load_strictly
 from models.plug_in.module import PlugIn
 from models.plug_in.published import is_public_pim, match_public_pim
 from models.weights.files import read_checkpoint
 from models.weights.read import State, take_apart
-from models.weights.styles import CLASSIFIER_FORMAT, CLASSIFIERS, recognise
+from models.weights.styles import CLASSIFIER_FORMAT, CLASSIFIERS, guess_architecture
 from runtime.errors import WeightsError
 from runtime.side_files import parse_json
 
@@ -83,13 +83,14 @@ def rebuild_network(description: Mapping[str, object]) -> nn.Module:
     raise WeightsError(f"the file holds a network of kind {kind!r}, which this version does not know")
 
 
-def count_classes(state: State, path: str | Path = "the file") -> int:
+def count_head_classes(state: State, path: str | Path = "the file") -> int:
     """How many classes the head of a public file has. Raises WeightsError when it has none."""
     for prefix in CLASSIFIERS:
         head = state.get(f"{prefix}weight")
         if head is not None and head.ndim == 2:
             return head.shape[0]
-    raise WeightsError(f"{path} has no class head, it looks like {recognise(state)}; start training from it instead")
+    raise WeightsError(f"{path} has no class head, it looks like {guess_architecture(state)}; "
+                       "start training from it instead")
 
 
 def read_size(state: State) -> int | None:
@@ -123,12 +124,13 @@ def _load_public(
     state: State, path: str | Path, arch: str | None, size: int | None, network: nn.Module | None
 ) -> SavedClassifier:
     if network is None:
-        classes = count_classes(state, path)
+        classes = count_head_classes(state, path)
         if arch is None:
-            raise WeightsError(f"{path} does not say what network it belongs to; it looks like {recognise(state)}. "
+            raise WeightsError(f"{path} does not say what network it belongs to; it looks like "
+                               f"{guess_architecture(state)}. "
                                "Name its architecture, as timm calls it")
         network = Classifier(arch, classes, image_size=read_size(state) or size)
-    fill(network, choose_names(state, network.backbone, network.backbone.state_dict()), source=str(path))
+    load_strictly(network, choose_names(state, network.backbone, network.backbone.state_dict()), source=str(path))
     warps = "convnext" in network.arch and network.size >= 384  # as its authors test it
     view = {"recipe": "warp" if warps else "deit-eval", "size": network.size}
     return SavedClassifier(network, view=view, meta={"network": network.describe()})

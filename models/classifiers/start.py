@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import download
+from models.backbones import download_backbone
 from models.classifiers.layer_decay import classifier_names
 from models.weights.match import match_state, rename_candidates
 from models.weights.read import State, describe_max_pool, read_parts
@@ -47,7 +47,7 @@ def adapt(network: nn.Module, state: State, *, source: str = "the weights") -> l
     state = add_distillation_token(state, net, notes)
     wanted = _wanted(network)
     state = fit_heads(choose_names(state, net, wanted), wanted, _head_names(network), notes)
-    fill(network, state | _find_idle(network, state, notes), source=source)
+    load_strictly(network, state | _find_idle(network, state, notes), source=source)
     return notes
 
 
@@ -62,7 +62,7 @@ def _find_idle(network: nn.Module, state: State, notes: list[str]) -> State:
     return lacking
 
 
-def fill(network: nn.Module, state: State, *, source: str = "the weights") -> None:
+def load_strictly(network: nn.Module, state: State, *, source: str = "the weights") -> None:
     """Load tensors under their final names, strictly. Raises WeightsError."""
     net = find_net(network)
     second_head = getattr(network, "head_dist", None)
@@ -182,4 +182,4 @@ def _head_names(network: nn.Module) -> list[str]:
 def _download(network: nn.Module) -> dict[str, Tensor]:
     config = find_net(network).pretrained_cfg
     arch = getattr(network, "arch", None) or ".".join(filter(None, (config["architecture"], config.get("tag"))))
-    return download(partial(timm.create_model, arch, pretrained=True), arch).state_dict()
+    return download_backbone(partial(timm.create_model, arch, pretrained=True), arch).state_dict()

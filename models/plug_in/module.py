@@ -11,7 +11,15 @@ from torch import Tensor, nn
 from models.arch_names import resolve_arch
 from models.backbones import IMAGENET_MEAN, IMAGENET_STD
 from models.plug_in.levels import Levels, LevelShape, as_tokens
-from models.plug_in.parts import Combiner, Fpn, PositionClassifier, Selection, Upsample, select_top, take_positions
+from models.plug_in.parts import (
+    Combiner,
+    Fpn,
+    PositionClassifier,
+    SelectedPositions,
+    Upsample,
+    select_top,
+    take_positions,
+)
 from models.plug_in.presets import find_preset
 from runtime.errors import WeightsError
 
@@ -47,7 +55,7 @@ class PimAnswer:
 
     levels: dict[str, Tensor]
     shapes: dict[str, LevelShape]
-    selections: dict[str, Selection] = field(default_factory=dict)
+    selections: dict[str, SelectedPositions] = field(default_factory=dict)
     combiner: Tensor | None = None
 
 

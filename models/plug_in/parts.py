@@ -22,7 +22,7 @@ _AT_ONCE = 1 << 20  # logits whose softmax is in memory at a time
 
 
 @dataclass
-class Selection:
+class SelectedPositions:
     """Positions of a level: `kept` LongTensor [B, n] by falling confidence, and all others as `dropped` bool [B, S]."""
 
     kept: Tensor
@@ -115,13 +115,13 @@ class Combiner(nn.Module):
 
 
 @torch.no_grad()
-def select_top(logits: Tensor, count: int) -> Selection:
+def select_top(logits: Tensor, count: int) -> SelectedPositions:
     """The `count` positions with the largest softmax maximum, for every image at once: logits [B, S, K].
 
     By falling confidence; of equally confident positions the earlier one comes first. No label is looked at.
     """
     kept = rank_positions(find_confidence(logits), count)
-    return Selection(kept, torch.ones_like(logits[..., 0], dtype=torch.bool).scatter_(1, kept, False))
+    return SelectedPositions(kept, torch.ones_like(logits[..., 0], dtype=torch.bool).scatter_(1, kept, False))
 
 
 def find_confidence(logits: Tensor) -> Tensor:

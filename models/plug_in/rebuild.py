@@ -29,11 +29,11 @@ def build_public_pim(
         raise ConfigError(f"{source} is a plug-in module of the public code; name its backbone with --model: "
                           f"{', '.join(PRESETS)}")
     state = read_public_pim(content)
-    return build_plug_in(name, count_classes(state, source), size=size, class_token=True,
-                         options=read_options(state, source, selects))
+    return build_plug_in(name, count_plug_in_classes(state, source), size=size, class_token=True,
+                         options=read_plug_in_options(state, source, selects))
 
 
-def count_classes(state: Mapping[str, Tensor], source: str) -> int:
+def count_plug_in_classes(state: Mapping[str, Tensor], source: str) -> int:
     """The number of classes, from any of its classifiers."""
     for name, value in state.items():
         if re.fullmatch(LOGITS, name):
@@ -41,7 +41,7 @@ def count_classes(state: Mapping[str, Tensor], source: str) -> int:
     raise ConfigError(f"{source} has no classifier of a plug-in module's")
 
 
-def read_options(state: Mapping[str, Tensor], source: str, selects: Sequence[int] | None) -> PlugInOptions:
+def read_plug_in_options(state: Mapping[str, Tensor], source: str, selects: Sequence[int] | None) -> PlugInOptions:
     """Which parts there are and how wide, as the tensors' names and shapes tell."""
     widths = [value.shape[0] for name, value in state.items() if re.fullmatch(r"fpn\.Proj_\w+\.2\.weight", name)]
     slots = state.get("combiner.param_pool0.weight")

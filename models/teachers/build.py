@@ -21,7 +21,7 @@ from models.teachers.frozen import PRECISIONS, CommitteeTeacher, FrozenTeacher, 
 from models.weights import hub
 from models.weights.files import find_weights, read_checkpoint
 from models.weights.match import match_state
-from models.weights.styles import unwrap
+from models.weights.styles import unwrap_checkpoint
 from runtime.errors import WeightsError
 
 __all__ = ["ClipTeacher", "CommitteeTeacher", "FrozenTeacher", "ImageTeacher", "build_teacher", "has_quick_gelu",
@@ -196,7 +196,7 @@ def _create_clip(name: str, weights: str | Path, size: int | None) -> nn.Module:
 
 def _uses_quick_gelu(state: Mapping, file_name: str) -> bool:
     """OpenAI's archives carry three extra numbers, their bare state dicts mix half and full floats."""
-    types = {tensor.dtype for tensor in unwrap(state).values() if tensor.is_floating_point()}
+    types = {tensor.dtype for tensor in unwrap_checkpoint(state).values() if tensor.is_floating_point()}
     mixed = torch.float16 in types and torch.float32 in types
     named = any(word in file_name.lower() for word in QUICK_GELU_NAMES)
     return named or mixed or any(extra in state for extra in OPENAI_EXTRAS)
@@ -206,7 +206,7 @@ def _fill_clip(model: nn.Module, checkpoint: Mapping, source: str) -> None:
     """Strictly load OpenAI's or open_clip's names; position embeddings follow another image size."""
     from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed
 
-    state = {name: value for name, value in unwrap(checkpoint).items() if name not in OPENAI_EXTRAS}
+    state = {name: value for name, value in unwrap_checkpoint(checkpoint).items() if name not in OPENAI_EXTRAS}
     state.pop("attn_mask", None)  # old open_clip files keep the causal mask, which the model makes itself
     if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
         state = convert_to_custom_text_state_dict(state)

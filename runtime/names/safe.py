@@ -28,7 +28,7 @@ def safe_name(label: str, *, room: int = 0) -> str:
     end = name[len(name.rstrip(" .")) :] if kept else ""
     name = "_" * len(start) + kept + "_" * len(end) or "_"
     name = f"_{name}" if RESERVED.fullmatch(name) else name
-    return shorten(name, label, NAME_BYTES - room)
+    return shorten_bytes(name, label, NAME_BYTES - room)
 
 
 def name_each(labels: Iterable[str], what: str = "labels") -> dict[str, str]:
@@ -56,7 +56,7 @@ def is_encodable(letter: str) -> bool:
     return True
 
 
-def shorten(name: str, label: str, most: int) -> str:
+def shorten_bytes(name: str, label: str, most: int) -> str:
     """A name of at most `most` bytes; a longer one is cut between letters and ends in a hash of the label."""
     if len(os.fsencode(name)) <= most:
         return name

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from datasets.crops import Box, read_boxes
-from DDT.boxes import COLUMNS, Row, RowLog
+from DDT.boxes import COLUMNS, BoxRow, RowLog
 from DDT.localize import Frame
 from runtime.errors import StopTraining
 
 HEADER = "path,x1,y1,x2,y2,tight_x1,tight_y1,tight_x2,tight_y2,cut_rate,width,height"
 
 
-def make_rows(count: int = 5) -> list[Row]:
+def make_rows(count: int = 5) -> list[BoxRow]:
     """Rows with awkward names and fractions."""
     names = ["train/a b/ü, \"x\".jpg", "train/c/1.png"] + [f"test/c/{number}.jpg" for number in range(count)]
     boxes = [(Box(n, 2.0, n + 30.0, 40.0), Box(n + 1 / 3, 5, 22, 33.125), Box(n, 5, 22.77, 33)) for n in range(count)]
-    return [Row(name, *box, 0.85, Frame(100, 80), empty=name.endswith("png")) for name, box in zip(names, boxes)]
+    return [BoxRow(name, *box, 0.85, Frame(100, 80), empty=name.endswith("png")) for name, box in zip(names, boxes)]
 
 
 def test_columns(tmp_path: Path) -> None:

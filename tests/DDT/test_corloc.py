@@ -7,7 +7,7 @@ import random
 import pytest
 
 from datasets.crops import Box
-from DDT.boxes import Row
+from DDT.boxes import BoxRow
 from DDT.corloc import format_table, measure_overlaps, score_splits
 from DDT.localize import Frame
 from runtime.errors import DataError
@@ -15,8 +15,8 @@ from runtime.errors import DataError
 UNIT = Box(0, 0, 10, 10)
 
 
-def make_row(path: str, crop: Box, tight: Box, cut: Box) -> Row:
-    return Row(path, crop, tight, cut, 0.85, Frame(20, 20))
+def make_row(path: str, crop: Box, tight: Box, cut: Box) -> BoxRow:
+    return BoxRow(path, crop, tight, cut, 0.85, Frame(20, 20))
 
 
 def test_overlaps_are_of_the_mask_the_cut_and_the_policy_in_this_order() -> None:

@@ -12,7 +12,7 @@ from datasets.crops import Box
 from datasets.files import decode
 from datasets.layouts.listing import Sample
 from datasets.suffixes import SUFFIXES
-from DDT.crops import check_crops, encode, mirror, save_crop
+from DDT.crops import check_crops, encode_crop, mirror, save_crop
 from runtime.errors import DataError
 
 
@@ -34,7 +34,7 @@ def test_png_is_lossless_and_in_place(tmp_path: Path) -> None:
 
 def test_jpeg_quality(tmp_path: Path) -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8))
-    (tmp_path / "a.JPG").write_bytes(encode(image, ".JPG"))
+    (tmp_path / "a.JPG").write_bytes(encode_crop(image, ".JPG"))
     image.save(tmp_path / "b.jpg", quality=95)
     with Image.open(tmp_path / "a.JPG") as ours, Image.open(tmp_path / "b.jpg") as expected:
         assert ours.format == "JPEG" and ours.quantization == expected.quantization
@@ -52,7 +52,7 @@ def test_banner_is_not_in_a_crop(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [*sorted(SUFFIXES), ".png ", ".JPG "])
 def test_a_crop_of_every_picture_that_can_be_read_can_be_written(tmp_path: Path, suffix: str) -> None:
     source = tmp_path / f"a{suffix}"
-    source.write_bytes(encode(Image.new("RGB", (8, 8), (200, 20, 20)), ".png"))
+    source.write_bytes(encode_crop(Image.new("RGB", (8, 8), (200, 20, 20)), ".png"))
     save_crop(Sample(source, source.name, None), Box(0, 0, 4, 4), tmp_path / "out")
     assert decode(tmp_path / "out" / source.name).size == (4, 4)
 
@@ -67,4 +67,4 @@ def test_crops_that_cannot_be_written_are_named_before_anything_is_computed(tmp_
 
 def test_unknown_suffix() -> None:
     with pytest.raises(DataError, match="convert the images"):
-        encode(Image.new("RGB", (4, 4)), ".xyz")
+        encode_crop(Image.new("RGB", (4, 4)), ".xyz")

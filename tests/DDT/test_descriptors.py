@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from datasets.images import scan
-from DDT.descriptors import MapBatch, Reading, choose_precision, slice_batches, stream_maps
+from DDT.descriptors import MapBatch, MapReading, choose_map_precision, slice_batches, stream_maps
 from DDT.localize import Frame
 from models.backbones import Backbone, build_backbone
 from runtime.errors import DataError
 
 CPU = torch.device("cpu")
-READING = Reading(size=64, batch_size=5)
+READING = MapReading(size=64, batch_size=5)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def backbone(tiny_weights: Path) -> Backbone:
     return build_backbone("resnet10t", tiny_weights).eval()
 
 
-def read(backbone: Backbone, photos: Path, reading: Reading, first: int = 0) -> list[MapBatch]:
+def read(backbone: Backbone, photos: Path, reading: MapReading, first: int = 0) -> list[MapBatch]:
     batches = slice_batches([scan(photos).samples], reading.batch_size)
     return list(stream_maps(backbone, reading, CPU, batches[first:]))
 
@@ -78,9 +78,9 @@ def test_all_problems_of_a_batch_in_one_message(backbone: Backbone, photo_tree: 
 
 
 def test_precision(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert choose_precision("bf16", CPU, backbone) == "bf16"
+    assert choose_map_precision("bf16", CPU, backbone) == "bf16"
     monkeypatch.setattr("DDT.descriptors.has_amx", lambda: False)
-    assert choose_precision("auto", CPU, backbone) == "fp32"
+    assert choose_map_precision("auto", CPU, backbone) == "fp32"
     monkeypatch.setattr("DDT.descriptors.has_amx", lambda: True)
-    assert choose_precision("auto", CPU, backbone) == "bf16"
-    assert choose_precision("auto", CPU, build_backbone("test_efficientnet")) == "fp32"  # depth-wise
+    assert choose_map_precision("auto", CPU, backbone) == "bf16"
+    assert choose_map_precision("auto", CPU, build_backbone("test_efficientnet")) == "fp32"  # depth-wise

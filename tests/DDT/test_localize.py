@@ -16,14 +16,14 @@ from DDT.localize import (
     count_borders,
     cut_at,
     find_region,
+    fit_box,
     largest_component,
-    measure,
-    place,
-    score,
+    measure_mask,
+    rate_box,
     search_cut,
     snap,
     threshold,
-    whole,
+    whole_frame,
 )
 
 
@@ -68,7 +68,7 @@ def test_measures_the_nearest_neighbour_enlargement(size: int) -> None:
         mask = np.zeros((5, 3), dtype=bool)
         mask[tuple(rng.integers(0, side, 4) for side in mask.shape)] = True
         large = np.array([[mask[y * 5 // size, x * 3 // size] for x in range(size)] for y in range(size)])
-        region = measure(mask, Frame(size, 2 * size), size)
+        region = measure_mask(mask, Frame(size, 2 * size), size)
         if not large.any():
             assert region is None
             continue
@@ -106,9 +106,9 @@ def test_cut_rates(rate: float) -> None:
 
 def test_place_shifts_and_clips() -> None:
     frame = Frame(100, 50)
-    assert place(5, 45, 30, 20, frame) == Box(0, 30, 30, 50)
-    assert place(98, 2, 30, 20, frame) == Box(70, 0, 100, 20)
-    assert place(50, 25, 300, 20, frame) == Box(0, 15, 100, 35)
+    assert fit_box(5, 45, 30, 20, frame) == Box(0, 30, 30, 50)
+    assert fit_box(98, 2, 30, 20, frame) == Box(70, 0, 100, 20)
+    assert fit_box(50, 25, 300, 20, frame) == Box(0, 15, 100, 35)
 
 
 def test_score_and_borders() -> None:
@@ -116,11 +116,11 @@ def test_score_and_borders() -> None:
     assert area_ratio(Box(10, 10, 60, 50), frame) == pytest.approx(0.2)
     assert count_borders(Box(1, 1.1, 99, 98.9), frame) == 2
     assert count_borders(Box(0, 0, 100, 100), frame) == 4
-    assert score(Box(10, 10, 60, 50), frame) == pytest.approx(-0.2)
-    assert score(Box(0, 10, 50, 50), frame) == pytest.approx(-0.22)
-    assert score(Box(0, 0, 100, 81), frame) == -np.inf
-    assert score(Box(10, 10, 19, 19), frame) == -np.inf
-    assert score(Box(10, 10, 20, 20), frame) == pytest.approx(-0.01)
+    assert rate_box(Box(10, 10, 60, 50), frame) == pytest.approx(-0.2)
+    assert rate_box(Box(0, 10, 50, 50), frame) == pytest.approx(-0.22)
+    assert rate_box(Box(0, 0, 100, 81), frame) == -np.inf
+    assert rate_box(Box(10, 10, 19, 19), frame) == -np.inf
+    assert rate_box(Box(10, 10, 20, 20), frame) == pytest.approx(-0.01)
 
 
 def test_search_takes_the_smallest_valid_rate() -> None:
@@ -143,7 +143,7 @@ def test_search_equals_an_exhaustive_one() -> None:
         x1, x2 = sorted(rng.uniform(0, frame.width, 2))
         y1, y2 = sorted(rng.uniform(0, frame.height, 2))
         region = Region(Box(x1, y1, x2, y2), rng.uniform(x1, x2), rng.uniform(y1, y2))
-        scores = {rate: score(cut_at(region, rate, frame).box, frame) for rate in SEARCHED_RATES}
+        scores = {rate: rate_box(cut_at(region, rate, frame).box, frame) for rate in SEARCHED_RATES}
         found = search_cut(region, frame)
         if max(scores.values()) == -np.inf:
             assert found.rate == 1.05
@@ -156,11 +156,11 @@ def test_snap_keeps_squares_and_stays_inside() -> None:
     for _ in range(300):
         frame = Frame(*(int(side) for side in rng.integers(1, 60, 2)))
         side = rng.uniform(0.1, min(frame.width, frame.height))
-        box = snap(place(rng.uniform(0, frame.width), rng.uniform(0, frame.height), side, side, frame), frame)
+        box = snap(fit_box(rng.uniform(0, frame.width), rng.uniform(0, frame.height), side, side, frame), frame)
         assert box.x2 - box.x1 == box.y2 - box.y1 >= 1
         assert 0 <= box.x1 < box.x2 <= frame.width and 0 <= box.y1 < box.y2 <= frame.height
         assert all(float(value).is_integer() for value in (box.x1, box.y1, box.x2, box.y2))
 
 
 def test_whole() -> None:
-    assert whole(Frame(30, 20)) == Box(0, 0, 30, 20)
+    assert whole_frame(Frame(30, 20)) == Box(0, 0, 30, 20)

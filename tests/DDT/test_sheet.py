@@ -9,11 +9,11 @@ from PIL import Image, ImageColor, ImageDraw
 
 from datasets.crops import Box
 from datasets.layouts.listing import Sample
-from DDT.boxes import Row
+from DDT.boxes import BoxRow
 from DDT.localize import Frame
-from DDT.sheet import PENS, TRUTH, choose_evenly, draw_sheet, place_box
+from DDT.sheet import PENS, TRUTH, choose_evenly, draw_box_sheet, outline_box
 from runtime.drawing import draw_box
-from runtime.typefaces import measure, shorten
+from runtime.typefaces import measure_text, shorten_to_width
 
 
 def colours(image: Image.Image) -> set[tuple[int, ...]]:
@@ -29,9 +29,9 @@ def test_chooses_evenly() -> None:
 def test_draws_every_box_and_the_truth_where_known(tmp_path: Path) -> None:
     Image.new("RGB", (120, 80), "#808080").save(tmp_path / "a.png")
     samples = [Sample(tmp_path / "a.png", f"train/x/{n}.png", None) for n in range(2)]
-    row = Row("train/x/0.png", Box(0, 0, 80, 80), Box(30, 20, 90, 60), Box(40, 30, 70, 50), 0.85, Frame(120, 80))
-    plain = draw_sheet(samples[:1], [row], {}, title="boxes")
-    scored = draw_sheet(samples[:1], [row], {row.path: Box(10, 10, 110, 70)}, title="boxes")
+    row = BoxRow("train/x/0.png", Box(0, 0, 80, 80), Box(30, 20, 90, 60), Box(40, 30, 70, 50), 0.85, Frame(120, 80))
+    plain = draw_box_sheet(samples[:1], [row], {}, title="boxes")
+    scored = draw_box_sheet(samples[:1], [row], {row.path: Box(10, 10, 110, 70)}, title="boxes")
     wanted = {ImageColor.getrgb(pen.colour) for pen in PENS}
     assert wanted <= colours(plain) and ImageColor.getrgb(TRUTH.colour) not in colours(plain)
     assert wanted | {ImageColor.getrgb(TRUTH.colour)} <= colours(scored)
@@ -40,12 +40,12 @@ def test_draws_every_box_and_the_truth_where_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize("box", [Box(0, 0, 1, 1), Box(39, 0, 40, 2), Box(0, 1.2, 40, 2), Box(20, 1, 21, 2)])
 def test_boxes_of_a_pixel_and_photos_of_a_few_rows_are_drawn(box: Box) -> None:
     photo = Image.new("RGB", (40, 2))
-    corners = place_box(box, PENS[0], 1.0, (39, 1))
+    corners = outline_box(box, PENS[0], 1.0, (39, 1))
     assert 0 <= corners[0] <= corners[2] <= 39 and 0 <= corners[1] <= corners[3] <= 1
     draw_box(ImageDraw.Draw(photo), corners, "#ffffff", PENS[0].width)
 
 
 def test_shortens_to_a_width() -> None:
-    text = shorten("A very long class name that fits nowhere", 14, 100, "…")
-    assert text.endswith("…") and measure(text, 14) <= 100
-    assert shorten("short", 14, 100, "…") == "short"
+    text = shorten_to_width("A very long class name that fits nowhere", 14, 100, "…")
+    assert text.endswith("…") and measure_text(text, 14) <= 100
+    assert shorten_to_width("short", 14, 100, "…") == "short"

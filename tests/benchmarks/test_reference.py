@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.ddt import PlainMaps
 from benchmarks.evaluate import make_embeddings
-from benchmarks.metric_step import CUB, SECOND_OF_TWO, make_method
+from benchmarks.metric_step import CUB, SECOND_OF_TWO, make_metric_method
 from benchmarks.photos import make_photo, save_photos
 from benchmarks.reference.ddt import crop_plain, fit_plain
 from benchmarks.reference.evaluate import evaluate_one_by_one, score_clusters_plainly
@@ -22,7 +22,7 @@ from benchmarks.reference.obdsd import ReferenceObdSd, make_plain_step, plain_mu
 from datasets.images import scan
 from datasets.loader import Batch
 from datasets.views.recipes import View, make_transform
-from DDT.descriptors import Reading, slice_batches, stream_maps
+from DDT.descriptors import MapReading, slice_batches, stream_maps
 from DDT.policy import Policy
 from DDT.stages import Rule, find_boxes, fit_direction
 from evaluation.metrics.clustering import score_clusters
@@ -36,7 +36,7 @@ def test_plain_ddt_finds_the_same_boxes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     backbone = build_backbone("resnet18").eval()
     save_photos(tmp_path, 6, width=200, height=150)
-    images, reading = scan(tmp_path), Reading(size=128, batch_size=4)
+    images, reading = scan(tmp_path), MapReading(size=128, batch_size=4)
     batches = slice_batches([images.samples], reading.batch_size)
     maps = list(stream_maps(backbone, reading, CPU, batches))
     direction = fit_direction(maps, len(images))
@@ -86,7 +86,7 @@ def test_plain_evaluation_gives_the_same_numbers() -> None:
 
 
 def test_a_plain_step_of_obdsd_has_our_loss_and_moves_the_student_alone() -> None:
-    network, method = torchvision.models.resnet18(), make_method("resnet18")
+    network, method = torchvision.models.resnet18(), make_metric_method("resnet18")
     state = {name: value for name, value in network.state_dict().items() if not name.startswith("fc.")}
     method.student.backbone.load(state)
     plain = ReferenceObdSd(torch.nn.Sequential(*list(network.children())[:-2]), 512, CUB.dim)

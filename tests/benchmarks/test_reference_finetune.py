@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.distill_step import Pair
+from benchmarks.distill_step import TwoHeadStudent
 from benchmarks.reference.distill import ReferenceDistill, step_plainly
 from datasets.loader import Batch
 from datasets.views.recipes import View
@@ -23,7 +23,7 @@ CLASSES = 4
     DistillOptions(kind="hard", alpha=0.3), DistillOptions(kind="soft", tau=2.0),
     DistillOptions(kind="soft", tau=2.0, alpha=0.9, reduction="legacy")], ids=["hard", "soft", "legacy"])
 def test_a_plain_step_of_distillation_has_our_loss_and_moves_the_student_alone(options: DistillOptions) -> None:
-    pair, teacher = Pair("resnet18", CLASSES), Classifier("resnet18", CLASSES).eval()
+    pair, teacher = TwoHeadStudent("resnet18", CLASSES), Classifier("resnet18", CLASSES).eval()
     student = Classifier("resnet18", CLASSES, second_head=True)
     student.net.load_state_dict(pair.net.state_dict())
     student.head_dist.load_state_dict(pair.second.state_dict())
@@ -44,7 +44,7 @@ def test_a_plain_step_of_distillation_has_our_loss_and_moves_the_student_alone(o
 
 
 def test_a_loss_that_is_no_number_stops_the_plain_step() -> None:
-    system = ReferenceDistill(Pair("resnet18", CLASSES), Classifier("resnet18", CLASSES).net)
+    system = ReferenceDistill(TwoHeadStudent("resnet18", CLASSES), Classifier("resnet18", CLASSES).net)
     optimizer = torch.optim.SGD(system.student.parameters(), lr=0.1)
     with pytest.raises(FloatingPointError, match="nan"):
         step_plainly(system, optimizer, torch.full((2, 3, 32, 32), float("nan")), torch.tensor([0, 1]))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from datasets.halves import Halves, choose_per_class, flip_labels, halve, hold_out
+from datasets.halves import Halves, choose_per_class, flip_labels, halve, hold_out_validation
 from datasets.images import ImageSet, scan
 from datasets.layouts.collections import Collection, read_collection
 from datasets.layouts.listing import Sample
@@ -163,17 +163,17 @@ def test_partitions_are_other_orders_of_the_classes() -> None:
 
 def test_validation_by_class_and_by_sample() -> None:
     halves = halve(collection(10, each=5))
-    by_class = hold_out(halves, 0.8)
+    by_class = hold_out_validation(halves, 0.8)
     assert set(by_class.train.labels.tolist()) == {0, 1, 2, 3} and set(by_class.val.labels.tolist()) == {4}
     assert by_class.test == halves.test and by_class.val.split == "val"
-    by_sample = hold_out(halves, 0.8, by="sample", choice="first")
+    by_sample = hold_out_validation(halves, 0.8, by="sample", choice="first")
     assert Counter(by_sample.train.labels.tolist()) == dict.fromkeys(range(5), 4)
     assert {s.key[-1] for s in by_sample.val.samples} == {"4"}
     assert choose_per_class([0] * 6, 0.5, "even", 0) == {0, 2, 5}
     random = [choose_per_class([0] * 20 + [1] * 20, 0.5, "random", seed) for seed in (0, 0, 1)]
     assert random[0] == random[1] != random[2] and sum(place < 20 for place in random[0]) == 10
     with pytest.raises(DataError, match="leaves nothing to train or to validate"):
-        hold_out(halve(collection(2)), 0.8)
+        hold_out_validation(halve(collection(2)), 0.8)
 
 
 def test_noisy_labels() -> None:

@@ -20,7 +20,7 @@ from runtime.files import write_atomically
 def test_saves_and_keeps_the_one_before(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, {"step": 1})
     checkpoint.save(tmp_path, {"step": 2})
-    assert checkpoint.load(tmp_path)["step"] == 2
+    assert checkpoint.load_resume_state(tmp_path)["step"] == 2
     assert torch.load(tmp_path / checkpoint.PREVIOUS)["step"] == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == [checkpoint.PREVIOUS, checkpoint.CURRENT]
 
@@ -31,16 +31,16 @@ def test_truncated_falls_back_loudly(tmp_path: Path, capsys: pytest.CaptureFixtu
     checkpoint.save(tmp_path, {"step": 2, "weights": torch.zeros(500)})
     path = tmp_path / checkpoint.CURRENT
     path.write_bytes(path.read_bytes()[:kept_bytes])
-    assert checkpoint.load(tmp_path)["step"] == 1
+    assert checkpoint.load_resume_state(tmp_path)["step"] == 1
     assert "WARNING" in capsys.readouterr().err
 
 
 def test_nothing_whole_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no checkpoint"):
-        checkpoint.load(tmp_path)
+        checkpoint.load_resume_state(tmp_path)
     (tmp_path / checkpoint.CURRENT).write_bytes(b"not a checkpoint")
     with pytest.raises(ConfigError, match="damaged"):
-        checkpoint.load(tmp_path)
+        checkpoint.load_resume_state(tmp_path)
 
 
 def test_full_disk_stops_with_a_message_and_loses_nothing(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_full_disk_stops_with_a_message_and_loses_nothing(tmp_path: Path) -> Non
             f"checkpoint.save(Path({str(tmp_path)!r}), {{'step': 2, 'weights': torch.zeros(100_000)}})")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.returncode != 0 and "StopTraining" in done.stderr and "make room" in done.stderr
-    assert checkpoint.load(tmp_path)["step"] == 1
+    assert checkpoint.load_resume_state(tmp_path)["step"] == 1
     assert [p.name for p in tmp_path.iterdir()] == [checkpoint.CURRENT]
 
 
@@ -67,5 +67,5 @@ def test_write_atomically_leaves_no_draft_when_writing_fails(tmp_path: Path) -> 
 def test_generators_come_back(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, {"generators": checkpoint.rng_state()})
     first = random.random(), np.random.rand(), torch.rand(()).item()
-    checkpoint.set_rng_state(checkpoint.load(tmp_path)["generators"])
+    checkpoint.set_rng_state(checkpoint.load_resume_state(tmp_path)["generators"])
     assert (random.random(), np.random.rand(), torch.rand(()).item()) == first

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from engine.schedule import Plan, cosine, lr_factor, steps_down
+from engine.schedule import TrainingPlan, cosine, lr_factor, steps_down
 
 RUN = {"steps_per_epoch": 10, "epochs": 20}
 
@@ -82,6 +82,6 @@ def test_the_plug_in_modules_cosine_begins_after_the_warm_up_and_does_not_end() 
 
 
 def test_weight_decay_goes_along_a_cosine_where_it_has_another_end() -> None:
-    plan = Plan(4, 8, 1, 5, 0.1, "cosine", 0.0, (), 0.0, 0, 0, 0, decay_floor=0.2)
+    plan = TrainingPlan(4, 8, 1, 5, 0.1, "cosine", 0.0, (), 0.0, 0, 0, 0, decay_floor=0.2)
     assert [plan.decay_factor(step) for step in (0, 10, 20)] == pytest.approx([1, 0.6, 0.2])
-    assert Plan(4, 8, 1, 5, 0.1, "cosine", 0.0, (), 0.0, 0, 0, 0).decay_factor(7) == 1
+    assert TrainingPlan(4, 8, 1, 5, 0.1, "cosine", 0.0, (), 0.0, 0, 0, 0).decay_factor(7) == 1

@@ -13,7 +13,7 @@ from datasets.loader import Batch
 from datasets.sampling.batches import EpochBatches
 from datasets.views.recipes import View
 from engine.logger import Logger
-from engine.schedule import Plan
+from engine.schedule import TrainingPlan
 from engine.trainer import Trainer, refuse_broken
 from methods.method import Clock, LossParts, Method, ParamGroup
 from runtime.errors import StopTraining
@@ -67,7 +67,7 @@ class Indices:
 def make_trainer(folder: Path, method: Method, *, accum: int = 1, epochs: int = 3, save_every: int = 0) -> Trainer:
     folder.mkdir(exist_ok=True)
     batches = EpochBatches(IMAGES, 4 // accum, seed=1)
-    plan = Plan(epochs=epochs, batch_size=4, accum_steps=accum, steps_per_epoch=3, lr=0.1, schedule="constant",
+    plan = TrainingPlan(epochs=epochs, batch_size=4, accum_steps=accum, steps_per_epoch=3, lr=0.1, schedule="constant",
                 warmup_epochs=0, milestones=(), clip_grad=0, save_every=save_every, monitor_every=2, seed=0)
     groups = [{"params": g.params, "lr_scale": g.lr_scale, "start_epoch": g.start_epoch} for g in method.param_groups()]
     return Trainer(method, optimizer=torch.optim.SGD(groups, lr=0.1, momentum=0.9), batches=batches,
@@ -130,7 +130,7 @@ def test_resume_from_any_step_is_exact_and_cuts_the_log(tmp_path: Path, stop_aft
     resumed = make_trainer(tmp_path / "b", second, save_every=1)
     from engine import checkpoint
 
-    resumed.resume(checkpoint.load(tmp_path / "b"))
+    resumed.resume(checkpoint.load_resume_state(tmp_path / "b"))
     resumed.fit()
     assert weights(second) == weights(straight)
     timing = ("speed",)

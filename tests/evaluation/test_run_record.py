@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from engine.flags.finetune.arguments import make_parser
-from engine.flags.finetune.finished import find_finished, is_own
-from engine.flags.finished import find_contradictions, settle
+from engine.flags.finetune.finished import find_finished_classifier, is_own
+from engine.flags.finished import find_contradictions, settle_flags
 from engine.flags.parser import Parser, imply, toggle
 from evaluation.run_record import ARGS, find_photographs, find_run, name_method, open_finished, read_args, write_args
 from runtime.errors import ConfigError
@@ -39,7 +39,7 @@ def test_flags_know_which_were_given() -> None:
 def test_what_a_run_had_stands_under_what_the_user_gave() -> None:
     args = parser().parse_args(["--root", "a", "--size", "64"])
     settings = {"size": 48, "root": ["b"], "normalize": False, "results_dir": "theirs", "unknown": 1}
-    settle(args, settings)
+    settle_flags(args, settings)
     assert (args.size, args.root, args.normalize, args.results_dir) == (64, ["a"], False, "out")
     (line,) = find_contradictions(args, settings, "runs/x", free={"root"})
     assert line.startswith("--size is 64, but runs/x was trained with 48: leave --size out")
@@ -78,12 +78,12 @@ def test_methods_have_words() -> None:
 def test_settings_that_no_flag_could_have_had_are_refused(name: str, value: object, said: str) -> None:
     args = make_parser().parse_args(["--root", "a", "--eval"])
     with pytest.raises(ConfigError, match="args.json.*" + said):
-        settle(args, {"size": 32, name: value})
+        settle_flags(args, {"size": 32, name: value})
 
 
 def test_settings_of_a_run_pass_as_they_were_written() -> None:
     args = make_parser().parse_args(["--root", "a", "--eval"])
-    settle(args, {"size": 32, "num_selects": {"layer1": 3}, "taps": ["stages.0", "stages.1"], "recipe": "seed",
+    settle_flags(args, {"size": 32, "num_selects": {"layer1": 3}, "taps": ["stages.0", "stages.1"], "recipe": "seed",
                   "data_set": ["CUB"], "crop_bottom": 0, "eval_view": "warp", "seed": 2 ** 32 - 1, "nb_classes": 3})
     assert args.size == 32 and args.data_set == ["CUB"]
 
@@ -136,7 +136,7 @@ def test_other_photographs_take_the_place_of_all_that_a_run_read(tmp_path: Path)
     (tmp_path / ARGS).write_text(json.dumps({"root": [str(tmp_path / "a")], "test_root": [str(tmp_path / "gone")]}))
     for words, root, test in ((["--root", "new"], "new", None), (["--test-root", "new"], None, ["new"])):
         args = make_parser().parse_args(["--eval", str(tmp_path), *words])
-        find_finished(args)
+        find_finished_classifier(args)
         assert (args.root, args.test_root) == (root, test)
     with pytest.raises(ConfigError, match="gone: no such folder or list; .*args.json names it"):
-        find_finished(make_parser().parse_args(["--eval", str(tmp_path)]))
+        find_finished_classifier(make_parser().parse_args(["--eval", str(tmp_path)]))

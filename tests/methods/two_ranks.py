@@ -98,7 +98,7 @@ def train_all() -> dict[str, dict[str, Tensor]]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    distributed.start("cpu")
+    distributed.join_group("cpu")
     results = train_all()
     torch.save(results, f"{sys.argv[1]}.{distributed.rank()}")
     distributed.stop()

@@ -83,6 +83,6 @@ def train_all() -> dict[str, dict[str, Tensor]]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    distributed.start("cpu")
+    distributed.join_group("cpu")
     torch.save(train_all(), f"{sys.argv[1]}.{distributed.rank()}")
     distributed.stop()

@@ -73,6 +73,6 @@ def train(options: dict) -> dict[str, object]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    distributed.start("cpu")
+    distributed.join_group("cpu")
     torch.save({name: train(options) for name, options in CASES.items()}, f"{sys.argv[1]}.{distributed.rank()}")
     distributed.stop()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import ConfigError, DataError
-from runtime.side_files import find_faults, read_json
+from runtime.side_files import find_shape_faults, read_json
 
 SHAPE = {"size": int, "rate": float, "name?": (str, None), "rows": [{"path": str}], "more?": {str: int}}
 GOOD = {"size": 3, "rate": 1, "rows": [{"path": "a"}], "name": None, "other": object.__name__, "more": {"x": 1}}
@@ -24,7 +24,7 @@ def test_what_differs_is_named(change: dict[str, object], words: str, tmp_path: 
     path.write_text(json.dumps(GOOD | change))
     with pytest.raises(DataError, match=f"note.json is not what it should be: {words}.*; run it again"):
         read_json(path, SHAPE, remedy="run it again")
-    assert not list(find_faults(GOOD, SHAPE))
+    assert not list(find_shape_faults(GOOD, SHAPE))
 
 
 @pytest.mark.parametrize("content,words", [

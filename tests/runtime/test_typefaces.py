@@ -11,7 +11,7 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from PIL import Image, ImageDraw
 
 from runtime import typefaces
-from runtime.typefaces import draw_text, find_families, make_drawable, measure, shorten
+from runtime.typefaces import draw_text, find_families, make_drawable, measure_text, shorten_to_width
 
 CROW = "\u70cf"
 
@@ -68,7 +68,7 @@ def test_an_installed_typeface_draws_its_signs(
 ) -> None:
     install(tmp_path / "crow.ttf", monkeypatch)
     assert make_drawable(f"ž{CROW}") == f"ž{CROW}" and find_families(f"ž{CROW}") == ["DejaVu Sans", "Crow Sans"]
-    assert measure(f"ž{CROW}", 14) == pytest.approx(measure("ž", 14) + 14, abs=1)
+    assert measure_text(f"ž{CROW}", 14) == pytest.approx(measure_text("ž", 14) + 14, abs=1)
     assert ink(CROW)[:, :20].mean() > 50 and not capsys.readouterr().err
 
 
@@ -89,10 +89,10 @@ def test_plain_text_looks_as_pillow_draws_it() -> None:
 
 def test_joiners_and_odd_bytes_leave_no_box() -> None:
     assert make_drawable("a\u2060\ufe0fb\n\udce9") == "ab\\x0A\\xE9" or "\u2060" in make_drawable("a\u2060b")
-    assert shorten("one\nline", 14, 500) == "one\\x0Aline"
+    assert shorten_to_width("one\nline", 14, 500) == "one\\x0Aline"
 
 
 def test_shortened_to_a_width() -> None:
-    text = shorten("a name that is much too long", 12, 80)
-    assert text.endswith("...") and measure(text, 12) <= 80
-    assert len(shorten("x" * 100_000, 12, 80)) < 40
+    text = shorten_to_width("a name that is much too long", 12, 80)
+    assert text.endswith("...") and measure_text(text, 12) <= 80
+    assert len(shorten_to_width("x" * 100_000, 12, 80)) < 40

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from text.audit import Audit, Reading, audit, find_twins, gate_at, match_entropy, nearest_others
+from text.audit import Audit, TextReading, audit, find_near_duplicates, gate_at, match_entropy, nearest_others
 from text.findings import list_findings, to_json
-from text.page import render_page
+from text.page import render_audit
 
 LABELS = torch.tensor([0, 1, 2] * 4)
 
@@ -20,15 +20,15 @@ def make_audit(**changes: object) -> Audit:
     """Three unit rows, the last two alike; twelve images that lie near the first two of them."""
     rows = torch.nn.functional.normalize(torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 1, 0.1]]), dim=1)
     features = torch.nn.functional.normalize(torch.eye(3)[torch.tensor([0, 1, 1] * 4)] + 0.05, dim=1)
-    readings = [Reading("Red <bird>", "Red.", 4, ""), Reading("Blue bird", "Blue.", 5, ""), Reading("Teal bird", "long", 80, "end of it")]
+    readings = [TextReading("Red <bird>", "Red.", 4, ""), TextReading("Blue bird", "Blue.", 5, ""), TextReading("Teal bird", "long", 80, "end of it")]
     kept = {"temperature": 0.02, "labels": LABELS, "names": ["Red <bird>", "Blue bird", "Teal bird"], "readings": readings, **changes}
     return audit(rows, features, **kept)
 
 
 def test_twins_are_pairs_above_the_threshold_closest_first() -> None:
     rows = torch.tensor([[1.0, 0], [1, 0.1], [0, 1], [1, 0.04]])
-    assert [(pair.first, pair.second) for pair in find_twins(rows)] == [(0, 3), (1, 3), (0, 1)]
-    assert find_twins(torch.eye(3)) == []
+    assert [(pair.first, pair.second) for pair in find_near_duplicates(rows)] == [(0, 3), (1, 3), (0, 1)]
+    assert find_near_duplicates(torch.eye(3)) == []
     assert [pair.second for pair in nearest_others(rows)] == [3, 3, 1, 0] and nearest_others(rows[:1]) == []
 
 
@@ -84,7 +84,7 @@ def test_a_verdict_without_faults_finds_none() -> None:
 
 
 def test_the_page_needs_no_other_file_and_escapes_names() -> None:
-    page = render_page(make_audit(), "Studio", "3 rows")
+    page = render_audit(make_audit(), "Studio", "3 rows")
     assert page.count("data:image/png;base64,") == 5 and "http" not in page
     assert "Red &lt;bird&gt;" in page and "<bird>" not in page and "end of it" in page
-    assert "What the teacher confuses" not in render_page(make_audit(labels=None), "Studio", "3 rows")
+    assert "What the teacher confuses" not in render_audit(make_audit(labels=None), "Studio", "3 rows")

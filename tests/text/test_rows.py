@@ -67,7 +67,7 @@ def test_the_seed_recipe_takes_rows_as_they_are_stored(words: tuple[str, ...], s
 def test_a_continued_run_keeps_the_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_rows(tmp_path / "t.pt")
     guide = build(tmp_path / "t.pt", "--recipe", "seed")
-    monkeypatch.setattr("engine.workflows.pretrain.guidance.make_teacher", lambda *_: Eye())
+    monkeypatch.setattr("engine.workflows.pretrain.guidance.make_guide_teacher", lambda *_: Eye())
     state = {f"guide.{name}": value for name, value in guide.state_dict().items()}
     again = restore_guide(None, state, "fp32", torch.device("cpu"))
     torch.testing.assert_close(again.prototypes["text"].rows, guide.prototypes["text"].rows, rtol=0, atol=0)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 
 from text.descriptions import Description, fill_template
-from text.variants import make_variants, scatter_words, shuffle
+from text.variants import make_variants, scatter_words, shuffle_descriptions
 
 ROWS = [Description(f"bird {number}", f"Text {number}, red wing; long tail {number * 7}.") for number in range(9)]
 
 
 def test_shuffling_keeps_names_and_texts_but_no_pair_of_them() -> None:
     for seed in range(5):
-        found = shuffle(ROWS, seed)
+        found = shuffle_descriptions(ROWS, seed)
         assert [row.name for row in found] == [row.name for row in ROWS]
         assert sorted(row.text for row in found) == sorted(row.text for row in ROWS)
         assert all(row.text != own.text for row, own in zip(found, ROWS))
-    assert shuffle(ROWS, 1) == shuffle(ROWS, 1) != shuffle(ROWS, 2)
+    assert shuffle_descriptions(ROWS, 1) == shuffle_descriptions(ROWS, 1) != shuffle_descriptions(ROWS, 2)
 
 
 def test_scattered_words_are_the_same_words_in_texts_of_the_same_length() -> None:

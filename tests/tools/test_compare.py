@@ -10,7 +10,7 @@ import pytest
 
 from evaluation.ledger import read_results
 from runtime.errors import ConfigError
-from tools.compare import main, parse_network
+from tools.compare import main, parse_compared_network
 
 
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, root: Path, *words: str) -> None:
@@ -55,10 +55,10 @@ def test_only_its_own_folders_are_emptied(monkeypatch: pytest.MonkeyPatch, photo
 
 
 def test_network_words() -> None:
-    assert parse_network("our best=checkpoints/a@64").size == 64
-    assert parse_network("x=package:efficientnet-lite0").source == "package:efficientnet-lite0"
-    both = parse_network("x=package:efficientnet-lite0@96:head")
+    assert parse_compared_network("our best=checkpoints/a@64").size == 64
+    assert parse_compared_network("x=package:efficientnet-lite0").source == "package:efficientnet-lite0"
+    both = parse_compared_network("x=package:efficientnet-lite0@96:head")
     assert (both.source, both.size, both.feature) == ("package:efficientnet-lite0", 96, "head")
     for wrong in ("nothing", "a=", "a=b@c"):
         with pytest.raises(Exception, match="LABEL=SOURCE"):
-            parse_network(wrong)
+            parse_compared_network(wrong)

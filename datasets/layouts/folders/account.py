@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from datasets.layouts.folders.names import NOTES, NOTES_BESIDE_CONTAINERS, is_container, plain
-from datasets.layouts.listing import Listing, show
+from datasets.layouts.folders.names import NOTES, NOTES_BESIDE_CONTAINERS, is_container, plain_name
+from datasets.layouts.listing import Listing, show_first
 from datasets.walk import Folder, LeftOut
 
 RUN_FILES = ("args.json", "results.jsonl")  # what every run leaves beside its figures
@@ -43,7 +43,7 @@ def part_notes(folder: Folder) -> tuple[list[Folder], list[Folder]]:
     by_container = any(is_container(inner.path.name) for inner in filled)
     names = NOTES_BESIDE_CONTAINERS if by_container else NOTES if folder.pictures else frozenset()
     runs = [inner for inner in filled if is_run(inner)]
-    notes = [inner for inner in filled if plain(inner.path.name) in names]
+    notes = [inner for inner in filled if plain_name(inner.path.name) in names]
     notes += [inner for inner in runs if inner not in notes and len(runs) < len(filled)]
     return [inner for inner in filled if inner not in notes], notes
 
@@ -60,6 +60,6 @@ def prune_notes(folder: Folder, account: Account) -> Folder:
     return replace(folder, folders=tuple(inner for inner in folder.folders if inner not in notes))
 
 
-def name_folders(folders: Sequence[Folder]) -> str:
+def join_names(folders: Sequence[Folder]) -> str:
     """`a/, b/`."""
-    return show([f"{folder.path.name}/" for folder in folders])
+    return show_first([f"{folder.path.name}/" for folder in folders])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.layouts.findings import describe_left_out
-from datasets.layouts.folders.account import Account, is_run, name_folders, part_notes, prune_notes
+from datasets.layouts.folders.account import Account, is_run, join_names, part_notes, prune_notes
 from datasets.layouts.folders.doubts import (
     LIST_REMEDY,
     doubt_labels,
@@ -16,7 +16,13 @@ from datasets.layouts.folders.doubts import (
     refuse_masks,
     split_names,
 )
-from datasets.layouts.folders.names import NOTES_BESIDE_CONTAINERS, UNLABELLED, is_container, plain, recognise_split
+from datasets.layouts.folders.names import (
+    NOTES_BESIDE_CONTAINERS,
+    UNLABELLED,
+    is_container,
+    plain_name,
+    recognise_split,
+)
 from datasets.layouts.listing import Entry, Listing, make_listing
 from datasets.walk import Folder, LeftOut
 from runtime.errors import DataError
@@ -31,7 +37,7 @@ def need_pictures(folder: Folder) -> None:
                     "or images")
 
 
-def unwrap(folder: Folder, account: Account) -> Folder | None:
+def unwrap_folder(folder: Folder, account: Account) -> Folder | None:
     """The only folder with pictures, where it is no class and no split but lies around the data set; None elsewhere."""
     kept, notes = part_notes(folder)
     if folder.pictures or len(kept) != 1:
@@ -70,7 +76,7 @@ def read_tree(folder: Folder, account: Account) -> Listing:
     refuse_inner_splits(folder, list(splits.values()))
     entries = []
     for split, part in splits.items():
-        if plain(part.path.name) != split:
+        if plain_name(part.path.name) != split:
             account.notes.append(f"{part.path.name}/ is read as {split}")
         entries += read_part(unwrap_split(part, list(splits.values()), account), folder.path, split, account)
     account.left_out += folder.left_out
@@ -85,7 +91,7 @@ def find_splits(folder: Folder, account: Account) -> dict[str, Folder]:
     if not named:
         return {}
     others = [part for part in filled if part.path.name not in names]
-    notes = [part for part in others if plain(part.path.name) in NOTES_BESIDE_CONTAINERS or is_run(part)]
+    notes = [part for part in others if plain_name(part.path.name) in NOTES_BESIDE_CONTAINERS or is_run(part)]
     extra = [part for part in others if part not in notes]
     if extra and not is_split_apart(folder, named, extra, account):
         return {}
@@ -106,19 +112,19 @@ def is_split_apart(
         return True
     flat = not nested and all(other.pictures and not other.filled() for other in extra)
     if flat and len(parts) == 1 and (names in ({"train"}, {"val"}) and len(extra) > 1 or is_antonym(parts[0], extra)):
-        account.notes.append(f"{parts[0].path.name}/ is read as a class beside {name_folders(extra)}")
+        account.notes.append(f"{parts[0].path.name}/ is read as a class beside {join_names(extra)}")
         return False
     raise DataError(
-        f"{folder.path}: {name_folders(parts)} beside {name_folders(extra)} can be read in several ways. Either "
-        f"{name_folders(parts)} is a split and the others are no part of it: then move the others away. Or they are "
+        f"{folder.path}: {join_names(parts)} beside {join_names(extra)} can be read in several ways. Either "
+        f"{join_names(parts)} is a split and the others are no part of it: then move the others away. Or they are "
         f"splits too: then name them train, val or test. Or all of them are classes: then move all of them into one "
         f"folder named train, {LIST_REMEDY}")
 
 
 def is_antonym(part: Folder, extra: Sequence[Folder]) -> bool:
     """Whether the only other folder says the opposite: valid/ beside invalid/, or not_valid/."""
-    name = plain(part.path.name)
-    return [plain(other.path.name) for other in extra] in ([f"in{name}"], [f"not{name}"])
+    name = plain_name(part.path.name)
+    return [plain_name(other.path.name) for other in extra] in ([f"in{name}"], [f"not{name}"])
 
 
 def unwrap_split(part: Folder, all_parts: Sequence[Folder], account: Account) -> Folder:
@@ -126,9 +132,9 @@ def unwrap_split(part: Folder, all_parts: Sequence[Folder], account: Account) ->
     kept, notes = part_notes(part)
     if part.pictures or len(kept) != 1:
         return part
-    only, name = kept[0], plain(kept[0].path.name)
-    says_nothing = (is_container(only.path.name) or name == plain(part.path.name) or recognise_split(only.path.name)
-                    or (name in UNLABELLED and not only.filled()))
+    only, name = kept[0], plain_name(kept[0].path.name)
+    says_nothing = (is_container(only.path.name) or name == plain_name(part.path.name)
+                    or recognise_split(only.path.name) or (name in UNLABELLED and not only.filled()))
     if says_nothing or (len(all_parts) > 1 and all(is_wrapped(other) for other in all_parts)):
         account.notes.append(f"entered {part.path.name}/{only.path.name}/")
         leave(part, only, account)
@@ -156,8 +162,8 @@ def read_part(folder: Folder, root: Path, split: str, account: Account) -> list[
         account.notes.append("folders in DCIM/ are a camera's, no classes")
     else:
         doubt_labels(folder, kept, account)
-    if kept and (bare := [inner for inner in empty if plain(inner.path.name) not in NOTES_BESIDE_CONTAINERS]):
-        account.notes.append(f"no images in {name_folders(bare)}")
+    if kept and (bare := [inner for inner in empty if plain_name(inner.path.name) not in NOTES_BESIDE_CONTAINERS]):
+        account.notes.append(f"no images in {join_names(bare)}")
     entries = [make_entry(path, root, None, split) for path in folder.pictures]
     for inner in kept:
         name = None if is_camera(folder) else inner.path.name
@@ -167,7 +173,7 @@ def read_part(folder: Folder, root: Path, split: str, account: Account) -> list[
 
 def is_camera(folder: Folder) -> bool:
     """Whether a camera made the folders in it, by number or application."""
-    return plain(folder.path.name) == "dcim"
+    return plain_name(folder.path.name) == "dcim"
 
 
 def make_entry(path: Path, root: Path, class_name: str | None, split: str) -> Entry:

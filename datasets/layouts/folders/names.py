@@ -58,14 +58,14 @@ def part_split(name: str) -> tuple[tuple[str, ...], list[str]]:
             [split for word in words if (split := recognise_split(word))])
 
 
-def plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name without case, spaces and punctuation."""
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def is_container(name: str) -> bool:
     """True for a folder whose name says no more than that pictures lie in it."""
-    return plain(name) in CONTAINERS
+    return plain_name(name) in CONTAINERS
 
 
 def are_parts(names: Iterable[str]) -> bool:
@@ -80,7 +80,7 @@ def same_spelling(name: str) -> str:
     return str(int(word)) if word.isdecimal() else word
 
 
-def find_twins(names: Iterable[str]) -> list[tuple[str, ...]]:
+def find_same_names(names: Iterable[str]) -> list[tuple[str, ...]]:
     """Groups of names that a person would read as one, in order."""
     groups: dict[str, list[str]] = {}
     for name in sorted(names):

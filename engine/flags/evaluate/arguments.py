@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from datasets.places import PROBE_FILES, check_places
 from engine.flags.evaluate.readers import PROBE, SEARCH, settle_evaluation
 from engine.flags.evaluate.rerank import add_rerank
-from engine.flags.evaluate.sources import check_sources
+from engine.flags.evaluate.sources import check_evaluation_sources
 from engine.flags.evaluate.subject import add_subject
 from engine.flags.parser import Parser, toggle
 from engine.flags.public import PROBE_SILENT, SEARCH_SILENT, add_name, add_probe
 from engine.flags.ranges import BATCH, COUNT, EPOCHS, RATE, SHARE_BELOW_1, TEMPERATURE
 from engine.flags.unread import add_silent, note_unread, take_silent
-from evaluation.features.sources import find_source, name_run
+from evaluation.features.sources import find_source, name_results_folder
 from evaluation.retrieval.protocol import PROTOCOLS
 from evaluation.run_record import CHECKPOINTS
 from runtime.names.safe import safe_name
@@ -47,8 +47,8 @@ def parse_probe(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
     args, problems = make_probe_parser().gather(argv)
     settle_evaluation(args, problems, PROBE)
-    problems.refuse(lambda: check_sources(args))
-    args.results_dir = args.results_dir or f"checkpoints_linear/{name_run(args)}"
+    problems.refuse(lambda: check_evaluation_sources(args))
+    args.results_dir = args.results_dir or f"checkpoints_linear/{name_results_folder(args)}"
     check_places(args, PROBE_FILES)
     note_unread(args, PROBE, take_silent(args, PROBE_SILENT), "see docs/evaluation.md")
     return args
@@ -82,8 +82,8 @@ def parse_search(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Flags with automatic values resolved; raises ConfigError with every problem."""
     args, problems = make_search_parser().gather(argv)
     settle_evaluation(args, problems, SEARCH)
-    problems.refuse(lambda: check_sources(args))
+    problems.refuse(lambda: check_evaluation_sources(args))
     note_unread(args, SEARCH, take_silent(args, SEARCH_SILENT), "see docs/evaluation.md")
     own = "retrieval" if find_source(args.pretrained)[1] else f"retrieval-{safe_name(args.task, room=10)}"
-    args.results_dir = args.results_dir or str(CHECKPOINTS / name_run(args) / own)
+    args.results_dir = args.results_dir or str(CHECKPOINTS / name_results_folder(args) / own)
     return args

@@ -9,7 +9,7 @@ from evaluation.features.sources import find_source
 from runtime.errors import Problems
 
 
-def check_sources(args: argparse.Namespace) -> None:
+def check_evaluation_sources(args: argparse.Namespace) -> None:
     """Raise ConfigError with a line for each of weights, folders and architectures that are not to be had."""
     problems = Problems()
     problems.attempt(lambda: find_source(args.pretrained))

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from datasets.files import find_crop_bottom
 from engine.flags.absent import check_present
-from engine.flags.finetune.checks import WITHOUT_EFFECT, check_sources, find_problems, read_names
-from engine.flags.finetune.finished import find_finished, list_contradictions
+from engine.flags.finetune.checks import WITHOUT_EFFECT, check_finetune_sources, find_problems, read_data_set_names
+from engine.flags.finetune.finished import find_finished_classifier, list_contradictions
 from engine.flags.finetune.methods import add_pim, add_teacher, read_selects
 from engine.flags.finetune.presets import DEIT, NAMES, PRESETS
 from engine.flags.finetune.readers import FINETUNE
-from engine.flags.finetune.recipe import add_augmentation, add_optimisation, add_watching, switch
+from engine.flags.finetune.recipe import add_augmentation, add_finetune_monitors, add_finetune_optimisation, switch
 from engine.flags.finetune.views import training_view
 from engine.flags.groups import add_data, add_device, add_evaluation, add_ignored
 from engine.flags.layering import parse_with_presets
@@ -40,19 +40,19 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args, problems = parse_with_presets(make_parser, PRESETS, argv, find_method)
     silent = take_silent(args, WITHOUT_EFFECT)
     before = len(problems.lines)
-    saved = problems.attempt(lambda: find_finished(args))
+    saved = problems.attempt(lambda: find_finished_classifier(args))
     if len(problems.lines) > before:  # every further problem would follow from this one
         problems.refuse()
     resolve_method(args)
-    problems.lines += PRESETS.find_problems(args) + resolve_selects(args) + read_names(args)
+    problems.lines += PRESETS.find_problems(args) + resolve_selects(args) + read_data_set_names(args)
     resolve_places(args)
-    resolve_network(args)
+    resolve_classifier(args)
     resolve_views(args)
     problems.lines += resolve_optimisation(args)
     problems.lines += list_contradictions(args, saved)
     table = () if args.eval else FINETUNE
     problems.lines += find_problems(args) + find_unread(args, table)
-    training = () if args.eval else (lambda: check_sources(args), lambda: training_view(args))
+    training = () if args.eval else (lambda: check_finetune_sources(args), lambda: training_view(args))
     problems.refuse(lambda: check_present(args), *training)
     vars(args).update(FIXED)
     note_unread(args, table, silent, "see docs/finetune.md")
@@ -78,12 +78,12 @@ def make_parser() -> Parser:
     add_evaluation(parser, "--eval", "no training: evaluate the network of RUN, else of --resume, else of "
                    "--results-dir, as its args.json says; flags that contradict the run are refused")
     add_photographs(parser)
-    add_network(parser)
+    add_learning_network(parser)
     add_teacher(parser)
     add_pim(parser)
     add_augmentation(parser)
-    add_optimisation(parser)
-    add_watching(parser)
+    add_finetune_optimisation(parser)
+    add_finetune_monitors(parser)
     add_device(parser)
     add_ignored(parser)
     add_name(parser, "checkpoints")
@@ -109,7 +109,7 @@ def add_photographs(parser: Parser) -> None:
     switch(group, "--pin-mem", True, "page-locked batches, on CUDA")
 
 
-def add_network(parser: Parser) -> None:
+def add_learning_network(parser: Parser) -> None:
     """The network that learns."""
     group = parser.add_argument_group("network")
     group.add_argument("-a", "--model", "--arch", "--model-name", type=strip_hub,
@@ -176,7 +176,7 @@ def split_paths(given: str | Sequence[str] | None) -> list[str]:
     return [part for word in words for part in ([word] if os.path.exists(word) else word.split())]
 
 
-def resolve_network(args: argparse.Namespace) -> None:
+def resolve_classifier(args: argparse.Namespace) -> None:
     """Side, start weights, and the heads that are needed."""
     named = find_preset(args.model) if args.method == "pim" else None
     if args.size is None:

@@ -33,7 +33,7 @@ WITHOUT_EFFECT = (
     "--job-dir")
 
 
-def read_names(args: argparse.Namespace) -> list[str]:
+def read_data_set_names(args: argparse.Namespace) -> list[str]:
     """The names of --data-set, one a folder, as tables have them; lists problems.
 
     Folders given in their place (DeiT's README has it so) become those of --root.
@@ -53,10 +53,10 @@ def read_names(args: argparse.Namespace) -> list[str]:
 def find_problems(args: argparse.Namespace) -> list[str]:
     """Every problem that the resolved flags show."""
     found = list_device_problems(args.device) + list_sync_problems(args)
-    return found + check_data(args) + check_network(args) + check_optimisation(args) + check_method(args)
+    return found + check_data_sets(args) + check_network_settings(args) + check_optimisation(args) + check_method(args)
 
 
-def check_data(args: argparse.Namespace) -> list[str]:
+def check_data_sets(args: argparse.Namespace) -> list[str]:
     """Folders and their names."""
     found = []
     if not args.root and not (args.eval and args.test_root):
@@ -74,7 +74,7 @@ def check_data(args: argparse.Namespace) -> list[str]:
     return found
 
 
-def check_network(args: argparse.Namespace) -> list[str]:
+def check_network_settings(args: argparse.Namespace) -> list[str]:
     """Names, views and start weights."""
     found = []
     if args.finetune is None and not args.eval:
@@ -125,15 +125,15 @@ def check_method(args: argparse.Namespace) -> list[str]:
     return found
 
 
-def check_sources(args: argparse.Namespace) -> None:
+def check_finetune_sources(args: argparse.Namespace) -> None:
     """Raise ConfigError for start weights or a teacher that are not there, before anything is built."""
     problems = Problems()
     for name in ("finetune", "teacher_path"):
         source = getattr(args, name)
-        problems.attempt(lambda: check_weights(args, name, [find_file(source)] if source else []))
+        problems.attempt(lambda: check_weights(args, name, [find_weight_file(source)] if source else []))
     problems.refuse()
 
 
-def find_file(source: str) -> str:
+def find_weight_file(source: str) -> str:
     """A source as it is, or the network within a run's folder."""
     return str(Path(source) / "model_last.pth") if Path(source).is_dir() else source

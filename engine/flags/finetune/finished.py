@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from engine.flags.finished import find_contradictions, settle
+from engine.flags.finished import find_contradictions, settle_flags
 from evaluation.run_record import ARGS, Finished, Settings, as_list, find_network, find_photographs, open_selected
 from models.plug_in.published import is_public_pim
 from models.weights.files import read_checkpoint
@@ -21,7 +21,7 @@ FREE = frozenset({"root", "test_root", "data_set", "nb_classes", "select", "prec
                   "disable_eval", "teacher_cache", "model_ema"})
 
 
-def find_finished(args: argparse.Namespace) -> Finished | None:
+def find_finished_classifier(args: argparse.Namespace) -> Finished | None:
     """The network that --eval means, whose run says what no flag does; None in training.
 
     `run` becomes its file, `method` that of a public file. Rows go to the run's folder unless --results-dir is given.
@@ -35,7 +35,7 @@ def find_finished(args: argparse.Namespace) -> Finished | None:
     selected = args.select if "select" in given else None
     file = find_network(named, best=selected == "best-val")
     args.run = str(file)
-    if not file.is_file():  # `evaluate_saved` says so
+    if not file.is_file():  # `evaluate_saved_classifier` says so
         return None
     saved = open_selected(named, selected, remedy=REMEDY)
     args.run = str(saved.network)
@@ -43,7 +43,7 @@ def find_finished(args: argparse.Namespace) -> Finished | None:
         args.results_dir = str(saved.results)
     own = is_own(args, saved.settings)
     # Other folders take the place of all that the run read: its own would be reported on in their stead.
-    settle(args, saved.settings, keep=() if own else {"data_set", "root", "test_root"})
+    settle_flags(args, saved.settings, keep=() if own else {"data_set", "root", "test_root"})
     if own and saved.folder is not None:
         find_photographs([folder for name in ("root", "test_root") if name not in given
                           for folder in as_list(saved.settings.get(name))], saved.folder / ARGS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engine.flags.unread import COSINES, Readers, always, method, say
+from engine.flags.unread import COSINES, Readers, always, describe_unread, method
 
 
 def mixes(args: argparse.Namespace) -> bool:
@@ -15,23 +15,23 @@ def mixes(args: argparse.Namespace) -> bool:
 PLAIN = ("plain", "teacher", "distill")  # methods of DeiT's and ConvNeXt's codes
 of_theirs, of_deit, of_pim = method(*PLAIN), method("plain", "distill"), method("pim")
 FINETUNE = (
-    Readers(("teacher_model", "teacher_path", "distillation_alpha", "distillation_tau"), say("distill"),
+    Readers(("teacher_model", "teacher_path", "distillation_alpha", "distillation_tau"), describe_unread("distill"),
             method("distill"), of_deit),
-    Readers(("distillation_reduction", "teacher_cache"), say("distill"), method("distill")),
+    Readers(("distillation_reduction", "teacher_cache"), describe_unread("distill"), method("distill")),
     Readers(("distillation_tau",), "--distillation-type soft",
             lambda args: args.method != "distill" or args.distillation_type == "soft", always),
     Readers(("distillation_reduction",), "--distillation-type soft",
             lambda args: args.method != "distill" or args.distillation_type == "soft"),
     Readers(("cache",), "--teacher-cache", lambda args: args.teacher_cache),
     Readers(("taps", "use_fpn", "fpn_size", "use_selection", "num_selects", "use_combiner", "comb_proj_size",
-             "lambda_b", "lambda_s", "lambda_n", "lambda_c", "ensemble_order"), say("pim"), of_pim),
+             "lambda_b", "lambda_s", "lambda_n", "lambda_c", "ensemble_order"), describe_unread("pim"), of_pim),
     Readers(("fpn_size",), "--use-fpn true", lambda args: args.method != "pim" or args.use_fpn, of_pim),
     Readers(("comb_proj_size",), "--use-fpn false and --use-combiner true",
             lambda args: args.method != "pim" or args.use_combiner and not args.use_fpn, of_pim),
     Readers(("num_selects", "lambda_s", "lambda_n"), "--use-selection true",
             lambda args: args.method != "pim" or args.use_selection, of_pim),
     Readers(("lambda_c",), "--use-combiner true", lambda args: args.method != "pim" or args.use_combiner, of_pim),
-    Readers(("drop", "head_init_scale", "layer_scale_init_value", "second_head"), say(*PLAIN), of_theirs),
+    Readers(("drop", "head_init_scale", "layer_scale_init_value", "second_head"), describe_unread(*PLAIN), of_theirs),
     Readers(("aa", "color_jitter", "train_interpolation", "scale", "hflip", "reprob", "remode", "recount"),
             "--train-view timm", lambda args: args.train_view == "timm"),
     Readers(("color_jitter",), "--aa none", lambda args: args.train_view != "timm" or args.aa in ("", "none"), always),

@@ -18,7 +18,7 @@ from engine.flags.ranges import (
     SHARE_BELOW_1,
     WEIGHT,
     real,
-    whole,
+    whole_number,
 )
 from engine.flags.words import sinks
 
@@ -52,9 +52,9 @@ def add_augmentation(parser: Parser) -> None:
     group.add_argument("--hflip", type=SHARE, default=0.5, help="how often a training view is mirrored")
     group.add_argument("--reprob", type=SHARE, default=0.25, help="how often a rectangle is erased")
     group.add_argument("--remode", choices=("const", "rand", "pixel"), default="pixel", help="with what")
-    group.add_argument("--recount", type=whole(1, 1000), default=1, help="how many rectangles")
+    group.add_argument("--recount", type=whole_number(1, 1000), default=1, help="how many rectangles")
     switch(group, "--repeated-aug", False, "every image --repeats times an epoch's pass, in different views")
-    group.add_argument("--repeats", type=whole(1, 1000), default=3, help="of --repeated-aug")
+    group.add_argument("--repeats", type=whole_number(1, 1000), default=3, help="of --repeated-aug")
     group.add_argument("--mixup", type=WEIGHT, help="alpha of mixup; 0 = off")
     group.add_argument("--cutmix", type=WEIGHT, help="alpha of CutMix; 0 = off")
     group.add_argument("--cutmix-minmax", type=SHARE, nargs=2, default=None, metavar=("LEAST", "MOST"),
@@ -65,7 +65,7 @@ def add_augmentation(parser: Parser) -> None:
     group.add_argument("--smoothing", type=SHARE_BELOW_1, help="label smoothing")
 
 
-def add_optimisation(parser: Parser) -> None:
+def add_finetune_optimisation(parser: Parser) -> None:
     """Steps and rates."""
     group = parser.add_argument_group("optimisation")
     group.add_argument("--epochs", "--max-epochs", type=EPOCHS, help="passes over the training images")
@@ -90,7 +90,7 @@ def add_optimisation(parser: Parser) -> None:
     group.add_argument("--min-lr", type=WEIGHT, default=None, help="where a cosine ends, as a rate")
     group.add_argument("--min-lr-ratio", type=SHARE, default=None, help="where it ends, as a share of --lr; 0.02")
     group.add_argument("--warmup-epochs", type=real(0, 10**6), help="linear rise of the rate")
-    group.add_argument("--warmup-steps", type=whole(-1), default=-1, help="the same in steps")
+    group.add_argument("--warmup-steps", type=whole_number(-1), default=-1, help="the same in steps")
     group.add_argument("--warmup-batchs", type=COUNT_OR_0, default=0, metavar="N",
                        help="the same in batches, as PIM has it")
     group.add_argument("--warmup-lr", type=WEIGHT, default=1e-6, help="where it begins")
@@ -103,7 +103,7 @@ def add_optimisation(parser: Parser) -> None:
     group.add_argument("--model-ema-decay", type=SHARE_BELOW_1, default=0.99996, help="its momentum")
 
 
-def add_watching(parser: Parser) -> None:
+def add_finetune_monitors(parser: Parser) -> None:
     """Monitors, logs, checkpoints, and which network is reported."""
     group = parser.add_argument_group("watching")
     group.add_argument("--select", choices=("last", "best-val"), default="last",

@@ -9,11 +9,11 @@ from datasets.views.recipes import AUGMENTATIONS
 from engine.flags.absent import check_present
 from engine.flags.groups import add_data, add_device, add_evaluation, add_ignored
 from engine.flags.layering import parse_with_presets
-from engine.flags.metric.finished import settle_evaluation
+from engine.flags.metric.finished import settle_metric_evaluation
 from engine.flags.metric.losses import add_loss_flags
 from engine.flags.metric.presets import PRESETS, RUNS
 from engine.flags.metric.readers import METRIC
-from engine.flags.metric.words import check_selection, resolve_network, resolve_words
+from engine.flags.metric.words import check_select_flag, resolve_embedding_network, resolve_words
 from engine.flags.parser import Parser, toggle
 from engine.flags.public import OBDSD_SILENT, add_name
 from engine.flags.ranges import (
@@ -56,11 +56,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     words = problems.attempt(lambda: resolve_words(args))
     if words is None:  # every further problem would follow from this one
         problems.refuse()
-    contradictions = problems.attempt(lambda: settle_evaluation(args))
+    contradictions = problems.attempt(lambda: settle_metric_evaluation(args))
     if contradictions is None:
         problems.refuse()
     problems.lines += words + contradictions
-    resolve_network(args)
+    resolve_embedding_network(args)
     args.device = resolve_device(args.device)
     if args.pretrained == "auto":
         args.pretrained = "none" if args.not_pretrained else usual_weights(args.arch)
@@ -73,7 +73,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.OBDP and not args.PSD:
         problems.lines.append("--OBDP changes the target of --PSD and does nothing without it; give --OBD-SD for both")
     table = () if args.evaluate else METRIC
-    problems.lines += list_device_problems(args.device) + check_selection(args) + find_unread(args, table)
+    problems.lines += list_device_problems(args.device) + check_select_flag(args) + find_unread(args, table)
     problems.refuse(lambda: check_present(args))
     vars(args).update(FIXED)
     # Which epochs may be chosen is part of what the run is; how often monitors look otherwise is not.
@@ -98,9 +98,9 @@ def make_parser() -> Parser:
     parser.add_argument("--pretrained-root", default=None, metavar="DIR",
                         help="the public code's Training_Results with Recall/ and NMI/, for --evaluate")
     add_metric_data(parser)
-    add_network(parser)
+    add_embedding_network(parser)
     add_losses(parser)
-    add_optimisation(parser)
+    add_metric_optimisation(parser)
     add_device(parser)
     add_ignored(parser)
     add_name(parser, "checkpoints")
@@ -130,7 +130,7 @@ def add_metric_data(parser: Parser) -> None:
     group.add_argument("--samples-per-class", type=COUNT, default=2, help="images of a class in a batch")
 
 
-def add_network(parser: Parser) -> None:
+def add_embedding_network(parser: Parser) -> None:
     """Backbone and embedding layer."""
     group = parser.add_argument_group("network")
     group.add_argument("-a", "--arch", type=strip_hub, default="resnet50",
@@ -171,7 +171,7 @@ def add_losses(parser: Parser) -> None:
     add_loss_flags(group)
 
 
-def add_optimisation(parser: Parser) -> None:
+def add_metric_optimisation(parser: Parser) -> None:
     """Steps and rates, monitors and logs."""
     group = parser.add_argument_group("optimisation")
     group.add_argument("--epochs", "--n-epochs", type=EPOCHS, default=150, help="passes over the training images")

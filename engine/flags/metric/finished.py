@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from engine.flags.finished import find_contradictions, settle
-from evaluation.run_record import ARGS, Finished, Settings, find_photographs, open_selected, show
+from engine.flags.finished import find_contradictions, settle_flags
+from evaluation.run_record import ARGS, Finished, Settings, find_photographs, open_selected, show_value
 from runtime.errors import ConfigError
 from runtime.given import list_given
 
@@ -22,12 +22,12 @@ PUBLISHED: dict[str, Settings] = {
     "PSD": {"PSD": True, "OBDP": False, "normalize": True, "pool": "avg", "embed_dim": 128, "loss": "multisimilarity"}}
 
 
-def settle_evaluation(args: argparse.Namespace) -> list[str]:
+def settle_metric_evaluation(args: argparse.Namespace) -> list[str]:
     """With --evaluate, every setting becomes the network's own; `run` is its file, None in training.
 
     Lists the given flags that contradict it. Raises ConfigError when there is no such network.
     """
-    named = name_run(args)
+    named = name_evaluated_run(args)
     args.evaluate, args.run = bool(args.evaluate), None
     if not args.evaluate:
         return []
@@ -35,13 +35,13 @@ def settle_evaluation(args: argparse.Namespace) -> list[str]:
         settings = PUBLISHED["OBDSD" if args.OBDP else "PSD"]
         where = f"what is published as {'OBD-SD' if args.OBDP else 'PSD'}"
     else:
-        saved = find_finished(args, named)
+        saved = find_finished_embedding(args, named)
         settings, where, args.run = saved.settings, str(saved.network), str(saved.network)
         if "results_dir" not in list_given(args):
             args.results_dir = str(saved.results)
-    settle(args, settings)
+    settle_flags(args, settings)
     if not isinstance(args.root, (str, type(None))):
-        raise ConfigError(f"{where} was trained with several data sets ({show(args.root)}), which is none of "
+        raise ConfigError(f"{where} was trained with several data sets ({show_value(args.root)}), which is none of "
                           "main_metric.py's runs: name the run of another, or its one folder with --root")
     if args.run is not None:
         if args.root is not None and "root" not in list_given(args):
@@ -50,7 +50,7 @@ def settle_evaluation(args: argparse.Namespace) -> list[str]:
     return find_contradictions(args, settings, where, free=FREE)
 
 
-def name_run(args: argparse.Namespace) -> str:
+def name_evaluated_run(args: argparse.Namespace) -> str:
     """What --evaluate means: its own word, else --resume's, else --results-dir; raises ConfigError for two of them."""
     resumed = args.resume if args.resume not in (None, "auto") else None
     if args.evaluate and resumed is not None:
@@ -60,7 +60,7 @@ def name_run(args: argparse.Namespace) -> str:
     return args.evaluate if isinstance(args.evaluate, str) else resumed or args.results_dir
 
 
-def find_finished(args: argparse.Namespace, named: str) -> Finished:
+def find_finished_embedding(args: argparse.Namespace, named: str) -> Finished:
     """The network of a run: of its selected epoch where it has one, unless --select says otherwise."""
     published = name_published(Path(named))
     if published and Path(named).is_file():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from engine.flags.parser import boolean
-from engine.flags.ranges import POSITIVE, TEMPERATURE, WEIGHT, real, whole
+from engine.flags.ranges import POSITIVE, TEMPERATURE, WEIGHT, real, whole_number
 from losses.metric.criteria import CRITERIA, resolve_criterion
 
 # Where the public code's name of an option is not the loss's own.
@@ -17,7 +17,8 @@ SEED_NAMES = {("margin", "beta_rate"): "beta_lr", ("margin", "constant"): "beta_
               ("proxyanchor", "alpha"): "pos_alpha", ("proxyanchor", "delta"): "pos_delta"}
 SEED_LOSSES = {"proxyanchor": "oproxy"}
 # What an option's value may be, by its name; an option that is not here is a weight, a margin, or a rate: at least 0.
-RANGES = {"nbins": whole(2, 10**4), "n_centroids": whole(1, 10**3), "temperature": TEMPERATURE, "thresh": real(-1, 1),
+RANGES = {"nbins": whole_number(2, 10**4), "n_centroids": whole_number(1, 10**3), "temperature": TEMPERATURE,
+          "thresh": real(-1, 1),
           "pos_weight": POSITIVE, "neg_weight": POSITIVE, "feature_scale": POSITIVE, "gamma": POSITIVE,
           "scale": POSITIVE, ("angular", "alpha"): real(0, 90, above=True, below=True),
           ("proxyanchor", "alpha"): POSITIVE, "angular_margin": real(0, 3.14)}
@@ -39,7 +40,7 @@ class LossFlag:
         return self.flag[2:].replace("-", "_")
 
 
-def list_flags() -> Iterator[LossFlag]:
+def list_loss_options() -> Iterator[LossFlag]:
     """All options of all losses."""
     for loss, build in CRITERIA.items():
         for option, parameter in inspect.signature(build).parameters.items():
@@ -47,17 +48,17 @@ def list_flags() -> Iterator[LossFlag]:
                 continue
             said = SEED_NAMES.get((loss, option), option).replace("_", "-")
             flag = f"--loss-{SEED_LOSSES.get(loss, loss)}-{said}"
-            yield LossFlag(loss, option, flag, find_kind(loss, option, parameter.annotation), parameter.default)
+            yield LossFlag(loss, option, flag, find_value_type(loss, option, parameter.annotation), parameter.default)
 
 
-def find_kind(loss: str, option: str, annotation: str) -> Callable[[str], object]:
+def find_value_type(loss: str, option: str, annotation: str) -> Callable[[str], object]:
     """What turns the option's text into its value, and refuses what lies out of range."""
     return boolean if annotation == "bool" else RANGES.get((loss, option)) or RANGES.get(option, WEIGHT)
 
 
 def add_loss_flags(group: argparse._ArgumentGroup) -> None:
     """Every loss's options; one that is not given is the loss's own default."""
-    for flag in list_flags():
+    for flag in list_loss_options():
         switch = {"nargs": "?", "const": True} if flag.kind is boolean else {}
         group.add_argument(flag.flag, type=flag.kind, default=argparse.SUPPRESS, metavar="X", **switch,
                            help=f"{flag.option.replace('_', ' ')} of {flag.loss} ({flag.default})")
@@ -66,11 +67,11 @@ def add_loss_flags(group: argparse._ArgumentGroup) -> None:
 def read_loss_options(args: argparse.Namespace) -> dict[str, float]:
     """The options of the chosen loss that were given."""
     given = vars(args)
-    return {flag.option: given[flag.dest] for flag in list_flags()
+    return {flag.option: given[flag.dest] for flag in list_loss_options()
             if flag.loss == resolve_criterion(args.loss) and flag.dest in given}
 
 
 def find_option(args: argparse.Namespace, option: str, otherwise: float) -> float:
     """An option of the chosen loss, given or its default; `otherwise` for a loss that has none of that name."""
-    own = {flag.option: flag.default for flag in list_flags() if flag.loss == resolve_criterion(args.loss)}
+    own = {flag.option: flag.default for flag in list_loss_options() if flag.loss == resolve_criterion(args.loss)}
     return (own | read_loss_options(args)).get(option, otherwise)

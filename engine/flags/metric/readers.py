@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engine.flags.metric.losses import list_flags
+from engine.flags.metric.losses import list_loss_options
 from engine.flags.unread import Readers, always
 from losses.metric.criteria import ALIASES, CRITERIA
 
@@ -21,7 +21,7 @@ def miner(args: argparse.Namespace) -> str | None:
 def loss_readers() -> tuple[Readers, ...]:
     """A row for each loss, whose options no other loss reads."""
     options: dict[str, list[str]] = {}
-    for flag in list_flags():
+    for flag in list_loss_options():
         options.setdefault(flag.loss, []).append(flag.dest)
     return tuple(Readers(tuple(dests), f"--loss {name}",
                          lambda args, name=name: ALIASES.get(args.loss, args.loss) == name, always)

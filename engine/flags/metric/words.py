@@ -47,7 +47,7 @@ def decide(args: argparse.Namespace, word: str, settings: dict[str, object]) -> 
     imply(args, word, *settings)
 
 
-def resolve_network(args: argparse.Namespace) -> None:
+def resolve_embedding_network(args: argparse.Namespace) -> None:
     """What neither a flag, nor a word of --arch, nor a finished run says."""
     args.normalize = True if args.normalize is None else args.normalize
     args.frozen_bn = True if args.frozen_bn is None else args.frozen_bn
@@ -56,7 +56,7 @@ def resolve_network(args: argparse.Namespace) -> None:
     args.crop_bottom = 0 if args.crop_bottom == "auto" else args.crop_bottom
 
 
-def check_selection(args: argparse.Namespace) -> list[str]:
+def check_select_flag(args: argparse.Namespace) -> list[str]:
     """Problems of --select; the test classes have no say in it."""
     if args.select == "best-test":
         return ["--select best-test, as published tables choose, is not offered: the best of many epochs on the test "

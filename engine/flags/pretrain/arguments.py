@@ -10,10 +10,10 @@ from engine.flags.absent import check_present
 from engine.flags.groups import add_data, add_device, add_ignored
 from engine.flags.layering import parse_with_presets
 from engine.flags.parser import Parser, architecture, toggle
-from engine.flags.pretrain.checks import check_sources, problems
+from engine.flags.pretrain.checks import check_pretrain_sources, problems
 from engine.flags.pretrain.presets import PRESETS
 from engine.flags.pretrain.readers import PRETRAIN
-from engine.flags.pretrain.recipe import add_optimisation, add_watching
+from engine.flags.pretrain.recipe import add_pretrain_monitors, add_pretrain_optimisation
 from engine.flags.public import LCR_SILENT, add_lcr, add_name, send_elsewhere
 from engine.flags.ranges import (
     BETWEEN,
@@ -27,7 +27,7 @@ from engine.flags.ranges import (
     TEMPERATURE,
     WEIGHT,
     WIDTH,
-    whole,
+    whole_number,
 )
 from engine.flags.unread import find_unread, note_unread, take_silent
 from models.weights.usual import RESNET_FILE, usual_weights
@@ -52,7 +52,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         members = [usual_weights(name) for name in names]
         args.teacher_weights = None if None in members else "+".join(members)
     found.lines += PRESETS.find_problems(args) + problems(args) + find_unread(args, PRETRAIN) + send_elsewhere(args)
-    found.refuse(lambda: check_present(args), lambda: check_sources(args))
+    found.refuse(lambda: check_present(args), lambda: check_pretrain_sources(args))
     note_unread(args, PRETRAIN, silent, "see docs/training.md")
     return args
 
@@ -82,8 +82,8 @@ def make_parser() -> Parser:
     add_guidance(parser)
     add_rationale(parser)
     add_facts(parser)
-    add_optimisation(parser)
-    add_watching(parser)
+    add_pretrain_optimisation(parser)
+    add_pretrain_monitors(parser)
     add_device(parser)
     add_ignored(parser)
     add_lcr(parser)
@@ -159,7 +159,7 @@ def add_guidance(parser: Parser) -> None:
     group.add_argument("--cosine-weight", type=WEIGHT, default=0.0, help="weight of 1 - cos(head, teacher feature)")
     group.add_argument("--teacher-dim", type=WIDTH, default=None, metavar="D",
                        help="directions kept of an image teacher's features, at most N - 1; default 512")
-    group.add_argument("--neighbours", type=whole(0, LARGEST, "auto"), default=0, metavar="K",
+    group.add_argument("--neighbours", type=whole_number(0, LARGEST, "auto"), default=0, metavar="K",
                        help="draw each remembered answer towards those of its K nearest images; 0 = leave it; "
                             "auto = 10, fewer below 200 images")
     group.add_argument("--neighbour-steps", type=COUNT, default=2, help="how often --neighbours is done")

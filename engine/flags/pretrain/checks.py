@@ -69,7 +69,7 @@ def problems(args: argparse.Namespace) -> list[str]:
     return found
 
 
-def check_sources(args: argparse.Namespace) -> None:
+def check_pretrain_sources(args: argparse.Namespace) -> None:
     """Raise ConfigError for a teacher or a text that is not there, before anything is computed."""
     if args.method != "lead":
         return

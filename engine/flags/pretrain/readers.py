@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engine.flags.unread import COSINES, Readers, always, method, say
+from engine.flags.unread import COSINES, Readers, always, describe_unread, method
 
 
 def falls(args: argparse.Namespace) -> str:
@@ -19,17 +19,18 @@ def clusters(args: argparse.Namespace) -> bool:
 
 QUEUES, BRANCHES, BYOLS = ("lead", "moco", "lcr-moco"), ("lead", "lcr-moco", "lcr-byol"), ("byol", "lcr-byol")
 PRETRAIN = (
-    Readers(("moco_k", "moco_t", "queue_mask", "shuffle_keys", "view_recipe"), say(*QUEUES), method(*QUEUES)),
-    Readers(("mlp", "aug_plus"), say("moco", "lcr-moco"), method("moco", "lcr-moco")),
+    Readers(("moco_k", "moco_t", "queue_mask", "shuffle_keys", "view_recipe"), describe_unread(*QUEUES),
+            method(*QUEUES)),
+    Readers(("mlp", "aug_plus"), describe_unread("moco", "lcr-moco"), method("moco", "lcr-moco")),
     Readers(("view_recipe",), "--aug-plus true", lambda args: args.method == "lead" or args.aug_plus),
-    Readers(("tau_schedule", "projector_hidden"), say(*BYOLS), method(*BYOLS)),
+    Readers(("tau_schedule", "projector_hidden"), describe_unread(*BYOLS), method(*BYOLS)),
     Readers(("moco_source",), "another method than lead", lambda args: args.method != "lead"),
     # Noted, not refused: a baseline is trained with LEAD's own command line and another --method.
     Readers(("text_load", "text_rows", "teacher", "teacher_weights", "teacher_arch", "teacher_size", "teacher_view",
              "teacher_norm", "teacher_precision", "prototypes", "target_entropy", "alpha", "beta", "cross_weight",
              "temperature", "cosine_weight", "teacher_dim", "neighbours", "neighbour_steps", "head_start",
-             "rows_as_stored"), say("lead"), method("lead"), always),
-    Readers(("six_passes", "early_enqueue", "log_of_softmax", "distill_sum", "entropy_by"), say("lead"),
+             "rows_as_stored"), describe_unread("lead"), method("lead"), always),
+    Readers(("six_passes", "early_enqueue", "log_of_softmax", "distill_sum", "entropy_by"), describe_unread("lead"),
             method("lead")),
     Readers(("num_classes",), "a text tensor, whose rows are counted, or --entropy-by num-classes",
             lambda args: not args.num_classes or args.method == "lead"
@@ -42,9 +43,9 @@ PRETRAIN = (
     Readers(("teacher_precision",), "--teacher-view augmented, or --teacher clip",
             lambda args: args.method != "lead" or args.teacher == "clip" or args.teacher_view == "augmented", always),
     Readers(("neighbour_steps",), "--neighbours", lambda args: args.method != "lead" or args.neighbours != 0),
-    Readers(("cam_weight", "cam", "cam_temperature", "branch_width", "attention_normalise"), say(*BRANCHES),
+    Readers(("cam_weight", "cam", "cam_temperature", "branch_width", "attention_normalise"), describe_unread(*BRANCHES),
             method(*BRANCHES)),
-    Readers(("cam_sign",), say("lcr-moco", "lcr-byol"), method("lcr-moco", "lcr-byol")),
+    Readers(("cam_sign",), describe_unread("lcr-moco", "lcr-byol"), method("lcr-moco", "lcr-byol")),
     Readers(("cam_temperature",), "--cam peak", lambda args: args.method not in BRANCHES or args.cam == "peak"),
     Readers(("crop_from",), "crops", lambda args: args.crop_root != "none"),
     Readers(("momentum",), "--optimizer sgd or lars", lambda args: args.optimizer != "adamw"),

@@ -8,7 +8,7 @@ from engine.flags.ranges import BATCH, COUNT, COUNT_OR_0, EPOCHS, PARTS, RATE, S
 from engine.flags.words import sinks
 
 
-def add_optimisation(parser: Parser) -> None:
+def add_pretrain_optimisation(parser: Parser) -> None:
     """Steps and rates."""
     group = parser.add_argument_group("optimisation")
     group.add_argument("--epochs", type=EPOCHS, default=100, help="passes over the training images")
@@ -40,7 +40,7 @@ def add_optimisation(parser: Parser) -> None:
     group.add_argument("--clip-grad", type=WEIGHT, default=0.0, help="largest gradient norm; 0 = any")
 
 
-def add_watching(parser: Parser) -> None:
+def add_pretrain_monitors(parser: Parser) -> None:
     """Monitors, logs, checkpoints."""
     group = parser.add_argument_group("watching")
     group.add_argument("--monitor-every", type=COUNT_OR_0, default=5, help="epochs between monitors; 0 = never")

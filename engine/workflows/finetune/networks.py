@@ -14,7 +14,7 @@ from datasets.class_names import name_key
 from datasets.images import ImageSet
 from datasets.loader import count_workers
 from datasets.views.recipes import View
-from engine.flags.finetune.checks import find_file
+from engine.flags.finetune.checks import find_weight_file
 from evaluation.features.extract import extract
 from models.arch_names import resolve_arch
 from models.classifiers.classifier import Classifier
@@ -22,7 +22,7 @@ from models.classifiers.file import SavedClassifier, load_classifier
 from models.classifiers.start import start_from
 from models.plug_in.module import PlugIn, PlugInOptions, build_plug_in
 from models.plug_in.presets import find_preset
-from models.present import check_network
+from models.present import check_architecture
 from models.sizes import check_arch_size, check_size
 from models.teachers.class_teacher import ClassTeacher, build_class_teacher
 from runtime import distributed
@@ -37,7 +37,7 @@ def build_network(args: argparse.Namespace, classes: int) -> nn.Module:
     torch.manual_seed(args.seed)
     network = explain(lambda: make_plug_in(args, classes) if args.method == "pim" else make_classifier(args, classes))
     with name_flags(args, "finetune"):
-        notes = start_from(network, find_file(args.finetune))
+        notes = start_from(network, find_weight_file(args.finetune))
     if distributed.is_main():
         for note in notes:
             print(f"start weights: {note}")
@@ -53,7 +53,7 @@ def make_classifier(args: argparse.Namespace, classes: int) -> Classifier:
 
 def check_fit(args: argparse.Namespace) -> None:
     """Raise WeightsError for an unknown network, or a side that it cannot look at, before an image is read."""
-    check_network(args, "model")
+    check_architecture(args, "model")
     preset = find_preset(args.model) if args.method == "pim" else None
     arch = preset.arch if preset else resolve_arch(args.model)
     check_arch_size(lambda side: Classifier(arch, 2, image_size=side), arch, args.size)
@@ -79,9 +79,9 @@ def explain(build: Callable[[], Built]) -> Built:
 
 def load_teacher(args: argparse.Namespace, names: Sequence[str]) -> SavedClassifier:
     """The trained teacher; raises ConfigError when its classes are not those of the data."""
-    check_network(args, "teacher_model")
+    check_architecture(args, "teacher_model")
     with name_flags(args, "teacher_path"):
-        saved = load_classifier(find_file(args.teacher_path), arch=args.teacher_model, size=args.size)
+        saved = load_classifier(find_weight_file(args.teacher_path), arch=args.teacher_model, size=args.size)
     check_size(saved.network, int(saved.view.get("size", args.size)))
     known = saved.class_names
     if saved.network.classes != len(names):
@@ -94,7 +94,7 @@ def load_teacher(args: argparse.Namespace, names: Sequence[str]) -> SavedClassif
     return saved
 
 
-def make_teacher(saved: SavedClassifier, args: argparse.Namespace, precision: str | None) -> ClassTeacher:
+def make_class_teacher(saved: SavedClassifier, args: argparse.Namespace, precision: str | None) -> ClassTeacher:
     """The teacher as the method asks it; `precision` is that of a run that is continued."""
     size = int(saved.view.get("size", args.size))
     return build_class_teacher(saved.network, size=size, precision=precision or "fp32")

@@ -14,7 +14,7 @@ from engine.curves import read_log
 from engine.flags.finetune.views import evaluation_view
 from engine.workflows.finetune.images import Photographs
 from engine.workflows.run import Run
-from evaluation.classifier.report import Subject, report
+from evaluation.classifier.report import ReportedClassifier, report
 from evaluation.ledger import Result
 from models.classifiers.file import save_classifier
 from runtime import distributed
@@ -57,7 +57,7 @@ class FinetuneRun(Run):
             if distributed.is_main():
                 print("there are no test images: give --test-root, or --val-share 0.1")
             return None
-        subject = Subject(network, self.photos.sources, evaluation_view(self.args), str(self.folder))
+        subject = ReportedClassifier(network, self.photos.sources, evaluation_view(self.args), str(self.folder))
         return report(subject, images, self.args, self.trainer.device, precision=self.trainer.number_format,
                       folder=self.folder, epoch=epoch, selection=selection, prefix="ema_" if epoch == "ema" else "")
 

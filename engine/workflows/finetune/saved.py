@@ -14,9 +14,9 @@ from datasets.joint import Source
 from datasets.views.recipes import View
 from engine.flags.finetune.finished import REMEDY, is_own
 from engine.workflows.finetune.images import load_photographs, scan_any
-from evaluation.classifier.report import Subject, report
+from evaluation.classifier.report import ReportedClassifier, report
 from evaluation.classifier.trained import load_saved, name_public
-from evaluation.run_record import choose_precision, read_settings
+from evaluation.run_record import choose_evaluation_precision, read_settings
 from models.classifiers.file import SavedClassifier
 from models.weights.files import read_checkpoint
 from models.weights.styles import CLASSIFIER_FORMAT
@@ -27,7 +27,7 @@ from runtime.given import list_given
 EPOCHS = {"model_last.pth": "last", "model_best.pth": "best", "model_ema.pth": "ema"}
 
 
-def evaluate_saved(args: argparse.Namespace, device: torch.device, *, keep: bool = True) -> None:
+def evaluate_saved_classifier(args: argparse.Namespace, device: torch.device, *, keep: bool = True) -> None:
     """Report on the network of a finished run, or on a public file; raises ConfigError, WeightsError."""
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -40,10 +40,10 @@ def evaluate_saved(args: argparse.Namespace, device: torch.device, *, keep: bool
     if not saved.meta.get("method"):  # a public file, of which the flags may say more
         view = look_as_asked(view, args)
         args.method = args.method if "method" in list_given(args) else name_public(saved.network)
-    precision = choose_precision(args, saved.meta, device)
-    report(Subject(saved.network.eval(), sources, view, str(source)), images, args, device, precision=precision,
-           folder=Path(args.results_dir), epoch=EPOCHS.get(source.name, ""), selection=f"{source.name} of the run",
-           keep=keep)
+    precision = choose_evaluation_precision(args, saved.meta, device)
+    subject = ReportedClassifier(saved.network.eval(), sources, view, str(source))
+    report(subject, images, args, device, precision=precision, folder=Path(args.results_dir),
+           epoch=EPOCHS.get(source.name, ""), selection=f"{source.name} of the run", keep=keep)
     if distributed.is_main() and keep:
         print(f"tables and pictures are in {args.results_dir}")
 
@@ -65,7 +65,7 @@ def find_images(args: argparse.Namespace, saved: SavedClassifier) -> tuple[Image
         print(f"note: {args.run} kept {args.val_share:g} of its images for validation, and those of "
               f"{', '.join(args.root)} are reported on as another set: where they are the same photographs, most were "
               "trained on; --root as the run had it reports on its own part", file=sys.stderr)
-    images = check_images(name_classes(joint.images, saved), skip_bad=args.skip_bad, crop_bottom=args.crop_bottom)
+    images = check_images(match_class_names(joint.images, saved), skip_bad=args.skip_bad, crop_bottom=args.crop_bottom)
     return images, told or joint.sources
 
 
@@ -84,7 +84,7 @@ def open_saved(source: Path, args: argparse.Namespace) -> SavedClassifier:
     return load_saved(str(source), named)
 
 
-def name_classes(images: ImageSet, saved: SavedClassifier) -> ImageSet:
+def match_class_names(images: ImageSet, saved: SavedClassifier) -> ImageSet:
     """The images under the numbers of the network's classes, by name; raises ConfigError when that cannot be."""
     if saved.class_names:
         return relabel(images, saved.class_names, saved.sources, text="the network")

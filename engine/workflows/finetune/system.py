@@ -16,21 +16,21 @@ from datasets.sampling.repeated import RepeatedBatches
 from datasets.view_set import ViewSet
 from datasets.views.recipes import View
 from engine.batch_norm import check_batch_norm
-from engine.flags.finetune.checks import check_sources
+from engine.flags.finetune.checks import check_finetune_sources
 from engine.flags.finetune.views import training_view
 from engine.identity import describe_run
 from engine.logger import Logger
 from engine.optimizer import describe_group
-from engine.schedule import Plan
+from engine.schedule import TrainingPlan
 from engine.selection import Selection
 from engine.trainer import Trainer
 from engine.workflows.build import (
     check_accumulation,
     checkpoint_bytes,
-    choose_precision,
+    choose_training_precision,
     find_saved,
     make_batches,
-    place,
+    move_to_device,
     share_statistics,
 )
 from engine.workflows.finetune.images import Photographs, load_photographs
@@ -39,7 +39,7 @@ from engine.workflows.finetune.networks import (
     check_fit,
     explain,
     load_teacher,
-    make_teacher,
+    make_class_teacher,
     remember_answers,
 )
 from engine.workflows.finetune.run import FinetuneRun
@@ -63,12 +63,12 @@ def build_finetune_run(args: argparse.Namespace, device: torch.device) -> Finetu
     folder, problems = Path(args.results_dir), Problems()
     problems.lines += list_overlaps(args, RUN_FILES)
     saved = problems.attempt(lambda: find_saved(args, folder))
-    problems.attempt(lambda: check_sources(args))
+    problems.attempt(lambda: check_finetune_sources(args))
     problems.attempt(lambda: check_fit(args))
     view = problems.attempt(lambda: training_view(args))
     photos = problems.attempt(lambda: load_photographs(args))
-    problems.attempt(lambda: check_selection(args, photos))
-    batches = problems.attempt(lambda: shuffle(args, len(photos.train))) if photos else None
+    problems.attempt(lambda: check_selectable(args, photos))
+    batches = problems.attempt(lambda: shuffle_batches(args, len(photos.train))) if photos else None
     problems.refuse()
     names = photos.train.classes
     teacher = problems.attempt(lambda: load_teacher(args, names)) if args.method == "distill" else None
@@ -78,15 +78,15 @@ def build_finetune_run(args: argparse.Namespace, device: torch.device) -> Finetu
     problems.refuse()
     identity = describe_run(args, photos.train, None, device, saved)
     folder.mkdir(parents=True, exist_ok=True)
-    method = build_method(args, network, view, teacher, photos, device, identity)
+    method = build_finetune_method(args, network, view, teacher, photos, device, identity)
     check_batch_norm(args, method)  # the plug-in module has batch norms of its own
-    method = place(method, args, device)
+    method = move_to_device(method, args, device)
     refuse(need_disk(folder, checkpoint_bytes(method, selecting=args.select != "last")) if saved is None else [])
     if args.accum_steps > 1:
         check_accumulation(method, args)
-    identity["precision"] = identity["precision"] or choose_precision(args, method, device)
+    identity["precision"] = identity["precision"] or choose_training_precision(args, method, device)
     method = share_statistics(method, args, device)
-    trainer = make_trainer(args, method, photos, batches, device, folder, identity)
+    trainer = make_finetune_trainer(args, method, photos, batches, device, folder, identity)
     if saved is not None:
         trainer.resume(saved)
     if distributed.is_main():
@@ -94,13 +94,13 @@ def build_finetune_run(args: argparse.Namespace, device: torch.device) -> Finetu
     return FinetuneRun(args, trainer, photos.train, folder, photos)
 
 
-def check_selection(args: argparse.Namespace, photos: Photographs | None) -> None:
+def check_selectable(args: argparse.Namespace, photos: Photographs | None) -> None:
     """Raise ConfigError when an epoch is to be selected and there is nothing to select it by."""
     if args.select == "best-val" and photos is not None and photos.val is None:
         raise ConfigError("--select best-val needs validation images; add --val-share 0.1 (test images select nothing)")
 
 
-def shuffle(args: argparse.Namespace, count: int) -> Batches:
+def shuffle_batches(args: argparse.Namespace, count: int) -> Batches:
     """This rank's shuffled micro-batches, with every image once or --repeats times; raises ConfigError or DataError."""
     plain: EpochBatches = make_batches(args, count)
     mixes = args.mixup > 0 or args.cutmix > 0 or args.cutmix_minmax is not None
@@ -113,7 +113,7 @@ def shuffle(args: argparse.Namespace, count: int) -> Batches:
                            world=plain.world)
 
 
-def build_method(
+def build_finetune_method(
     args: argparse.Namespace, network: nn.Module, view: View, saved: SavedClassifier | None, photos: Photographs,
     device: torch.device, identity: dict[str, object],
 ) -> Supervised:
@@ -123,7 +123,7 @@ def build_method(
         return explain(lambda: Pim(network, options, read_pim(args)))
     if saved is None:
         return explain(lambda: Supervised(network, options))
-    teacher = make_teacher(saved, args, identity.get("teacher_precision")).to(device)
+    teacher = make_class_teacher(saved, args, identity.get("teacher_precision")).to(device)
     if identity.setdefault("teacher", teacher.fingerprint()) != teacher.fingerprint():
         raise ConfigError(f"--teacher-path {args.teacher_path} is not the teacher that the run began with")
     identity["teacher_precision"] = teacher.precision
@@ -151,7 +151,7 @@ def read_pim(args: argparse.Namespace) -> PimOptions:
     return PimOptions(lambda_b=args.lambda_b, lambda_s=args.lambda_s, lambda_n=args.lambda_n, lambda_c=args.lambda_c)
 
 
-def build_optimizer(args: argparse.Namespace, method: Method) -> torch.optim.Optimizer:
+def build_finetune_optimizer(args: argparse.Namespace, method: Method) -> torch.optim.Optimizer:
     """AdamW or SGD over the method's groups; the trainer sets rates, and decays where they change."""
     groups = [describe_group(group, args.wd) for group in method.param_groups()]
     groups = [group | {"decay": group["weight_decay"]} for group in groups]
@@ -161,11 +161,11 @@ def build_optimizer(args: argparse.Namespace, method: Method) -> torch.optim.Opt
                            nesterov=args.opt == "sgd" and args.momentum > 0)
 
 
-def make_plan(args: argparse.Namespace, steps_per_epoch: int) -> Plan:
+def make_finetune_plan(args: argparse.Namespace, steps_per_epoch: int) -> TrainingPlan:
     """The trainer's share of the flags."""
     falls = tuple(int(count * args.decay_epochs) for count in range(1, math.ceil(args.epochs / args.decay_epochs)))
     decay_floor = 1.0 if args.weight_decay_end is None or not args.wd else args.weight_decay_end / args.wd
-    return Plan(args.epochs, args.batch_size, args.accum_steps, steps_per_epoch, args.peak_lr, args.sched,
+    return TrainingPlan(args.epochs, args.batch_size, args.accum_steps, steps_per_epoch, args.peak_lr, args.sched,
                 warmup_epochs(args, steps_per_epoch), falls, args.clip_grad, args.save_every,
                 0 if args.disable_eval else args.eval_freq, args.seed, floor=args.min_lr_ratio, gamma=args.decay_rate,
                 warmup_start=min(args.warmup_lr / args.peak_lr, 1.0), decay_floor=decay_floor)
@@ -177,7 +177,7 @@ def warmup_epochs(args: argparse.Namespace, steps_per_epoch: int) -> float:
     return (steps + 0.5) / steps_per_epoch if steps > 0 else args.warmup_epochs  # half a step against rounding down
 
 
-def make_trainer(
+def make_finetune_trainer(
     args: argparse.Namespace, method: Supervised, photos: Photographs, batches: Batches, device: torch.device,
     folder: Path, identity: dict[str, object],
 ) -> Trainer:
@@ -187,9 +187,9 @@ def make_trainer(
                          pin=args.pin_mem and device.type == "cuda")
     logger = Logger(folder, sinks=tuple(name for name in args.logger.split(",") if name),
                     active=distributed.is_main(), name=folder.name)
-    plan = make_plan(args, len(batches) // args.accum_steps)
+    plan = make_finetune_plan(args, len(batches) // args.accum_steps)
     refuse([f"{len(batches)} batches an epoch make no step of --update-freq {args.update_freq}"] * (not plan.steps))
-    return Trainer(method, optimizer=build_optimizer(args, method), batches=batches, loader=loader, plan=plan,
+    return Trainer(method, optimizer=build_finetune_optimizer(args, method), batches=batches, loader=loader, plan=plan,
                    device=device, number_format=identity["precision"], folder=folder, logger=logger,
                    monitor=Watch(args, photos, device, identity["precision"]),
                    names=[sample.key for sample in photos.train.samples], identity=identity,

@@ -37,12 +37,12 @@ class Watch:
     def measure(self, method: Supervised) -> dict[str, object]:
         """The numbers; raises BrokenNetwork."""
         network, val = method.encoder(), self.photos.val
-        row = describe("train", self.classify(network, self.sample))
+        row = list_epoch_scores("train", self.classify(network, self.sample))
         if val is not None:
-            row |= describe("val", self.classify(network, val), branches=True)
+            row |= list_epoch_scores("val", self.classify(network, val), branches=True)
         if method.averaged is not None:
             name, images = ("train", self.sample) if val is None else ("val", val)
-            averaged = describe(name, self.classify(method.averaged, images))
+            averaged = list_epoch_scores(name, self.classify(method.averaged, images))
             row |= {f"{key}_ema": value for key, value in averaged.items()}
         return row
 
@@ -52,7 +52,7 @@ class Watch:
                      workers=count_workers(self.args.num_workers), crop_bottom=self.args.crop_bottom)
 
 
-def describe(name: str, predictions: Predictions, *, branches: bool = False) -> dict[str, object]:
+def list_epoch_scores(name: str, predictions: Predictions, *, branches: bool = False) -> dict[str, object]:
     """The numbers of predictions as an epoch's row has them."""
     scores = score_branches(predictions.logits, predictions.labels)
     own = scores[predictions.answer]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from datasets.halves import USUAL_CHOICES, Halves, flip_labels, halve, hold_out
+from datasets.halves import USUAL_CHOICES, Halves, flip_labels, halve, hold_out_validation
 from datasets.images import check_images
 from datasets.layouts.collections import read_collection
 from runtime.errors import DataError
@@ -21,7 +21,7 @@ def load_halves(args: argparse.Namespace) -> Halves:
                      test=check_images(halves.test, skip_bad=args.skip_bad, crop_bottom=args.crop_bottom))
     if args.use_tv_split:
         by = "sample" if args.tv_split_by_samples else "class"
-        halves = hold_out(halves, args.tv_split_perc, by=by, choice=USUAL_CHOICES.get(args.dataset, "even"),
+        halves = hold_out_validation(halves, args.tv_split_perc, by=by, choice=USUAL_CHOICES.get(args.dataset, "even"),
                           seed=args.seed)
         if len(halves.val.labels.unique()) == len(halves.val):
             raise DataError(f"{args.root}: no class has two images to validate on; hold out more (--tv-split-perc is "

@@ -12,8 +12,8 @@ from datasets.images import ImageSet
 from engine.flags.metric.finished import find_published, name_published
 from engine.workflows.metric.halves import load_halves
 from evaluation.ledger import append_result
-from evaluation.retrieval.unseen_classes import describe, measure_classes
-from evaluation.run_record import choose_precision, read_meta, read_settings
+from evaluation.retrieval.unseen_classes import describe_metric_row, measure_classes
+from evaluation.run_record import choose_evaluation_precision, read_meta, read_settings
 from models.encoder import load_encoder
 from models.sizes import check_size
 from runtime import distributed
@@ -22,7 +22,7 @@ from runtime.errors import ConfigError, WeightsError
 PUBLISHED = "published: best epoch on the test classes"
 
 
-def evaluate_saved(args: argparse.Namespace, device: torch.device, *, keep: bool = True) -> None:
+def evaluate_saved_embedding(args: argparse.Namespace, device: torch.device, *, keep: bool = True) -> None:
     """Measure the network of a finished run, or the published ones under --pretrained-root, and add rows.
 
     Raises ConfigError for networks that are not there, or whose training classes are not those that the data set gives;
@@ -40,11 +40,11 @@ def evaluate_saved(args: argparse.Namespace, device: torch.device, *, keep: bool
         if encoder.head is None:
             raise WeightsError(f"{source} has no embedding layer; give a network that main_metric.py or OBD-SD's "
                                "public code trained")
-        row = measure_classes(encoder.eval(), halves.test, args, device, precision=choose_precision(args, meta, device),
-                              weights=str(source),
+        row = measure_classes(encoder.eval(), halves.test, args, device, weights=str(source),
+                              precision=choose_evaluation_precision(args, meta, device),
                               selection=PUBLISHED if name_published(source) else f"{source.name} of the run")
         if distributed.is_main():
-            print(f"{source}: {describe(row)}")
+            print(f"{source}: {describe_metric_row(row)}")
             if keep:
                 append_result(Path(args.results_dir) / "results.jsonl", row.to_dict())
 

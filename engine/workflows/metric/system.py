@@ -21,15 +21,15 @@ from engine.identity import describe_run
 from engine.logger import Logger
 from engine.monitor import Monitor
 from engine.optimizer import describe_group
-from engine.schedule import Plan
+from engine.schedule import TrainingPlan
 from engine.selection import Selection
 from engine.trainer import Trainer
-from engine.workflows.build import checkpoint_bytes, choose_precision, find_saved, make_batches, place
+from engine.workflows.build import checkpoint_bytes, choose_training_precision, find_saved, make_batches, move_to_device
 from engine.workflows.metric.halves import load_halves
 from engine.workflows.pretrain.system import build_student
 from engine.workflows.run import Run
 from evaluation.ledger import append_result
-from evaluation.retrieval.unseen_classes import describe, eval_view, measure_classes
+from evaluation.retrieval.unseen_classes import describe_metric_row, eval_view, measure_classes
 from evaluation.run_record import write_args
 from losses.metric.mining import MinerOptions
 from methods.method import Method
@@ -62,7 +62,7 @@ class MetricRun(Run):
                               precision=self.trainer.number_format, weights=str(self.folder), selection=chosen)
         if distributed.is_main():
             append_result(self.folder / "results.jsonl", row.to_dict())
-            print(f"network of {chosen}: {describe(row)}")
+            print(f"network of {chosen}: {describe_metric_row(row)}")
 
 
 def build_metric_run(args: argparse.Namespace, device: torch.device) -> MetricRun:
@@ -78,17 +78,17 @@ def build_metric_run(args: argparse.Namespace, device: torch.device) -> MetricRu
     shuffled = problems.attempt(lambda: make_batches(args, len(halves.train))) if halves else None
     problems.refuse()
     try:
-        method = ObdSd(backbone, read_options(args), classes=halves.train_classes, seed=args.seed)
+        method = ObdSd(backbone, read_method_options(args), classes=halves.train_classes, seed=args.seed)
     except ValueError as error:  # names and options of losses and miners
         raise ConfigError(str(error)) from error
     check_batch_norm(args, method)
     batches = method.sampler(halves.train.labels, shuffled.batch_size)
     identity = describe_run(args, halves.train, None, device, saved)
     folder.mkdir(parents=True, exist_ok=True)
-    method = place(method, args, device)
+    method = move_to_device(method, args, device)
     refuse(need_disk(folder, checkpoint_bytes(method, selecting=args.select == "best-val")) if saved is None else [])
-    identity["precision"] = identity["precision"] or choose_precision(args, method, device)
-    trainer = make_trainer(args, method, halves, batches, device, folder, identity)
+    identity["precision"] = identity["precision"] or choose_training_precision(args, method, device)
+    trainer = make_metric_trainer(args, method, halves, batches, device, folder, identity)
     if saved is not None:
         trainer.resume(saved)
     if distributed.is_main():
@@ -96,7 +96,7 @@ def build_metric_run(args: argparse.Namespace, device: torch.device) -> MetricRu
     return MetricRun(args, trainer, halves.train, folder, halves)
 
 
-def read_options(args: argparse.Namespace) -> MetricOptions:
+def read_method_options(args: argparse.Namespace) -> MetricOptions:
     """The method's choices from the flags; raises ValueError for a loss that is not there."""
     return MetricOptions(
         dim=args.embed_dim, size=args.size, view_recipe=AUGMENTATIONS[args.augmentation].train, pool=args.pool,
@@ -134,7 +134,7 @@ def build_metric_optimizer(args: argparse.Namespace, method: Method) -> torch.op
     return torch.optim.SGD(groups, lr=args.lr, momentum=0.9, foreach=True)
 
 
-def make_trainer(
+def make_metric_trainer(
     args: argparse.Namespace, method: Method, halves: Halves, batches: Batches, device: torch.device, folder: Path,
     identity: dict[str, object],
 ) -> Trainer:
@@ -149,7 +149,7 @@ def make_trainer(
     logger = Logger(folder, sinks=tuple(name for name in args.logger.split(",") if name),
                     active=distributed.is_main(), name=folder.name)
     kind = "constant" if args.scheduler == "none" else "step"
-    plan = Plan(args.epochs, args.batch_size, 1, len(batches), args.lr, kind, 0.0, tuple(args.schedule),
+    plan = TrainingPlan(args.epochs, args.batch_size, 1, len(batches), args.lr, kind, 0.0, tuple(args.schedule),
                 args.clip_grad, args.save_every, args.monitor_every, args.seed, gamma=args.gamma)
     return Trainer(method, optimizer=build_metric_optimizer(args, method), batches=batches, loader=loader, plan=plan,
                    device=device, number_format=identity["precision"], folder=folder, logger=logger, monitor=monitor,

@@ -22,7 +22,7 @@ from evaluation.features.extract import extract
 from models.teachers.build import build_teacher
 from models.teachers.frozen import FrozenTeacher
 from models.teachers.guide import BankGuide, Guide, LiveGuide, Prototypes
-from models.teachers.neighbours import diffuse
+from models.teachers.neighbours import smooth_by_neighbours
 from models.teachers.prototypes import (
     Space,
     default_prototype_count,
@@ -45,7 +45,7 @@ def build_guide(
     """LEAD's guide as the flags ask for it, or as the checkpoint `saved` remembers it."""
     if saved is not None:
         return restore_guide(args, saved["method"], saved["identity"]["teacher_precision"], device)
-    teacher = make_teacher(args, device)
+    teacher = make_guide_teacher(args, device)
     if args.teacher == "clip":
         return guide_by_text(args, teacher, images, crops, device)
     return guide_by_images(args, teacher, images, crops, device)
@@ -62,10 +62,10 @@ def restore_guide(
     if "bank" in own:
         return BankGuide(own["bank"], prototypes)
     space = Space(own["mean"], own["components"]) if "components" in own else None
-    return LiveGuide(make_teacher(args, device, precision), prototypes, space)
+    return LiveGuide(make_guide_teacher(args, device, precision), prototypes, space)
 
 
-def make_teacher(args: argparse.Namespace, device: torch.device, precision: str | None = None) -> FrozenTeacher:
+def make_guide_teacher(args: argparse.Namespace, device: torch.device, precision: str | None = None) -> FrozenTeacher:
     """The frozen teacher. Answers that are kept are taken in float32, so that two machines keep the same ones."""
     kept = args.teacher_view == "clean" and args.teacher != "clip"
     build = partial(build_teacher, args.teacher, weights=args.teacher_weights, clip_arch=args.teacher_arch,
@@ -122,7 +122,7 @@ def steady(args: argparse.Namespace, answers: Tensor) -> Tensor:
         return answers
     count = max(1, min(10, len(answers) // 20)) if args.neighbours == "auto" else args.neighbours
     try:
-        return distributed.broadcast_object(diffuse(answers, count, args.neighbour_steps))
+        return distributed.broadcast_object(smooth_by_neighbours(answers, count, args.neighbour_steps))
     except ValueError as error:
         raise ConfigError(f"--neighbours: {error}") from error
 

@@ -15,7 +15,7 @@ from methods.method import Method
 from methods.moco import ContrastOptions, Moco, MocoOptions
 from methods.rationale import RationaleOptions
 from models.backbones import Backbone, build_backbone
-from models.present import check_network
+from models.present import check_architecture
 from models.sizes import check_size
 from models.weights.files import read_checkpoint
 from models.weights.styles import split_encoder_state
@@ -29,7 +29,7 @@ LEAD_FLAGS = ("alpha", "beta", "cross_weight", "cam_weight", "cam_temperature", 
 
 def build_student(args: argparse.Namespace) -> Backbone:
     """The network that learns, with its start weights; raises WeightsError."""
-    check_network(args, "arch")
+    check_architecture(args, "arch")
     with name_flags(args, "pretrained"):
         follow_max_pool(args)
         backbone = build_backbone(args.arch, args.pretrained)
@@ -48,7 +48,7 @@ def follow_max_pool(args: argparse.Namespace) -> None:
         args.max_pool = False
 
 
-def build_method(args: argparse.Namespace, images: int, backbone: Backbone, guide: nn.Module | None) -> Method:
+def build_pretrain_method(args: argparse.Namespace, images: int, backbone: Backbone, guide: nn.Module | None) -> Method:
     """The method on its backbone."""
     shared = {"size": args.size, "momentum": args.moco_m, "backbone_lr_scale": args.backbone_lr_scale,
               "head_warmup_epochs": args.head_warmup_epochs, "frozen_bn": args.frozen_bn}

@@ -17,11 +17,11 @@ from benchmarks.studies.halvings import (
     embed_unseen,
     estimate_differences,
     estimate_means,
-    find_faults,
+    find_run_faults,
     score_queries,
 )
-from benchmarks.studies.partitions import main, parse_network
-from benchmarks.studies.plain_table import say
+from benchmarks.studies.partitions import main, parse_study_network
+from benchmarks.studies.plain_table import format_estimate
 from evaluation.features.extract import Features
 from evaluation.retrieval.rerank import Reranking
 from evaluation.retrieval.score import retrieve
@@ -59,9 +59,9 @@ def test_partitions_that_disagree_widen_the_interval() -> None:
 
 def test_differences_say_whether_they_count() -> None:
     gain, = estimate_means([np.full((1, 1, 9), 0.25)], draws=10)
-    assert say(gain, difference=True) == "**+25.0 [+25.0, +25.0]**"
+    assert format_estimate(gain, difference=True) == "**+25.0 [+25.0, +25.0]**"
     nothing, = estimate_means([np.array([[[-0.5, 0.5] * 20]])], draws=200)
-    assert say(nothing, difference=True).endswith("inconclusive")
+    assert format_estimate(nothing, difference=True).endswith("inconclusive")
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_one_message_names_every_fault(monkeypatch: pytest.MonkeyPatch, classes:
     with pytest.raises(ConfigError) as caught:
         main()
     assert all(text in str(caught.value) for text in ("--against b", "gone_0.pth", "gone_1.pth"))
-    assert parse_network("x = y").source == "y"
+    assert parse_study_network("x = y").source == "y"
 
 
 def test_a_network_is_seen_as_its_run_was_and_only_on_classes_it_does_not_know(
@@ -134,6 +134,6 @@ def test_a_network_is_seen_as_its_run_was_and_only_on_classes_it_does_not_know(
     embed_unseen(str(file), None, Look(str(photo_tree), None, "base", 224, 0, "cpu"))
     ((view, how),) = seen
     assert (view.recipe, view.size, how["crop_bottom"]) == ("short-exact", 24, 3)
-    assert not find_faults(str(file), 0, {"size": 24, "dataset": None})
-    faults = find_faults(str(file), 1, {"size": 32})
+    assert not find_run_faults(str(file), 0, {"size": 24, "dataset": None})
+    faults = find_run_faults(str(file), 1, {"size": 32})
     assert "--partition 0, not 1: classes that it knows" in faults[0] and "--size 24, not 32" in faults[1]

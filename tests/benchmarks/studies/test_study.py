@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.studies.networks import METRICS, Pair, Row, parse_row, score_images, shape_rows
+from benchmarks.studies.networks import METRICS, SplitPair, StudyRow, parse_study_row, score_images, shape_rows
 from benchmarks.studies.study import main
 from datasets.images import scan
 from evaluation.ledger import read_results
@@ -25,7 +25,7 @@ from models.backbones import build_backbone
 from models.encoder import Encoder, save_encoder
 from models.heads import build_head
 from runtime.errors import ConfigError
-from tools.report import END, START, draw, insert, write_tables
+from tools.report import END, START, draw_report_figure, insert, write_tables
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -81,7 +81,7 @@ def test_rows_seeds_pairs_and_files(
     assert [row["row"] for row in csv.DictReader((out / "tiny.csv").read_text().splitlines())] == list(found)
     printed = capsys.readouterr().out
     assert "**tiny, difference from frozen**" in printed and "| frozen again | +0.0 [+0.0, +0.0] |" in printed
-    draw([], [str(out / "results.jsonl")], tmp_path / "f.png")
+    draw_report_figure([], [str(out / "results.jsonl")], tmp_path / "f.png")
     assert (tmp_path / "f.png").stat().st_size > 3000
 
 
@@ -101,7 +101,7 @@ def test_all_bad_rows_are_named_before_anything_is_computed(
 
 
 def test_scores_are_those_of_the_other_measures(photo_tree: Path) -> None:
-    pair = Pair(scan(photo_tree, "train"), scan(photo_tree, "test"))
+    pair = SplitPair(scan(photo_tree, "train"), scan(photo_tree, "test"))
     train, test = normalise_rows(torch.randn(24, 6)), normalise_rows(torch.randn(12, 6))
     ours = score_images(train, test, pair, seed=0)
     scores = retrieve(test, pair.test.labels)
@@ -113,22 +113,22 @@ def test_scores_are_those_of_the_other_measures(photo_tree: Path) -> None:
 def test_a_committee_is_centred_and_gives_each_member_the_same_say() -> None:
     torch.manual_seed(1)
     train, test = [torch.randn(40, 3) + 5, 100 * torch.randn(40, 7)], [torch.randn(9, 3) + 5, 100 * torch.randn(9, 7)]
-    row = Row("both", "a+b", 32, centred=True)
+    row = StudyRow("both", "a+b", 32, centred=True)
     shaped, asked = shape_rows(row, train, test)
     louder, _ = shape_rows(row, [train[0], 7 * train[1]], [test[0], 7 * test[1]])
     assert torch.allclose(shaped, louder, atol=1e-5) and asked.shape == (9, 10)
-    raw, _ = shape_rows(Row("one", "a", 32), train[:1], test[:1])
+    raw, _ = shape_rows(StudyRow("one", "a", 32), train[:1], test[:1])
     assert torch.equal(raw, normalise_rows(train[0]))
 
 
 def test_row_words() -> None:
-    assert parse_row("a, b=package:efficientnet-lite0@128") == Row("a, b", "package:efficientnet-lite0", 128)
-    assert parse_row("a=x@y_{seed}.pth@96:gap,centred").centred and parse_row("a=x@y.pth@96").source == "x@y.pth"
-    assert parse_row("a=x+y@96:head,pca=12") == Row("a", "x+y", 96, "head", centred=True, pca=12)
-    assert parse_row("a=x_{seed}@8").members(3) == ("x_3",) and parse_row("a=x@8").seeds((4, 5)) == (4,)
+    assert parse_study_row("a, b=package:efficientnet-lite0@128") == StudyRow("a, b", "package:efficientnet-lite0", 128)
+    assert parse_study_row("a=x@y_{seed}.pth@96:gap,centred").centred and parse_study_row("a=x@y.pth@96").source == "x@y.pth"
+    assert parse_study_row("a=x+y@96:head,pca=12") == StudyRow("a", "x+y", 96, "head", centred=True, pca=12)
+    assert parse_study_row("a=x_{seed}@8").members(3) == ("x_3",) and parse_study_row("a=x@8").seeds((4, 5)) == (4,)
     for wrong in ("a", "a=b", "=b@32", "a=b@c", "a=b@32:tail", "a=b@32:head,pca=0", "a=b@32,loud", "a=@32", "a=b@0"):
         with pytest.raises(Exception, match="LABEL=SOURCE@SIZE"):
-            parse_row(wrong)
+            parse_study_row(wrong)
 
 
 def make_row(label: str, mean: float, **changes: object) -> dict[str, object]:

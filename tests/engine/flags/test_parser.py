@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.flags.command import exit_cleanly
-from engine.flags.parser import Parser, boolean, spell
+from engine.flags.parser import Parser, boolean, spell_flag
 from engine.flags.pretrain.arguments import parse
 from runtime.errors import ConfigError, Problems, refuse
 
@@ -20,8 +20,8 @@ def test_underscores_and_dashes_are_one_flag() -> None:
 
 
 def test_values_keep_their_underscores() -> None:
-    assert spell("--results_dir=my_run_1") == "--results-dir=my_run_1"
-    assert spell("my_run_1") == "my_run_1"
+    assert spell_flag("--results_dir=my_run_1") == "--results-dir=my_run_1"
+    assert spell_flag("my_run_1") == "my_run_1"
 
 
 def test_cos_false_is_false() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from engine.flags.command import exit_cleanly
 from engine.flags.parser import Parser
-from engine.flags.ranges import COUNT, SEED, Range, real, whole
+from engine.flags.ranges import COUNT, SEED, Range, real, whole_number
 from runtime.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -112,10 +112,10 @@ def refuse_one(kind: Range, text: str, flag: str) -> None:
 
 
 def test_ranges_say_what_they_are() -> None:
-    assert [str(kind) for kind in (COUNT, whole(0, 5), whole(1, 9, "auto"), real(0, 1, below=True), real(0, above=True))
+    assert [str(kind) for kind in (COUNT, whole_number(0, 5), whole_number(1, 9, "auto"), real(0, 1, below=True), real(0, above=True))
             ] == ["a whole number, at least 1", "a whole number, within 0..5", "auto or a whole number, within 1..9",
                   "at least 0 and below 1", "above 0"]
-    assert whole(1, 9, "auto")(" AUTO ") == "auto" and real(0, 1)("1e-3") == 0.001
+    assert whole_number(1, 9, "auto")(" AUTO ") == "auto" and real(0, 1)("1e-3") == 0.001
     for text in ("1e-320", "1e300", "-1e39"):
         with pytest.raises(argparse.ArgumentTypeError, match="beyond what 32-bit floats hold"):
             real()(text)

@@ -22,7 +22,7 @@ def tell(folder: Path, number_format: str) -> str:
 def test_resume_is_named_only_where_there_is_a_checkpoint(tmp_path: Path) -> None:
     assert "no checkpoint was saved yet" in tell(tmp_path, "fp16") and "--resume" not in tell(tmp_path, "fp16")
     with pytest.raises(ConfigError, match="nothing is lost by beginning: leave --resume out"):
-        checkpoint.load(tmp_path)
+        checkpoint.load_resume_state(tmp_path)
     (tmp_path / "args.json").write_text("{}")
     with pytest.raises(ConfigError, match="no run has finished there; name a finished one"):
         find_source(str(tmp_path))

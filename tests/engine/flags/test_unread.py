@@ -14,7 +14,7 @@ from engine.flags.metric.readers import METRIC
 from engine.flags.pretrain import arguments as pretrain_args
 from engine.flags.pretrain.readers import PRETRAIN
 from engine.flags.unread import Readers
-from engine.workflows.metric.system import read_options
+from engine.workflows.metric.system import read_method_options
 from runtime.errors import ConfigError
 
 PRE = ["--root", "x", "--pretrained", "none", "--device", "cpu"]
@@ -134,12 +134,12 @@ def test_zero_is_a_number() -> None:
     (["--loss", "contrastive"], 0.2), (["--loss", "snr", "--loss-snr-margin=0.3", "--miner-semihard-margin", "0.4"], 0.4)])
 def test_semihard_takes_the_margin_of_its_loss(words: list[str], margin: float) -> None:
     args = metric_args.parse([*PRE, "--batch-mining", "semihard", *words])
-    assert read_options(args).miner_options.margin == margin
+    assert read_method_options(args).miner_options.margin == margin
 
 
 def test_each_miner_has_its_own_cutoff() -> None:
     words = [*PRE, "--loss", "margin", "--miner-distance-lower-cutoff", "0.3", "--miner-rho-distance-lower-cutoff", "0.9"]
-    near, rho = (read_options(metric_args.parse([*words, "--batch-mining", name])) for name in ("distance", "rho_distance"))
+    near, rho = (read_method_options(metric_args.parse([*words, "--batch-mining", name])) for name in ("distance", "rho_distance"))
     assert (near.miner_options.lower_cutoff, rho.miner_options.lower_cutoff) == (0.3, 0.9)
 
 

@@ -12,7 +12,7 @@ from datasets.sampling.by_class import ClassBatches
 from engine.flags.pretrain.arguments import parse
 from engine.optimizer import build_optimizer
 from engine.workflows.build import build_run, share_statistics
-from engine.workflows.pretrain.system import build_method, lead_options
+from engine.workflows.pretrain.system import build_pretrain_method, lead_options
 from methods.lead import LeadOptions
 from methods.method import Method
 from methods.moco import ContrastOptions, Moco
@@ -42,7 +42,7 @@ def test_each_fact_can_be_had_alone() -> None:
 
 def test_moco_takes_its_own_temperature_and_width() -> None:
     args = parse([*WORDS, "--method", "moco", "--moco-k", "64"])
-    method = build_method(args, 100, build_backbone("test_efficientnet"), None)
+    method = build_pretrain_method(args, 100, build_backbone("test_efficientnet"), None)
     assert (method.options.temperature, method.options.dim, method.options.queue_size) == (0.2, ContrastOptions.dim, 64)
 
 
@@ -62,9 +62,9 @@ def test_shared_statistics_keep_the_activations(monkeypatch: pytest.MonkeyPatch)
 
 def test_precision_is_measured_on_a_copy() -> None:
     args = parse([*WORDS, "--method", "moco", "--moco-k", "64"])
-    method: Method = build_method(args, 100, build_backbone("test_efficientnet"), None)
+    method: Method = build_pretrain_method(args, 100, build_backbone("test_efficientnet"), None)
     before = {name: value.clone() for name, value in method.state_dict().items()}
-    chosen, seconds = precision.choose(method.encoder(), 32, torch.device("cpu"), batch=2)
+    chosen, seconds = precision.choose_fastest_format(method.encoder(), 32, torch.device("cpu"), batch=2)
     assert set(seconds) == {"fp32", "bf16"}
     assert chosen == ("bf16" if seconds["bf16"] < 0.9 * seconds["fp32"] else "fp32")
     assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
@@ -73,7 +73,7 @@ def test_precision_is_measured_on_a_copy() -> None:
 def test_groups_carry_rate_start_and_decay() -> None:
     args = parse([*WORDS, "--method", "moco", "--moco-k", "64", "--preset", "small", "--wd", "0.3",
                   "--head-warmup-epochs", "2"])
-    groups = build_optimizer(args, build_method(args, 100, build_backbone("test_efficientnet"), None)).param_groups
+    groups = build_optimizer(args, build_pretrain_method(args, 100, build_backbone("test_efficientnet"), None)).param_groups
     assert [(g["lr_scale"], g["start_epoch"], g["weight_decay"]) for g in groups] == [(0.02, 2, 0.3), (1.0, 0, 0.3)]
 
 

@@ -6,7 +6,7 @@ import torch
 
 from datasets.joint import Source
 from evaluation.classifier.classify import Predictions
-from evaluation.classifier.report import describe_sources
+from evaluation.classifier.report import detail_sources
 
 
 def test_sources_rank_classes_whose_probabilities_vanish() -> None:
@@ -15,4 +15,4 @@ def test_sources_rank_classes_whose_probabilities_vanish() -> None:
     predictions = Predictions(["a.jpg"], torch.tensor([7]), "cls", {"cls": logits}, logits.softmax(dim=1), {}, {},
                       (Source("birds", 0, 4), Source("dogs", 4, 4)), 1.0)
     assert (predictions.probabilities[0, 1:] == 0).all()
-    assert describe_sources(predictions)["sources"] == {"dogs": {"top1": 0.0, "top5": 1.0, "images": 1}}
+    assert detail_sources(predictions)["sources"] == {"dogs": {"top1": 0.0, "top5": 1.0, "images": 1}}

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from datasets.crops import Box
 from datasets.views.recipes import View, make_transform
-from evaluation.heatmaps.box_scores import area, cover, find, measure, place_box, summarise
-from evaluation.heatmaps.encoder_maps import CAM, NORM, RATIONALE, byol_losses, contrast_losses, look
+from evaluation.heatmaps.box_scores import area, average_scores, cover, find, measure_maps, place_box
+from evaluation.heatmaps.encoder_maps import CAM, NORM, RATIONALE, byol_losses, contrast_losses, make_map_function
 from evaluation.heatmaps.sheet import GAP, SIDE, draw_heat_sheet
 from losses.cam import activation_map, scale_to_peak
 from methods.byol import ByolOptions
@@ -70,14 +70,14 @@ def test_a_box_that_the_central_square_cuts_away_is_none() -> None:
 
 def test_means_are_over_pictures_that_have_a_number() -> None:
     heat = torch.stack([torch.ones(2, 2), torch.zeros(2, 2), torch.ones(2, 2)])
-    rows = measure({"m": heat}, [BOX, BOX, None])
+    rows = measure_maps({"m": heat}, [BOX, BOX, None])
     assert [set(row) for row in rows] == [{"area", "m_pointing", "m_energy"}, {"area"}, set()]
-    assert summarise(rows)["m_energy"] == pytest.approx(area(BOX))
+    assert average_scores(rows)["m_energy"] == pytest.approx(area(BOX))
 
 
 def test_cam_is_that_of_the_contrast_whatever_the_batch(encoder: Encoder, images: Tensor) -> None:
     others = encoder.outputs(images)["head"].detach()
-    answer = torch.no_grad()(look(encoder, contrast_losses(encoder, others)))
+    answer = torch.no_grad()(make_map_function(encoder, contrast_losses(encoder, others)))
     found = answer(images)
     assert set(found) == {NORM, RATIONALE, CAM} and all(value.shape == (4, 9) for value in found.values())
     torch.testing.assert_close(answer(images[2:3])[CAM], found[CAM][2:3], atol=1e-5, rtol=1e-4)
@@ -94,13 +94,13 @@ def test_cam_is_that_of_the_contrast_whatever_the_batch(encoder: Encoder, images
 def test_byol_has_a_cam_without_a_head(images: Tensor) -> None:
     torch.manual_seed(0)
     byol = LcrByol(build_backbone("resnet18"), ByolOptions(dim=8, hidden=16), RationaleOptions()).eval()
-    found = torch.no_grad()(look(byol.encoder(), byol_losses(byol)))(images)
+    found = torch.no_grad()(make_map_function(byol.encoder(), byol_losses(byol)))(images)
     assert found[CAM].amax(dim=1).tolist() == pytest.approx([1] * 4) and found[CAM].min() >= 0
 
 
 def test_without_head_and_branch_the_norm_is_left(images: Tensor) -> None:
     backbone = build_backbone("resnet18").eval()
-    found = torch.no_grad()(look(Encoder(backbone), None))(images)
+    found = torch.no_grad()(make_map_function(Encoder(backbone), None))(images)
     torch.testing.assert_close(found, {NORM: backbone(images).norm(dim=1).flatten(1).detach()})
 
 

@@ -19,7 +19,7 @@ from evaluation.heatmaps.class_maps import (
     look_at,
     looker,
     square,
-    stretch,
+    stretch_each,
 )
 from models.classifiers.classifier import Classifier
 from models.plug_in.module import PlugIn, PlugInOptions, build_plug_in
@@ -48,7 +48,7 @@ def test_cam_is_the_weighted_sum_of_the_last_map(images: Tensor, second_head: bo
         weight = torch.stack([head.weight[3] for head in network.heads.values()]).sum(dim=0)
         expected = torch.einsum("bchw,c->bhw", network.features(images), weight).relu()
         torch.testing.assert_close(found["logits"], network.outputs(images)[network.answer])
-    torch.testing.assert_close(stretch(square(found["cam"])), stretch(expected), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(stretch_each(square(found["cam"])), stretch_each(expected), atol=1e-5, rtol=1e-4)
 
 
 NHWC = {"embed_dim": 16, "depths": (1, 1), "num_heads": (1, 2), "window_size": 4}
@@ -97,10 +97,10 @@ def test_without_combiner_and_selector_the_deepest_level_answers(images: Tensor)
 
 
 def test_fused_is_the_weighted_mean_at_the_finest_grid() -> None:
-    fine, coarse = stretch(torch.rand(2, 6, 6)), stretch(torch.rand(2, 3, 3))
+    fine, coarse = stretch_each(torch.rand(2, 6, 6)), stretch_each(torch.rand(2, 3, 3))
     expected = (2 * fine + F.interpolate(coarse[:, None], size=(6, 6), mode="bilinear")[:, 0]) / 3
-    torch.testing.assert_close(fuse([fine, coarse], level_weights(2)), stretch(expected))
-    assert level_weights(4) == [8, 4, 2, 1] and float(stretch(torch.ones(1, 2, 2)).abs().max()) == 0
+    torch.testing.assert_close(fuse([fine, coarse], level_weights(2)), stretch_each(expected))
+    assert level_weights(4) == [8, 4, 2, 1] and float(stretch_each(torch.ones(1, 2, 2)).abs().max()) == 0
 
 
 def test_true_asks_every_picture_for_its_own_label(photo_tree: Path, plug_in: PlugIn) -> None:

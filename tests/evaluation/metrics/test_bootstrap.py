@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.metrics.bootstrap import Estimate, compare, estimate, interval, resample_means
+from evaluation.metrics.bootstrap import Estimate, estimate, estimate_paired_differences, interval, resample_means
 
 
 def draw_values(rows: int = 3, seeds: int = 3, images: int = 50) -> np.ndarray:
@@ -15,13 +15,13 @@ def draw_values(rows: int = 3, seeds: int = 3, images: int = 50) -> np.ndarray:
 
 def test_equal_rows_do_not_differ_at_all() -> None:
     values = np.repeat(draw_values(1), 3, axis=0)
-    assert compare(values, 1) == [Estimate(0.0, 0.0, 0.0)] * 3
-    assert not compare(values, 1)[0].excludes_zero
+    assert estimate_paired_differences(values, 1) == [Estimate(0.0, 0.0, 0.0)] * 3
+    assert not estimate_paired_differences(values, 1)[0].excludes_zero
 
 
 def test_a_constant_shift_is_found_without_doubt() -> None:
     values = np.concatenate([draw_values(1), draw_values(1) + 0.25, draw_values(1) - 0.5])
-    _, above, below = compare(values, 0)
+    _, above, below = estimate_paired_differences(values, 0)
     assert [above.mean, above.low, above.high] == pytest.approx([0.25] * 3)
     assert [below.mean, below.low, below.high] == pytest.approx([-0.5] * 3)
     assert above.excludes_zero and below.excludes_zero
@@ -30,7 +30,7 @@ def test_a_constant_shift_is_found_without_doubt() -> None:
 def test_pairing_cancels_what_makes_an_image_hard() -> None:
     hard = np.random.default_rng(0).random((1, 1, 200))
     values = np.concatenate([hard, hard + np.random.default_rng(1).normal(0.05, 0.05, hard.shape)])
-    alone, paired = estimate(values), compare(values, 0)
+    alone, paired = estimate(values), estimate_paired_differences(values, 0)
     assert alone[1].low < alone[0].high and paired[1].excludes_zero
 
 

@@ -14,7 +14,7 @@ from datasets.images import scan
 from datasets.views.recipes import View
 from evaluation.features import extract as module
 from evaluation.features.extract import extract
-from evaluation.features.store import check_rows
+from evaluation.features.store import check_stored_embeddings
 from evaluation.metrics.calibration import calibrate
 from evaluation.metrics.clustering import kmeans_clusters
 from evaluation.metrics.geometry import effective_rank, measure_geometry
@@ -73,11 +73,11 @@ def test_every_measure_of_rows_refuses_nan(tmp_path: Path) -> None:
     rows[3, 1] = float("nan")
     for measure in (lambda: retrieve(rows, labels), lambda: retrieve(rows, labels, distance="euclid"),
                     lambda: measure_geometry(rows, labels), lambda: kmeans_clusters(rows.numpy(), 2),
-                    lambda: calibrate(rows.softmax(dim=1), labels), lambda: check_rows(rows.numpy(), tmp_path)):
+                    lambda: calibrate(rows.softmax(dim=1), labels), lambda: check_stored_embeddings(rows.numpy(), tmp_path)):
         with pytest.raises(DataError, match="NaN|float32"):
             measure()
     with pytest.raises(DataError, match="not rows of float32"):
-        check_rows(np.zeros(3, dtype=np.float64), tmp_path)
+        check_stored_embeddings(np.zeros(3, dtype=np.float64), tmp_path)
 
 
 def test_collapsed_rows_have_no_ratio_of_rounding() -> None:

@@ -14,12 +14,12 @@ from evaluation.reports.confusion import (
     EMPTY,
     RIGHT,
     Confusion,
-    describe,
+    describe_confusion,
     describe_missed,
     draw_confusion,
     list_confusions,
     paint,
-    shorten,
+    shorten_middle,
 )
 
 COUNTS = torch.tensor([[8, 2, 0], [3, 7, 0], [0, 2, 0]])
@@ -32,11 +32,11 @@ def test_errors_are_listed_by_number_then_by_share() -> None:
 
 def test_words() -> None:
     names = ["crow", "raven", "owl"]
-    assert describe(Confusion(1, 0, 3, 10), names) == "3 of 10 (30 %)  raven → crow"
+    assert describe_confusion(Confusion(1, 0, 3, 10), names) == "3 of 10 (30 %)  raven → crow"
     assert describe_missed(COUNTS, names, 2) == ["0 of 2 (0 %)  owl", "7 of 10 (70 %)  raven"]
     numbered = [f"bird {place}" for place in range(100)]
-    assert describe(Confusion(42, 7, 1, 4), numbered) == "1 of 4 (25 %)  42 bird 42 → 7 bird 7"
-    assert shorten("Rough-winged Swallow", 9) == "Roug…llow" and shorten("crow", 9) == "crow"
+    assert describe_confusion(Confusion(42, 7, 1, 4), numbered) == "1 of 4 (25 %)  42 bird 42 → 7 bird 7"
+    assert shorten_middle("Rough-winged Swallow", 9) == "Roug…llow" and shorten_middle("crow", 9) == "crow"
 
 
 def test_colours_show_shares_of_rows() -> None:

@@ -14,7 +14,7 @@ from evaluation.metrics.calibration import calibrate
 from evaluation.reports.confusion import draw_confusion
 from evaluation.reports.figure import label_text, load_pyplot
 from evaluation.reports.reliability import draw_reliability
-from evaluation.reports.table import Line
+from evaluation.reports.table import Measurement
 from tools.report import draw_figure
 
 NAMES = ("$0_$5", "US$1", "$10 bill $", "_under", "two\nlines", "%s {x} \\frac", "   ", "caf\udce9")
@@ -44,7 +44,7 @@ def test_no_figure_takes_names_for_mathematics(tmp_path: Path, mathematics: list
     metrics = {"map": 0.5, "map_low": 0.4, "map_high": 0.6}
     draw_study([{"task": "$a_$", "label": name, "metrics": metrics, "details": {"trained_with_seed": True}}
                 for name in NAMES], tmp_path / "s.png")
-    lines = [Line(name, "task", "protocol", {"rank1": 0.5}, 1.0) for name in NAMES]
+    lines = [Measurement(name, "task", "protocol", {"rank1": 0.5}, 1.0) for name in NAMES]
     draw_figure(lines, tmp_path / "f.png")
     assert mathematics == []
 

@@ -12,9 +12,9 @@ import pytest
 from jinja2 import UndefinedError
 from PIL import Image
 
-from evaluation.reports.classifier_page import PAGE, write_page
+from evaluation.reports.classifier_page import PAGE, write_classifier_page
 from evaluation.reports.grid import Grid, markdown_grid
-from evaluation.reports.html import TEMPLATES, embed, render
+from evaluation.reports.html import TEMPLATES, embed_picture, render
 
 ODD = "<b>&\"'"
 ESCAPED = "&lt;b&gt;&amp;&#34;&#39;"
@@ -30,7 +30,7 @@ def test_names_are_escaped_wherever_they_stand() -> None:
 
 def test_a_class_name_is_no_markup_on_a_classifiers_page(tmp_path: Path) -> None:
     row = SimpleNamespace(metrics=dict.fromkeys(METRICS, 0.5), images=4, split="test", details={"classes": 2}, weights=ODD)
-    write_page(tmp_path, row, "resnet18", {"Hardest classes": [{"class": ODD, "f1": 0.25, "support": 3}], "None": []})
+    write_classifier_page(tmp_path, row, "resnet18", {"Hardest classes": [{"class": ODD, "f1": 0.25, "support": 3}], "None": []})
     page = (tmp_path / PAGE).read_text(encoding="utf-8")
     assert f"<title>{ESCAPED}</title>" in page and ODD not in page and "<h2>None</h2>" not in page
     cells = re.findall(r"<td.*?>.*?</td>", page)[-3:]
@@ -52,12 +52,12 @@ def test_there_is_one_style_sheet_for_light_dark_and_paper_and_no_outside_reques
 
 
 def test_pictures_are_jpegs_and_files_stay_as_they_are() -> None:
-    kind, _, content = embed(Image.new("RGBA", (8, 6))).partition(",")
+    kind, _, content = embed_picture(Image.new("RGBA", (8, 6))).partition(",")
     assert kind == "data:image/jpeg;base64" and Image.open(io.BytesIO(base64.b64decode(content))).size == (8, 6)
     for name in ("png", "jpeg"):
         file = io.BytesIO()
         Image.new("RGB", (3, 2)).save(file, name)
-        assert embed(file.getvalue()) == f"data:image/{name};base64,{base64.b64encode(file.getvalue()).decode()}"
+        assert embed_picture(file.getvalue()) == f"data:image/{name};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def test_a_table_in_markdown_escapes_its_cells_and_leaves_out_an_empty_caption() -> None:

@@ -16,7 +16,7 @@ from evaluation.retrieval.index import (
     measure_index,
     save_index,
     search_index,
-    settle,
+    settle_index,
 )
 from runtime.errors import ConfigError, DataError
 
@@ -61,7 +61,7 @@ def test_effort_buys_recall_and_the_count_is_that_of_plain_loops(rows: NDArray[n
 
 def test_what_does_not_fit_is_refused(rows: NDArray[np.float32], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="5 bytes do not divide the width 16; ivfpq learns 256 codes"):
-        settle(IndexPlan("ivfpq", bytes=5), 100, 16)
+        settle_index(IndexPlan("ivfpq", bytes=5), 100, 16)
     with pytest.raises(ConfigError, match="no index is called 'tree'"):
         build_index(rows, IndexPlan("tree"))
     path = save_index(build_index(rows, IndexPlan()), tmp_path, IndexPlan(), {"weights": "a"})

@@ -14,7 +14,7 @@ from evaluation.sorting.groups import (
     ODD,
     choose_to_name,
     estimate_groups,
-    find_neighbours,
+    find_nearest_others,
     group,
     match_accuracy,
     naming_accuracy,
@@ -74,16 +74,16 @@ def test_equal_pictures_make_fewer_groups_than_asked() -> None:
 
 def test_neighbours_are_those_of_the_whole_matrix() -> None:
     rows = normalise_rows(torch.randn(300, 20))
-    near, cosine = find_neighbours(rows, 6)
+    near, cosine = find_nearest_others(rows, 6)
     scores = (rows @ rows.T).fill_diagonal_(-torch.inf)
     best = scores.topk(6, dim=1)
     assert torch.equal(near, best.indices) and torch.allclose(cosine, best.values, atol=1e-6)
-    assert find_neighbours(rows[:3], 6)[0].shape == (3, 2)
+    assert find_nearest_others(rows[:3], 6)[0].shape == (3, 2)
 
 
 def test_smoothing_is_the_dense_formula() -> None:
     rows = normalise_rows(torch.randn(30, 6))
-    near, cosine = find_neighbours(rows, 4)
+    near, cosine = find_nearest_others(rows, 4)
     graph = torch.zeros(30, 30, dtype=torch.double)
     graph.scatter_(1, near, ((cosine - 1) / 0.1).exp().double())
     graph = graph + graph.T

@@ -15,7 +15,7 @@ from models.classifiers.start import start_from
 from models.encoder import load_encoder
 from models.sizes import build_without_memory
 from models.weights.match import load_weights
-from models.weights.styles import unwrap
+from models.weights.styles import unwrap_checkpoint
 from runtime.errors import WeightsError
 
 State = dict[str, Tensor]
@@ -153,12 +153,12 @@ def test_names_of_networks_are_not_taken_for_wrappers(arch: str, wrap: Callable)
         pytest.skip(f"timm {timm.__version__} has no {arch}")
     for classes in (0, 3):
         state = build_without_memory(lambda: timm.create_model(arch, num_classes=classes)).state_dict()
-        assert set(unwrap(wrap(state))) == set(state)
+        assert set(unwrap_checkpoint(wrap(state))) == set(state)
 
 
 def test_numbered_parts_of_other_networks_keep_their_numbers() -> None:
     state = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4)).state_dict()
-    assert set(unwrap(state)) == set(state)
+    assert set(unwrap_checkpoint(state)) == set(state)
 
 
 @pytest.mark.parametrize("names, words", [
@@ -196,7 +196,7 @@ def test_every_family_of_timms_keeps_its_names() -> None:
             continue
         within = {key.removeprefix("encoder.") for key in state}
         for content in (state, {"state_dict": pre(state, "module.")}, {"state_dict": pre(state, "model.")}):
-            assert set(unwrap(content)) in (set(state), within), name
+            assert set(unwrap_checkpoint(content)) in (set(state), within), name
 
 
 @pytest.mark.parametrize("place", ["checkpoint.model.", "extractor.model.", "cnn_body.inner.net."])

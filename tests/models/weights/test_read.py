@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from models.weights.files import find_package_weights, find_weights, read_checkpoint
 from models.weights.match import load_weights, match_state
 from models.weights.read import fingerprint
-from models.weights.styles import split_encoder_state, unwrap
+from models.weights.styles import split_encoder_state, unwrap_checkpoint
 from runtime.errors import WeightsError
 
 State = dict[str, Tensor]
@@ -143,7 +143,7 @@ def test_undocumented_tensor_of_a_contrastive_checkpoint_is_reported(resnet_stat
     checkpoint = _lead(resnet_state)
     checkpoint["state_dict"]["module.surprise.weight"] = torch.ones(1)
     with pytest.raises(WeightsError, match="1 left over: surprise.weight"):
-        match_state(unwrap(checkpoint), target)
+        match_state(unwrap_checkpoint(checkpoint), target)
 
 
 def test_classifier_is_kept_when_the_network_has_one(resnet_state: State) -> None:
@@ -260,7 +260,7 @@ def test_old_checkpoints_with_arguments_and_numpy_numbers_load(tmp_path: Path) -
     torch.save(content | {"state_dict": {"weight": torch.ones(2)}}, tmp_path / "weights.pth")
     read = read_checkpoint(tmp_path / "weights.pth")
     assert read["args"].lr == 0.1 and read["best"] == 71.5
-    assert set(unwrap(read)) == {"weight"}
+    assert set(unwrap_checkpoint(read)) == {"weight"}
 
 
 def test_numpy_numbers_under_numpys_old_names_load(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.layouts.findings import describe
+from datasets.layouts.findings import describe_listing
 from datasets.layouts.folders.names import recognise_splits
 from datasets.layouts.read import read_listing
 from runtime.errors import DataError
@@ -46,7 +46,7 @@ def test_splits_beside_one_another(names: list[str], expected: dict[str, str]) -
 def test_split_folders_that_share_a_word(tmp_path: Path) -> None:
     root = plant(tmp_path, "cub_train/a/0.jpg", "cub_train/b/0.jpg", "cub_test/a/0.jpg", "cub_more/0.jpg")
     assert counts(root) == {"train/a": 1, "train/b": 1, "test/a": 1}
-    words = describe(read_listing(root))
+    words = describe_listing(read_listing(root))
     assert "cub_train/ is read as train" in words and "1 beside the splits in cub_more/" in words
 
 
@@ -70,7 +70,7 @@ def test_a_loose_picture_or_two_are_left_out_where_labels_count(tmp_path: Path) 
     root = plant(tmp_path, "a/0.jpg", "b/0.jpg", "c/0.jpg", "cover.jpg", "map.png")
     for labels in ("searched", "learned"):
         assert counts(root, labels) == {"train/a": 1, "train/b": 1, "train/c": 1}
-    assert "left out: 2 beside the class folders" in describe(read_listing(root))
+    assert "left out: 2 beside the class folders" in describe_listing(read_listing(root))
     assert len(read_listing(root, "ignored").entries) == 5
     with pytest.raises(DataError, match="3 loose images"):
         read_listing(plant(root, "more.jpg"))
@@ -85,14 +85,14 @@ def test_folders_of_a_camera_are_no_classes(tmp_path: Path) -> None:
     root = plant(tmp_path, "DCIM/100CANON/0.JPG", "DCIM/101CANON/1.JPG", "MISC/card.ctg")
     for place in (root, root / "DCIM"):
         assert counts(place) == {"train/None": 2}
-        assert "a camera's, no classes" in describe(read_listing(place))
+        assert "a camera's, no classes" in describe_listing(read_listing(place))
 
 
 @pytest.mark.parametrize("split", ["", "train/"])
 def test_results_of_an_old_run_are_no_class(tmp_path: Path, split: str) -> None:
     root = plant(tmp_path, f"{split}a/0.jpg", f"{split}b/0.jpg", "out/curves.png", "out/args.json")
     assert counts(root) == {"train/a": 1, "train/b": 1}
-    assert "1 in out/" in describe(read_listing(root))
+    assert "1 in out/" in describe_listing(read_listing(root))
 
 
 def test_masks_beside_their_pictures(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_masks_beside_their_pictures(tmp_path: Path) -> None:
                  "well/b.png", "well/b_mask.png", "cat/tom.png", "cat/tom_mask.png", "cat/1.png", "cat/2.png",
                  "worn/1_mask.png", "worn/2-mask.png")
     assert counts(root) == {"train/sick": 2, "train/well": 1, "train/cat": 4, "train/worn": 2}
-    assert "left out: 3 masks by their names" in describe(read_listing(root))
+    assert "left out: 3 masks by their names" in describe_listing(read_listing(root))
 
 
 @pytest.mark.parametrize("names", [("images_001/images", "images_002/images"), ("X_images_part_1", "X_images_part_2")])
@@ -118,4 +118,4 @@ def test_numbered_classes_are_classes(tmp_path: Path) -> None:
 def test_a_note_on_every_split_is_given_once(tmp_path: Path) -> None:
     root = plant(tmp_path, *(f"{split}/{group}/{name}/0.jpg" for split in ("train", "val")
                              for group, name in (("Aves", "Crow"), ("Mammalia", "Lynx"))))
-    assert describe(read_listing(root)).count("all images lie deeper") == 1
+    assert describe_listing(read_listing(root)).count("all images lie deeper") == 1

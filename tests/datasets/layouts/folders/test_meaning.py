@@ -12,7 +12,7 @@ from PIL import Image
 
 from datasets.images import first_split, has_split, scan
 from datasets.layouts.collections import read_collection
-from datasets.layouts.findings import VOICE, announce, begin_run, describe, name_left_out
+from datasets.layouts.findings import VOICE, announce, begin_run, describe_listing, name_left_out
 from datasets.layouts.read import read_listing
 from datasets.walk import read_folder
 from runtime.errors import DataError
@@ -132,7 +132,7 @@ TWINS = [("Crow", "crow"), ("Caf\u00e9", "Cafe\u0301"), ("owl", "owl "), ("7", "
 @pytest.mark.parametrize("pair", TWINS)
 def test_classes_that_spelling_alone_tells_apart(tmp_path: Path, pair: tuple[str, str]) -> None:
     plant(tmp_path, *(f"train/{name}/*2.png" for name in (*pair, "kite")))
-    said = describe(read_listing(tmp_path))
+    said = describe_listing(read_listing(tmp_path))
     assert all(repr(name) in said or ascii(name) in said for name in pair)
     with pytest.raises(DataError, match="differ by spelling only"):
         scan(tmp_path, "train", "learned")
@@ -144,7 +144,7 @@ def test_the_line_says_what_was_found_and_left_out(tmp_path: Path) -> None:
           "set/Train/a/x.NEF", "set/Train/a/y.nef", "set/Train/a/.hidden.png", "set/notes.txt", "set/all.zip")
     listing = read_listing(tmp_path)
     assert listing.root == tmp_path / "set"
-    assert describe(listing) == (
+    assert describe_listing(listing) == (
         "7 images in 3 classes, train/val/test; entered set/, the only folder with images; valid/ is read as val; "
         "only in test: 1 class (c); left out: 2 .nef, 1 .txt, 1 .zip, 1 hidden; "
         ".nef: raw photographs: develop them to JPEG or TIFF; .zip: unpack it")
@@ -183,7 +183,7 @@ def test_links_never_give_a_picture_twice(tmp_path: Path) -> None:
     (root / "e").symlink_to(tmp_path / "store" / "x")
     listing = read_listing(root)
     assert dict(Counter(entry.class_name for entry in listing.entries)) == {"a": 2, "b": 2, "c": 3}
-    said = describe(listing)
+    said = describe_listing(listing)
     assert "3 by a link that leads back" in said and "2 by a link to a folder read already" in said
 
 
@@ -191,13 +191,13 @@ def test_a_split_may_be_a_link_to_another_one_with_a_word(tmp_path: Path) -> Non
     plant(tmp_path, "train/a/*2.png", "test/a/*3.png")
     (tmp_path / "val").symlink_to("test")
     assert counts(tmp_path) == {"train/a": 2, "test/a": 3, "val/a": 3}
-    assert "3 images are there twice, as one file under two names (val/a/0.png" in describe(read_listing(tmp_path))
+    assert "3 images are there twice, as one file under two names (val/a/0.png" in describe_listing(read_listing(tmp_path))
 
 
 def test_hard_links_are_said(tmp_path: Path) -> None:
     plant(tmp_path, "a/*1.png", "b/*1.png")
     os.link(tmp_path / "a/0.png", tmp_path / "b/same.png")
-    assert "1 image is there twice, as one file under two names (b/same.png)" in describe(read_listing(tmp_path))
+    assert "1 image is there twice, as one file under two names (b/same.png)" in describe_listing(read_listing(tmp_path))
 
 
 def test_folders_that_cannot_be_read_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +234,7 @@ def test_devices_and_broken_links(tmp_path: Path) -> None:
     (tmp_path / "a" / "gone.png").symlink_to("nowhere.png")
     listing = read_listing(tmp_path)
     assert [entry.key for entry in listing.entries] == ["a/0.png", "a/gone.png"]
-    assert "1 that are no files" in describe(listing)
+    assert "1 that are no files" in describe_listing(listing)
 
 
 WRONG_ROOTS = {
@@ -277,8 +277,8 @@ def test_raw_trees_are_found_in_their_wrapper_and_not_among_others(tmp_path: Pat
     (tmp_path / "flowers").rename(tmp_path.parent / f"{tmp_path.name}-moved")
     listing = read_listing(tmp_path)
     assert listing.root == tmp_path / "CUB_200_2011" and listing.classes == ("001.Crow", "002.Owl")
-    assert "entered CUB_200_2011/" in describe(listing)
-    assert "2 in segmentations/, 1 .txt" in describe(listing)
+    assert "entered CUB_200_2011/" in describe_listing(listing)
+    assert "2 in segmentations/, 1 .txt" in describe_listing(listing)
     assert read_collection(tmp_path).classes == listing.classes
     make_cub(tmp_path / "copy")
     with pytest.raises(DataError, match="several data sets: CUB_200_2011/, copy/"):
@@ -296,12 +296,12 @@ def test_metric_learning_reads_no_splits_as_classes(tmp_path: Path) -> None:
 def test_one_level_too_many_is_said(tmp_path: Path) -> None:
     plant(tmp_path, "birds/crow/*2.png", "birds/owl/*2.png", "dogs/pug/*2.png")
     assert counts(tmp_path) == {"train/birds": 4, "train/dogs": 2}
-    assert "all images lie deeper, in crow/, owl/, pug/" in describe(read_listing(tmp_path))
+    assert "all images lie deeper, in crow/, owl/, pug/" in describe_listing(read_listing(tmp_path))
 
 
 def test_empty_class_folders_are_said(tmp_path: Path) -> None:
     plant(tmp_path, "train/a/*1.png", "train/b/notes.txt", "train/labels/0.txt", "test/a/*1.png")
-    assert "; no images in b/; one class only (a); left out: 2 .txt" in describe(read_listing(tmp_path))
+    assert "; no images in b/; one class only (a); left out: 2 .txt" in describe_listing(read_listing(tmp_path))
 
 
 def test_an_empty_word_is_no_data_set() -> None:
@@ -312,7 +312,7 @@ def test_an_empty_word_is_no_data_set() -> None:
 def test_an_unlabelled_test_split_stops_no_metric_learning(tmp_path: Path) -> None:
     plant(tmp_path, "train/a/*2.png", "train/b/*2.png", "test/*3.png")
     assert len(read_collection(tmp_path).samples) == 4
-    assert "train/test without classes" in describe(read_listing(tmp_path))
+    assert "train/test without classes" in describe_listing(read_listing(tmp_path))
 
 
 def test_the_first_split_that_serves(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from engine.flags.finetune.arguments import make_parser, parse, split_paths
 from engine.flags.finetune.presets import NAMES, PRESETS
 from engine.flags.finetune.views import training_view
-from engine.workflows.finetune.system import make_plan, read_pim, read_supervision
+from engine.workflows.finetune.system import make_finetune_plan, read_pim, read_supervision
 from methods.pim import PimOptions
 from methods.supervised import Supervision
 from runtime.errors import ConfigError
@@ -57,7 +57,7 @@ def test_public_flags_have_effect() -> None:
     args = parse(["--method", "plain", *WORDS, *shlex.split(
         "--batch_size 8 --update_freq 4 --lr 1e-3 --min_lr 1e-4 --warmup_steps 7 --opt sgd --no-model-ema --mixup 0.3 "
         "--cutmix-minmax 0.1 0.5 --layer_decay 0.7 --smoothing 0.2 --crop_pct 1 --no-pin-mem --use_amp false --drop 0.2")])
-    options, plan = read_supervision(args, 5, training_view(args)), make_plan(args, 10)
+    options, plan = read_supervision(args, 5, training_view(args)), make_finetune_plan(args, 10)
     assert (plan.batch_size, plan.accum_steps, plan.lr) == (32, 4, 1e-3)
     assert plan.floor == pytest.approx(0.1) and int(plan.warmup_epochs * 10) == 7
     assert (options.mixup, options.cutmix_minmax, options.layer_decay, options.smoothing) == (0.3, (0.1, 0.5), 0.7, 0.2)
@@ -84,14 +84,14 @@ def test_published_plug_in_modules() -> None:
     assert cub.num_selects == {"layer1": 2048, "layer2": 512, "layer3": 128, "layer4": 32}
     assert (cub.batch_size, cub.accum_steps, cub.lr, cub.wd, cub.smoothing) == (32, 2, 5e-4, 5e-4, 0)
     assert read_pim(cub) == PimOptions() == PimOptions(lambda_b=0.5, lambda_s=0, lambda_n=5, lambda_c=1)
-    assert make_plan(cub, 187).lr_factor(400) == pytest.approx(1) and make_plan(cub, 187).warmup_epochs == 400.5 / 187
+    assert make_finetune_plan(cub, 187).lr_factor(400) == pytest.approx(1) and make_finetune_plan(cub, 187).warmup_epochs == 400.5 / 187
     assert not read_supervision(cub, 200, training_view(cub)).no_weight_decay_on_vectors
     aicup = parse(["--method", "pim", "--preset", "aicup", *WORDS])
     assert (aicup.fpn_size, set(aicup.num_selects.values()), aicup.batch_size, aicup.accum_steps) == (512, {32}, 64, 1)
     assert parse(["--method", "pim", "--preset", "nabirds", *WORDS]).num_selects["layer1"] == 256
     for name in ("resnet50", "vit", "efficient"):
         assert parse(["--method", "pim", "--model-name", name, *WORDS]).size == 448
-    seed = make_plan(parse(["--method", "pim", "--preset", "cub", "--recipe", "seed", *WORDS]), 187)
+    seed = make_finetune_plan(parse(["--method", "pim", "--preset", "cub", "--recipe", "seed", *WORDS]), 187)
     assert seed.lr * seed.lr_factor(seed.steps - 1) == pytest.approx(2.2e-6, rel=0.05)  # the published code never gets to 0
 
 

@@ -7,8 +7,8 @@ import argparse
 import pytest
 
 from engine.flags.metric.arguments import parse
-from engine.flags.metric.losses import list_flags
-from engine.workflows.metric.system import read_options
+from engine.flags.metric.losses import list_loss_options
+from engine.workflows.metric.system import read_method_options
 from methods.obdsd import MetricOptions
 from runtime.errors import ConfigError
 
@@ -16,7 +16,7 @@ WORDS = ["--root", ".", "--pretrained", "none", "--device", "cpu"]
 
 
 def options(*words: str) -> MetricOptions:
-    return read_options(parse([*WORDS, *words]))
+    return read_method_options(parse([*WORDS, *words]))
 
 
 def test_defaults_are_the_methods() -> None:
@@ -32,7 +32,7 @@ def test_presets_are_the_published_runs(
 ) -> None:
     args = parse([*WORDS, "--preset", preset])
     wide = preset.endswith("512")
-    assert read_options(args) == MetricOptions(
+    assert read_method_options(args) == MetricOptions(
         dim=512 if wide else 128, pool="avg+max" if wide else "avg", distil=True, diffusion="softmax", kd_lambda=kd,
         diffusion_w=w, diffusion_tau=tau)
     assert (args.epochs, args.schedule, args.gamma, args.lr, args.batch_size) == (epochs, schedule, gamma, 1e-5, 112)
@@ -45,7 +45,7 @@ def test_the_public_codes_command_is_understood() -> None:
                   "--loss", "margin_obd_sd", "--batch_mining", "rho_distance", "--miner_rho_distance_cp", "0.4",
                   "--OBD-SD", "--kd_lambda", "9", "--loss_margin_beta_lr", "0.1", "--tau", "5", "9", "--decay", "0.1",
                   "--optim", "sgd", "--fc_lr", "1e-3", "--group", "g", "--gpu", "0", "--loss_triplet_margin", "7"])
-    found = read_options(args)
+    found = read_method_options(args)
     assert (args.root, args.num_workers, args.batch_size, args.epochs, args.wd) == ("data", 3, 56, 20, 0.1)
     assert args.arch == "resnet50" and args.schedule == [5, 9] and args.optimizer == "sgd"
     assert found.pool == "avg+max" and found.normalise and found.frozen_bn and found.dim == 512
@@ -87,7 +87,7 @@ def test_an_epoch_is_chosen_by_validation_images_or_not_at_all() -> None:
 
 
 def test_every_option_of_a_loss_has_its_own_flag() -> None:
-    flags = list(list_flags())
+    flags = list(list_loss_options())
     assert len({flag.flag for flag in flags}) == len(flags) > 30
     assert {"--loss-multisimilarity-thresh", "--loss-softtriplet-lambda", "--loss-oproxy-pos-alpha",
             "--loss-quadruplet-margin-alpha-2", "--loss-angular-npair-ang-weight"} <= {flag.flag for flag in flags}

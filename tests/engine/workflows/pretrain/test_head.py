@@ -16,7 +16,7 @@ from losses.distillation import cosine_distance
 from methods.lead import Lead, LeadOptions
 from models.backbones import build_backbone
 from models.teachers.guide import BankGuide, Prototypes
-from models.teachers.neighbours import diffuse
+from models.teachers.neighbours import smooth_by_neighbours
 
 ARGS = SimpleNamespace(num_workers=0, seed=0, crop_bottom=0)
 CPU = torch.device("cpu")
@@ -43,7 +43,7 @@ def test_the_head_of_both_encoders_meets_the_answers(photo_tree: Path) -> None:
 def test_answers_are_drawn_towards_so_many_neighbours(asked: int | str, count: int, taken: int) -> None:
     rows = F.normalize(torch.randn(count, 4, generator=torch.Generator().manual_seed(0)), dim=1)
     drawn = steady(SimpleNamespace(neighbours=asked, neighbour_steps=2), rows)
-    assert torch.equal(drawn, diffuse(rows, taken, 2)) and not torch.allclose(drawn, rows)
+    assert torch.equal(drawn, smooth_by_neighbours(rows, taken, 2)) and not torch.allclose(drawn, rows)
     assert steady(SimpleNamespace(neighbours=0), rows) is rows
 
 

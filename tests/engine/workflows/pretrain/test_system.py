@@ -10,8 +10,8 @@ from torch import nn
 
 from engine.flags.pretrain.arguments import parse
 from engine.optimizer import build_optimizer, peak_lr
-from engine.workflows.build import make_plan
-from engine.workflows.pretrain.system import build_method, build_student
+from engine.workflows.build import make_training_plan
+from engine.workflows.pretrain.system import build_pretrain_method, build_student
 from methods.lcr import LcrByol, LcrMoco
 from methods.method import Method, ParamGroup
 from methods.rationale import RationaleOptions
@@ -25,7 +25,7 @@ WORDS = ["--root", "x", "--pretrained", "none", "--device", "cpu"]
 def make(*words: str) -> Method:
     narrow = ["--projector-hidden", "32"] if any(word.endswith("byol") for word in words) else []
     args = parse([*WORDS, "-a", "resnet18", *narrow, *words])
-    return build_method(args, 300, build_student(args), None)
+    return build_pretrain_method(args, 300, build_student(args), None)
 
 
 def test_moco_path_has_the_published_defaults() -> None:
@@ -41,7 +41,7 @@ def test_moco_path_has_the_published_defaults() -> None:
 @pytest.mark.parametrize("method", ["byol", "lcr-byol"])
 def test_byol_path_has_the_published_defaults(method: str, preset: str, shaped: int, every: int) -> None:
     args = parse([*WORDS, "--method", method, "--preset", preset])
-    plan = make_plan(args, 46)
+    plan = make_training_plan(args, 46)
     assert (plan.epochs, plan.schedule_epochs, plan.warmup_epochs, plan.lr) == (100, shaped, 10, 0.15)
     assert (args.optimizer, args.momentum, args.wd, args.batch_size) == ("lars", 0.9, 1.5e-6, 128)
     assert (args.moco_m, args.tau_schedule, args.moco_dim, args.projector_hidden) == (0.996, "constant", 256, 4096)
