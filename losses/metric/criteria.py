@@ -15,6 +15,8 @@ from losses.metric.proxy_criteria import ArcFace, ProxyAnchor, ProxyNCA, Softmax
 from losses.metric.triplet_criteria import Contrastive, Margin, Quadruplet, SignalToNoise, Triplet
 from losses.relational import in_single
 
+# Of pytorch-metric-learning's losses by these names only ProxyAnchor's values are the published code's: SoftTriple's
+# penalty, ArcFace's clamp, the mean of multi-similarity and the classes that Smooth-AP takes are others.
 CRITERIA: dict[str, Callable[..., Criterion]] = {
     "contrastive": Contrastive, "triplet": Triplet, "margin": Margin, "quadruplet": Quadruplet, "snr": SignalToNoise,
     "multisimilarity": MultiSimilarity, "npair": NPair, "angular": Angular, "lifted": Lifted, "histogram": Histogram,
