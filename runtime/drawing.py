@@ -66,5 +66,5 @@ def draw_box(draw: ImageDraw.ImageDraw, corners: Sequence[int], colour: Colour, 
     """
     left, top, right, bottom = corners
     draw.rectangle((left, top, right, bottom), outline=RIM, width=width + 2)
-    if right - left > 2 and bottom - top > 2:  # else nothing fits inside of the rim
+    if right - left >= 2 and bottom - top >= 2:  # else nothing fits inside of the rim
         draw.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline=colour, width=width)

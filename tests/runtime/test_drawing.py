@@ -49,4 +49,7 @@ def test_a_box_shows_on_any_photograph(ground: str) -> None:
     line = [photo.getpixel((x, 10)) for x in range(1, 8)]
     green, black, around = (57, 211, 83), (0, 0, 0), ImageColor.getrgb(ground)
     assert line == [around, black, green, green, black, around, around]
+    draw_box(ImageDraw.Draw(photo), (7, 7, 9, 9), "#39d353", 1)
+    assert photo.getpixel((8, 8)) == green and photo.getpixel((7, 8)) == photo.getpixel((9, 8)) == black
     draw_box(ImageDraw.Draw(photo), (5, 5, 5, 5), "#39d353", 2)  # of one pixel
+    assert photo.getpixel((5, 5)) == black
