@@ -1,4 +1,4 @@
-"""BYOL (arXiv 2006.07733): predict what a slow copy of the network says of another view; no negatives, no queue."""
+"""BYOL (arXiv 2006.07733): predict the target network's projection of another view; no negatives, no queue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.attention import RationaleBranch
 from models.backbones import Backbone, freeze_batch_norm
 from models.encoder import Encoded, Encoder
 from models.heads import BatchNormHead
-from models.momentum import slow_copy, update_momentum
+from models.momentum import frozen_copy, update_momentum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Byol(Method):
         head = BatchNormHead(backbone.num_features, options.hidden, options.dim)
         self.online = Projector(Encoder(backbone, None, branch), head)
         self.predictor = BatchNormHead(options.dim, options.hidden, options.dim)
-        self.target = slow_copy(Projector(Encoder(backbone), head))
+        self.target = frozen_copy(Projector(Encoder(backbone), head))
 
     def views(self) -> dict[str, View]:
         """v1 is always blurred, v2 seldom but sometimes solarised."""

@@ -103,7 +103,7 @@ class Method(nn.Module, ABC):
 
 def split_groups(method: nn.Module, backbone: nn.Module, lr_scale: float, start_epoch: int) -> list[ParamGroup]:
     """The backbone, at its share of the rate and from its first epoch on, and everything else that learns."""
-    slow = [p for p in backbone.parameters() if p.requires_grad]
-    known = {id(p) for p in slow}
+    trunk = [p for p in backbone.parameters() if p.requires_grad]
+    known = {id(p) for p in trunk}
     rest = [p for p in method.parameters() if p.requires_grad and id(p) not in known]
-    return [ParamGroup(slow, lr_scale=lr_scale, start_epoch=start_epoch), ParamGroup(rest)]
+    return [ParamGroup(trunk, lr_scale=lr_scale, start_epoch=start_epoch), ParamGroup(rest)]

@@ -16,7 +16,7 @@ from models.attention import RationaleBranch
 from models.backbones import Backbone, freeze_batch_norm
 from models.encoder import Encoded, Encoder
 from models.heads import LinearHead, ProjectionHead
-from models.momentum import slow_copy, update_momentum
+from models.momentum import frozen_copy, update_momentum
 from models.queue import KeyQueue
 from runtime.distributed import gather, rank, world
 
@@ -66,9 +66,9 @@ class PendingKeys:
 
 
 class MomentumContrast(Method):
-    """Query encoder, its slow copy, and keys that wait for the end of the step. Subclasses say what is contrasted.
+    """Query encoder, momentum encoder, and keys that wait for the end of the step. Subclasses say what is contrasted.
 
-    The slow copy has no rationale branch.
+    The momentum encoder has no rationale branch.
     """
 
     def __init__(self, query: Encoder, options: ContrastOptions, *, seed: int) -> None:
@@ -77,7 +77,7 @@ class MomentumContrast(Method):
         self.query = query
         if options.frozen_bn:
             freeze_batch_norm(query.backbone)
-        self.key = slow_copy(Encoder(query.backbone, query.head))
+        self.key = frozen_copy(Encoder(query.backbone, query.head))
         self.pending: list[PendingKeys] = []
 
     def encoder(self) -> Encoder:

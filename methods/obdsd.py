@@ -25,7 +25,7 @@ from methods.method import Clock, LossParts, Method, ParamGroup
 from models.backbones import Backbone, freeze_batch_norm
 from models.encoder import Encoder, HeadPool
 from models.heads import LinearHead
-from models.momentum import slow_copy
+from models.momentum import frozen_copy
 from runtime.distributed import gather, gather_with_grad, rank, share_buffers, world
 
 
@@ -86,7 +86,7 @@ class ObdSd(Method):
         self.criterion = build_criterion(options.criterion, classes=classes, dim=options.dim,
                                          **options.criterion_options)
         self.miner = choose_miner(self.criterion, options.miner)
-        self.teacher = slow_copy(self.student).eval() if options.distil else None
+        self.teacher = frozen_copy(self.student).eval() if options.distil else None
 
     def train(self, mode: bool = True) -> ObdSd:
         """Like every module's, but the teacher stays in eval mode."""

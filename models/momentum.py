@@ -1,4 +1,4 @@
-"""Slow copies of a network that is being trained."""
+"""Momentum encoders: copies of a network that follow its parameters by an exponential moving average."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def slow_copy(online: Network) -> Network:
-    """A deep copy whose parameters never learn: what `update_momentum` moves."""
+def frozen_copy(online: Network) -> Network:
+    """A deep copy that takes no gradient: a momentum encoder for `update_momentum`, or a frozen teacher."""
     return copy.deepcopy(online).requires_grad_(False)
 
 
@@ -27,9 +27,9 @@ def update_momentum(
     "copy" takes the online ones, for a target that runs in eval mode. Raises KeyError when `online` lacks a parameter.
     """
     source = dict(online.named_parameters())
-    slow = dict(target.named_parameters())
+    moving = dict(target.named_parameters())
     # timm's ModelEmaV3 pairs tensors by their order, takes in batch statistics, and begins all names with "module.".
-    get_ema_multi_avg_fn(momentum)(list(slow.values()), [source[name] for name in slow], None)
+    get_ema_multi_avg_fn(momentum)(list(moving.values()), [source[name] for name in moving], None)
     if buffers == "copy":
         fresh = dict(online.named_buffers())
         for name, buffer in target.named_buffers():

@@ -21,12 +21,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from runtime.errors import StopTraining
+from runtime.names.safe import NAME_BYTES
 from runtime.names.spelling import ON_ERROR, spell
 
 REMEDY = ("make room on that disk (or mend the path or its rights) and run again, with --resume where there is a "
           "checkpoint")
 INDENTED = json.JSONEncoder(indent=1)
-NAME_BYTES = 255  # what common file systems allow
 DRAFT = re.compile(r"\..*\.draft-\d+-[0-9a-f]{8}(\.[^.]*)?", re.DOTALL)
 CLEARED: set[Path] = set()  # folders in which this process has looked for drafts of killed ones
 

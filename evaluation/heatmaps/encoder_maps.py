@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evaluation.heatmaps.class_maps import CAM
 from losses.cam import activation_map, scale_to_peak
 from losses.contrastive import info_nce_from_logits
 from methods.byol import Byol
@@ -16,7 +17,7 @@ from models.encoder import Encoder
 Losses = Callable[[Tensor, Tensor, Tensor], Tensor]
 TEMPERATURE = 0.2
 # How maps are called in tables; the words say what they are.
-RATIONALE, CAM, NORM = "rationale", "cam", "norm"
+RATIONALE, NORM = "rationale", "norm"
 
 
 def make_map_function(encoder: Encoder, losses: Losses | None) -> Callable[[Tensor], dict[str, Tensor]]:

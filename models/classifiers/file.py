@@ -15,8 +15,9 @@ from models.classifiers.classifier import Classifier
 from models.classifiers.start import TOKENS, choose_names, load_strictly
 from models.plug_in.module import PlugIn
 from models.plug_in.published import is_public_pim, match_public_pim
+from models.weights.containers import State
 from models.weights.files import read_checkpoint
-from models.weights.read import State, take_apart
+from models.weights.read import take_apart
 from models.weights.styles import CLASSIFIER_FORMAT, CLASSIFIERS, guess_architecture
 from runtime.errors import WeightsError
 from runtime.side_files import parse_json

@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from models.backbones import download_backbone
 from models.classifiers.layer_decay import classifier_names
+from models.weights.containers import State
 from models.weights.match import match_state, rename_candidates
-from models.weights.read import State, describe_max_pool, read_parts
+from models.weights.read import describe_max_pool, read_parts
 from models.weights.styles import drop_classifier
 
 TOKENS = ("cls_token", "dist_token", "reg_token")

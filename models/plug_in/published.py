@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from models.plug_in.module import PlugIn
+from models.weights.containers import State
 from models.weights.match import compare, match_state
 from runtime.errors import WeightsError
 
@@ -48,7 +49,6 @@ _RULES = (
     (r"combiner\.batch_norm1\.(.+)", r"combiner.norm.\1"),
     (r"combiner\.classifier\.(.+)", r"combiner.classifier.\1"),
 )
-State = dict[str, Tensor]
 
 
 def is_public_pim(content: Mapping) -> bool:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from models.weights.read import State, describe_max_pool, read_parts, say_once
+from models.weights.containers import State
+from models.weights.read import describe_max_pool, read_parts, say_once
 from models.weights.styles import drop_classifier, guess_architecture
 from runtime.errors import WeightsError
 

@@ -17,8 +17,6 @@ from models.weights.files import read_checkpoint
 from models.weights.styles import EncoderState, split_encoder_state
 from runtime.errors import WeightsError
 
-State = dict[str, Tensor]
-
 
 def describe_max_pool(parts: EncoderState, target: nn.Module) -> list[str]:
     """A word where weights were trained without the max-pool that `target` has."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from models.weights.containers import PROJECTION, drop_pretext, extract_network, flatten_tensors, strip_prefixes
+from models.weights.containers import PROJECTION, State, drop_pretext, extract_network, flatten_tensors, strip_prefixes
 from runtime.errors import WeightsError
 from runtime.side_files import check_shape, parse_json
 
@@ -35,7 +35,6 @@ TRAINING_ONLY = ("encoder_k.", "momentum_encoder.", "predictor.", "queue", "clip
                  "conv16_2.", "bn16_2.", "qmax.", "kmax.", "fc.")
 AVERAGES = {"encoder_q.": "encoder_k", "base_encoder.": "momentum_encoder"}
 BRANCH = {"conv16.": "conv.", "bn16.": "bn.", "conv.": "conv.", "bn.": "bn."}
-State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)

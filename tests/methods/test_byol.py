@@ -1,4 +1,4 @@
-"""BYOL: its loss, its slow copy, its views."""
+"""BYOL: its loss, its target network, its views."""
 
 from __future__ import annotations
 

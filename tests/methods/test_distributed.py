@@ -48,8 +48,8 @@ QUEUES = {"lcr-moco": 1, "lcr-byol": 0}  # LEAD has two
 def test_two_ranks_equal_one(runs: tuple[list[dict], dict], case: str) -> None:
     ranks, alone = runs
     assert len(alone[case]) > 40
-    slow = [name for name in alone[case] if name.startswith(("key", "target")) and name.endswith("/0")]
-    assert slow and any(not torch.equal(ranks[0][case][name], ranks[0][case][f"{name[:-2]}/1"]) for name in slow)
+    moving = [name for name in alone[case] if name.startswith(("key", "target")) and name.endswith("/0")]
+    assert moving and any(not torch.equal(ranks[0][case][name], ranks[0][case][f"{name[:-2]}/1"]) for name in moving)
     for name, value in alone[case].items():
         torch.testing.assert_close(ranks[0][case][name], value, atol=2e-5, rtol=2e-5, msg=lambda m: f"{name}: {m}")
 

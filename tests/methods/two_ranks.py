@@ -50,10 +50,10 @@ def build_lcr(recipe: str) -> LcrMoco | LcrByol:
 
 
 def copy_state(method: Method) -> dict[str, Tensor]:
-    """The buffers of queues and the parameters of slow copies."""
+    """The buffers of queues and the parameters of momentum encoders."""
     queues = {name: value for name, value in method.state_dict().items() if name.startswith("queue")}
-    slow = {name: value for name, value in method.named_parameters() if name.startswith(("key", "target"))}
-    return {name: value.detach().clone() for name, value in (queues | slow).items()}
+    moving = {name: value for name, value in method.named_parameters() if name.startswith(("key", "target"))}
+    return {name: value.detach().clone() for name, value in (queues | moving).items()}
 
 
 def share(batch: Batch) -> Batch:

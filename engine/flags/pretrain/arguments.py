@@ -107,13 +107,14 @@ def add_student(parser: Parser) -> None:
 
 
 def add_contrast(parser: Parser) -> None:
-    """The slow copy of the network, and what is compared with it."""
+    """The momentum encoder, and what is compared with it."""
     group = parser.add_argument_group("contrast")
     group.add_argument("--moco-dim", type=WIDTH, default=None, help="width of the head; LEAD takes the prototypes', "
                        "else MoCo's is 128, LCR's and BYOL's 256")
     group.add_argument("--moco-k", type=QUEUE, default="auto",
                        help="queue length; auto = largest power of two that leaves room for a batch of other images")
-    group.add_argument("--moco-m", "--tau", type=SHARE, default=0.999, help="momentum of the slow copy; BYOL 0.996")
+    group.add_argument("--moco-m", "--tau", type=SHARE, default=0.999,
+                       help="momentum of the key encoder or target network; BYOL 0.996")
     group.add_argument("--tau-schedule", choices=("constant", "cosine"), default="constant",
                        help="cosine = BYOL's momentum rises to 1")
     group.add_argument("--projector-hidden", type=WIDTH, default=4096, help="hidden width of BYOL's two heads")
