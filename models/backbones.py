@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.arch_names import resolve_arch
+from models.network import TimmNetwork, create_network
 from models.weights import hub
 from models.weights.match import load_weights, match_state
 from runtime.errors import WeightsError
@@ -39,8 +40,8 @@ class Backbone(nn.Module):
         self.arch = resolve_arch(arch)
         self.net = _create(self.arch, pretrained)
         config = self.net.pretrained_cfg
-        self.num_features: int = self.net.num_features
-        self.input_size: int = config["input_size"][-1]
+        self.num_features = self.net.num_features
+        self.input_size = config["input_size"][-1]
         self.register_buffer("mean", torch.tensor(config["mean"]).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config["std"]).view(3, 1, 1), persistent=False)
         _freeze_unused(self.net)
@@ -92,7 +93,7 @@ def build_backbone(arch: str, weights: str | Path = "none", *, device: str | tor
 
 def build_classifier(arch: str, weights: str | Path) -> nn.Module:
     """The timm network with its classifier: standardised images -> logits. Raises WeightsError."""
-    network = timm.create_model(resolve_arch(arch), pretrained=False)
+    network = create_network(resolve_arch(arch), pretrained=False)
     load_weights(network, weights)
     return network.eval()
 
@@ -140,7 +141,7 @@ def _use_running_statistics(norm: nn.Module, _inputs: tuple) -> None:
     norm.training = False
 
 
-def as_map(net: nn.Module, features: Tensor, images: Tensor) -> Tensor:
+def as_map(net: TimmNetwork, features: Tensor, images: Tensor) -> Tensor:
     """What a timm network's `forward_features` says of the images, as a map [B, C, h, w]; WeightsError for several."""
     if not isinstance(features, Tensor):
         arch = net.pretrained_cfg["architecture"]
@@ -165,13 +166,13 @@ def _grid(tokens: int, images: Tensor) -> tuple[int, int]:
     return rows, tokens // rows
 
 
-def _create(arch: str, pretrained: bool) -> nn.Module:
+def _create(arch: str, pretrained: bool) -> TimmNetwork:
     family = timm.models.model_entrypoint(arch).__module__
     options = {"dynamic_img_size": True} if family in ANY_SIZE_FAMILIES else {}
-    return timm.create_model(arch, pretrained=pretrained, num_classes=0, **options)
+    return create_network(arch, pretrained=pretrained, num_classes=0, **options)
 
 
-def _freeze_unused(net: nn.Module) -> None:
+def _freeze_unused(net: TimmNetwork) -> None:
     """Layers behind the feature map get no gradient, and DDP refuses parameters that wait for one."""
     heads = ["head", "fc_norm"] + (["conv_head"] if net.head_hidden_size != net.num_features else [])
     for name in heads:

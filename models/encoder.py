@@ -11,12 +11,13 @@ from typing import Literal
 import timm
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.arch_names import resolve_arch, same_arch
 from models.attention import RationaleBranch, masked_pool
 from models.backbones import Backbone, build_backbone
 from models.heads import LinearHead, ProjectionHead, build_head
+from models.network import Description, OutputNetwork
 from models.weights.read import read_parts
 from models.weights.styles import EXPORT_FORMAT, EncoderState, guess_architecture
 from runtime.errors import WeightsError
@@ -39,8 +40,20 @@ class Encoded:
     attention: Tensor | None
     head: Tensor | None
 
+    @property
+    def known_attention(self) -> Tensor:
+        """The attention of an encoder that has a branch."""
+        assert self.attention is not None, "this encoder has no rationale branch"
+        return self.attention
 
-class Encoder(nn.Module):
+    @property
+    def known_head(self) -> Tensor:
+        """The rows of an encoder that has a head."""
+        assert self.head is not None, "this encoder has no head"
+        return self.head
+
+
+class Encoder(OutputNetwork):
     """Backbone -> map -> global average -> head, with a rationale branch on the map; head and branch are optional.
 
     `head_pool` "avg+max" hands the head the sum of average and maximum over the map; `unit_head` False leaves the
@@ -78,6 +91,7 @@ class Encoder(nn.Module):
     def embed(self, features: Tensor, pooled: Tensor) -> Tensor:
         """The head's rows of a map [B, C, h, w] and its average [B, C]: float32 [B, D]."""
         seen = pooled + features.float().amax(dim=(2, 3)) if self.head_pool == "avg+max" else pooled
+        assert self.head is not None, "this encoder has no head"
         rows = self.head(seen).float()
         return F.normalize(rows, dim=1) if self.unit_head else rows
 
@@ -107,11 +121,11 @@ def save_encoder(encoder: Encoder, path: str | Path, meta: Mapping[str, object])
     torch.save(content, path)
 
 
-def describe_encoder(encoder: Encoder) -> dict[str, object]:
+def describe_encoder(encoder: Encoder) -> Description:
     """What `load_encoder` needs besides the tensors; plain JSON types."""
     branch = encoder.attention
     # Only what is unusual, so that files and caches of before keep their description.
-    unusual = {"head_pool": encoder.head_pool} if encoder.head_pool != "avg" else {}
+    unusual: Description = {"head_pool": encoder.head_pool} if encoder.head_pool != "avg" else {}
     unusual |= {} if encoder.unit_head else {"unit_head": False}
     return unusual | {
         "arch": encoder.backbone.arch,
@@ -161,8 +175,8 @@ def _choose_arch(source: str, arch: str | None, parts: EncoderState) -> str:
     stored = parts.meta.get("arch") or _PACKAGE_ARCHS.get(source)
     if arch and stored and not same_arch(arch, stored):
         raise WeightsError(f"{source} is a {stored}, not a {resolve_arch(arch)}. Leave --arch out, or give {stored}")
-    if arch or stored:
-        return stored or arch
+    if stored or arch:
+        return str(stored or arch)
     guess = guess_architecture(parts.backbone)
     if timm.is_model(parts.arch_hint) and not guess.startswith("resnet"):
         return parts.arch_hint

@@ -17,7 +17,15 @@ class ProjectionHead(nn.Sequential):
     @property
     def widths(self) -> list[int]:
         """[in, hidden, out]: what rebuilds this head."""
-        return [self[0].in_features, self[0].out_features, self[2].out_features]
+        first, second = self.layers
+        return [first.in_features, first.out_features, second.out_features]
+
+    @property
+    def layers(self) -> tuple[nn.Linear, nn.Linear]:
+        """The two linear layers."""
+        first, _, second = self
+        assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
+        return first, second
 
     @torch.no_grad()
     def fit(self, features: Tensor, targets: Tensor, *, ridge: float, seed: int = 0) -> None:
@@ -27,20 +35,21 @@ class ProjectionHead(nn.Sequential):
         the ridge regression from what passes the ReLU (an extreme learning machine: Huang et al., 2006). `ridge` is the
         penalty in units of one row's squared length.
         """
+        one, two = self.layers
         mean = features.double().mean(0)
         scale = (features.double() - mean).norm(dim=1).mean().clamp_min(1e-12)
         generator = torch.Generator().manual_seed(seed)
-        spread = nn.init.orthogonal_(torch.empty(self[0].weight.shape), generator=generator).double()
+        spread = nn.init.orthogonal_(torch.empty(one.weight.shape), generator=generator).double()
         first = 2**0.5 * spread.to(mean.device) / scale
-        self[0].weight.copy_(first)
-        self[0].bias.copy_(-first @ mean)
-        hidden = self[1](self[0](features.float())).double()
+        one.weight.copy_(first)
+        one.bias.copy_(-first @ mean)
+        hidden = self[1](one(features.float())).double()
         centre, goal = hidden.mean(0), targets.double().mean(0)
         gram = (hidden - centre).T @ (hidden - centre)
         gram.diagonal().add_(ridge)
         solved = torch.linalg.solve(gram, (hidden - centre).T @ (targets.double() - goal)).T
-        self[2].weight.copy_(solved)
-        self[2].bias.copy_(goal - solved @ centre)
+        two.weight.copy_(solved)
+        two.bias.copy_(goal - solved @ centre)
 
 
 class BatchNormHead(nn.Sequential):
@@ -66,4 +75,7 @@ class LinearHead(nn.Linear):
 
 def build_head(widths: list[int]) -> ProjectionHead | LinearHead:
     """The head with these widths: three make an MLP, two a linear layer."""
-    return ProjectionHead(*widths) if len(widths) == 3 else LinearHead(*widths)
+    if len(widths) == 3:
+        return ProjectionHead(*widths)
+    given, wanted = widths
+    return LinearHead(given, wanted)

@@ -77,8 +77,8 @@ def _refuse(dry_run: DryRun, name: str, size: int, own: int | None, flag: str) -
     if reason is None:
         return
     at_own = _find_fault(dry_run, own) if own else None
-    for fault in (reason, at_own):
-        if at_own is not None and fault.startswith(OWN):  # no side is better: the network itself is no good
+    for fault in () if at_own is None else (reason, at_own):
+        if fault.startswith(OWN):  # no side is better: the network itself is no good
             raise WeightsError(fault.removeprefix(OWN))
     near = {*_list_near(dry_run, size), *([own] if own and at_own is None else [])}
     if near:

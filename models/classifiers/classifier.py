@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import timm
 import torch
 from torch import Tensor, nn
 
 from models.arch_names import resolve_arch
 from models.backbones import as_input
+from models.network import ClassNetwork, Description, TimmNetwork, create_network, find_config
 from runtime.errors import WeightsError
 
 TWO_HEADED_FAMILIES = ("deit", "levit", "efficientformer", "efficientformer_v2")
 LAYER_SCALE_NAMES = {"convnext": "ls_init_value", "vision_transformer": "init_values", "deit": "init_values"}
 
 
-class Classifier(nn.Module):
+class Classifier(ClassNetwork):
     """A timm network with one or two class heads, from images to logits.
 
     `answer` names the branch that is the network's prediction: "cls" with one head, "average" with two. `size` is the
@@ -45,7 +44,7 @@ class Classifier(nn.Module):
         self.head_dist = nn.Linear(self.net.head_hidden_size, classes) if second_head and not own else None
         self.answer = "average" if own or second_head else "cls"
         config = self.net.pretrained_cfg
-        self.size: int = image_size or config["input_size"][-1]
+        self.size = image_size or config["input_size"][-1]
         self.register_buffer("mean", torch.tensor(config["mean"]).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config["std"]).view(3, 1, 1), persistent=False)
         for head in self.heads.values():
@@ -53,12 +52,12 @@ class Classifier(nn.Module):
         self.scale_heads(head_init_scale)
 
     @classmethod
-    def rebuild(cls, description: Mapping[str, object]) -> Classifier:
+    def rebuild(cls, description: Description) -> Classifier:
         """A fresh network of what `describe` returned."""
         return cls(**{name: value for name, value in description.items() if name != "kind"})
 
     @property
-    def backbone(self) -> nn.Module:
+    def backbone(self) -> TimmNetwork:
         """The timm network."""
         return self.net
 
@@ -93,7 +92,7 @@ class Classifier(nn.Module):
         logits = {name: value.float() for name, value in self(images).items()}
         return logits | ({"average": (logits["cls"] + logits["dist"]) / 2} if "dist" in logits else {})
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> Description:
         """What `rebuild` needs; plain JSON types."""
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in self._description.items()}
         return {"kind": "classifier", "arch": self.arch, "classes": self.classes, **plain}
@@ -120,9 +119,9 @@ def _apply(head: nn.Module, rows: Tensor) -> Tensor:
     return head(rows.to(next(head.parameters()).dtype))
 
 
-def _create(arch: str, classes: int, options: dict[str, object]) -> nn.Module:
+def _create(arch: str, classes: int, options: dict[str, object]) -> TimmNetwork:
     try:
-        return timm.create_model(arch, pretrained=False, num_classes=classes, **options)
+        return create_network(arch, pretrained=False, num_classes=classes, **options)
     except TypeError as error:
         raise WeightsError(f"{arch} does not take all of {', '.join(options)} ({error}); leave it out") from error
 
@@ -131,8 +130,9 @@ def _timm_options(
     arch: str, drop: float, drop_path: float, image_size: int | None, layer_scale: float | None
 ) -> dict[str, object]:
     """What is not timm's default, under timm's names. Networks without a fixed size take images of any."""
-    options = {name: value for name, value in (("drop_rate", drop), ("drop_path_rate", drop_path)) if value}
-    if image_size and timm.models.get_pretrained_cfg(arch).fixed_input_size:
+    shares = {"drop_rate": drop, "drop_path_rate": drop_path}
+    options: dict[str, object] = {name: value for name, value in shares.items() if value}
+    if image_size and find_config(arch).fixed_input_size:
         options["img_size"] = image_size
     if layer_scale is not None:
         family = timm.models.model_entrypoint(arch).__module__.rpartition(".")[2]

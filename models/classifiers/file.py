@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from models.arch_names import same_arch
 from models.classifiers.classifier import Classifier
 from models.classifiers.start import TOKENS, choose_names, load_strictly
+from models.network import ClassNetwork, Description
 from models.plug_in.module import PlugIn
 from models.plug_in.published import is_public_pim, match_public_pim
 from models.weights.containers import State
@@ -34,7 +34,7 @@ class SavedClassifier:
     ({"name", "first", "classes"}), `view` how images are to be shown to it ({"recipe", "size"}), `meta` all the rest.
     """
 
-    network: nn.Module
+    network: ClassNetwork
     class_names: tuple[str, ...] = ()
     sources: tuple[dict, ...] = ()
     view: dict = field(default_factory=dict)
@@ -42,7 +42,7 @@ class SavedClassifier:
 
 
 def save_classifier(
-    network: nn.Module, path: str | Path, *, class_names: Sequence[str], sources: Sequence[Mapping[str, object]],
+    network: ClassNetwork, path: str | Path, *, class_names: Sequence[str], sources: Sequence[Mapping[str, object]],
     view: Mapping[str, object], meta: Mapping[str, object],
 ) -> None:
     """Write the weights, what rebuilds the network (`network.describe()`), and what the caller knows."""
@@ -53,7 +53,7 @@ def save_classifier(
 
 
 def load_classifier(
-    path: str | Path, *, arch: str | None = None, size: int | None = None, network: nn.Module | None = None,
+    path: str | Path, *, arch: str | None = None, size: int | None = None, network: ClassNetwork | None = None,
     device: str | torch.device = "cpu",
 ) -> SavedClassifier:
     """A classifier from our own file, or from a public one of DeiT, ConvNeXt or PIM, which does not say what it is.
@@ -74,7 +74,7 @@ def load_classifier(
     return saved
 
 
-def rebuild_network(description: Mapping[str, object]) -> nn.Module:
+def rebuild_network(description: Description) -> ClassNetwork:
     """A fresh network of what a file's `describe()` says. Raises WeightsError for a kind that is not known here."""
     kind = description.get("kind")
     if kind == "classifier":
@@ -122,7 +122,7 @@ def _refuse_other_arch(saved: SavedClassifier, path: str | Path, arch: str | Non
 
 
 def _load_public(
-    state: State, path: str | Path, arch: str | None, size: int | None, network: nn.Module | None
+    state: State, path: str | Path, arch: str | None, size: int | None, network: ClassNetwork | None
 ) -> SavedClassifier:
     if network is None:
         classes = count_head_classes(state, path)
@@ -132,12 +132,12 @@ def _load_public(
                                "Name its architecture, as timm calls it")
         network = Classifier(arch, classes, image_size=read_size(state) or size)
     load_strictly(network, choose_names(state, network.backbone, network.backbone.state_dict()), source=str(path))
-    warps = "convnext" in network.arch and network.size >= 384  # as its authors test it
+    warps = "convnext" in network.describe()["arch"] and network.size >= 384  # as its authors test it
     view = {"recipe": "warp" if warps else "deit-eval", "size": network.size}
     return SavedClassifier(network, view=view, meta={"network": network.describe()})
 
 
-def _load_public_pim(content: Mapping, path: str | Path, network: nn.Module | None) -> SavedClassifier:
+def _load_public_pim(content: Mapping, path: str | Path, network: ClassNetwork | None) -> SavedClassifier:
     if not isinstance(network, PlugIn):
         raise WeightsError(f"{path} holds a plug-in module of the public code, which does not say its backbone and "
                            "options: a fresh plug-in module that has them is needed to load it")

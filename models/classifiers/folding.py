@@ -26,8 +26,9 @@ def fold_batch_norms(network: Network, images: Tensor) -> Network:
     folded = copy.deepcopy(network).eval()
     expected, pairs = folded(images), pair_norms(folded, images)
     for name, convolution in pairs.items():
-        norm = folded.get_submodule(name)
-        folded.set_submodule(convolution, fuse_conv_bn_eval(folded.get_submodule(convolution), norm))
+        norm, before = folded.get_submodule(name), folded.get_submodule(convolution)
+        assert isinstance(norm, nn.BatchNorm2d) and isinstance(before, nn.Conv2d)  # those are watched
+        folded.set_submodule(convolution, fuse_conv_bn_eval(before, norm))
         rest = nn.Sequential(norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else nn.Identity()
         folded.set_submodule(name, rest)
     return folded if pairs and is_close(folded(images), expected) else network

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from timm.models import group_parameters
 from timm.models.convnext import ConvNeXt
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
+
+from models.network import ClassNetwork, TimmNetwork
 
 NEVER_DECAYED = ("cls_token", "dist_token", "pos_embed")
 VIT_LAYERS = {"stem": r"cls_token|dist_token|reg_token|pos_embed|patch_embed|norm_pre", "blocks": r"blocks\.(\d+)"}
@@ -47,7 +50,7 @@ def layer_ids(net: nn.Module) -> LayerIds:
 
 
 def decay_groups(
-    network: nn.Module, *, layer_decay: float = 1.0, backbone_lr_scale: float = 1.0, spare_vectors: bool = True
+    network: ClassNetwork, *, layer_decay: float = 1.0, backbone_lr_scale: float = 1.0, spare_vectors: bool = True
 ) -> list[DecayGroup]:
     """All that learns in `network`, which has a (timm) network as `backbone`, in groups of equal rate and decay.
 
@@ -63,9 +66,10 @@ def decay_groups(
         if not parameter.requires_grad:
             continue
         own = inside.get(id(parameter))
-        at_top = own is None or own.startswith(heads)
-        depth = 1.0 if at_top or layers is None else layers.scale(own, layer_decay)
-        scale = depth if at_top else depth * backbone_lr_scale
+        if own is None or own.startswith(heads):
+            scale = 1.0
+        else:
+            scale = backbone_lr_scale * (1.0 if layers is None else layers.scale(own, layer_decay))
         decays = not (spare_vectors and (is_vector(name, parameter) or own in spared))
         group = groups.setdefault((scale, decays), DecayGroup([], [], scale, decays))
         group.names.append(name)
@@ -84,7 +88,7 @@ def classifier_names(net: nn.Module) -> tuple[str, ...]:
     return tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
 
 
-def _layer_matcher(net: nn.Module) -> dict[str, object] | Callable[[str], tuple[int, ...]]:
+def _layer_matcher(net: nn.Module) -> Mapping[str, object] | Callable[[str], tuple[int, ...]]:
     """What tells timm the layers of a network; raises ValueError for one that has none."""
     # timm's own matcher makes every ConvNeXt block a layer (38 in the base size, not 14), and puts a ViT's last norm
     # into the last block; the published decays (BEiT, ConvNeXt) are of the layers here.
@@ -94,7 +98,7 @@ def _layer_matcher(net: nn.Module) -> dict[str, object] | Callable[[str], tuple[
         return VIT_LAYERS
     if not hasattr(net, "group_matcher"):
         raise ValueError(f"{type(net).__name__} does not say what its layers are; use a layer decay of 1")
-    return net.group_matcher(coarse=False)
+    return cast(TimmNetwork, net).group_matcher(coarse=False)  # asked for above
 
 
 def _place_in_convnext(name: str) -> tuple[int, ...]:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import cast
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.backbones import download_backbone
 from models.classifiers.layer_decay import classifier_names
+from models.network import ClassNetwork, TimmNetwork, create_network
 from models.weights.containers import State
 from models.weights.match import match_state, rename_candidates
 from models.weights.read import describe_max_pool, read_parts
@@ -43,7 +44,8 @@ def start_from(network: nn.Module, source: str | Path) -> list[str]:
 
 def adapt(network: nn.Module, state: State, *, source: str = "the weights") -> list[str]:
     """`start_from` with tensors that are already read."""
-    net, notes = find_net(network), []
+    net = find_net(network)
+    notes: list[str] = []
     state = fit_positions(state, net, notes, zoom=getattr(network, "position_zoom", "bicubic"))
     state = add_distillation_token(state, net, notes)
     wanted = _wanted(network)
@@ -54,7 +56,7 @@ def adapt(network: nn.Module, state: State, *, source: str = "the weights") -> l
 
 def _find_idle(network: nn.Module, state: State, notes: list[str]) -> State:
     """What no level of a plug-in module reads and the file lacks: a public one has no norm behind its last tap."""
-    if getattr(network, "levels", None) is None:
+    if not isinstance(network, ClassNetwork) or getattr(network, "levels", None) is None:
         return {}
     idle = {name: p.detach() for name, p in network.backbone.named_parameters() if not p.requires_grad}
     lacking = {name: value for name, value in idle.items() if name not in state}
@@ -181,6 +183,6 @@ def _head_names(network: nn.Module) -> list[str]:
 
 
 def _download(network: nn.Module) -> dict[str, Tensor]:
-    config = find_net(network).pretrained_cfg
+    config = cast(TimmNetwork, find_net(network)).pretrained_cfg  # only such come from timm's hub
     arch = getattr(network, "arch", None) or ".".join(filter(None, (config["architecture"], config.get("tag"))))
-    return download_backbone(partial(timm.create_model, arch, pretrained=True), arch).state_dict()
+    return download_backbone(partial(create_network, arch, pretrained=True), arch).state_dict()

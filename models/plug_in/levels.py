@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from models.backbones import IMAGENET_MEAN, IMAGENET_STD, as_input
+from models.network import TimmNetwork
 from models.sizes import empty_maps_refused
 from runtime.errors import WeightsError
 
@@ -57,7 +59,8 @@ class Levels(nn.Module):
         prefix_tokens: int | None = None, keep_prefix: bool = False, nhwc: bool | None = None,
     ) -> None:
         super().__init__()
-        self.net, self.taps, self.image_size = net, None if taps is None else tuple(taps), image_size
+        self.net, self.image_size = net, image_size
+        self.taps: tuple[int | str, ...] | None = None if taps is None else tuple(taps)
         known = getattr(net, "pretrained_cfg", None) or {}
         self.register_buffer("mean", _channel_vector(mean or known.get("mean", IMAGENET_MEAN)), persistent=False)
         self.register_buffer("std", _channel_vector(std or known.get("std", IMAGENET_STD)), persistent=False)
@@ -75,21 +78,24 @@ class Levels(nn.Module):
         if self.taps is None:
             found = list(self.net(pixels).values())
         elif isinstance(self.taps[0], int):
-            found = self.net.forward_intermediates(
+            net = cast(TimmNetwork, self.net)  # what is tapped by index was refused unless it has this one
+            found = net.forward_intermediates(
                 pixels, indices=list(self.taps), norm=False, stop_early=True, intermediates_only=True)
             return _name(found)
         else:
-            found = self._tap(pixels)
+            found = self._tap(pixels, [str(tap) for tap in self.taps])
         return _name([self._arrange(level) for level in found])
 
-    def _tap(self, pixels: Tensor) -> list[Tensor]:
+    def _tap(self, pixels: Tensor, names: list[str]) -> list[Tensor]:
+        """What these modules return."""
         run = getattr(self.net, "forward_features", self.net)
-        with _listen(self.net, self.taps) as heard:
+        with _listen(self.net, names) as heard:
             run(pixels)
-        silent = [tap for tap in self.taps if not isinstance(heard.get(tap), Tensor)]
+        found = [value for name in names if isinstance(value := heard.get(name), Tensor)]
+        silent = [name for name in names if not isinstance(heard.get(name), Tensor)]
         if silent:
             raise WeightsError(f"taps {', '.join(silent)}: these modules do not run, or do not return one tensor")
-        return [heard[tap] for tap in self.taps]
+        return found
 
     def _arrange(self, level: Tensor) -> Tensor:
         if level.dim() == 3:
@@ -110,7 +116,7 @@ class Levels(nn.Module):
             for module, mode in modes.items():
                 module.training = mode
         asking = {name: p for name, p in parameters.items() if p.requires_grad}
-        total = sum(level.float().sum() for level in levels.values())
+        total = torch.stack([level.float().sum() for level in levels.values()]).sum()
         slopes = torch.autograd.grad(total, list(asking.values()), allow_unused=True) if asking else ()
         idle = {name for name, slope in zip(asking, slopes, strict=True) if slope is None}
         for name, parameter in self.named_parameters():
@@ -122,7 +128,7 @@ class Levels(nn.Module):
         """The shapes of levels as `forward` returns them."""
         return {name: shape_of(level, self.kept_prefix) for name, level in levels.items()}
 
-    def _run_dry(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _run_dry(self) -> tuple[dict[str, Tensor], Mapping[str, Tensor]]:
         """Levels of one image and the parameters they came from: without numbers (meta tensors) where that works."""
         own = dict(self.named_parameters())
         image = partial(torch.zeros, 1, 3, self.image_size, self.image_size)
@@ -175,7 +181,7 @@ def _channel_vector(values: Sequence[float]) -> Tensor:
     return torch.tensor(values).view(3, 1, 1)
 
 
-def _refuse_unknown(net: nn.Module, taps: tuple[int, ...] | tuple[str, ...] | None) -> None:
+def _refuse_unknown(net: nn.Module, taps: tuple[int | str, ...] | None) -> None:
     """All taps that the network lacks, in one message."""
     if taps is None:
         return
@@ -186,7 +192,7 @@ def _refuse_unknown(net: nn.Module, taps: tuple[int, ...] | tuple[str, ...] | No
             raise WeightsError(f"{type(net).__name__} has no forward_intermediates; name modules, not {list(taps)}")
         return
     names = dict(net.named_modules())
-    unknown = [tap for tap in taps if tap not in names]
+    unknown = [str(tap) for tap in taps if tap not in names]
     if unknown:
         near = sorted(name for name in names if name.count(".") <= 1 and name)[:30]
         raise WeightsError(f"{type(net).__name__} has no module {', '.join(unknown)}. It has {', '.join(near)}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-import timm
 from torch import Tensor, nn
 
 from models.arch_names import resolve_arch
 from models.backbones import IMAGENET_MEAN, IMAGENET_STD
+from models.network import ClassNetwork, Description, create_network, find_config
 from models.plug_in.levels import Levels, LevelShape, as_tokens
 from models.plug_in.parts import (
     Combiner,
@@ -59,7 +59,7 @@ class PimAnswer:
     combiner: Tensor | None = None
 
 
-class PlugIn(nn.Module):
+class PlugIn(ClassNetwork):
     """Levels -> pyramid -> logits of positions -> selector -> combiner; the input is images, see `Levels`.
 
     `answer` names the branch that is the network's prediction: "combiner", or without one the deepest level. Raises
@@ -72,7 +72,8 @@ class PlugIn(nn.Module):
     def __init__(self, levels: Levels, classes: int, options: PlugInOptions = PlugInOptions()) -> None:
         super().__init__()
         self.levels, self.classes, self.options = levels, classes, options
-        self.recipe: dict[str, object] | None = None
+        self.size = levels.image_size
+        self.recipe: Description | None = None
         shapes = levels.shapes
         self.selects = _read_selects(options, shapes)
         _refuse_contradictions(options)
@@ -88,7 +89,7 @@ class PlugIn(nn.Module):
         self.answer = "combiner" if options.use_combiner else list(shapes)[-1]
 
     @classmethod
-    def rebuild(cls, description: Mapping[str, object]) -> PlugIn:
+    def rebuild(cls, description: Description) -> PlugIn:
         """A fresh network of what `describe` returned."""
         recipe = dict(description)
         arch, size = resolve_arch(str(recipe["arch"])), int(recipe["size"])
@@ -102,11 +103,6 @@ class PlugIn(nn.Module):
     def backbone(self) -> nn.Module:
         """The network inside, as timm made it."""
         return self.levels.net
-
-    @property
-    def size(self) -> int:
-        """The side of an image in pixels that it was built for."""
-        return self.levels.image_size
 
     def forward(self, images: Tensor) -> PimAnswer:
         """uint8 0..255 or float 0..1 [B, 3, H, W] -> logits of positions and of the combiner."""
@@ -139,7 +135,7 @@ class PlugIn(nn.Module):
         return {name: logits.float().softmax(-1).transpose(1, 2).unflatten(2, (shape.rows, shape.columns))
                 for (name, logits), shape in zip(grids.items(), answer.shapes.values(), strict=True)}
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> Description:
         """What `rebuild` needs; plain JSON types. Raises WeightsError for one around a backbone of your own."""
         if self.recipe is None:
             raise WeightsError("a plug-in module around a backbone of your own has no name to rebuild it from: save "
@@ -170,7 +166,7 @@ def build_plug_in(
     """
     preset = find_preset(name)
     arch = preset.arch if preset else resolve_arch(name)
-    config = timm.models.get_pretrained_cfg(arch)
+    config = find_config(arch)
     published = preset is not None and preset.imagenet_norm
     chosen = list(taps or (preset.taps if preset else range(-USUAL_LEVELS, 0)))
     upsample = upsample or (preset.upsample if preset else "bilinear")
@@ -183,11 +179,11 @@ def build_plug_in(
 
 
 def _create(arch: str, size: int, drop_path: float | None) -> nn.Module:
-    options = {} if drop_path is None else {"drop_path_rate": drop_path}
-    if timm.models.get_pretrained_cfg(arch).fixed_input_size:
+    options: dict[str, object] = {} if drop_path is None else {"drop_path_rate": drop_path}
+    if find_config(arch).fixed_input_size:
         options["img_size"] = size
     try:
-        return timm.create_model(arch, pretrained=False, num_classes=0, **options)
+        return create_network(arch, pretrained=False, num_classes=0, **options)
     except (TypeError, AssertionError) as error:
         raise WeightsError(f"{arch} cannot be made with {options}: {error}") from error
 

@@ -57,7 +57,9 @@ class Fpn(nn.Module):
 
     def _raise(self, name: str, tokens: Tensor, given: LevelShape, wanted: LevelShape) -> Tensor:
         if name in self.rise:
-            return _apply_to_positions(self.rise[name], tokens)
+            rise = self.rise[name]
+            assert isinstance(rise, nn.Linear)
+            return _apply_to_positions(rise, tokens)
         if self.upsample == "conv" or (given.rows, given.columns) == (wanted.rows, wanted.columns):
             return tokens
         maps = tokens.transpose(1, 2).unflatten(2, (given.rows, given.columns))

@@ -107,5 +107,6 @@ def _rename(name: str) -> str:
 
 def _squeeze(value: Tensor, wanted: Tensor | None) -> Tensor:
     """A 1x1 convolution's weight [F, C, 1(, 1)] as a linear layer's [F, C]."""
-    fits = wanted is not None and value.numel() == wanted.numel() and value.shape[:2] == wanted.shape
-    return value.reshape(wanted.shape) if fits else value
+    if wanted is None or value.numel() != wanted.numel() or value.shape[:2] != wanted.shape:
+        return value
+    return value.reshape(wanted.shape)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import difflib
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
 from models.arch_names import resolve_arch
 from models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone, build_backbone
 from models.sizes import build_without_memory, check_size
-from models.teachers.clip import ClipNetwork, ClipTeacher, has_quick_gelu, read_text_tensor
+from models.teachers.clip import ClipModel, ClipNetwork, ClipTeacher, Tokenizer, has_quick_gelu, read_text_tensor
 from models.teachers.frozen import PRECISIONS, CommitteeTeacher, FrozenTeacher, ImageTeacher, settle_precision
 from models.weights import hub
 from models.weights.files import find_weights, read_checkpoint
@@ -147,7 +146,7 @@ def _build_clip(name: str, weights: str | Path, options: Options) -> ClipTeacher
     return ClipTeacher(network, tokenizer=tokenizer, size=size, dim=dim, precision=precision)
 
 
-def _find_tokenizer(name: str, *, asked: bool) -> Callable[..., Tensor]:
+def _find_tokenizer(name: str, *, asked: bool) -> Tokenizer:
     """What cuts text into the model's tokens. Some come from the hub: out of its cache, or loaded where `asked`."""
     import open_clip
 
@@ -170,7 +169,7 @@ def _set_norm(network: Backbone | ClipNetwork, norm: str) -> None:
         network.std.copy_(torch.tensor(IMAGENET_STD).view(3, 1, 1))
 
 
-def _create_clip(name: str, weights: str | Path, size: int | None) -> nn.Module:
+def _create_clip(name: str, weights: str | Path, size: int | None) -> ClipModel:
     """The open_clip model with its weights, on the CPU in float32."""
     import open_clip
 
@@ -202,7 +201,7 @@ def _uses_quick_gelu(state: Mapping, file_name: str) -> bool:
     return named or mixed or any(extra in state for extra in OPENAI_EXTRAS)
 
 
-def _fill_clip(model: nn.Module, checkpoint: Mapping, source: str) -> None:
+def _fill_clip(model: ClipModel, checkpoint: Mapping, source: str) -> None:
     """Strictly load OpenAI's or open_clip's names; position embeddings follow another image size."""
     from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed
 
@@ -219,7 +218,7 @@ def _fill_clip(model: nn.Module, checkpoint: Mapping, source: str) -> None:
     model.load_state_dict(match_state(state, model, source=source))
 
 
-def _download_clip(name: str, tag: str, size: int | None) -> nn.Module:
+def _download_clip(name: str, tag: str, size: int | None) -> ClipModel:
     """The model with published weights: OpenAI's, or those that open_clip knows by `tag`."""
     import open_clip
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.classifiers.classifier import Classifier
 from models.classifiers.folding import fold_batch_norms
+from models.network import ClassNetwork
 from models.teachers.frozen import FrozenTeacher, settle_precision
 from models.weights.read import fingerprint
 
@@ -16,7 +17,7 @@ from models.weights.read import fingerprint
 class LogitNetwork(nn.Module):
     """The prediction of a classifier alone: images [B, 3, H, W] -> logits float32 [B, K] of its `answer`."""
 
-    def __init__(self, classifier: nn.Module) -> None:
+    def __init__(self, classifier: ClassNetwork) -> None:
         super().__init__()
         self.classifier = classifier
 
@@ -28,6 +29,7 @@ class LogitNetwork(nn.Module):
     @property
     def mean(self) -> Tensor:
         """What the network subtracts from its images, [3, 1, 1]."""
+        assert isinstance(self.classifier, Classifier)  # other kinds keep theirs inside
         return self.classifier.mean
 
     def forward(self, images: Tensor) -> Tensor:
@@ -35,7 +37,7 @@ class LogitNetwork(nn.Module):
         return self.classifier.outputs(images)[self.classifier.answer]
 
 
-class ClassTeacher(FrozenTeacher):
+class ClassTeacher(FrozenTeacher[LogitNetwork]):
     """A frozen classifier that looks at images of `size` pixels and answers with logits of `dim` classes."""
 
     def __init__(self, network: LogitNetwork, *, size: int, dim: int, precision: str, identity: str) -> None:
@@ -50,7 +52,7 @@ class ClassTeacher(FrozenTeacher):
         return self.network(images)
 
 
-def build_class_teacher(classifier: nn.Module, *, size: int, precision: str = "fp32") -> ClassTeacher:
+def build_class_teacher(classifier: ClassNetwork, *, size: int, precision: str = "fp32") -> ClassTeacher:
     """A copy of a classifier as a teacher, its batch norms folded where that changes nothing.
 
     `precision` fp32, bf16 or auto, whichever answers faster on the classifier's device; only a `Classifier` can change

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,17 +19,37 @@ from runtime.errors import WeightsError
 TEXTS_AT_ONCE = 128
 
 
-class ClipTeacher(FrozenTeacher):
+class Tokenizer(Protocol):
+    """What cuts texts into numbers: [C] texts -> LongTensor [C, context_length]."""
+
+    context_length: int
+
+    def __call__(self, texts: list[str], /) -> Tensor:
+        """Padded, and cut where a text is longer."""
+
+
+class ClipModel(nn.Module):
+    """open_clip's interface as far as it is used here. Its own models have it; none is made of this class."""
+
+    visual: nn.Module
+    logit_scale: Tensor
+    encode_image: Callable[[Tensor], Tensor]
+    encode_text: Callable[[Tensor], Tensor]
+
+
+class ClipTeacher(FrozenTeacher["ClipNetwork"]):
     """CLIP's image encoder, unit rows; `encode_text` gives the rows that its answers are compared with.
 
     The text tower stays in float32 whatever the precision of the images' side. `context` is the number of tokens that
     it reads, start and end included.
     """
 
-    def __init__(self, network: ClipNetwork, *, tokenizer: Callable, **kwargs) -> None:
-        super().__init__(network, **kwargs)
+    def __init__(
+        self, network: ClipNetwork, *, tokenizer: Tokenizer, size: int, dim: int, precision: str = "fp32"
+    ) -> None:
+        super().__init__(network, size=size, dim=dim, precision=precision)
         self.tokenizer = tokenizer
-        self.context: int = tokenizer.context_length
+        self.context = tokenizer.context_length
 
     def fingerprint(self) -> str:
         """sha256 of the weights, and the activation, which the weights do not show."""
@@ -51,7 +72,8 @@ class ClipTeacher(FrozenTeacher):
         """How many tokens each text is, start and end included, uncut."""
         if hasattr(self.tokenizer, "encode"):
             return [len(self.tokenizer.encode(text)) + 2 for text in texts]
-        return [len(self.tokenizer.tokenizer(text)["input_ids"]) for text in texts]  # a tokenizer from the hub
+        assert hasattr(self.tokenizer, "tokenizer")  # one from the hub
+        return [len(self.tokenizer.tokenizer(text)["input_ids"]) for text in texts]
 
     def _answer(self, images: Tensor) -> Tensor:
         return F.normalize(self.network(images).float(), dim=-1)
@@ -66,7 +88,7 @@ class ClipNetwork(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, clip: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, clip: ClipModel, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.clip = clip
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
@@ -99,9 +121,9 @@ def read_text_tensor(
     if not isinstance(tensor, Tensor) or tensor.dim() != 2 or not tensor.is_floating_point():
         found = f"{list(tensor.shape)} of {tensor.dtype}" if isinstance(tensor, Tensor) else type(tensor).__name__
         raise WeightsError(f"{path} holds {found}; a text tensor is one float matrix [classes, width]")
-    for what, wanted, found in (("rows (classes)", rows, tensor.shape[0]), ("columns (width)", width, tensor.shape[1])):
-        if wanted is not None and wanted != found:
-            raise WeightsError(f"{path} has {found} {what}, {wanted} are needed; encode the descriptions again")
+    for what, wanted, there in (("rows (classes)", rows, tensor.shape[0]), ("columns (width)", width, tensor.shape[1])):
+        if wanted is not None and wanted != there:
+            raise WeightsError(f"{path} has {there} {what}, {wanted} are needed; encode the descriptions again")
     norms = tensor.float().norm(dim=1)
     if not torch.isfinite(norms).all() or (norms == 0).any():
         raise WeightsError(f"{path} has rows that are zero or not finite; encode the descriptions again")

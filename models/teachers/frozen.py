@@ -6,32 +6,54 @@ import copy
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.backbones import Backbone
 from models.weights.read import fingerprint
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 WORTHWHILE = 0.9  # bfloat16 costs digits: it must save a tenth of the time
 
+Network = TypeVar("Network", bound=nn.Module)
 
-class FrozenTeacher(nn.Module, ABC):
+
+class Timed(Protocol):
+    """A network whose number format can be chosen: that of `net`, which is inside; `mean` [3, 1, 1] lies beside it."""
+
+    @property
+    def net(self) -> nn.Module:
+        """What does the work."""
+
+    @property
+    def mean(self) -> Tensor:
+        """What is subtracted from images."""
+
+    def eval(self) -> object:
+        """As of torch.nn.Module."""
+
+    def __call__(self, images: Tensor, /) -> Tensor:
+        """Images [B, 3, H, W] -> what it says of them."""
+
+
+class FrozenTeacher(nn.Module, ABC, Generic[Network]):
     """A network that only answers. `size` is the side it looks at (pixels), `dim` the width of its answer.
 
     The network is held outside torch's registry: no optimiser, state dict or DDP ever sees it, `train()` does not reach
     it, and yet it follows `.to(device)`. `widths` are the parts of an answer, one per member of a committee.
     """
 
-    def __init__(self, network: nn.Module, *, size: int, dim: int, precision: str = "fp32") -> None:
+    def __init__(self, network: Network, *, size: int, dim: int, precision: str = "fp32") -> None:
         super().__init__()
         self._held = (network.eval().requires_grad_(False),)
         self.size, self.dim, self.precision = size, dim, precision
         self.widths: tuple[int, ...] = (dim,)
 
     @property
-    def network(self) -> nn.Module:
+    def network(self) -> Network:
         """The frozen network; `network.net` is in the teacher's precision, `mean` and `std` are float32."""
         return self._held[0]
 
@@ -57,14 +79,14 @@ class FrozenTeacher(nn.Module, ABC):
         return super()._apply(fn, recurse)
 
 
-class ImageTeacher(FrozenTeacher):
+class ImageTeacher(FrozenTeacher[Backbone]):
     """A backbone's globally averaged last map; not normalised."""
 
     def _answer(self, images: Tensor) -> Tensor:
         return self.network.pool(self.network(images).float())
 
 
-class CommitteeTeacher(FrozenTeacher):
+class CommitteeTeacher(FrozenTeacher[nn.ModuleList]):
     """Several teachers side by side: their answers concatenated [B, sum of dims], raw.
 
     `fit_space(features, parts=teacher.widths)` centres and balances them: that takes the whole training set.
@@ -74,15 +96,16 @@ class CommitteeTeacher(FrozenTeacher):
         precision = "+".join(member.precision for member in members)
         size, dim = max(member.size for member in members), sum(member.dim for member in members)
         super().__init__(nn.ModuleList(members), size=size, dim=dim, precision=precision)
+        self.members = tuple(members)
         self.widths = tuple(member.dim for member in members)
 
     def encode(self, images: Tensor) -> Tensor:
         """As every member's `encode`, each at its own size, side by side."""
-        return torch.cat([member.encode(images) for member in self.network], dim=1)
+        return torch.cat([member.encode(images) for member in self.members], dim=1)
 
     def fingerprint(self) -> str:
         """The members' fingerprints, joined."""
-        return "+".join(member.fingerprint() for member in self.network)
+        return "+".join(member.fingerprint() for member in self.members)
 
     def _answer(self, images: Tensor) -> Tensor:
         return self.encode(images)
@@ -96,7 +119,7 @@ def resize(images: Tensor, size: int) -> Tensor:
     return F.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def settle_precision(network: nn.Module, precision: str, size: int) -> str:
+def settle_precision(network: Timed, precision: str, size: int) -> str:
     """Put `network.net` into "fp32" or "bf16" and say which; "auto" measures both once on images of `size` pixels.
 
     Plain convolutions and attention gain from bfloat16 where the processor has it, depth-wise convolutions lose.
@@ -109,7 +132,7 @@ def settle_precision(network: nn.Module, precision: str, size: int) -> str:
     return precision
 
 
-def _time_answer(network: nn.Module, dtype: torch.dtype, size: int, images: int = 4) -> float:
+def _time_answer(network: Timed, dtype: torch.dtype, size: int, images: int = 4) -> float:
     """Seconds of the faster of two passes, after one that warms up."""
     trial = copy.deepcopy(network)
     trial.net.to(dtype)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.teachers.frozen import FrozenTeacher
 from models.teachers.prototypes import Space
 
 
@@ -53,7 +54,12 @@ class LiveGuide(Guide):
     `teacher` needs `encode(images) -> [B, F]`. It stays out of checkpoints; the space is kept in them.
     """
 
-    def __init__(self, teacher: nn.Module, prototypes: Mapping[str, Prototypes], space: Space | None = None) -> None:
+    mean: Tensor | None
+    components: Tensor | None
+
+    def __init__(
+        self, teacher: FrozenTeacher, prototypes: Mapping[str, Prototypes], space: Space | None = None
+    ) -> None:
         super().__init__(prototypes)
         self.teacher = teacher
         self.register_buffer("mean", None if space is None else space.mean)
@@ -64,7 +70,7 @@ class LiveGuide(Guide):
         """Ask the teacher, and bring its answer into the space; `ids` are not looked at."""
         with torch.autocast(images.device.type, enabled=False):
             features = self.teacher.encode(images).float()
-            if self.components is None:
+            if self.mean is None or self.components is None:
                 return F.normalize(features, dim=1)
             return Space(self.mean, self.components).project(features)
 

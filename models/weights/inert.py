@@ -10,7 +10,7 @@ import argparse
 import pickle
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,9 @@ from torch import Tensor
 
 UNKNOWN = re.compile(r"Unsupported global: GLOBAL (\S+)")
 FILLED = re.compile(r"Can only (SETITEM|append|extend)S?\b.*got <class 'inert\.(\S+)'>")
+
+# A class for torch's reader, and the name under which files have it where that is another one.
+Allowed = Callable[..., object] | tuple[Callable[..., object], str]
 
 
 class Inert:
@@ -45,7 +48,7 @@ def read_torch(path: Path) -> object:
     Raises pickle.UnpicklingError where there are no tensors beside such objects, or objects cannot be left unread.
     """
     strange: dict[str, type] = {}
-    refusal = None
+    refusal: pickle.UnpicklingError | None = None
     while True:
         try:
             content = _read(path, strange)
@@ -54,20 +57,21 @@ def read_torch(path: Path) -> object:
             refusal = refusal or error
             if not _learn(str(error), strange):
                 raise refusal from (None if error is refusal else error)
-    if strange and not _holds_tensors(content):
+    if refusal is not None and not _holds_tensors(content):
         raise refusal
     return content
 
 
 def _read(path: Path, strange: Mapping[str, type]) -> object:
     known = [argparse.Namespace, np.dtype, *_numpy_scalar_types()]
-    named = [(kind, name) for name, kind in strange.items()]
+    named: list[Allowed] = [(kind, name) for name, kind in strange.items()]
     with torch.serialization.safe_globals([*known, *named]), path.open("rb") as file:
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _learn(error: str, strange: dict[str, type]) -> bool:
     """Add a stand-in for the name that an error is about, or one that can be filled; False when nothing is learned."""
+    kind: type
     if found := UNKNOWN.search(error):
         name, kind = found[1], Inert
     elif found := FILLED.search(error.replace("\n", " ")):
@@ -93,7 +97,7 @@ def _holds_tensors(content: object) -> bool:
     return isinstance(content, Tensor)
 
 
-def _numpy_scalar_types() -> list[object]:
+def _numpy_scalar_types() -> list[Allowed]:
     """What NumPy scalars in old checkpoints (an accuracy, a loss) are pickled with, under its old and new names."""
     scalar = np.float64(0).__reduce__()[0]
     kinds = {type(np.dtype(kind)) for kind in np.typecodes["All"]}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.weights.containers import PROJECTION, State, drop_pretext, extract_network, flatten_tensors, strip_prefixes
 from runtime.errors import WeightsError
-from runtime.side_files import check_shape, parse_json
+from runtime.side_files import Shape, check_shape, parse_json
 
 EXPORT_FORMAT = "plumage-encoder"
 EXPORT = {"arch?": (str, None), "head_pool?": (str, None), "unit_head?": (bool, None), "skips_max_pool?": (bool, None),
@@ -119,7 +119,7 @@ def _split_export(checkpoint: Mapping, state: State) -> EncoderState:
     return EncoderState(backbone, _under(state, "head."), _under(state, "attention."), meta, centre)
 
 
-def _read_meta(checkpoint: Mapping, shape: dict[str, object]) -> dict:
+def _read_meta(checkpoint: Mapping, shape: Shape) -> dict:
     """What a file of ours says of itself; raises WeightsError for another shape."""
     return parse_json(checkpoint.get("meta", "{}"), shape, source="what the file says of itself (meta)",
                       remedy=COPY_AGAIN, error=WeightsError)
@@ -202,6 +202,7 @@ def _name_clip_tower(state: Mapping[str, Tensor]) -> str:
 
 
 def _name_resnet(blocks: list[int], bottleneck: bool) -> str:
-    depths = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 50 if bottleneck else 34, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
+    depths: dict[tuple[int, ...], int] = {
+        (2, 2, 2, 2): 18, (3, 4, 6, 3): 50 if bottleneck else 34, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
     depth = depths.get(tuple(blocks))
     return f"resnet{depth}" if depth else f"a ResNet with blocks {blocks}"
