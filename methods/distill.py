@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from datasets.loader import Batch
 from losses.class_distillation import hard_distillation, legacy_soft_distillation, soft_distillation
 from methods.method import Clock, LossParts
 from methods.supervised import Mixed, Supervised, Supervision, accuracies, share_of_hits
+from models.network import ClassNetwork
 from models.teachers.frozen import FrozenTeacher
 
 
@@ -46,9 +47,10 @@ class Distill(Supervised):
     """
 
     frozen = ("teacher",)
+    teacher_logits: Tensor | None
 
     def __init__(
-        self, network: nn.Module, options: Supervision, distillation: DistillOptions, *,
+        self, network: ClassNetwork, options: Supervision, distillation: DistillOptions, *,
         teacher: FrozenTeacher | None = None, teacher_logits: Tensor | None = None,
     ) -> None:
         super().__init__(network, options)
@@ -67,7 +69,10 @@ class Distill(Supervised):
 
     def ask(self, images: Tensor, index: Tensor) -> Tensor:
         """The teacher's logits for images [B, 3, H, W] with these indices [B]: float32 [B, K] without gradient."""
-        return self.teacher.encode(images) if self.teacher_logits is None else self.teacher_logits[index].float()
+        if self.teacher_logits is not None:
+            return self.teacher_logits[index].float()
+        assert self.teacher is not None  # refused in the constructor
+        return self.teacher.encode(images)
 
     def combine(self, logits: dict[str, Tensor], taught: Tensor, mixed: Mixed) -> LossParts:
         """(1 - alpha) of the first head's loss and alpha of the second's distance from the teacher [B, K].

@@ -39,6 +39,7 @@ class LcrMoco(Moco):
     @torch.no_grad()
     def count_statistics(self, *seen: Encoded) -> None:
         """The public code's branch meets the key's map and the query's again: only running statistics follow."""
+        assert self.query.attention is not None  # made in the constructor
         for view in seen:
             self.query.attention(view.map)
 

@@ -5,8 +5,8 @@ docs/lead.md has the formulas, and which switch brings back each fact of the pub
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -70,17 +70,17 @@ class LeadOptions(ContrastOptions):
     @classmethod
     def default(cls, **changes: object) -> LeadOptions:
         """Our arithmetic."""
-        return cls(**changes)
+        make: Callable[..., LeadOptions] = cls
+        return make(**changes)
 
     @classmethod
     def seed(cls, num_classes: int | None = None, **changes: object) -> LeadOptions:
         """The public code's arithmetic; `num_classes` is its argument of that name (None: the number of prototypes)."""
-        facts = {
-            "six_passes": True, "early_enqueue": True, "queue_mask": "none", "log_of_softmax": True,
-            "entropy_classes": num_classes, "distill_sum": True, "cam": "rows", "attention_normalise": "batch",
-            "shuffle_keys": True,
-        }  # fmt: skip
-        return cls(**(facts | changes))
+        facts = cls(
+            six_passes=True, early_enqueue=True, queue_mask="none", log_of_softmax=True, entropy_classes=num_classes,
+            distill_sum=True, cam="rows", attention_normalise="batch", shuffle_keys=True)
+        change: Callable[..., LeadOptions] = replace
+        return change(facts, **changes)
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ class Lead(MomentumContrast):
     """
 
     frozen = ("guide.teacher",)
+    options: LeadOptions
 
     def __init__(self, backbone: Backbone, guide: Guide | None, options: LeadOptions, *, seed: int = 0) -> None:
         width = backbone.num_features
@@ -125,7 +126,7 @@ class Lead(MomentumContrast):
 
     def views(self) -> dict[str, View]:
         """v1, v2 of the full image, v3, v4 of the object's crop."""
-        sources = {"v1": "full", "v2": "full", "v3": "crop", "v4": "crop"}
+        sources: dict[str, Literal["full", "crop"]] = {"v1": "full", "v2": "full", "v3": "crop", "v4": "crop"}
         return {name: View(source, self.options.view_recipe, self.options.size) for name, source in sources.items()}
 
     def forward(self, batch: Batch, clock: Clock) -> LossParts:
@@ -157,7 +158,7 @@ class Lead(MomentumContrast):
         plan = ((self.queue1, True), (self.queue2, True), (self.queue2, False))
         terms = []
         for pair, (queue, enters) in zip(pairs, plan, strict=True):
-            terms.append(self.contrast(pair.query.head, pair.keys, queue, ids, clone=early))
+            terms.append(self.contrast(pair.query.known_head, pair.keys, queue, ids, clone=early))
             if enters and early:
                 queue.enqueue(gather(pair.keys), gather(ids))
             elif enters:
@@ -167,7 +168,7 @@ class Lead(MomentumContrast):
     def combine(self, terms: list[Contrast], crop: Encoded, answer: Tensor | None) -> LossParts:
         """All terms and their total, from per-sample contrast, the crop's encoding and the teacher's answer [B, D]."""
         options = self.options
-        guidance = self.follow_guide(crop.head, answer)
+        guidance = self.follow_guide(crop.known_head, answer)
         self.monitor = {"entropy": guidance.entropy} if answer is not None else {}
         loss1, loss2, loss3 = ((guidance.contrast * term.loss).mean() for term in terms)
         rationale = self.fit_attention(crop, terms[2].loss, guidance.contrast)
@@ -175,7 +176,7 @@ class Lead(MomentumContrast):
         contrast = loss1 + options.cross_weight * loss2 + loss3
         total = options.alpha * (contrast + rationale.weight * rationale.term) + guidance.distill
         if options.cosine_weight and answer is not None:
-            parts["cosine"] = cosine_distance(crop.head, answer).mean()
+            parts["cosine"] = cosine_distance(crop.known_head, answer).mean()
             total = total + options.cosine_weight * parts["cosine"]
         return LossParts(total, parts, guidance.stats | rationale.stats | self.describe(terms))
 
@@ -189,10 +190,10 @@ class Lead(MomentumContrast):
 
     def follow_guide(self, student: Tensor, answer: Tensor | None) -> Guidance:
         """Gate and distillation over every set of prototypes; contrast follows the mean of their entropies."""
-        if answer is None:
+        if answer is None or self.guide is None:
             ones = torch.ones(len(student), device=student.device)
             return Guidance(ones, student.new_zeros(()), ones, {})
-        parts = {name: self.follow_prototypes(student, answer, some) for name, some in self.guide.prototypes.items()}
+        parts = {name: self.follow_prototypes(student, answer, some) for name, some in self.guide.sets().items()}
         entropy = torch.stack([part.entropy for part in parts.values()]).mean(dim=0)
         distill = torch.stack([part.distill for part in parts.values()]).sum()
         keys = next(iter(parts.values())).stats
@@ -205,9 +206,10 @@ class Lead(MomentumContrast):
     def follow_prototypes(self, student: Tensor, answer: Tensor, prototypes: Prototypes) -> Guidance:
         """Gate and distillation over one set of prototypes, from unit rows [B, D] of student and teacher."""
         options, rows = self.options, prototypes.rows
-        settings = {"temperature": prototypes.temperature, "log_of_softmax": options.log_of_softmax}
-        teacher = prototype_log_probabilities(answer, rows, **settings)
-        pupil = prototype_log_probabilities(student, rows, **settings)
+        teacher, pupil = (
+            prototype_log_probabilities(
+                seen, rows, temperature=prototypes.temperature, log_of_softmax=options.log_of_softmax)
+            for seen in (answer, student))
         entropy = normalised_entropy(teacher, options.entropy_classes)
         gate = adaptive_gate(entropy)
         loss = gate.distill * kl_divergence(teacher, pupil)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from datasets.loader import Batch
 from datasets.sampling.batches import Batches
 from datasets.views.recipes import View
+from models.network import OutputNetwork
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Method(nn.Module, ABC):
         """The step's loss; the one call that DDP wraps. Keeps what `after_step` needs in `self.pending`."""
 
     @abstractmethod
-    def encoder(self) -> nn.Module:
+    def encoder(self) -> OutputNetwork:
         """The network that is worth keeping: what export writes and evaluation reads."""
 
     def sampler(self, labels: Tensor, batch_size: int) -> Batches | None:

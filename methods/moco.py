@@ -92,7 +92,7 @@ class MomentumContrast(Method):
     @torch.no_grad()
     def encode_keys(self, images: Tensor, clock: Clock, turn: int = 0) -> Tensor:
         """Unit keys float32 [B, D] without gradient; `turn` counts the key passes of a step."""
-        return self.look_as_key(images, clock, turn).head
+        return self.look_as_key(images, clock, turn).known_head
 
     @torch.no_grad()
     def look_as_key(self, images: Tensor, clock: Clock, turn: int = 0) -> Encoded:
@@ -144,6 +144,8 @@ class Moco(MomentumContrast):
     A rationale branch is the query encoder's; what it learns is up to a subclass.
     """
 
+    options: MocoOptions
+
     def __init__(
         self, backbone: Backbone, options: MocoOptions, *, seed: int = 0, branch: RationaleBranch | None = None
     ) -> None:
@@ -162,9 +164,9 @@ class Moco(MomentumContrast):
         query: Encoded = self.query(batch.views["query"])
         key = self.look_as_key(batch.views["key"], clock)
         with torch.autocast(batch.index.device.type, enabled=False):
-            term = self.contrast(query.head, key.head, self.queue, batch.index)
+            term = self.contrast(query.known_head, key.known_head, self.queue, batch.index)
             loss = self.combine(query, key, term)
-        self.pending.append(PendingKeys(self.queue, key.head, batch.index))
+        self.pending.append(PendingKeys(self.queue, key.known_head, batch.index))
         return loss
 
     def combine(self, query: Encoded, key: Encoded, term: Contrast) -> LossParts:
@@ -188,4 +190,4 @@ def encode_shuffled(network: Encoder, images: Tensor, seed: int) -> Encoded:
     order = torch.randperm(world() * count, generator=generator).to(images.device)
     mine = slice(rank() * count, (rank() + 1) * count)
     encoded = network(gather(images)[order[mine]])
-    return replace(encoded, head=gather(encoded.head)[order.argsort()[mine]])
+    return replace(encoded, head=gather(encoded.known_head)[order.argsort()[mine]])

@@ -112,9 +112,11 @@ class ObdSd(Method):
     def param_groups(self) -> list[ParamGroup]:
         """The backbone, the embedding layer, and the loss's own parameters without weight decay."""
         options, own = self.options, [p for p in self.criterion.parameters() if p.requires_grad]
+        head = self.student.head
+        assert head is not None  # made in the constructor
         head_scale = 1.0 if options.head_lr is None else options.head_lr / options.lr
         groups = [ParamGroup([p for p in self.student.backbone.parameters() if p.requires_grad]),
-                  ParamGroup(list(self.student.head.parameters()), lr_scale=head_scale)]
+                  ParamGroup(list(head.parameters()), lr_scale=head_scale)]
         rate = self.criterion.rate
         own_scale = self.criterion.rate_scale if rate is None else rate / options.lr
         return [*groups, ParamGroup(own, lr_scale=own_scale, weight_decay=0.0)] if own else groups

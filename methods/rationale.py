@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -41,7 +42,8 @@ class RationaleOptions:
     @classmethod
     def seed(cls, cam: Cam, **changes: object) -> RationaleOptions:
         """The public code's arithmetic: `cam` "rows" is its MoCo path, "positions" its BYOL path."""
-        return cls(**({"cam": cam, "normalise": "batch"} | changes))
+        change: Callable[..., RationaleOptions] = replace
+        return change(cls(cam=cam, normalise="batch"), **changes)
 
     @property
     def sums_up(self) -> bool:
@@ -79,8 +81,8 @@ def fit_rationale(
     (gradient,) = torch.autograd.grad(direction * SCALE * loss.sum(), view.pooled, retain_graph=True)
     features = view.map if options.sums_up else view.map.detach()
     activation = activation_map(features, gradient / (SCALE * len(loss)))  # of the mean loss, as published
-    ours = fit_cam(activation, view.attention, options.temperature)
-    seed = fit_published(activation, view.attention, options.cam if options.sums_up else path)
+    ours = fit_cam(activation, view.known_attention, options.temperature)
+    seed = fit_published(activation, view.known_attention, path if options.cam == "peak" else options.cam)
     stats = describe_targets(ours, seed)
     if options.sums_up:
         return Rationale(seed.loss.sum(), options.weight, stats)

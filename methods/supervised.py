@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from datasets.views.recipes import View
 from methods.method import Clock, LossParts, Method, ParamGroup
 from models.backbones import freeze_batch_norm
 from models.classifiers.layer_decay import decay_groups
+from models.network import ClassNetwork
 from runtime.distributed import rank
 
 
@@ -77,12 +79,12 @@ class Supervised(Method):
     losses by branch; statistics are `accuracy` by branch on what was seen in training.
     """
 
-    def __init__(self, network: nn.Module, options: Supervision) -> None:
+    def __init__(self, network: ClassNetwork, options: Supervision) -> None:
         super().__init__()
         self.options, self.network = options, network
         if options.frozen_bn:
             freeze_batch_norm(network.backbone)
-        self.ema = None if options.ema_decay is None else _average(network, options)
+        self.ema = None if options.ema_decay is None else _average(network, options.ema_decay, options.ema_warmup)
         self.mixup = _mixup(options) if options.mixes else None
         self.soft_loss = SoftTargetCrossEntropy()
         self.hard_loss = LabelSmoothingCrossEntropy(options.smoothing) if options.smoothing else nn.CrossEntropyLoss()
@@ -104,7 +106,7 @@ class Supervised(Method):
         """The one training view."""
         return {"v": self.options.view}
 
-    def encoder(self) -> nn.Module:
+    def encoder(self) -> ClassNetwork:
         """The network."""
         return self.network
 
@@ -160,7 +162,7 @@ def accuracies(logits: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
     hits = {name: share_of_hits(value, labels) for name, value in logits.items()}
     if len(hits) == 1:
         return {"accuracy": next(iter(hits.values()))}
-    together = share_of_hits(sum(value.detach().float() for value in logits.values()), labels)
+    together = share_of_hits(reduce(torch.add, (value.detach().float() for value in logits.values())), labels)
     return {"accuracy": together, **{f"accuracy_{name}": value for name, value in hits.items()}}
 
 
@@ -169,8 +171,8 @@ def share_of_hits(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.detach().argmax(1) == labels).float().mean()
 
 
-def _average(network: nn.Module, options: Supervision) -> ModelEmaV3:
-    return ModelEmaV3(network, decay=options.ema_decay, use_warmup=options.ema_warmup).requires_grad_(False)
+def _average(network: nn.Module, decay: float, warmup: bool) -> ModelEmaV3:
+    return ModelEmaV3(network, decay=decay, use_warmup=warmup).requires_grad_(False)
 
 
 def _mixup(options: Supervision) -> Mixup:

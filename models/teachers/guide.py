@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +43,10 @@ class Guide(nn.Module, ABC):
             raise ValueError(f"all prototypes must share one width, these have {widths}")
         self.prototypes = nn.ModuleDict(prototypes)
         self.dim: int = next(iter(widths.values()))
+
+    def sets(self) -> dict[str, Prototypes]:
+        """The sets of prototypes by name; a ModuleDict does not say what it holds."""
+        return cast("dict[str, Prototypes]", dict(self.prototypes.items()))
 
     @abstractmethod
     def forward(self, images: Tensor, ids: Tensor) -> Tensor:
