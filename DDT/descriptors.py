@@ -76,7 +76,8 @@ def stack(pictures: list[Picture]) -> tuple[Tensor, list[Frame]]:
     if problems:
         raise DataError("\n".join(problems) + "\nrepair or remove these images, or leave them out: begin the folder "
                         "anew with --restart --skip-bad")
-    return torch.stack([picture.pixels for picture in pictures]), [picture.frame for picture in pictures]
+    pixels = [picture.pixels for picture in pictures if picture.pixels is not None]
+    return torch.stack(pixels), [picture.frame for picture in pictures if picture.frame is not None]
 
 
 def slice_batches(splits: Iterable[Iterable[Sample]], batch_size: int) -> list[Samples]:
@@ -109,7 +110,8 @@ def stream_maps(
 ) -> Iterator[MapBatch]:
     """Maps of batches of samples, in order; raises DataError with every problem of a batch, and for maps of NaN."""
     pictures = Pictures(reading.size, reading.crop_bottom)
-    loader = DataLoader(pictures, batch_sampler=batches, num_workers=reading.workers, collate_fn=list)
+    asked = [list(batch) for batch in batches]
+    loader = DataLoader(pictures, batch_sampler=asked, num_workers=reading.workers, collate_fn=list)
     for batch, loaded in zip(batches, loader, strict=True):
         pixels, frames = stack(loaded)
         keys = tuple(sample.key for sample in batch)

@@ -23,7 +23,7 @@ from DDT.principal import Direction
 from DDT.scratch import Scratch
 from DDT.sheet import save_sheet
 from DDT.stages import Rule, find_boxes, fit_direction, localise, restore_crops
-from DDT.state import Fit, Setting, Settings, load_fit, open_folder, save_fit, write_note
+from DDT.state import Fit, Setting, load_fit, open_folder, save_fit, write_note
 from models.backbones import Backbone
 from models.weights.read import fingerprint
 from runtime.errors import DataError
@@ -136,7 +136,7 @@ def leave_out(job: Job, bad: dict[str, str]) -> Job:
     return replace(job, splits={split: without(images, bad) for split, images in job.splits.items()})
 
 
-def fit_once(job: Job, network: Settings, read: ReadMaps) -> Direction:
+def fit_once(job: Job, network: dict[str, Setting], read: ReadMaps) -> Direction:
     """The direction in fit.npz when it was made with the same settings, else a new one."""
     train = job.splits["train"]
     settings = network | {"fitted_images": train.fingerprint()}
@@ -160,8 +160,9 @@ def localise_rest(
     rest = [batch for batch in batches if any(sample.key not in finished for sample in batch)]
     found = find_boxes(read(rest), direction, job.rule, reading)
     samples = list(chain.from_iterable(batches))
-    options = {"crop_bottom": reading.crop_bottom, "threads": reading.workers, "enabled": job.write_crops}
-    with CropWriter(job.folder, **options) as writer:
+    with CropWriter(
+        job.folder, crop_bottom=reading.crop_bottom, threads=reading.workers, enabled=job.write_crops
+    ) as writer:
         restore_crops(done, samples, writer)
         return localise(found, samples, done, log, writer) if rest else done
 
@@ -200,6 +201,7 @@ def score_truth(job: Job, rows: Sequence[BoxRow]) -> list[Score]:
 def describe_job(note: Note, folder: Path) -> str:
     """The numbers that tell whether a run went well."""
     fitted, counts = note.direction, note.counts
+    assert fitted is not None and counts is not None and note.cut_rates is not None  # it is finished
     rates = ", ".join(f"{rate} for {count}" for rate, count in sorted(note.cut_rates.items()))
     return (
         f"direction: {fitted['share']:.1%} of the variance, correlation with the norm {fitted['correlation']:.2f} "

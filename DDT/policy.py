@@ -35,6 +35,7 @@ class Task:
     crop_bottom: int = 0
 
 
+PLAIN = {"square": Policy("square"), "none": Policy("none")}
 TASKS = {
     "car": Task(Policy("rect", widen=10, heighten=30)),
     "aircraft": Task(Policy("rect", widen=200, heighten=300), crop_bottom=20),
@@ -50,8 +51,8 @@ def parse_policy(word: str, task: str) -> Policy:
     """Read `auto` (the task's own), `square`, `none` or `rect:W,H` (percent to grow by); raises DataError otherwise."""
     if word == "auto":
         return find_task(task).policy
-    if word in ("square", "none"):
-        return Policy(word)
+    if word in PLAIN:
+        return PLAIN[word]
     try:
         shape, _, sizes = word.partition(":")
         widen, heighten = (float(size.strip().removesuffix("%")) for size in sizes.split(","))

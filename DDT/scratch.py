@@ -8,8 +8,8 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedRandom
 from pathlib import Path
-from typing import IO
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ class Scratch:
 
     def __init__(self, folder: Path, limit: float) -> None:
         self.places: dict[tuple[str, ...], Place] = {}
-        self.file: IO[bytes] | None = None
+        self.file: BufferedRandom | None = None
         self.room, self.end, self.full = 0.0, 0, False
         if limit > 0:
             with self._surviving():
@@ -105,6 +105,7 @@ class Scratch:
         """One batch as it was kept, to the last bit; None when the disk does not give it back."""
         with self._surviving():
             place = self.places[keys]
+            assert self.file is not None  # else there would be no places
             rows = torch.empty(place.shape)
             self.file.seek(place.offset)
             if self.file.readinto(view_bytes(rows)) < rows.nbytes or zlib.crc32(view_bytes(rows)) != place.checksum:
@@ -129,4 +130,4 @@ def list_keys(batch: Samples) -> tuple[str, ...]:
 
 def view_bytes(rows: Tensor) -> memoryview:
     """The memory of a contiguous tensor."""
-    return memoryview(rows.numpy()).cast("B")
+    return rows.numpy().data.cast("B")

@@ -56,7 +56,8 @@ def outline_box(box: Box, pen: Pen, scale: float, limit: tuple[int, int]) -> tup
 
 def dim_outside(photo: Image.Image, crop: Box, scale: float) -> Image.Image:
     """The photograph, darker where the crop leaves it out."""
-    corners = tuple(round(value * scale) for value in (crop.x1, crop.y1, crop.x2, crop.y2))
+    left, top, right, bottom = (round(value * scale) for value in (crop.x1, crop.y1, crop.x2, crop.y2))
+    corners = (left, top, right, bottom)
     dark = photo.point([round(DIMMED * level) for level in range(256)] * 3)
     dark.paste(photo.crop(corners), corners)
     return dark

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypedDict, cast
 
 import numpy as np
 import torch
@@ -22,6 +23,16 @@ Setting = str | int | float | bool
 Settings = Mapping[str, Setting]
 NOTE = {"root": str, "settings?": dict, "undecodable?": dict, "finished?": bool}
 ANEW = "do the folder anew with --restart, or choose another --out"
+
+
+class SavedNote(TypedDict, total=False):
+    """What is read of ddt.json; `restarted` says that the folder was begun anew and has nothing yet."""
+
+    root: str
+    settings: dict[str, Setting]
+    undecodable: dict[str, str]
+    finished: bool
+    restarted: bool
 
 
 @dataclass(frozen=True)
@@ -47,9 +58,9 @@ def load_fit(path: Path) -> Fit | None:
     remedy = "delete this file and run the same command again"  # --restart keeps the fit
     try:
         with np.load(path) as saved:
-            vectors = {name: torch.from_numpy(saved[name]) for name in ("mean", "vector")}
-            numbers = {name: float(saved[name]) for name in ("sign", "share", "correlation")}
-            direction = Direction(**vectors, **numbers, count=int(saved["count"]))
+            mean, vector = (torch.from_numpy(saved[name]) for name in ("mean", "vector"))
+            sign, share, correlation = (float(saved[name]) for name in ("sign", "share", "correlation"))
+            direction = Direction(mean, vector, sign, share, correlation, int(saved["count"]))
             return Fit(direction, parse_json(str(saved["settings"]), dict, source=str(path), remedy=remedy))
     except (OSError, EOFError, KeyError, ValueError, TypeError, IndexError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a fit of DDT ({error}); {remedy}") from error
@@ -61,12 +72,13 @@ def list_changes(old: Settings, new: Settings) -> list[str]:
     return [f"{name} was {old.get(name)}, is {new.get(name)}" for name in names if old.get(name) != new.get(name)]
 
 
-def read_note(folder: Path) -> dict[str, object]:
+def read_note(folder: Path) -> SavedNote:
     """The folder's ddt.json, empty when there is none; raises DataError when it is not one."""
     path = folder / "ddt.json"
     if not path.exists():
         return {}
-    return {"settings": {}} | read_json(path, NOTE, remedy=f"it is not a note of DDT: {ANEW}")
+    found = {"settings": {}} | read_json(path, NOTE, remedy=f"it is not a note of DDT: {ANEW}")
+    return cast(SavedNote, found)  # NOTE is its shape
 
 
 def write_note(folder: Path, note: Mapping[str, object]) -> None:
@@ -74,7 +86,7 @@ def write_note(folder: Path, note: Mapping[str, object]) -> None:
     write_json(folder / "ddt.json", note)
 
 
-def open_folder(folder: Path, settings: Settings, *, restart: bool) -> dict[str, object]:
+def open_folder(folder: Path, settings: Settings, *, restart: bool) -> SavedNote:
     """The note of a folder that was made with these settings, empty for a new one; DataError lists what changed.
 
     `restart` forgets boxes and note. The fit stays: it is used again only where its own settings are unchanged.

@@ -24,7 +24,7 @@ def draw_entropy(audit: Audit) -> bytes:
     bins = np.linspace(0, 1, 41)
     for gating, colour, name in ((audit.matched, MATCHED, "matched"), (audit.gating, NOW, "in use")):
         if gating is not None:
-            axis.hist(gating.entropy.numpy(), bins, color=colour, alpha=0.6,
+            axis.hist(gating.entropy.numpy(), bins.tolist(), color=colour, alpha=0.6,
                       label=f"tau {gating.temperature:.3g}, {name}")
     axis.set(xlabel="normalised entropy of p_t (0 = sure, 1 = no idea)", ylabel="images", xlim=(0, 1))
     gate = axis.twinx()
@@ -72,7 +72,7 @@ def draw_cosines(audit: Audit) -> bytes:
     figure, axis = _new(5.4, 2.7)
     values = [pair.cosine for pair in audit.neighbours]
     low = min([*values, 0.9])
-    axis.hist(values, np.linspace(low, 1, 41), color=NOW)
+    axis.hist(values, np.linspace(low, 1, 41).tolist(), color=NOW)
     axis.axvline(TWINS, color=ALARM, linewidth=1, linestyle="--")
     axis.annotate("indistinguishable", (TWINS, 1.02), xycoords=("data", "axes fraction"), fontsize=8, color=ALARM,
                   ha="center")
@@ -82,6 +82,7 @@ def draw_cosines(audit: Audit) -> bytes:
 
 def draw_teacher_confusion(audit: Audit) -> bytes:
     """Share of each class's images (line) that the teacher gives to each class (column)."""
+    assert audit.accuracy is not None  # only labelled images are drawn
     counts = audit.accuracy.confusion.double()
     shares = (counts / counts.sum(dim=1, keepdim=True).clamp_min(1)).numpy()
     few = len(shares) <= NAMED
