@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
 
 from runtime.errors import ConfigError
 from runtime.lines import append_line
-from runtime.side_files import check_shape, parse_json
+from runtime.side_files import Shape, check_shape, parse_json
 
+Row = dict[str, Any]  # a line of a ledger in plain JSON types; `read_measurements` checks what tables need of it
 PLUMAGE = "1.0.0"
 DELETE = "delete the line"
 BREAK = "it holds two rows: put a line break between them"
@@ -28,7 +30,7 @@ _MEANS = {f"{name}{end}": float for name in ("rank1", "rank5", "map", "knn", "to
 _GAIN = {"mean": float, "low": float, "high": float, "excludes_zero": bool}
 STUDY = {"task": str, "label": str, "images": int, "images_per_second": float, "metrics": _MEANS,
          "details": {"against": {str: {str: _GAIN}}, "processing": str, "seeds": list, "trained_with_seed": bool}}
-NEEDED = {"study": STUDY, "sort": {}, "text": {}, "classify": {**NETWORK, "metrics": {"top1": float}}}
+NEEDED: dict[str, Shape] = {"study": STUDY, "sort": {}, "text": {}, "classify": {**NETWORK, "metrics": {"top1": float}}}
 
 
 def _versions() -> dict[str, str]:
@@ -91,22 +93,21 @@ def append_result(path: str | Path, row: dict[str, object]) -> None:
     append_line(path, json.dumps(row, sort_keys=True))
 
 
-def read_results(path: str | Path) -> list[dict[str, object]]:
+def read_results(path: str | Path) -> list[Row]:
     """All rows of a results.jsonl, oldest first; [] for no such file. Raises ConfigError naming a broken line."""
     return [row for _, row in _read_lines(Path(path))]
 
 
-def read_measurements(path: str | Path) -> list[dict[str, object]]:
+def read_measurements(path: str | Path) -> list[Row]:
     """The same, with all that tables need in every row; raises ConfigError naming a line that lacks some of it."""
     found = list(_read_lines(Path(path)))
     for source, row in found:
-        how = {"source": source, "remedy": DELETE, "error": ConfigError}
-        check_shape(row, {"kind": str}, **how)
-        check_shape(row, NEEDED.get(row["kind"], NETWORK), **how)
+        check_shape(row, {"kind": str}, source=source, remedy=DELETE, error=ConfigError)
+        check_shape(row, NEEDED.get(row["kind"], NETWORK), source=source, remedy=DELETE, error=ConfigError)
     return [row for _, row in found]
 
 
-def _read_lines(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
+def _read_lines(path: Path) -> Iterator[tuple[str, Row]]:
     """Where each line stands, in words, and its content; a kill may have cut one off within a letter."""
     if not path.is_file():
         return

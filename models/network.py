@@ -34,6 +34,7 @@ class TimmNetwork(nn.Module):
 
     num_features: int
     head_hidden_size: int
+    num_prefix_tokens: int
     pretrained_cfg: TimmConfig
     forward_features: Callable[[Tensor], Tensor]
     forward_head: Callable[..., Tensor]

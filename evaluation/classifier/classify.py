@@ -15,7 +15,7 @@ from datasets.images import ImageSet
 from datasets.joint import Source
 from datasets.views.recipes import View
 from evaluation.classifier.positions import MARK, answer_by_position
-from evaluation.features.extract import extract
+from evaluation.features.extract import Labelled, Outputs, extract
 from evaluation.metrics.ensembles import Order, ensemble, find_global
 from models.plug_in.module import PlugIn
 from runtime.errors import DataError
@@ -92,8 +92,10 @@ def classify(
     mode = network.training
     network.train(False)
     try:
-        by_position = isinstance(network, PlugIn) and bool(network.selects) and bool((images.labels >= 0).any())
-        ask = partial(answer_by_position, network) if by_position else network.outputs
+        ask: Outputs | Labelled = network.outputs
+        by_position = False
+        if isinstance(network, PlugIn) and network.selects and bool((images.labels >= 0).any()):
+            ask, by_position = partial(answer_by_position, network), True
         found = extract(ask, images, view, labelled=by_position, device=device, batch_size=batch_size, workers=workers,
                         precision=precision, crop_bottom=crop_bottom, cache=cache, cache_key=cache_key)
     finally:

@@ -38,7 +38,8 @@ def take_depth(scores: TopScores, depth: int) -> float:
 
 def find_best(metrics: Mapping[str, float]) -> str:
     """The highest of all top-1 (positions' too) and highest-x, which the public code reports: an optimist's choice."""
-    return max((name for name in metrics if name.endswith("-top-1") or name.startswith("highest-")), key=metrics.get)
+    return max((name for name in metrics if name.endswith("-top-1") or name.startswith("highest-")),
+               key=lambda name: metrics[name])
 
 
 def write_results(path: Path, predictions: Predictions, facts: Mapping[str, object], title: str) -> None:

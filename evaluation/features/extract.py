@@ -7,9 +7,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import PIL
 import timm
@@ -110,7 +111,8 @@ def extract(
     start = time.perf_counter()
     shown = bar if bar is not None else _make_bar(images)
     batches = make_loader(dataset, _Epoch(mine, epoch), workers=workers)
-    rows, index = _run(outputs, batches, torch.device(device), precision, shown, images.labels if labelled else None)
+    ask = cast(Labelled, outputs) if labelled else lambda pixels, _: cast(Outputs, outputs)(pixels)
+    rows, index = _run(ask, batches, torch.device(device), precision, shown, images.labels)
     if bar is None:
         shown.close()
     tensors = _scatter(rows, index, len(images))
@@ -136,8 +138,7 @@ def _make_bar(images: ImageSet) -> tqdm:
 
 @torch.no_grad()
 def _run(
-    outputs: Outputs | Labelled, batches: Iterator[Batch], device: torch.device, precision: str, bar: tqdm,
-    labels: Tensor | None,
+    ask: Labelled, batches: Iterable[Batch], device: torch.device, precision: str, bar: tqdm, labels: Tensor
 ) -> tuple[dict[str, Tensor], Tensor]:
     """This rank's outputs, in the order they were computed, and the image index of every row."""
     parts: dict[str, list[Tensor]] = {}
@@ -145,7 +146,7 @@ def _run(
     for batch in batches:
         pixels = batch.views["view"].to(device, memory_format=torch.channels_last, non_blocking=True)
         with autocast(device, precision):
-            answer = outputs(pixels) if labels is None else outputs(pixels, labels[batch.index].to(device))
+            answer = ask(pixels, labels[batch.index].to(device))
         for name, value in answer.items():
             parts.setdefault(name, []).append(value.detach().float().cpu())
         indices.append(batch.index)

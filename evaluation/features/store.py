@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -35,6 +36,8 @@ PIECES = "pieces"
 DATES, CONTENTS = "dates_sha256", "contents_sha256"
 HASHES = {"rows_sha256": "embeddings.npy", "ids_sha256": "ids.csv"}
 META = {"images": int, "dim?": int, "images_per_second?": float, **{f"{name}?": str for name in HASHES}}
+
+Memmap = np.memmap[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ def write_embeddings(subject: Subject, images: ImageSet, folder: Path, piece: in
     keeping = replace(subject, cache=folder / PIECES)
     shown = tqdm(total=len(images), unit="img", desc=f"embeddings of {images.split}", file=sys.stderr,
                  disable=not distributed.is_main(), mininterval=0.5)
-    target, seconds = None, 0.0
+    target: Memmap | None = None
+    seconds = 0.0
     for start in range(0, len(images), piece):
         part = replace(images, samples=images.samples[start : start + piece])
         features = keeping.extract(part, bar=shown)
@@ -98,6 +102,7 @@ def write_embeddings(subject: Subject, images: ImageSet, folder: Path, piece: in
             target[start : start + len(part)] = rows
     shown.close()
     if distributed.is_main():
+        assert target is not None  # there are images
         _finish(folder, target, images, facts | {"weights": subject.source, CONTENTS: contents,
                                                 "images_per_second": round(len(images) / seconds, 2)})
     distributed.barrier()
@@ -170,12 +175,12 @@ def refuse_foreign_embeddings(folder: Path) -> None:
                           "give another --out, or move them away")
 
 
-def _open_draft(folder: Path, count: int, width: int) -> NDArray[np.float32]:
+def _open_draft(folder: Path, count: int, width: int) -> Memmap:
     folder.mkdir(parents=True, exist_ok=True)
     return open_memmap(folder / "embeddings.npy.draft", mode="w+", dtype=np.float32, shape=(count, width))
 
 
-def _finish(folder: Path, target: NDArray[np.float32], images: ImageSet, meta: dict[str, object]) -> None:
+def _finish(folder: Path, target: Memmap, images: ImageSet, meta: dict[str, object]) -> None:
     target.flush()
     os.replace(folder / "embeddings.npy.draft", folder / "embeddings.npy")
     with open_table(folder / "ids.csv") as writer:

@@ -63,15 +63,20 @@ def area(box: Box) -> float:
 
 def measure_maps(maps: Mapping[str, Tensor], boxes: list[Box | None]) -> list[dict[str, float]]:
     """A row for each picture: `area`, and `<map>_pointing`, `<map>_energy` of maps [N, h, w]; {} without a box."""
-    rows = []
+    rows: list[dict[str, float]] = []
     for number, box in enumerate(boxes):
-        row: dict[str, float] = {} if box is None else {"area": area(box)}
-        for name, heat in maps.items() if box is not None else ():
-            finding = find(heat[number], box)
-            if finding is not None:
-                row |= {f"{name}_pointing": finding.pointing, f"{name}_energy": finding.energy}
-        rows.append(row)
+        rows.append({} if box is None else measure_one({name: heat[number] for name, heat in maps.items()}, box))
     return rows
+
+
+def measure_one(maps: Mapping[str, Tensor], box: Box) -> dict[str, float]:
+    """The row of one picture with a box, from its maps [h, w]; a map that is zero everywhere has no numbers."""
+    row = {"area": area(box)}
+    for name, heat in maps.items():
+        finding = find(heat, box)
+        if finding is not None:
+            row |= {f"{name}_pointing": finding.pointing, f"{name}_energy": finding.energy}
+    return row
 
 
 def average_scores(rows: list[dict[str, float]]) -> dict[str, float]:

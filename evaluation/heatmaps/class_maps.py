@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +18,15 @@ from tqdm import tqdm
 from datasets.images import ImageSet
 from datasets.views.recipes import View
 from evaluation.features.extract import Outputs, extract
+from evaluation.features.settings import ExtractSettings
 from evaluation.heatmaps.rollout import TOKENS, attention_layers, watch_attention
 from losses.cam import activation_map
 from models.backbones import as_map
 from models.classifiers.classifier import Classifier
 from models.plug_in.module import PlugIn
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # How maps are called in tables; a level's own map bears the level's name.
 CAM, FUSED, OF_CLASS, SELECTED = "cam", "fused", "class_", "selected_"
@@ -39,7 +45,7 @@ class Looks:
 
 def look_at(
     network: Classifier | PlugIn, images: ImageSet, view: View, *, wanted: str | int = PREDICTED,
-    weights: Sequence[float] | None = None, **how: object,
+    weights: Sequence[float] | None = None, **how: Unpack[ExtractSettings],
 ) -> Looks:
     """All maps of the network for the pictures; `how` goes to `extract`.
 
@@ -56,7 +62,9 @@ def look_at(
     return Looks(maps | fuse_levels(network, maps, weights), logits)
 
 
-def extract_by_label(network: Classifier | PlugIn, images: ImageSet, view: View, **how: object) -> dict[str, Tensor]:
+def extract_by_label(
+    network: Classifier | PlugIn, images: ImageSet, view: View, **how: Unpack[ExtractSettings]
+) -> dict[str, Tensor]:
     """The outputs of all pictures, each asked for its own label: one class after the other."""
     parts: dict[str, list[Tensor]] = {}
     places = []
@@ -100,7 +108,8 @@ def cam_looker(network: Classifier, wanted: int | None) -> Outputs:
     def answer(images: Tensor) -> dict[str, Tensor]:
         features = network.features(images).detach()
         with torch.enable_grad():
-            logits = sum(network.classify(features.requires_grad_()).values())  # of one head, or of two
+            answers = network.classify(features.requires_grad_()).values()  # of one head, or of two
+            logits = reduce(torch.add, answers)
             evidence = logits.gather(1, choose_class(logits, wanted)).sum()
             (gradient,) = torch.autograd.grad(evidence, features)
         last, slope = (as_map(network.backbone, value.detach(), images) for value in (features, gradient))
@@ -157,7 +166,8 @@ def fuse(maps: Sequence[Tensor], weights: Sequence[float], mode: str = "bilinear
     """Weighted mean of stretched maps [N, h, w], shallow to deep, at the largest grid among them, stretched again."""
     largest = max((level.shape[1:] for level in maps), key=lambda shape: shape.numel())
     grown = [F.interpolate(level[:, None], size=largest, mode=mode)[:, 0] for level in maps]
-    return stretch_each(sum(weight * level for weight, level in zip(weights, grown, strict=True)) / sum(weights))
+    weighted = (weight * level for weight, level in zip(weights, grown, strict=True))
+    return stretch_each(reduce(torch.add, weighted) / sum(weights))
 
 
 def fuse_levels(

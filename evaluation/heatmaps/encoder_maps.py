@@ -46,10 +46,13 @@ def contrast_losses(encoder: Encoder, others: Tensor) -> Losses:
 
     A row that equals the picture's own is no negative.
     """
+    head = encoder.head
+    assert head is not None, "InfoNCE is of the head's rows"
+
     def losses(pooled: Tensor, images: Tensor, mirrored: Tensor) -> Tensor:
         with torch.no_grad():
-            keys, own = encoder(mirrored, attend=False).head, encoder(images, attend=False).head
-        query = F.normalize(encoder.head(pooled).float(), dim=1)
+            keys, own = encoder(mirrored, attend=False).known_head, encoder(images, attend=False).known_head
+        query = F.normalize(head(pooled).float(), dim=1)
         positive = (query * keys).sum(dim=1, keepdim=True)
         logits = torch.cat([positive, query @ others.T], dim=1) / TEMPERATURE
         return info_nce_from_logits(logits, own @ others.T > 1 - 1e-5)

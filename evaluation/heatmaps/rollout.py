@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+
+from models.network import TimmNetwork
 
 # How the maps of the tokens are called in tables, by the token's place.
 TOKENS = ("rollout_cls", "rollout_dist")
@@ -28,16 +31,17 @@ class RollOut:
         flow = 0.5 * flow + 0.5 * torch.eye(flow.shape[-1], device=flow.device)
         self.rolled = flow if self.rolled is None else flow @ self.rolled
 
-    def maps(self, network: nn.Module) -> dict[str, Tensor]:
+    def maps(self, network: TimmNetwork) -> dict[str, Tensor]:
         """What the network's class token, and its distillation token, take from the patches: [B, patches] by name.
 
         Registers have no map.
         """
         names = TOKENS if getattr(network, "dist_token", None) is not None else TOKENS[:1]
+        assert self.rolled is not None, "no attention was seen"
         return {name: self.rolled[:, place, network.num_prefix_tokens :] for place, name in enumerate(names)}
 
 
-def attention_layers(network: nn.Module) -> list[nn.Module]:
+def attention_layers(network: nn.Module) -> list[AttentionLayer]:
     """The attention of every block of a plain vision transformer that answers by tokens; [] for other networks."""
     blocks = getattr(network, "blocks", None)
     if not isinstance(blocks, nn.Sequential) or getattr(network, "global_pool", None) != "token":
@@ -45,7 +49,17 @@ def attention_layers(network: nn.Module) -> list[nn.Module]:
     layers = [getattr(block, "attn", None) for block in blocks]
     known = [hasattr(layer, "fused_attn") and isinstance(getattr(layer, "attn_drop", None), nn.Module)
              for layer in layers]
-    return layers if known and all(known) and getattr(network, "num_prefix_tokens", 0) else []
+    prefix: int = getattr(network, "num_prefix_tokens", 0)
+    if not (known and all(known) and prefix):
+        return []
+    return cast("list[AttentionLayer]", layers)  # that is what was asked above
+
+
+class AttentionLayer(nn.Module):
+    """timm's attention as far as it is used here. timm's own layers have it; none is made of this class."""
+
+    fused_attn: bool
+    attn_drop: nn.Module
 
 
 @contextmanager

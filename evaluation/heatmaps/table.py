@@ -41,5 +41,5 @@ def write_box_table(
     with open_table(path) as writer:
         writer.writerow(head)
         for key, fact, row in [*zip(keys, told, rows, strict=True), ("MEAN", {}, means)]:
-            cells = {"path": key} | fact | {name: f"{value:.4f}" for name, value in row.items()}
+            cells = {"path": key, **fact, **{name: f"{value:.4f}" for name, value in row.items()}}
             writer.writerow([cells.get(name, "") for name in head])

@@ -72,8 +72,8 @@ def find_ranks(logits: Tensor, labels: Tensor) -> Tensor:
 
 def score_ranks(ranks: Tensor) -> TopScores:
     """Shares of ranks below 1, 3 and 5."""
-    shares = ((ranks < depth).double().mean().item() for depth in (1, 3, 5))
-    return TopScores(*shares, images=len(ranks))
+    top1, top3, top5 = ((ranks < depth).double().mean().item() for depth in (1, 3, 5))
+    return TopScores(top1, top3, top5, images=len(ranks))
 
 
 def score_top(logits: Tensor, labels: Tensor) -> TopScores:
@@ -90,9 +90,9 @@ def score_branches(logits: Mapping[str, Tensor], labels: Tensor) -> dict[str, To
 def score_classes(predictions: Tensor, labels: Tensor, classes: Sequence[str]) -> ClassScores:
     """Per-class scores of predicted classes [N] against labels [N]; `classes` in label order."""
     known = labels >= 0
-    columns = precision_recall_fscore_support(
+    precision, recall, f1, support = precision_recall_fscore_support(
         labels[known].numpy(), predictions[known].numpy(), labels=np.arange(len(classes)), zero_division=0)
-    return ClassScores(tuple(classes), *columns[:3], columns[3].astype(np.int64))
+    return ClassScores(tuple(classes), precision, recall, f1, support.astype(np.int64))
 
 
 def count_confusions(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:

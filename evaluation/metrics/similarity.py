@@ -21,7 +21,8 @@ from torch import Tensor
 from evaluation.metrics.inspection import need_one_width
 from runtime.errors import DataError
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 TILE = 256
 HELD_ROWS = 8192  # up to here the whole matrix is kept (256 MB), and symmetry saves half of the products

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 from evaluation.ledger import Result
 from evaluation.metrics.classification import ClassScores, SourceScores, TopScores
 from evaluation.reports.confusion import list_confusions
@@ -47,7 +49,7 @@ def list_hardest(classes: ClassScores) -> Rows:
     return sorted(tested, key=lambda row: (row["f1"], row["class"]))[:HARDEST]
 
 
-def list_pairs(counts: object, names: Sequence[str]) -> Rows:
+def list_pairs(counts: Tensor, names: Sequence[str]) -> Rows:
     """The most frequent errors of a confusion matrix [K, K]."""
     return [{"images of": names[pair.label], "taken for": names[pair.predicted], "how many": pair.count,
              "share": pair.count / pair.images} for pair in list_confusions(counts, CONFUSED)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from evaluation.ledger import Row
 from evaluation.reports.grid import Grid
 from evaluation.reports.table import COLUMNS
 
@@ -12,12 +13,12 @@ DIFFERENCE = ("Points more than {reference}, paired by image and seed, with the 
               "bold where it excludes 0.")
 
 
-def take_studies(rows: Iterable[dict[str, object]]) -> list[dict[str, object]]:
+def take_studies(rows: Iterable[Row]) -> list[Row]:
     """The study rows of ledgers; of rows with one task and label the last, in the place of the first."""
     return list({(row["task"], row["label"]): row for row in rows if row["kind"] == "study"}.values())
 
 
-def list_grids(rows: Iterable[dict[str, object]]) -> list[Grid]:
+def list_grids(rows: Iterable[Row]) -> list[Grid]:
     """For every task the table of its rows, then one of differences for each row they were compared with."""
     studies = take_studies(rows)
     grids = []
@@ -28,7 +29,7 @@ def list_grids(rows: Iterable[dict[str, object]]) -> list[Grid]:
     return grids
 
 
-def tabulate_means(task: str, rows: Sequence[dict[str, object]]) -> Grid:
+def tabulate_means(task: str, rows: Sequence[Row]) -> Grid:
     """One line a row; the highest mean of a column stands out."""
     cells = []
     for row in rows:
@@ -43,7 +44,7 @@ def tabulate_means(task: str, rows: Sequence[dict[str, object]]) -> Grid:
     return Grid(task, caption, ("network", *COLUMNS, "images/s", "features"), cells, range(1, len(COLUMNS) + 2), strong)
 
 
-def tabulate_differences(task: str, rows: Sequence[dict[str, object]], reference: str) -> Grid:
+def tabulate_differences(task: str, rows: Sequence[Row], reference: str) -> Grid:
     """One line for each row that was compared with `reference`."""
     compared = [row for row in rows if reference in row["details"]["against"]]
     cells, strong = [], set()
@@ -56,7 +57,7 @@ def tabulate_differences(task: str, rows: Sequence[dict[str, object]], reference
                 ("network", *COLUMNS), cells, range(1, len(COLUMNS) + 1), strong)
 
 
-def name_seeds(rows: Sequence[dict[str, object]]) -> str:
+def name_seeds(rows: Sequence[Row]) -> str:
     """The seeds in words; a table of frozen networks alone has none."""
     counts = {len(row["details"]["seeds"]) for row in rows if row["details"]["trained_with_seed"]}
     return f" and {'/'.join(map(str, sorted(counts)))} seeds (frozen networks have none)" if counts else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from evaluation.ledger import read_measurements
+from evaluation.ledger import Row, read_measurements
 from evaluation.reports.grid import Grid, markdown_grid
 from runtime.errors import ConfigError
 
@@ -26,7 +26,7 @@ class Measurement:
     images_per_second: float = 0.0
 
 
-def collect(rows: Iterable[dict[str, object]]) -> list[Measurement]:
+def collect(rows: Iterable[Row]) -> list[Measurement]:
     """Ledger rows as table lines: retrieval and probe of a network share a line, a later row replaces an earlier."""
     lines: dict[tuple[str, ...], Measurement] = {}
     for row in rows:
@@ -43,13 +43,13 @@ def collect(rows: Iterable[dict[str, object]]) -> list[Measurement]:
     return list(lines.values())
 
 
-def name_network(row: dict[str, object]) -> str:
+def name_network(row: Row) -> str:
     """What a reader calls this network: the method that trained it, or its frozen weights."""
     name = row.get("label") or METHODS.get(str(row["method"]), "") or f"{row['arch']}, {row['weights']}"
     return f"{name}, centred" if row["centred"] else str(name)
 
 
-def describe_protocol(row: dict[str, object]) -> str:
+def describe_protocol(row: Row) -> str:
     """Feature and picture: lines with another protocol are not to be compared."""
     details = row["details"] if isinstance(row.get("details"), dict) else {}
     searched = str(details.get("protocol", "")) if row["kind"] == "retrieval" else ""

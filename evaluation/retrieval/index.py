@@ -96,9 +96,10 @@ def _make(plan: IndexPlan, width: int) -> Any:
     by_cosine = faiss.METRIC_INNER_PRODUCT
     if plan.kind == "hnsw":
         return faiss.IndexHNSWFlat(width, plan.links, by_cosine)
-    flat = faiss.IndexFlatIP(width)
+    flat: Any = faiss.IndexFlatIP(width)  # SWIG's object, of which its types do not tell all
     if plan.kind == "flat":
         return flat
+    index: Any
     if plan.kind == "ivf":
         index = faiss.IndexIVFFlat(flat, width, plan.lists, by_cosine)
     elif plan.kind == "ivfpq":

@@ -92,4 +92,5 @@ def share(codes: csr_array, by_member: csc_array, query: int) -> NDArray[np.floa
     starts, stops = by_member.indptr[codes.indices[own]], by_member.indptr[codes.indices[own] + 1]
     places = np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops)])
     lower = np.minimum(by_member.data[places], np.repeat(codes.data[own], stops - starts))
-    return np.bincount(by_member.indices[places], lower, minlength=by_member.shape[0])
+    shared = np.bincount(by_member.indices[places], lower, minlength=by_member.shape[0])
+    return shared.astype(np.float64, copy=False)

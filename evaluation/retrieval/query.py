@@ -110,7 +110,7 @@ def draw_ranking(ranking: Ranking, images: ImageSet, subject: Subject, most: int
         cells.append(Cell(index, f"{score:.3f} {show_name(name)}", None, judged=False))
 
     def open_image(index: int) -> Image.Image:
-        if index < 0:
+        if picture is not None and index < 0:
             return decode(picture.path, size_hint=2 * SIDE)
         return subject.picture(images.samples[index], 2 * SIDE)
 
