@@ -27,11 +27,11 @@ class Format:
 FORMATS = tuple(Format(*pair) for pair in product(("fp32", "autocast", "bf16"), (True, False)))
 
 
-def make_pass(network: nn.Module, images: Tensor, form: Format, *, backward: bool) -> Callable[[Tensor], None]:
-    """A forward pass (and a backward one) of a copy of `network` over standardised images [B, 3, H, W]."""
+def make_pass(network: nn.Module, images: Tensor, form: Format, *, backward: bool) -> Callable[[int], None]:
+    """A forward pass (and a backward one) of a copy of `network` over the first of the images [B, 3, H, W]."""
     layout = torch.channels_last if form.channels_last else torch.contiguous_format
     dtype = torch.bfloat16 if form.number == "bf16" else torch.float32
-    twin = copy.deepcopy(network).to(dtype=dtype, memory_format=layout)
+    twin = copy.deepcopy(network).to(dtype).to(memory_format=layout)
     pixels = images.to(dtype).contiguous(memory_format=layout)
 
     def run(count: int) -> None:

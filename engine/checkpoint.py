@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import sys
 from pathlib import Path
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from engine.selection import Kept
 from evaluation.run_record import CURRENT, PREVIOUS
 from methods.method import Method
 from runtime.errors import ConfigError, StopTraining
@@ -22,12 +24,35 @@ STATE = {"identity": {"flags": str, "data": str, "crops": str, "precision": (str
          "method": dict, "optimizer": dict, "scaler": dict, "meter": dict, "step": int, "log_position": int}
 
 
-def save(folder: Path, state: dict[str, object]) -> None:
+class Generators(TypedDict, total=False):
+    """Where the generators of one rank stand: lists of what Python's and NumPy's own functions take, torch's bytes."""
+
+    python: list[Any]
+    numpy: list[Any]
+    torch: Tensor
+    cuda: Tensor
+
+
+class ResumeState(TypedDict):
+    """Everything that the future of a run depends on, see `engine.trainer.Trainer`."""
+
+    method: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    meter: dict[str, dict]
+    step: int
+    log_position: int
+    generators: list[Generators]
+    identity: dict[str, object]
+    selection: Kept | dict[str, object]
+
+
+def save(folder: Path, state: ResumeState) -> None:
     """Save a resume state in `folder`; the previous one stays beside it until the next save."""
     write_atomically(folder / CURRENT, lambda path: torch.save(state, path), keep=folder / PREVIOUS)
 
 
-def load_resume_state(source: Path) -> dict[str, object]:
+def load_resume_state(source: Path) -> dict[str, Any]:
     """The newest whole resume state of a folder (or of one file).
 
     A truncated file is named loudly and the previous one taken; raises ConfigError when none is whole.
@@ -51,19 +76,20 @@ def load_resume_state(source: Path) -> dict[str, object]:
                       "--resume out, or name the folder of the run that is meant with --resume FOLDER")
 
 
-def load_state(source: Path) -> dict[str, object]:
+def load_state(source: Path) -> ResumeState:
     """As `load_resume_state`, for a run to be continued; raises ConfigError too for a file of another content."""
     state = load_resume_state(source)
     check_shape(state, STATE, source=str(source), error=ConfigError,
                 remedy="it is no resume state: to start from its weights, give it as --pretrained without --resume")
-    return state
+    return cast(ResumeState, state)
 
 
-def rng_state() -> dict[str, object]:
+def rng_state() -> Generators:
     """The state of Python's, NumPy's and torch's generators as plain tensors and numbers."""
     version, words, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state()
-    state = {
+    numbers = cast("tuple[str, np.ndarray, int, int, float]", np.random.get_state())  # no dict unless asked for one
+    kind, keys, position, has_gauss, cached = numbers
+    state: Generators = {
         "python": [version, list(words), gauss],
         "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
         "torch": torch.get_rng_state(),
@@ -73,7 +99,7 @@ def rng_state() -> dict[str, object]:
     return state
 
 
-def set_rng_state(state: dict[str, object]) -> None:
+def set_rng_state(state: Generators) -> None:
     """Put every generator back to where `rng_state` found it."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))

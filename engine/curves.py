@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evaluation.reports.figure import label_text, load_pyplot
 from runtime.files import write_atomically
@@ -18,10 +18,11 @@ TERMS = ("total", "loss1", "loss2", "loss3", "loss", "cam", "distill", "distill_
          "cls", "dist", "distillation", "layer", "dropped", "selected", "combiner")
 
 
+LogLine = dict[str, Any]  # in plain JSON types; `read_log` takes no line without these
 LINE = {"kind": str, "epoch": int}
 
 
-def read_log(path: Path) -> list[dict[str, object]]:
+def read_log(path: Path) -> list[LogLine]:
     """The lines of a log.jsonl; what is no whole line of one is left out, and names whose value is no number."""
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -52,7 +53,7 @@ def draw_curves(log: Path, picture: Path) -> None:
     pyplot.close(figure)
 
 
-def choose_panels(epochs: list[dict[str, object]]) -> dict[str, list[str]]:
+def choose_panels(epochs: list[LogLine]) -> dict[str, list[str]]:
     """Which numbers of the epochs' rows go into which panel."""
     names = sorted({name for row in epochs for name, value in row.items() if isinstance(value, (int, float))})
     return {
@@ -68,7 +69,7 @@ def choose_panels(epochs: list[dict[str, object]]) -> dict[str, list[str]]:
     }
 
 
-def draw_panel(axis: Axes, title: str, names: list[str], epochs: list[dict[str, object]]) -> None:
+def draw_panel(axis: Axes, title: str, names: list[str], epochs: list[LogLine]) -> None:
     """One panel: a line for each name over the epochs that have it."""
     for name in names:
         points = [(row["epoch"] + 1, row[name]) for row in epochs if row.get(name) is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -31,8 +32,14 @@ class Lars(torch.optim.Optimizer):
         for group in self.param_groups:
             group.setdefault("adapt", group["weight_decay"] != 0)
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """One step of every weight that has a gradient, which is left as it is; `closure` computes the loss anew."""
         loss = None
         if closure is not None:
@@ -45,10 +52,11 @@ class Lars(torch.optim.Optimizer):
                                     alpha=-group["lr"])
         return loss
 
-    def direct(self, weights: list[Tensor], group: dict[str, object]) -> list[Tensor]:
+    def direct(self, weights: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
         """The decayed gradients of a group's weights, times their trust ratios where it adapts."""
-        slopes, decay = [weight.grad for weight in weights], group["weight_decay"]
-        changes = torch._foreach_add(slopes, weights, alpha=decay)
+        slopes = [weight.grad for weight in weights if weight.grad is not None]
+        decay: float = group["weight_decay"]
+        changes = list(torch._foreach_add(slopes, weights, alpha=decay))
         if not group["adapt"]:
             return changes
         lengths = torch._foreach_norm(weights)
@@ -56,7 +64,8 @@ class Lars(torch.optim.Optimizer):
             below = torch._foreach_norm(changes)
         else:
             below = torch._foreach_add(torch._foreach_norm(slopes), lengths, alpha=decay)
-        return torch._foreach_mul(changes, [trust(*pair) for pair in zip(lengths, below, strict=True)])
+        ratios = [trust(*pair) for pair in zip(lengths, below, strict=True)]
+        return list(torch._foreach_mul(changes, ratios))
 
     def remember(self, weights: list[Tensor], changes: list[Tensor], momentum: float) -> list[Tensor]:
         """The velocities that these changes lead to; without momentum the changes themselves."""

@@ -80,15 +80,17 @@ class Logger:
             self.open = True
             cut_log(self.path, position, step)
 
-    def write(self, kind: str, row: dict[str, object]) -> None:
+    def write(self, kind: str, row: Mapping[str, object]) -> None:
         """Add one line; numbers that JSON has no word for are written as null. Raises StopTraining on a full disk."""
         if not self.open:
             return
         safe = {key: value if is_sayable(value) else None for key, value in row.items()}
         append_line(self.path, json.dumps({"kind": kind, **safe}), sync=False)
         numbers = {key: value for key, value in safe.items() if isinstance(value, (int, float)) and key != "step"}
+        step = row.get("step", 0)
+        assert isinstance(step, int)
         for sink in self.sinks:
-            sink(kind, numbers, int(row.get("step", 0)))
+            sink(kind, numbers, step)
 
     def position(self) -> int:
         """Size of the log in bytes, on the disk."""
@@ -143,7 +145,12 @@ def open_sink(sink: str, folder: Path, name: str) -> Callable[[str, dict[str, fl
         from torch.utils.tensorboard import SummaryWriter
 
         writer = SummaryWriter(folder / "tensorboard")
-        return lambda kind, row, step: [writer.add_scalar(f"{kind}/{key}", value, step) for key, value in row.items()]
+
+        def forward(kind: str, row: dict[str, float], step: int) -> None:
+            for key, value in row.items():
+                writer.add_scalar(f"{kind}/{key}", value, step)
+
+        return forward
     import wandb
 
     run = wandb.init(project="plumage", name=name, dir=folder)

@@ -27,8 +27,8 @@ Measured = TypeVar("Measured", bound=Method)
 
 
 def measure_or_warn(
-    measure: Callable[[Measured], dict[str, object]], method: Measured, epoch: int
-) -> dict[str, object]:
+    measure: Callable[[Measured], dict[str, float]], method: Measured, epoch: int
+) -> dict[str, float]:
     """What `measure` says of the method in eval mode; {}, with a word, where a network answers NaN or infinity."""
     method.eval()
     try:
@@ -59,14 +59,14 @@ class Monitor:
     validation: ImageSet | None = None
     head_distance: Distance = "cosine"
 
-    def __call__(self, method: Method, epoch: int) -> dict[str, object]:
+    def __call__(self, method: Method, epoch: int) -> dict[str, float]:
         """kNN accuracy (leave one out), spread and effective rank of every feature; retrieval on `validation`."""
         return measure_or_warn(self.measure, method, epoch)
 
-    def measure(self, method: Method) -> dict[str, object]:
+    def measure(self, method: Method) -> dict[str, float]:
         """The numbers; raises BrokenNetwork when the network answers NaN or infinity."""
         found = self.look(method, self.images)
-        row: dict[str, object] = self.search(method) if self.validation is not None else {}
+        row: dict[str, float] = self.search(method) if self.validation is not None else {}
         for name, features in found.tensors.items():
             row[f"spread_{name}"] = measure_spread(features)
             row[f"rank_{name}"] = effective_rank(features)
@@ -80,8 +80,9 @@ class Monitor:
                        workers=self.workers, device=self.device, precision=self.number_format,
                        crop_bottom=self.crop_bottom)
 
-    def search(self, method: Method) -> dict[str, object]:
+    def search(self, method: Method) -> dict[str, float]:
         """Rank-1, mAP and mAP@R of every feature among the validation images."""
+        assert self.validation is not None, "nothing to search"
         found = self.look(method, self.validation)
         scores = {name: retrieve(features, found.labels, distance=self.head_distance if name == "head" else "cosine")
                   for name, features in found.tensors.items()}

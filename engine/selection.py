@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import TypedDict
 
 from torch import Tensor, nn
 
 from runtime.errors import StopTraining
+
+
+class Kept(TypedDict):
+    """A selection in a resume state, see `Selection`."""
+
+    number: str
+    epoch: int
+    value: float
+    weights: dict[str, Tensor]
 
 
 class Selection:
@@ -21,9 +32,10 @@ class Selection:
         self.epoch, self.value = -1, -math.inf
         self.weights: dict[str, Tensor] = {}
 
-    def consider(self, network: nn.Module, row: dict[str, object], epoch: int) -> None:
+    def consider(self, network: nn.Module, row: Mapping[str, float | list[float]], epoch: int) -> None:
         """Keep the network if the monitors' row of this epoch has a better number than all before it."""
         value = row.get(self.number, -math.inf)
+        assert not isinstance(value, list), f"{self.number} is a histogram"
         if value > self.value:  # never true of NaN
             self.epoch, self.value = epoch, value
             self.weights = {name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()}
@@ -39,11 +51,11 @@ class Selection:
         """For the ledger: which epoch it is (from 1) and by what."""
         return f"epoch {self.epoch + 1}, the best by {self.number} ({self.value:.4f})"
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> Kept:
         """All that was kept."""
         return {"number": self.number, "epoch": self.epoch, "value": self.value, "weights": self.weights}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: Kept) -> None:
         """Take it back."""
         self.number, self.epoch, self.value = state["number"], state["epoch"], state["value"]
         self.weights = state["weights"]

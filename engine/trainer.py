@@ -6,18 +6,20 @@ schedules -> forward -> check -> backward -> optimiser -> momentum and queues ->
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import cast
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from datasets.loader import Batch, per_view_seed
 from datasets.sampling.batches import Batches
 from engine import checkpoint
 from engine.logger import Logger, Meter, WaitTimer, progress
 from engine.schedule import TrainingPlan
-from engine.selection import Selection
+from engine.selection import Kept, Selection
 from evaluation.run_record import is_resumable
 from methods.method import Clock, LossParts, Method
 from runtime import distributed, precision
@@ -44,7 +46,7 @@ class Trainer:
         number_format: str,
         folder: Path,
         logger: Logger,
-        monitor: Callable[[Method, int], dict[str, object]],
+        monitor: Callable[[Method, int], dict[str, float]],
         names: list[str],
         identity: dict[str, object],
         selection: Selection | None = None,
@@ -87,7 +89,7 @@ class Trainer:
         images = (plan.steps_per_epoch - done) * plan.batch_size
         self.logger.write("speed", {"step": self.step, "epoch": epoch, **stream.speed(images)})
 
-    def train_step(self, stream: Iterator[Batch]) -> dict[str, float]:
+    def train_step(self, stream: WaitTimer) -> dict[str, float]:
         """One optimiser step over `accum_steps` micro-batches; the mean of its numbers."""
         plan, now = self.plan, self.clock()
         rate = self.set_learning_rate(now)
@@ -107,8 +109,8 @@ class Trainer:
     def accumulate(self, batch: Batch, now: Clock, *, last: bool) -> dict[str, float]:
         """Forward and backward of one micro-batch; gradients add up, ranks meet on the last one."""
         on_device = batch.to(self.device, non_blocking=True)
-        together = nullcontext() if last or self.module is self.method else self.module.no_sync()
-        with together:
+        several = self.module if isinstance(self.module, DistributedDataParallel) else None
+        with nullcontext() if last or several is None else several.no_sync():
             with precision.autocast(self.device, self.number_format):
                 loss = self.module(on_device, now)
             numbers = read_loss(loss)
@@ -176,7 +178,7 @@ class Trainer:
     def finish_epoch(self, epoch: int) -> None:
         """Monitors, the method's own end of epoch, the epoch's line in the log, a checkpoint."""
         plan = self.plan
-        row = self.meter.means() | self.meter.histograms()
+        row: dict[str, float | list[float]] = {**self.meter.means(), **self.meter.histograms()}
         if plan.monitor_every and ((epoch + 1) % plan.monitor_every == 0 or epoch + 1 == plan.epochs):
             distributed.share_buffers(self.method)
             row |= self.monitor(self.method, epoch)
@@ -200,7 +202,7 @@ class Trainer:
             checkpoint.save(self.folder, self.state(generators))
         distributed.barrier()
 
-    def state(self, generators: list[object]) -> dict[str, object]:
+    def state(self, generators: list[checkpoint.Generators]) -> checkpoint.ResumeState:
         """Everything that the future of the run depends on."""
         return {
             "method": checkpoint.trained_state(self.method),
@@ -214,7 +216,7 @@ class Trainer:
             "selection": self.selection.state_dict() if self.selection is not None else {},
         }
 
-    def resume(self, state: dict[str, object]) -> None:
+    def resume(self, state: checkpoint.ResumeState) -> None:
         """Continue where `state` was taken."""
         checkpoint.load_trained_state(self.method, state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -222,7 +224,7 @@ class Trainer:
             self.scaler.load_state_dict(state["scaler"])
         self.meter.load_state_dict(state["meter"])
         if self.selection is not None:
-            self.selection.load_state_dict(state["selection"])
+            self.selection.load_state_dict(cast(Kept, state["selection"]))  # the run is the same, so is what it keeps
         self.step, self.log_position = state["step"], state["log_position"]
         generators = state["generators"]
         checkpoint.set_rng_state(generators[min(distributed.rank(), len(generators) - 1)])
@@ -242,6 +244,6 @@ def refuse_broken(method: Method) -> None:
 def read_loss(loss: LossParts) -> dict[str, float]:
     """Total, terms and statistics, mean over ranks, as floats read from the device at once."""
     named = {"total": loss.total, **loss.parts, **loss.stats}
-    place = {"device": loss.total.device, "dtype": torch.float32}
-    values = torch.stack([torch.as_tensor(value).detach().to(**place) for value in named.values()])
+    device = loss.total.device
+    values = torch.stack([torch.as_tensor(value).detach().to(device, torch.float32) for value in named.values()])
     return dict(zip(named, distributed.mean(values).tolist()))

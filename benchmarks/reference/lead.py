@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal
 
 import torch
@@ -109,11 +111,11 @@ class ReferenceLead(nn.Module):
         w_con, w_dis = h**2, 1 - h**2
         kl = (p_t * (p_t.log() - p_s.log())).sum(dim=1)
         distill = self.beta / len(self.prototypes) * (w_dis * kl).sum()
-        weighted = [(w_con * loss).mean() for loss in (loss1, loss2, loss3)]
-        contrast = self.alpha * (weighted[0] + 0.1 * weighted[1] + weighted[2])
+        one, two, three = ((w_con * loss).mean() for loss in (loss1, loss2, loss3))
+        contrast = self.alpha * (one + 0.1 * two + three)
         cam = self.seed_cam(contrast, map3)
         total = contrast + 0.001 * self.alpha * cam + distill
-        return ReferenceTerms(*weighted, cam, distill, total, h)
+        return ReferenceTerms(one, two, three, cam, distill, total, h)
 
     def seed_pass(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query, momentum update, key."""
@@ -159,29 +161,30 @@ class ReferenceLead(nn.Module):
         kls = [self.one_kl(teacher[b], q3[b]) for b in range(len(ids))]
 
         batch, classes = len(ids), len(self.prototypes)
-        weighted = [sum(h**2 * loss for h, loss in zip(gate, some)) / batch for some in (first, second, third)]
-        distill = self.beta * 32 / classes * sum((1 - h**2) * kl for h, kl in zip(gate, kls)) / batch
-        cam = self.default_cam(sum(third), map3)
-        contrast = self.alpha * (weighted[0] + 0.1 * weighted[1] + weighted[2])
+        one, two, three = (
+            add_up(h**2 * loss for h, loss in zip(gate, some)) / batch for some in (first, second, third))
+        distill = self.beta * 32 / classes * add_up((1 - h**2) * kl for h, kl in zip(gate, kls)) / batch
+        cam = self.default_cam(add_up(third), map3)
+        contrast = self.alpha * (one + 0.1 * two + three)
         total = contrast + 32 * 0.001 * self.alpha * cam + distill
-        return ReferenceTerms(*weighted, cam, distill, total, torch.stack(gate))
+        return ReferenceTerms(one, two, three, cam, distill, total, torch.stack(gate))
 
     def one_info_nce(self, q: Tensor, k: Tensor, queue: Tensor, queue_ids: Tensor, image: Tensor) -> Tensor:
         """-log of the positive's share, over keys of other images."""
         positive = torch.exp(q @ k / self.moco_t)
         others = [torch.exp(q @ queue[j] / self.moco_t) for j in range(len(queue)) if queue_ids[j] != image]
-        return -torch.log(positive / (positive + sum(others)))
+        return -torch.log(positive / (positive + add_up(others)))
 
     def one_entropy(self, teacher: Tensor) -> Tensor:
         """Entropy of one teacher answer over log C."""
         log_p = F.log_softmax(self.prototypes @ teacher / self.tau, dim=0)
-        return -sum(value.exp() * value for value in log_p) / math.log(len(self.prototypes))
+        return -add_up(value.exp() * value for value in log_p) / math.log(len(self.prototypes))
 
     def one_kl(self, teacher: Tensor, student: Tensor) -> Tensor:
         """KL(teacher || student) of one sample over the prototypes."""
         log_t = F.log_softmax(self.prototypes @ teacher / self.tau, dim=0)
         log_s = F.log_softmax(self.prototypes @ student / self.tau, dim=0)
-        return sum(t.exp() * (t - s) for t, s in zip(log_t, log_s))
+        return add_up(t.exp() * (t - s) for t, s in zip(log_t, log_s))
 
     def default_cam(self, loss3: Tensor, map3: Tensor) -> Tensor:
         """Mean over the batch of KL between peak-scaled activation and per-image attention, over all positions."""
@@ -197,8 +200,9 @@ class ReferenceLead(nn.Module):
                 continue
             p = F.softmax(activation.flatten() / (activation.max() * self.tau_c), dim=0)
             log_q = F.log_softmax(attention.flatten() / self.tau_c, dim=0)
-            losses.append(sum(p[n] * (p[n].log() - log_q[n]) if p[n] > 0 else 0 * log_q[n] for n in range(len(p))))
-        return sum(losses) / len(losses)
+            losses.append(
+                add_up(p[n] * (p[n].log() - log_q[n]) if p[n] > 0 else 0 * log_q[n] for n in range(len(p))))
+        return add_up(losses) / len(losses)
 
     # ---- both ----
 
@@ -219,3 +223,8 @@ class ReferenceLead(nn.Module):
         for key, image in zip(keys, ids):
             self.queue2[self.pointer2], self.ids2[self.pointer2] = key, image
             self.pointer2 = (self.pointer2 + 1) % self.size
+
+
+def add_up(values: Iterable[Tensor]) -> Tensor:
+    """One after the other, as a loop would."""
+    return reduce(torch.add, values, torch.zeros(()))

@@ -52,11 +52,12 @@ class PlainProbe:
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
-        hits = 0
+        hits, images_seen = 0, 0
         with torch.no_grad():
             for images, labels in DataLoader(test, self.batch):
                 hits += int((self.layer(self.look(images)).argmax(dim=1) == labels).sum())
-        return hits / len(test)
+                images_seen += len(labels)
+        return hits / images_seen
 
     @torch.no_grad()
     def look(self, images: Tensor) -> Tensor:

@@ -113,7 +113,8 @@ def make_plain_step(system: ReferenceObdSd, images: Tensor, labels: Tensor) -> C
     def step() -> None:
         optimizer.zero_grad()
         system(images, labels).backward()
-        gradients = np.concatenate([weight.grad.detach().cpu().numpy().flatten() for weight in learning])
+        gradients = np.concatenate([weight.grad.detach().cpu().numpy().flatten() for weight in learning
+                                    if weight.grad is not None])
         noted.append((float(np.sqrt(np.mean(np.square(gradients)))), float(np.max(np.abs(gradients)))))
         optimizer.step()
 

@@ -111,7 +111,7 @@ class ReferencePim(nn.Module):
         names = [f"layer{i + 1}" for i in range(len(channels))]
         self.backbone, self.classes = backbone, classes
         self.selects = dict(zip(names, selects))
-        self.fpn = PlainFpn(dict(zip(names, channels)), width)
+        self.fpn: nn.Module = PlainFpn(dict(zip(names, channels)), width)
         for name in names:
             self.add_module(f"fpn_classifier_{name}", nn.Sequential(
                 nn.Conv1d(width, width, 1), nn.BatchNorm1d(width), nn.ReLU(), nn.Conv1d(width, classes, 1)))
@@ -133,7 +133,7 @@ class ReferencePim(nn.Module):
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Terms by name, summed over levels, and their weighted "total"."""
         answer = self.answer(images)
-        layer, pushed, total = 0.0, 0.0, 0.0
+        layer, pushed, total = torch.zeros(()), torch.zeros(()), torch.zeros(())
         for name in self.selects:
             one = nn.CrossEntropyLoss()(answer.levels[name].mean(1), labels)
             far = answer.dropped[name].reshape(-1, self.classes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from benchmarks.reference.pim import Levels, ReferencePim
@@ -13,8 +14,9 @@ from benchmarks.reference.pim import Levels, ReferencePim
 class LastBlocks(nn.Module):
     """timm's ViT as the four last blocks' tokens [B, 1 + h w, C], class token first; no norm and no head, as traced."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: VisionTransformer) -> None:
         super().__init__()
+        assert net.cls_token is not None and net.pos_embed is not None
         self.cls_token, self.pos_embed = net.cls_token, net.pos_embed
         self.patch_embed, self.blocks = net.patch_embed, net.blocks
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import timm
 import torch
 import torchvision
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from benchmarks.reference.pim_tokens import LastBlocks, ReferenceTokenPim
@@ -45,7 +46,8 @@ def make_mlp(width: int, dim: int) -> nn.Module:
 
 def write_contrast(arch: str, dim: int, branch: tuple[str, str] = ("conv16", "bn16")) -> State:
     """Query and key encoder, each with its head, and the rationale branch on the map of the query's."""
-    width, state = find_width(arch), {}
+    width = find_width(arch)
+    state: State = {}
     for encoder in ("encoder_q", "encoder_k"):
         state |= put(encoder, build_resnet(arch)) | put(f"{encoder}.fc", make_mlp(width, dim))
     state |= put(branch[0], nn.Conv2d(width, BRANCH_WIDTH, 1, bias=False))
@@ -138,7 +140,8 @@ def write_convnext(arch: str = "convnext_tiny", classes: int = 11) -> dict[str, 
 
 def write_deit(arch: str, classes: int, **options: object) -> dict[str, object]:
     """A student's checkpoint.pth; its network's names are timm's own."""
-    network = timm.create_model(arch, num_classes=classes, **options)
+    make: Callable[..., nn.Module] = timm.create_model
+    network = make(arch, num_classes=classes, **options)
     return {"model": network.state_dict(), "optimizer": save_optimizer(), "epoch": 59,
             "model_ema": {name: value * 0 for name, value in network.state_dict().items()},
             "args": argparse.Namespace(model=arch, lr=5e-5)}
@@ -150,6 +153,7 @@ def write_pim_vit(
 ) -> dict[str, object]:
     """A plug-in module around a ViT: traced, so that its norm and head are gone; the class token is a position."""
     network = timm.create_model(arch, num_classes=0, img_size=size)
+    assert isinstance(network, VisionTransformer)
     body = LastBlocks(network)
     positions = body.pos_embed.shape[1]
     plain = ReferenceTokenPim(body, [network.num_features] * 4, [positions] * 4, classes, width=width, selects=selects)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evaluation.ledger import Row
 from evaluation.reports.figure import label_text, load_pyplot
 from runtime.files import write_atomically
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 OURS, OTHERS = "#0a6b3d", "#6d7f94"
 
 
-def draw_study(rows: Sequence[dict[str, object]], picture: Path) -> None:
+def draw_study(rows: Sequence[Row], picture: Path) -> None:
     """Study rows of a ledger into a PNG: a dot for the mean over seeds and images, a line for its 95 % interval."""
     tasks = list(dict.fromkeys(str(row["task"]) for row in rows))
     panels = [[row for row in rows if row["task"] == task] for task in tasks]
@@ -30,7 +31,7 @@ def draw_study(rows: Sequence[dict[str, object]], picture: Path) -> None:
     pyplot.close(figure)
 
 
-def draw_task(axis: Axes, task: str, rows: Sequence[dict[str, object]]) -> None:
+def draw_task(axis: Axes, task: str, rows: Sequence[Row]) -> None:
     """One task, rows from top to bottom; trained networks in green, frozen ones in grey."""
     for place, row in enumerate(rows):
         mean, low, high = (100 * row["metrics"][name] for name in ("map", "map_low", "map_high"))
