@@ -184,6 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.threads > 0:
         torch.set_num_threads(args.threads)
     weights = find_backbone_weights(args)
+    assert weights is not None  # refused with the other problems
     check_architecture(args, "arch")
     with name_flags(args, "pretrained"):
         backbone = build_backbone(choose_arch(args.arch, weights), weights, device=job.device)

@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from models.network import TimmNetwork
+
 if __package__ in (None, ""):  # started as a file: its own folder is on the path, the root is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
@@ -44,7 +46,7 @@ SCRATCH = 10 * GIGABYTE  # the command's default
 class PlainMaps(nn.Module):
     """A bare timm network's last map, from standardised images."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: TimmNetwork) -> None:
         super().__init__()
         self.net = net
 
@@ -84,7 +86,7 @@ def run_ours(backbone: Backbone, images: ImageSet, reading: MapReading, folder: 
             localise(found, images.samples, done, log, writer)
 
 
-def guard(report: Report, network: nn.Module, bare: nn.Module, path: Path, size: int) -> None:
+def guard(report: Report, network: nn.Module, bare: TimmNetwork, path: Path, size: int) -> None:
     """The reference's forward pass at batch 1 against the bare network."""
     images, _ = read_image(path, size)
     report.check_reference("forward", 1, lambda: read_map(network, images),

@@ -23,6 +23,7 @@ from engine.optimizer import describe_group
 from methods.distill import Distill, DistillOptions
 from methods.supervised import Supervision
 from models.classifiers.classifier import Classifier
+from models.network import create_network
 from models.teachers.class_teacher import build_class_teacher
 
 
@@ -31,9 +32,9 @@ class TwoHeadStudent(nn.Module):
 
     def __init__(self, arch: str, classes: int) -> None:
         super().__init__()
-        self.net = timm.create_model(arch, num_classes=classes)
+        self.net = create_network(arch, num_classes=classes)
         self.split = hasattr(self.net, "set_distilled_training")
-        if self.split:
+        if hasattr(self.net, "set_distilled_training"):
             self.net.set_distilled_training(True)
         else:
             self.second = nn.Linear(self.net.num_features, classes)
@@ -43,7 +44,9 @@ class TwoHeadStudent(nn.Module):
         if self.split:
             return self.net(images)
         rows = self.net.forward_head(self.net.forward_features(images), pre_logits=True)
-        return self.net.get_classifier()(rows), self.second(rows)
+        first = self.net.get_classifier()
+        assert isinstance(first, nn.Module)  # two are split
+        return first(rows), self.second(rows)
 
 
 class Whole(nn.Module):
@@ -63,11 +66,12 @@ def make_ours(args: argparse.Namespace, number_format: str) -> Callable[[], None
     network = Classifier(args.student, args.classes, second_head=True)
     supervision = Supervision(classes=args.classes, view=View("full", "timm", args.size))
     if args.teacher_view == "clean":
-        given = {"teacher_logits": torch.randn(args.batch, args.classes)}
+        answers, asked = torch.randn(args.batch, args.classes), None
     else:
         teacher = Classifier(args.teacher, args.classes).to(memory_format=torch.channels_last)
-        given = {"teacher": build_class_teacher(teacher, size=args.size, precision="auto")}
-    method = Distill(network, supervision, DistillOptions(kind="hard"), **given).train()
+        answers, asked = None, build_class_teacher(teacher, size=args.size, precision="auto")
+    hard = DistillOptions(kind="hard")
+    method = Distill(network, supervision, hard, teacher=asked, teacher_logits=answers).train()
     method = method.to(memory_format=torch.channels_last)
     groups = [describe_group(group, 0.05) for group in method.param_groups()]
     optimizer = torch.optim.AdamW(groups, lr=5e-5, foreach=True)

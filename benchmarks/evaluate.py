@@ -21,12 +21,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.reference.evaluate import DEEPEST, evaluate_one_by_one, find_scores, find_top, score_clusters_plainly
+from benchmarks.reference.evaluate import (
+    DEEPEST,
+    PlainMetrics,
+    evaluate_one_by_one,
+    find_scores,
+    find_top,
+    score_clusters_plainly,
+)
 from benchmarks.timing import Report, make_parser, start_benchmark, time_both, time_once
 from engine.flags.ranges import COUNT_OR_0
 from evaluation.metrics.clustering import score_clusters
 from evaluation.metrics.geometry import measure_geometry
-from evaluation.retrieval.score import retrieve
+from evaluation.retrieval.score import RetrievalScores, retrieve
 
 COUNT, CLASSES, WIDTH, GUARDED, QUERIES = 60_502, 11_316, 128, 100, 1000
 
@@ -59,14 +66,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     count = args.count or COUNT // (10 if args.quick else 1)
     rows, labels = make_embeddings(count, max(count * CLASSES // COUNT, 1))
     queries = range(len(rows))[:: max(len(rows) // QUERIES, 1)]
-    scores = {}
+    plain_scores: list[PlainMetrics] = []
+    our_scores: list[RetrievalScores] = []
 
     def ours() -> None:
-        scores["ours"] = retrieve(rows, labels)
+        our_scores.append(retrieve(rows, labels))
         measure_geometry(rows, labels)
 
     def plain() -> None:
-        scores["plain"] = evaluate_one_by_one(rows, labels, queries)
+        plain_scores.append(evaluate_one_by_one(rows, labels, queries))
 
     ours()
     peak = read_peak_memory()
@@ -78,8 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     plain_clusters = time_once(lambda: score_clusters_plainly(rows, labels))
     report.add("PEAK GB", peak)
     report.add("PEAK-WITH-CLUSTERS GB", peak_with_clusters)
-    found = scores["ours"].per_query["map_at_r"][list(queries)].mean()
-    report.add("AGREEMENT", abs(float(found) - scores["plain"].map_at_r))
+    found = our_scores[-1].per_query["map_at_r"][list(queries)].mean()
+    report.add("AGREEMENT", abs(float(found) - plain_scores[-1].map_at_r))
     report.add("OURS images/s", len(rows) / own)
     report.add("RATIO evaluate-without-clusters", theirs / own)
     return report.finish((theirs + plain_clusters) / (own + with_clusters))

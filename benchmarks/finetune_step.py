@@ -32,7 +32,7 @@ from engine.optimizer import describe_group
 from losses.pim import average_positions
 from methods.pim import Pim
 from methods.supervised import Supervision
-from models.plug_in.module import PlugInOptions, build_plug_in
+from models.plug_in.module import PimAnswer, PlugInOptions, build_plug_in
 from models.plug_in.parts import find_confidence, rank_positions, take_positions
 
 STAGES = (4, 5, 6, 7)  # of the children of torchvision's ResNets
@@ -57,7 +57,7 @@ class Stages(nn.Module):
 class Product(nn.Module):
     """A network's maps, or its logits of positions, as one tensor: what a bare pass has to compute."""
 
-    def __init__(self, network: Callable[[Tensor], object]) -> None:
+    def __init__(self, network: Callable[[Tensor], list[Tensor] | PimAnswer]) -> None:
         super().__init__()
         self.network = network
 

@@ -28,6 +28,7 @@ from methods.moco import MocoOptions
 from methods.rationale import RationaleOptions
 from models.backbones import build_backbone
 
+Reference = ReferenceLcrMoco | ReferenceLcrByol
 METHODS = ("lcr-moco", "lcr-byol", "byol")
 
 
@@ -37,10 +38,12 @@ def make_lcr_trunk(args: argparse.Namespace) -> nn.Sequential:
     return nn.Sequential(*(layer for layer in layers if args.max_pool or not isinstance(layer, nn.MaxPool2d)))
 
 
-def make_reference(args: argparse.Namespace, views: Sequence[Tensor]) -> tuple[nn.Module, Callable[[], None]]:
+def make_reference(args: argparse.Namespace, views: Sequence[Tensor]) -> tuple[Reference, Callable[[], None]]:
     """The plain system and one optimiser step of it."""
     trunk = make_lcr_trunk(args)
     channels = trunk(views[0][:1]).shape[1]
+    system: Reference
+    optimizer: torch.optim.SGD | PlainLars
     if args.method == "lcr-moco":
         system = ReferenceLcrMoco(trunk, channels, queue_size=args.queue)
         learning = [p for p in system.parameters() if p.requires_grad]
@@ -84,7 +87,7 @@ def make_ours(args: argparse.Namespace, number_format: str) -> Callable[[], None
     return make_step(method, optimizer, args.batch, args.size, number_format)
 
 
-def guard(report: Report, system: nn.Module, trunk: nn.Module, images: Tensor) -> None:
+def guard(report: Report, system: Reference, trunk: nn.Module, images: Tensor) -> None:
     """The reference's two kinds of passes against the bare network."""
 
     def learn(network: nn.Module) -> None:
@@ -92,7 +95,7 @@ def guard(report: Report, system: nn.Module, trunk: nn.Module, images: Tensor) -
         network.zero_grad()
 
     look = torch.no_grad()(lambda network: network(images))
-    slow = system.trunk_k if hasattr(system, "trunk_k") else system.trunk_t
+    slow = system.trunk_k if isinstance(system, ReferenceLcrMoco) else system.trunk_t
     report.check_reference("query", len(images), lambda: learn(system.trunk), lambda: learn(trunk))
     report.check_reference("key", len(images), lambda: look(slow), lambda: look(trunk))
 

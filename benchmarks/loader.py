@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 if __package__ in (None, ""):  # started as a file: its own folder is on the path, the root is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -31,7 +32,7 @@ from engine.flags.ranges import COUNT
 from models.backbones import standardise
 
 BATCH = 16
-VIEWS = {"v1": "full", "v2": "full", "v3": "crop", "v4": "crop"}
+VIEWS: dict[str, Literal["full", "crop"]] = {"v1": "full", "v2": "full", "v3": "crop", "v4": "crop"}
 
 
 def save_crops(photos: Sequence[Path], folder: Path, box: Box) -> list[Path]:

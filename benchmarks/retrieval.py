@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.reference.retrieval import rank_gallery, retrieve_one_by_one, score_gallery
+from benchmarks.reference.retrieval import PlainScores, rank_gallery, retrieve_one_by_one, score_gallery
 from benchmarks.timing import Report, make_parser, start_benchmark, time_both, time_once
 from engine.flags.ranges import COUNT, WIDTH
-from evaluation.retrieval.score import retrieve
+from evaluation.retrieval.score import RetrievalScores, retrieve
 
 CLASSES, GUARDED, COPIES = 200, 100, 50
 
@@ -52,19 +52,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     features, labels = make_features(args.count, args.width)
     guard(report, features)
     queries = range(args.count)[:: max(args.count // 200, 1) if args.quick else 1]
-    scores = {}
+    plain_scores: list[PlainScores] = []
+    our_scores: list[RetrievalScores] = []
 
     def plain() -> None:
-        scores["plain"] = retrieve_one_by_one(features, labels, queries=queries)
+        plain_scores.append(retrieve_one_by_one(features, labels, queries=queries))
 
     def ours() -> None:
-        scores["ours"] = retrieve(features, labels)
+        our_scores.append(retrieve(features, labels))
 
     theirs, own = time_both(plain, ours, args.rounds, warm=args.quick)
     few = queries[:: max(len(queries) // COPIES, 1)]
     copying = time_once(lambda: retrieve_one_by_one(features, labels, queries=few, copy_gallery=True))
-    found = scores["ours"].average_precision[list(queries)].nanmean()
-    report.add("AGREEMENT", abs(float(found) - scores["plain"].map))
+    found = our_scores[-1].average_precision[list(queries)].nanmean()
+    report.add("AGREEMENT", abs(float(found) - plain_scores[-1].map))
     report.add("OURS images/s", args.count / own)
     report.add("RATIO retrieval-copied-gallery", copying / len(few) / (own / args.count))
     return report.finish(theirs / len(queries) / (own / args.count))

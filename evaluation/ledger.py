@@ -74,7 +74,7 @@ class Result:
     selection: str = ""
     method: str = ""
     label: str = ""
-    details: dict[str, object] = field(default_factory=dict)
+    details: Row = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=_versions)
     date: str = field(default_factory=_now)
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ from runtime.errors import ConfigError
 from runtime.files import write_json
 from runtime.side_files import read_json
 
-Settings = dict[str, object]
+Settings = dict[str, Any]  # what args.json holds, in plain JSON types
 
 CHECKPOINTS = Path("checkpoints")
 ARGS = "args.json"
@@ -139,8 +140,8 @@ def read_meta(file: Path) -> Settings:
         return {}
     if not isinstance(content, dict):
         return {}
-    view = content.get("view") if isinstance(content.get("view"), dict) else {}  # of a classifier
-    told = {"eval_view": view.get("recipe"), "size": view.get("size")}
+    view = content.get("view")  # of a classifier
+    told = {"eval_view": view.get("recipe"), "size": view.get("size")} if isinstance(view, dict) else {}
     return {name: value for name, value in told.items() if value is not None} | content
 
 

@@ -41,6 +41,7 @@ class TimmNetwork(nn.Module):
     forward_intermediates: Callable[..., list[Tensor]]
     get_classifier: Callable[[], nn.Module | tuple[nn.Module, ...]]
     head_drop: nn.Module
+    set_distilled_training: Callable[[bool], None]
     group_matcher: Callable[..., dict[str, object]]
 
 

@@ -68,6 +68,8 @@ def open_clip_teacher(
             f"  {command} --teacher-weights {args.teacher_arch}.pt\n"
             "or let open_clip download it: --teacher-weights hub"
         )
-    return build_teacher(
+    teacher = build_teacher(
         f"clip:{args.teacher_arch}", weights=weights, precision=precision, device=device,
         norm=getattr(args, "teacher_norm", "own"), size=getattr(args, "teacher_size", 0) or None)
+    assert isinstance(teacher, ClipTeacher)  # it was asked for by that name
+    return teacher

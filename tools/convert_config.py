@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -22,6 +23,7 @@ from engine.flags.parser import Parser
 from runtime.errors import ConfigError
 
 Settings = Mapping[str, object]
+Flat = dict[str, Any]  # what YAML holds, by the names of branches joined by points
 TASKS = {"cub200": "cub", "stanfordcars": "cars", "aircrafts": "aircraft"}
 
 
@@ -33,9 +35,9 @@ class Conversion:
     notes: list[str] = field(default_factory=list)
 
 
-def flatten_config(tree: Settings, prefix: str = "") -> dict[str, object]:
+def flatten_config(tree: Settings, prefix: str = "") -> Flat:
     """{"train": {"lr": 1}} -> {"train.lr": 1}; a branch without a value stays as None."""
-    flat: dict[str, object] = {}
+    flat: Flat = {}
     for name, value in tree.items():
         flat |= flatten_config(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return flat
@@ -98,7 +100,7 @@ def train_byol(flat: dict[str, object], notes: list[str], task: str, root: str, 
     return words
 
 
-def probe_byol(flat: dict[str, object], task: str, root: str, run: str) -> list[str]:
+def probe_byol(flat: Flat, task: str, root: str, run: str) -> list[str]:
     """The words of main_linear.py: the descriptor of LCR, one rate, a cosine."""
     rate = float(flat.get("eval.base_lr") or 30) * float(flat.get("eval.batch_size") or 256) / 256
     words = ["python", "main_linear.py", "--task", task, "--root", root, "--pretrained", run, "--input", "full",

@@ -15,6 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from methods.byol import Byol
+
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
@@ -110,9 +112,11 @@ def choose_losses(subject: Subject, images: ImageSet, sign: str) -> tuple[Losses
 def find_losses(subject: Subject, images: ImageSet) -> tuple[Losses | None, str]:
     """BYOL's own loss where its run is kept, InfoNCE where there is a head, else none."""
     trained = read_args(subject.folder)
-    if trained.get("method") in ("byol", "lcr-byol") and is_resumable(subject.folder):
+    kept = subject.folder is not None and is_resumable(subject.folder)
+    if subject.folder is not None and kept and trained.get("method") in ("byol", "lcr-byol"):
         args = argparse.Namespace(**{**trained, "pretrained": "none"})
         method = build_pretrain_method(args, len(images), build_student(args), None)
+        assert isinstance(method, Byol)
         checkpoint.load_trained_state(method, checkpoint.load_resume_state(subject.folder)["method"])
         return byol_losses(method.to(subject.device).eval()), "BYOL's loss against the mirrored picture"
     if subject.encoder.head is None:

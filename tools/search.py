@@ -112,6 +112,7 @@ def speak(subject: Subject) -> Subject:
 
 def head_width(subject: Subject) -> int:
     """The number of coordinates of the student's head."""
+    assert subject.encoder.head is not None  # `speak` refuses a student without one
     return subject.encoder.head.widths[-1]
 
 
@@ -182,6 +183,7 @@ def rank_all(
                                lambda: hash_contents(images, subject.crops))
             rankings += [rank_by_index(query, index, images, args.top) for query in own]
         else:
+            assert features is not None  # only an index does without
             rows = seeing.rows(features, seeing.centre())
             rankings += [rank_query(query, rows, images) for query in own]
     return rankings
@@ -224,7 +226,7 @@ def answer(args: argparse.Namespace, subject: Subject, images: ImageSet, folder:
     tell_rankings(rankings, images)
     if rankings and kept:
         publish_rankings(rankings, subject, images, folder, args.top)
-    if student is not None:
+    if student is not None and features is not None:
         measure_zero_shot(args, student, images, features, folder, kept)
 
 

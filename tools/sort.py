@@ -115,7 +115,7 @@ def list_strangers(out: Path) -> list[str]:
 
 def check_image_count(images: ImageSet, groups: int | str) -> None:
     """Raise ConfigError when there are too few images to be grouped."""
-    least = max(3, groups if groups != "auto" else 0)
+    least = max(3, groups if isinstance(groups, int) else 0)
     if len(images) < least:
         what = f"{groups} groups" if least > 3 else "sorting"
         raise ConfigError(f"{images.root} has {len(images)} photographs, and {what} needs at least {least}")
@@ -221,6 +221,7 @@ def main() -> None:
     given = problems.attempt(lambda: read_labels(args.labels, images) if args.labels else {})
     problems.attempt(lambda: check_classes(images, args.num_classes) if args.score else None)
     problems.refuse()
+    assert given is not None  # else there was a problem
     with hold_results(args.out):
         sight = extract_features(subject, images)
         sorting = sort_images(sight, images, given, args)

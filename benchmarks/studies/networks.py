@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def parse_study_row(text: str) -> StudyRow:
     options = found["options"].split(",")[1:] if found else []
     feature = FEATURES.get(found["feature"] or "backbone", "auto") if found else "auto"
     unknown = [option for option in options if not re.fullmatch(r"centred|pca=[1-9]\d*", option)]
-    if not label or not source or feature == "auto" or unknown or int(found["size"]) < 1:
+    if found is None or not label or not source or feature == "auto" or unknown or int(found["size"]) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not LABEL=SOURCE@SIZE[:backbone|masked|head][,centred][,pca=D]")
     pca = max((int(option[4:]) for option in options if option.startswith("pca=")), default=0)
     centred = "centred" in options or pca > 0 or len(StudyRow(label, source, 1).members(0)) > 1
@@ -125,7 +126,7 @@ def check_study_rows(rows: list[StudyRow], seeds: tuple[int, ...], pair: SplitPa
     for row in rows:
         for seed in row.seeds(seeds):
             before = len(problems.lines)
-            members = problems.attempt(lambda row=row, seed=seed: open_members(row, seed, args))
+            members = problems.attempt(partial(open_members, row, seed, args))
             most = min(len(pair.train) - 1, sum(map(measure_width, members or ())))
             if members and row.pca > most:
                 problems.lines.append(f"pca={row.pca}: there are {most} directions at most")
@@ -136,7 +137,9 @@ def check_study_rows(rows: list[StudyRow], seeds: tuple[int, ...], pair: SplitPa
 def measure_width(subject: Subject) -> int:
     """The length of the subject's feature."""
     encoder = subject.encoder
-    return encoder.head.widths[-1] if subject.feature == "head" else encoder.backbone.num_features
+    if subject.feature == "head" and encoder.head is not None:
+        return encoder.head.widths[-1]
+    return encoder.backbone.num_features
 
 
 def score_row(row: StudyRow, seed: int, pair: SplitPair, args: argparse.Namespace) -> NetworkScores:
@@ -181,11 +184,11 @@ def score_images(train: Tensor, test: Tensor, pair: SplitPair, seed: int) -> Ima
     scores = retrieve(test, labels)
     guessed = predict_neighbours(train, pair.train.labels, test, NEIGHBOURS, TEMPERATURE)
     taught = pair.train.labels >= 0
-    splits = [Split(images, rows[chosen], images.labels[chosen], 0.0)
-              for images, rows, chosen in ((pair.train, train, taught), (pair.test, test, known))]
-    outcome = probe_cached(*splits, RATES, LinearPlan(seed=seed), HOLD_OUT)
+    learnt, asked = (Split(images, rows[chosen], images.labels[chosen], 0.0)
+                     for images, rows, chosen in ((pair.train, train, taught), (pair.test, test, known)))
+    outcome = probe_cached(learnt, asked, RATES, LinearPlan(seed=seed), HOLD_OUT)
     classified = torch.full_like(labels, -1)
-    classified[known] = predict(outcome.fitted.last, splits[1].rows)
+    classified[known] = predict(outcome.fitted.last, asked.rows)
     hits = [keep(scores.first_hit <= place, scores.first_hit > 0) for place in (1, 5)]
     checks = [keep(guess == labels, known) for guess in (guessed, classified)]
     return torch.stack([*hits, scores.average_precision, *checks]).numpy()

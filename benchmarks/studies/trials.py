@@ -12,6 +12,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets.joint import Source, describe_sources
+
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
@@ -102,7 +104,8 @@ def classify_file(file: str, images: ImageSet, args: argparse.Namespace) -> Pred
     """What a classifier says of the images, whose classes meet its own by name."""
     device = torch.device(resolve_device(args.device))
     saved = load_classifier(file, device=device)
-    known = relabel(images, saved.class_names, saved.sources, text=file)
+    sources = describe_sources([Source(**source) for source in saved.sources])
+    known = relabel(images, saved.class_names, sources, text=file)
     view = View("full", saved.view["recipe"], saved.view["size"])
     return classify(saved.network, known, view, device=device, workers=count_workers(args.num_workers),
                  crop_bottom=int(read_settings(Path(file)).get("crop_bottom") or 0))

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from datasets.images import ImageSet
 from datasets.joint import Source
@@ -32,6 +31,7 @@ from evaluation.reports.classifier_page import write_rows
 from evaluation.reports.confusion import draw_confusion
 from evaluation.reports.reliability import draw_reliability
 from evaluation.run_record import name_method
+from models.network import ClassNetwork
 from models.weights.read import fingerprint
 from runtime import distributed
 
@@ -40,7 +40,7 @@ from runtime import distributed
 class ReportedClassifier:
     """A classifier to report on: its network, its joined sets, how images are shown to it, and what it is called."""
 
-    network: nn.Module
+    network: ClassNetwork
     sources: tuple[Source, ...]
     view: View
     weights: str

@@ -14,11 +14,14 @@ from datasets.images import ImageSet
 from datasets.joint import Source
 from datasets.loader import count_workers
 from datasets.views.recipes import RECIPES, View
-from evaluation.classifier.classify import BranchNetwork, Predictions, classify
+from evaluation.classifier.classify import Predictions, classify
+from evaluation.features.settings import ExtractSettings
 from evaluation.features.sources import SOURCES, find_source, is_same_data, tell_other
-from evaluation.ledger import Result
+from evaluation.ledger import Result, Row
+from evaluation.metrics.ensembles import Order
 from evaluation.run_record import name_method, read_args
 from models.classifiers.file import SavedClassifier, load_classifier
+from models.network import ClassNetwork
 from models.plug_in.published import is_public_pim
 from models.plug_in.rebuild import build_public_pim
 from models.present import check_architecture
@@ -38,7 +41,7 @@ class Trained:
     `names` its classes in the order of its logits, () where nobody says; `sources` the data sets it was trained on.
     """
 
-    network: BranchNetwork
+    network: ClassNetwork
     names: tuple[str, ...]
     sources: tuple[Source, ...]
     source: str
@@ -59,14 +62,16 @@ class Trained:
         """What timm calls the network."""
         return str(self.network.describe()["arch"])
 
-    def protocol(self) -> dict[str, object]:
+    def protocol(self) -> ExtractSettings:
         """How pictures are shown to the network: what `extract` and `classify` take."""
         return {"device": self.device, "precision": self.precision, "batch_size": self.batch_size,
                 "workers": self.workers, "crop_bottom": self.crop_bottom}
 
-    def classify(self, images: ImageSet, order: str = "descending") -> Predictions:
+    def classify(self, images: ImageSet, order: Order = "descending") -> Predictions:
         """What the classifier says of the pictures."""
-        return classify(self.network, images, self.view, sources=self.sources, order=order, **self.protocol())
+        return classify(
+            self.network, images, self.view, sources=self.sources, order=order, device=self.device,
+            precision=self.precision, batch_size=self.batch_size, workers=self.workers, crop_bottom=self.crop_bottom)
 
     def named(self, names: Sequence[str], text: str) -> Trained:
         """The same classifier with its classes named; raises ConfigError when they are not as many."""
@@ -75,14 +80,14 @@ class Trained:
         sources = self.sources or (Source("all", 0, len(names)),)
         return replace(self, names=tuple(names), sources=sources)
 
-    def result(self, images: ImageSet, speed: float, metrics: dict[str, float], **more: object) -> Result:
+    def result(self, images: ImageSet, speed: float, metrics: dict[str, float], details: Row) -> Result:
         """A row for the ledger with this protocol filled in."""
-        more = {"label": self.folder.name if self.folder else Path(self.source).name, **more}
         return Result(kind="classify", task=self.task, dataset_sha256=images.fingerprint(), split=images.split,
                       images=len(images), weights=self.source, weights_sha256=self.sha256, arch=self.arch,
                       feature=self.network.answer, input="full", view=self.view.recipe, size=self.view.size,
                       centred=False, seed=self.seed, precision=self.precision, images_per_second=round(speed, 2),
-                      metrics=metrics, method=self.method, **more)
+                      metrics=metrics, method=self.method, details=details,
+                      label=self.folder.name if self.folder else Path(self.source).name)
 
     def describe(self) -> str:
         """One line for people: what looks at what."""
@@ -104,7 +109,7 @@ def open_classifier(args: argparse.Namespace, batch_size: int) -> Trained:
     with name_flags(args, "pretrained"):
         saved = load_saved(source, args)
     settings = read_args(folder) or saved.meta
-    network = saved.network.to(device, memory_format=torch.channels_last)
+    network = saved.network.to(device).to(memory_format=torch.channels_last)
     trained = Trained(
         network=network, names=(), sources=tuple(Source(**source) for source in saved.sources), source=args.pretrained,
         folder=folder, sha256=fingerprint(network), view=choose_view(args, saved), device=device,
@@ -168,7 +173,7 @@ def choose_task(args: argparse.Namespace, settings: Mapping[str, object]) -> str
     return str(settings.get("task", args.task))
 
 
-def name_public(network: BranchNetwork) -> str:
+def name_public(network: ClassNetwork) -> str:
     """What tables call the method of a file that does not say it."""
     kind = str(network.describe()["kind"])
     return kind if kind == "pim" else "public"

@@ -76,7 +76,7 @@ def find_data_root(args: argparse.Namespace, folder: Path | None) -> Path:
     if len(trained_on) > 1:
         raise ConfigError(f"the network was trained on several data sets, {', '.join(trained_on)}: give one of them as "
                           "--root")
-    if trained_on:
+    if trained_on and folder is not None:
         return Path(find_photographs(trained_on, folder / ARGS)[0])
     crops = crop_folder(args)
     if crops is not None and (crops / "ddt.json").is_file():

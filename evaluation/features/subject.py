@@ -23,7 +23,7 @@ from datasets.places import EVALUATION_FILES, check_places
 from datasets.views.recipes import View
 from evaluation.features.extract import Features, extract
 from evaluation.features.sources import choose_crops, find_data_root, find_source, inherit
-from evaluation.ledger import Result
+from evaluation.ledger import Result, Row
 from evaluation.metrics.similarity import normalise_rows
 from evaluation.run_record import name_method, read_settings
 from models.encoder import Encoder, describe_encoder, load_encoder
@@ -70,6 +70,7 @@ class Subject:
         if self.skip_bad:
             images = check_images(images, skip_bad=True, crop_bottom=self.crop_bottom)
         if self.view.source == "crop":
+            assert self.crops is not None  # `choose_crops` found them
             need_crops(self.crops, images, self.task, self.root)
         return images
 
@@ -87,6 +88,7 @@ class Subject:
         """What the encoder looks at, before resizing: the image or its crop; whole ones small where that suffices."""
         if self.view.source == "full":
             return decode(sample.path, self.crop_bottom, size_hint=size_hint)
+        assert self.crops is not None  # `choose_crops` found them
         by_file = self.crops.boxes is None
         return self.crops.crop(sample, None if by_file else decode(sample.path, self.crop_bottom))
 
@@ -114,14 +116,18 @@ class Subject:
             return stored.to(self.device)
         return self.extract(self.images("train", "ignored")).tensors[self.feature].mean(dim=0).to(self.device)
 
-    def result(self, kind: str, images: ImageSet, speed: float, metrics: dict[str, float], **more: object) -> Result:
+    def result(
+        self, kind: str, images: ImageSet, speed: float, metrics: dict[str, float], *, details: Row | None = None,
+        epoch: str = "", selection: str = "",
+    ) -> Result:
         """A row for the ledger with this protocol filled in."""
         return Result(kind=kind, task=self.task, dataset_sha256=images.fingerprint(), split=images.split,
                       images=len(images), weights=self.source, weights_sha256=self.sha256,
                       arch=self.encoder.backbone.arch, feature=self.feature, input=self.view.source,
                       view=self.view.recipe, size=self.view.size,
                       centred=self.centred, seed=self.seed, precision=self.precision, images_per_second=round(speed, 2),
-                      metrics=metrics, method=name_method(self.settings), label=self.label, **more)
+                      metrics=metrics, method=name_method(self.settings), label=self.label,
+                      details=details or {}, epoch=epoch, selection=selection)
 
     def describe(self) -> str:
         """One line for people: what looks at what."""

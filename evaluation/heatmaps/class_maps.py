@@ -23,6 +23,7 @@ from evaluation.heatmaps.rollout import TOKENS, attention_layers, watch_attentio
 from losses.cam import activation_map
 from models.backbones import as_map
 from models.classifiers.classifier import Classifier
+from models.network import ClassNetwork
 from models.plug_in.module import PlugIn
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Looks:
 
 
 def look_at(
-    network: Classifier | PlugIn, images: ImageSet, view: View, *, wanted: str | int = PREDICTED,
+    network: ClassNetwork, images: ImageSet, view: View, *, wanted: str | int = PREDICTED,
     weights: Sequence[float] | None = None, **how: Unpack[ExtractSettings],
 ) -> Looks:
     """All maps of the network for the pictures; `how` goes to `extract`.
@@ -63,7 +64,7 @@ def look_at(
 
 
 def extract_by_label(
-    network: Classifier | PlugIn, images: ImageSet, view: View, **how: Unpack[ExtractSettings]
+    network: ClassNetwork, images: ImageSet, view: View, **how: Unpack[ExtractSettings]
 ) -> dict[str, Tensor]:
     """The outputs of all pictures, each asked for its own label: one class after the other."""
     parts: dict[str, list[Tensor]] = {}
@@ -79,13 +80,14 @@ def extract_by_label(
     return {name: torch.cat(values)[order] for name, values in parts.items()}
 
 
-def looker(network: Classifier | PlugIn, wanted: int | None) -> Outputs:
+def looker(network: ClassNetwork, wanted: int | None) -> Outputs:
     """What `extract` calls: pictures -> flat maps [B, h w] by name, and the answer's logits [B, K].
 
     Class maps are of class `wanted`, None for the predicted one.
     """
     if isinstance(network, PlugIn):
         return level_looker(network, wanted)
+    assert isinstance(network, Classifier), f"{type(network).__name__} is of a kind that has no maps here"
     return roll_out_looker(network) if attention_layers(network.backbone) else cam_looker(network, wanted)
 
 
@@ -171,7 +173,7 @@ def fuse(maps: Sequence[Tensor], weights: Sequence[float], mode: str = "bilinear
 
 
 def fuse_levels(
-    network: Classifier | PlugIn, maps: Mapping[str, Tensor], weights: Sequence[float] | None
+    network: ClassNetwork, maps: Mapping[str, Tensor], weights: Sequence[float] | None
 ) -> dict[str, Tensor]:
     """The levels' maps as one, so too those of the class and of what was selected; {} for a network without levels."""
     if not isinstance(network, PlugIn):

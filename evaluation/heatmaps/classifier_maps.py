@@ -69,7 +69,7 @@ def find_pictures(args: argparse.Namespace, trained: Trained) -> ImageSet:
         return check_images(images, skip_bad=args.skip_bad, crop_bottom=trained.crop_bottom)
     known = read_args(trained.folder).get("root") or []
     root = args.root
-    if root is None and isinstance(known, list) and len(known) == 1:
+    if root is None and trained.folder is not None and isinstance(known, list) and len(known) == 1:
         root = find_photographs(known, trained.folder / ARGS)[0]
     if root is None:
         raise ConfigError("which pictures? give --root DIR, or --image FILE ...")
