@@ -15,7 +15,7 @@ from torch import Tensor
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class Timed(Protocol):
+class TimedNetwork(Protocol):
     """A network that can be timed: what it answers to images [B, 3, H, W] are named tensors."""
 
     def train(self) -> object:
@@ -47,7 +47,7 @@ def candidates(device: torch.device) -> list[str]:
 
 
 def choose_fastest_format(
-    network: Timed, size: int, device: torch.device, batch: int = 8
+    network: TimedNetwork, size: int, device: torch.device, batch: int = 8
 ) -> tuple[str, dict[str, float]]:
     """The fastest format for a training step of `network`, and the seconds that each took.
 
@@ -62,7 +62,7 @@ def choose_fastest_format(
     return fastest if seconds[fastest] < 0.9 * seconds["fp32"] else "fp32", seconds
 
 
-def time_step(network: Timed, images: Tensor, device: torch.device, precision: str, rounds: int = 3) -> float:
+def time_step(network: TimedNetwork, images: Tensor, device: torch.device, precision: str, rounds: int = 3) -> float:
     """Median seconds of a forward and backward pass, after one that is not counted."""
 
     def step() -> None:

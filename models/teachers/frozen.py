@@ -21,7 +21,7 @@ WORTHWHILE = 0.9  # bfloat16 costs digits: it must save a tenth of the time
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class Timed(Protocol):
+class WrappedNetwork(Protocol):
     """A network whose number format can be chosen: that of `net`, which is inside; `mean` [3, 1, 1] lies beside it."""
 
     @property
@@ -119,7 +119,7 @@ def resize(images: Tensor, size: int) -> Tensor:
     return F.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def settle_precision(network: Timed, precision: str, size: int) -> str:
+def settle_precision(network: WrappedNetwork, precision: str, size: int) -> str:
     """Put `network.net` into "fp32" or "bf16" and say which; "auto" measures both once on images of `size` pixels.
 
     Plain convolutions and attention gain from bfloat16 where the processor has it, depth-wise convolutions lose.
@@ -132,7 +132,7 @@ def settle_precision(network: Timed, precision: str, size: int) -> str:
     return precision
 
 
-def _time_answer(network: Timed, dtype: torch.dtype, size: int, images: int = 4) -> float:
+def _time_answer(network: WrappedNetwork, dtype: torch.dtype, size: int, images: int = 4) -> float:
     """Seconds of the faster of two passes, after one that warms up."""
     trial = copy.deepcopy(network)
     trial.net.to(dtype)
