@@ -37,8 +37,8 @@ ImageScores = NDArray[np.float64]
 class StudyRow:
     """A network and how it is looked at.
 
-    `source` may hold `{seed}` and join the members of a committee by "+"; `pca` 0 = all directions as they are.
-    Committees and PCA are centred by nature.
+    `source` may hold `{seed}` and join the members of an ensemble by "+"; `pca` 0 = all directions as they are.
+    Ensembles and PCA are centred by nature.
     """
 
     label: str

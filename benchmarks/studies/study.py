@@ -2,7 +2,7 @@
 
 python -m benchmarks.studies.study --task flowers17 --root flowers17 --out study --seeds 0 1 2 --against initial \\
     --row "initial=package:efficientnet-lite0@128" --row "initial, 224 px=package:efficientnet-lite0@224:gap,centred" \\
-    --row "committee=package:efficientnet-lite0+package:efficientnet-lite2@224:gap,pca=64" \\
+    --row "ensemble=package:efficientnet-lite0+package:efficientnet-lite2@224:gap,pca=64" \\
     --row "LEAD++=checkpoints/flowers_{seed}@128:head,centred"
 python -m tools.report study/results.jsonl     the same table again, as Markdown, page or picture
 """
@@ -44,7 +44,7 @@ from runtime.devices import list_device_problems
 
 ROW_HELP = """a network and how to look at it; once for each row.
 SOURCE: a folder under checkpoints/, a weights file, package:efficientnet-lite0|1|2, hub, none; {seed} in it stands for
-each of --seeds (without it the network is frozen: measured once, the same for every seed); A+B is a committee: each
+each of --seeds (without it the network is frozen: measured once, the same for every seed); A+B is an ensemble: each
 member's features are centred by the training mean and divided by their mean norm, then laid side by side.
 SIZE: pixels. FEATURE: backbone (= gap, the default), masked, head. centred: minus the training mean.
 pca=D: centred and reduced to D directions of the training split"""

@@ -1,4 +1,4 @@
-"""Teachers: timm networks, committees of them, and CLIP through open_clip. The one file that imports open_clip."""
+"""Teachers: timm networks, ensembles of them, and CLIP through open_clip. The one file that imports open_clip."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from models.arch_names import resolve_arch
 from models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone, build_backbone
 from models.sizes import build_without_memory, check_size
 from models.teachers.clip import ClipModel, ClipNetwork, ClipTeacher, Tokenizer, has_quick_gelu, read_text_tensor
-from models.teachers.frozen import PRECISIONS, CommitteeTeacher, FrozenTeacher, ImageTeacher, settle_precision
+from models.teachers.frozen import PRECISIONS, EnsembleTeacher, FrozenTeacher, ImageTeacher, settle_precision
 from models.weights import hub
 from models.weights.files import find_weights, read_checkpoint
 from models.weights.match import match_state
 from models.weights.styles import unwrap_checkpoint
 from runtime.errors import WeightsError
 
-__all__ = ["ClipTeacher", "CommitteeTeacher", "FrozenTeacher", "ImageTeacher", "build_teacher", "has_quick_gelu",
+__all__ = ["ClipTeacher", "EnsembleTeacher", "FrozenTeacher", "ImageTeacher", "build_teacher", "has_quick_gelu",
            "read_text_tensor"]
 
 CLIP_ARCH = "ViT-B-16"
@@ -54,9 +54,9 @@ def build_teacher(
 ) -> FrozenTeacher:
     """A frozen teacher: `spec` is "clip", "clip:<open_clip name>", a timm name, or several timm names joined by "+".
 
-    `weights`: a source as for a backbone (a committee: one per member, joined by "+"). `norm` "student" feeds the
+    `weights`: a source as for a backbone (an ensemble: one per member, joined by "+"). `norm` "student" feeds the
     network images normalised by ImageNet's mean and std, as LEAD's public code does. `precision` fp32, bf16, or auto:
-    whichever answers faster on this device; a committee's may be joined by "+" as well. Raises WeightsError.
+    whichever answers faster on this device; an ensemble's may be joined by "+" as well. Raises WeightsError.
     """
     if norm not in NORMS or not set(precision.split("+")) <= {*PRECISIONS, "auto"}:
         raise WeightsError(f"teacher norm is one of {', '.join(NORMS)}, its precision one of auto, fp32, bf16")
@@ -67,7 +67,7 @@ def build_teacher(
     formats = precision.split("+") if "+" in precision else [precision] * len(pairs)
     members = [_build_one(name, source, clip_arch, replace(options, precision=each))
                for (name, source), each in zip(pairs, formats, strict=True)]
-    return CommitteeTeacher(members)
+    return EnsembleTeacher(members)
 
 
 def check_teacher(spec: str, clip_arch: str, size: int | None) -> None:

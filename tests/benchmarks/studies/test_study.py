@@ -1,4 +1,4 @@
-"""Studies on tiny photographs: agreement with the other commands, seeds, committees, files, and one message of faults."""
+"""Studies on tiny photographs: agreement with the other commands, seeds, ensembles, files, and one message of faults."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_scores_are_those_of_the_other_measures(photo_tree: Path) -> None:
     assert set(ours[4]) <= {0.0, 1.0}
 
 
-def test_a_committee_is_centred_and_gives_each_member_the_same_say() -> None:
+def test_an_ensemble_is_centred_and_gives_each_member_the_same_say() -> None:
     torch.manual_seed(1)
     train, test = [torch.randn(40, 3) + 5, 100 * torch.randn(40, 7)], [torch.randn(9, 3) + 5, 100 * torch.randn(9, 7)]
     row = StudyRow("both", "a+b", 32, centred=True)

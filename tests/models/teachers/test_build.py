@@ -13,7 +13,7 @@ from torch import nn
 
 from models.teachers.build import build_teacher
 from models.teachers.clip import has_quick_gelu, read_text_tensor
-from models.teachers.frozen import CommitteeTeacher, resize
+from models.teachers.frozen import EnsembleTeacher, resize
 from runtime.errors import WeightsError
 
 CLIP_CONFIG = {
@@ -123,9 +123,9 @@ def test_student_norm_replaces_the_teachers_own() -> None:
     assert student.network.std.flatten().tolist() == pytest.approx([0.229, 0.224, 0.225])
 
 
-def test_committee_puts_members_side_by_side(images: torch.Tensor) -> None:
+def test_ensemble_puts_members_side_by_side(images: torch.Tensor) -> None:
     first, second = _image_teacher(), _image_teacher(size=64)
-    both = CommitteeTeacher([first, second])
+    both = EnsembleTeacher([first, second])
     assert (both.size, both.dim, both.widths) == (64, 1024, (512, 512))
     assert torch.equal(both.encode(images), torch.cat([first.encode(images), second.encode(images)], 1))
     assert len(list(both.parameters())) == 0
@@ -133,7 +133,7 @@ def test_committee_puts_members_side_by_side(images: torch.Tensor) -> None:
     assert built.encode(images).shape == (4, 1024)
 
 
-def test_committee_needs_a_source_for_every_member() -> None:
+def test_ensemble_needs_a_source_for_every_member() -> None:
     with pytest.raises(WeightsError, match="2 members and 1 weights"):
         build_teacher("resnet10t+resnet18", weights="one.pth")
 

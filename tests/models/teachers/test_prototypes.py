@@ -57,7 +57,7 @@ def test_space_refuses_more_directions_than_exist() -> None:
         fit_space(torch.randn(10, 40), 10)
 
 
-def test_every_member_of_a_committee_has_a_say() -> None:
+def test_every_member_of_an_ensemble_has_a_say() -> None:
     loud, quiet = 1000 * _clusters(width=6), torch.randn(120, 6, generator=torch.Generator().manual_seed(1))
     both = torch.cat([loud, quiet], dim=1)
     unbalanced = fit_space(both, 6).components[:, 6:].norm()
