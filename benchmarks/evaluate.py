@@ -1,4 +1,4 @@
-"""Metrics of embeddings at the size of Stanford Online Products' test half (60,502 x 128, 11,316 classes).
+"""Metrics of embeddings at the size of Stanford Online Products' test classes (60,502 x 128, 11,316 classes).
 
     python -m benchmarks.evaluate --quick        a tenth of the images and classes
 

@@ -1,1 +1,1 @@
-"""Studies: several networks, seeds, halves of classes or folds, side by side with their intervals."""
+"""Studies: several networks, seeds, class-disjoint splits or folds, side by side with their intervals."""

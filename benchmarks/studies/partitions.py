@@ -1,4 +1,4 @@
-"""Does a metric loss help on classes it never saw? Networks over several halvings of the classes, with intervals.
+"""Does a metric loss help on classes it never saw? Networks over several class-disjoint splits, with intervals.
 
 python -m benchmarks.studies.partitions --root flowers17 --out study --partitions 0 1 2 --seeds 0 1 \\
     --against baseline --row "frozen=package:efficientnet-lite0" \\
@@ -18,7 +18,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 import numpy as np
 import torch
 
-from benchmarks.studies.halvings import (
+from benchmarks.studies.class_splits import (
     METRICS,
     Look,
     StudyNetwork,
@@ -60,7 +60,7 @@ def parse_study_network(text: str) -> StudyNetwork:
 def make_parser() -> Parser:
     """The flags."""
     parser = Parser(prog="python -m benchmarks.studies.partitions",
-                    description="Metric learning over several halvings of classes.")
+                    description="Metric learning over several class-disjoint splits.")
     parser.add_argument("--row", type=parse_study_network, action="append", required=True, metavar="LABEL=SOURCE",
                         help="a network: weights in which {partition} and {seed} stand for each of both; once a row")
     parser.add_argument("--against", required=True, metavar="LABEL", help="the row that the others are compared with")

@@ -32,7 +32,7 @@ def measure_classes(
     encoder: Encoder, test: ImageSet, args: argparse.Namespace, device: torch.device, *, precision: str, weights: str,
     selection: str,
 ) -> Result:
-    """Every retrieval, cluster and distance number of the embeddings of a test half, each image querying all others.
+    """Every retrieval, cluster and distance number of the embeddings of unseen classes, each image querying all others.
 
     `selection` says for the ledger what chose the network's epoch.
     """

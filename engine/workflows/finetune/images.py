@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datasets.class_names import relabel
-from datasets.halves import choose_per_class
+from datasets.disjoint_split import choose_per_class
 from datasets.images import ImageSet, check_images, first_split, has_split, need_classes, scan
 from datasets.joint import Joint, Source, describe_sources, join
 from runtime import distributed

@@ -10,7 +10,7 @@ import torch
 
 from datasets.images import ImageSet
 from engine.flags.metric.finished import find_published, name_published
-from engine.workflows.metric.halves import load_halves
+from engine.workflows.metric.images import load_disjoint_split
 from evaluation.ledger import append_result
 from evaluation.retrieval.unseen_classes import describe_metric_row, measure_classes
 from evaluation.run_record import choose_evaluation_precision, read_meta, read_settings
@@ -32,15 +32,15 @@ def evaluate_saved_embedding(args: argparse.Namespace, device: torch.device, *, 
         torch.set_num_threads(args.threads)
     sources = find_published(args) if args.run is None else [Path(args.run)]
     meta = read_meta(sources[0])
-    halves = load_halves(args)
-    check_same_images(halves.train, meta, args)
+    split = load_disjoint_split(args)
+    check_same_images(split.train, meta, args)
     for source in sources:
         encoder = load_encoder(source, arch=args.arch, device=device, head_pool=args.pool, unit_head=args.normalize)
         check_size(encoder.backbone, args.size)
         if encoder.head is None:
             raise WeightsError(f"{source} has no embedding layer; give a network that main_metric.py or OBD-SD's "
                                "public code trained")
-        row = measure_classes(encoder.eval(), halves.test, args, device, weights=str(source),
+        row = measure_classes(encoder.eval(), split.test, args, device, weights=str(source),
                               precision=choose_evaluation_precision(args, meta, device),
                               selection=PUBLISHED if name_published(source) else f"{source.name} of the run")
         if distributed.is_main():
@@ -50,7 +50,7 @@ def evaluate_saved_embedding(args: argparse.Namespace, device: torch.device, *, 
 
 
 def check_same_images(train: ImageSet, meta: Mapping[str, object], args: argparse.Namespace) -> None:
-    """Raise ConfigError when the halves that the flags give are not those of the training: test would be mixed up."""
+    """Raise ConfigError when the flags give another split than the training had: test classes would be trained ones."""
     known = meta.get("data_sha256")
     if known is None or known == train.fingerprint():
         return

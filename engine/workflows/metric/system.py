@@ -1,4 +1,4 @@
-"""From the flags of main_metric.py to a run of OBD-SD: halves of classes, network, losses, the one trainer."""
+"""From the flags of main_metric.py to a run of OBD-SD: class-disjoint split, network, losses, the one trainer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from datasets.halves import Halves
+from datasets.disjoint_split import DisjointSplit
 from datasets.images import ImageSet, sample_images
 from datasets.loader import count_workers, make_loader
 from datasets.places import RUN_FILES, list_overlaps
@@ -25,7 +25,7 @@ from engine.schedule import TrainingPlan
 from engine.selection import Selection
 from engine.trainer import Trainer
 from engine.workflows.build import checkpoint_bytes, choose_training_precision, find_saved, make_batches, move_to_device
-from engine.workflows.metric.halves import load_halves
+from engine.workflows.metric.images import load_disjoint_split
 from engine.workflows.pretrain.system import build_student
 from engine.workflows.run import Run
 from evaluation.ledger import append_result
@@ -41,12 +41,12 @@ from runtime.files import need_disk
 
 @dataclass
 class MetricRun(Run):
-    """A run whose test half is searched once training is over, with the network of the last or of the best epoch."""
+    """A run whose test classes are searched after training, with the network of the last or of the best epoch."""
 
-    halves: Halves
+    split: DisjointSplit
 
     def train(self) -> None:
-        """Train, leave model_last.pth and curves, and add the test half's numbers to results.jsonl.
+        """Train, leave model_last.pth and curves, and add the numbers of the test classes to results.jsonl.
 
         Where an epoch was selected, the numbers are those of its network, which becomes model_best.pth.
         """
@@ -58,7 +58,7 @@ class MetricRun(Run):
             if distributed.is_main():
                 self.export({}, "model_best.pth", selection.epoch + 1)
         chosen = "last epoch" if selection is None else selection.describe()
-        row = measure_classes(method.encoder(), self.halves.test, self.args, self.trainer.device,
+        row = measure_classes(method.encoder(), self.split.test, self.args, self.trainer.device,
                               precision=self.trainer.number_format, weights=str(self.folder), selection=chosen)
         if distributed.is_main():
             append_result(self.folder / "results.jsonl", row.to_dict())
@@ -73,27 +73,27 @@ def build_metric_run(args: argparse.Namespace, device: torch.device) -> MetricRu
     folder, problems = Path(args.results_dir), Problems()
     problems.lines += list_overlaps(args, RUN_FILES)
     saved = problems.attempt(lambda: find_saved(args, folder))
-    halves = problems.attempt(lambda: load_halves(args))
+    split = problems.attempt(lambda: load_disjoint_split(args))
     backbone = problems.attempt(lambda: build_student(args))
-    shuffled = problems.attempt(lambda: make_batches(args, len(halves.train))) if halves else None
+    shuffled = problems.attempt(lambda: make_batches(args, len(split.train))) if split else None
     problems.refuse()
     try:
-        method = ObdSd(backbone, read_method_options(args), classes=halves.train_classes, seed=args.seed)
+        method = ObdSd(backbone, read_method_options(args), classes=split.train_classes, seed=args.seed)
     except ValueError as error:  # names and options of losses and miners
         raise ConfigError(str(error)) from error
     check_batch_norm(args, method)
-    batches = method.sampler(halves.train.labels, shuffled.batch_size)
-    identity = describe_run(args, halves.train, None, device, saved)
+    batches = method.sampler(split.train.labels, shuffled.batch_size)
+    identity = describe_run(args, split.train, None, device, saved)
     folder.mkdir(parents=True, exist_ok=True)
     method = move_to_device(method, args, device)
     refuse(need_disk(folder, checkpoint_bytes(method, selecting=args.select == "best-val")) if saved is None else [])
     identity["precision"] = identity["precision"] or choose_training_precision(args, method, device)
-    trainer = make_metric_trainer(args, method, halves, batches, device, folder, identity)
+    trainer = make_metric_trainer(args, method, split, batches, device, folder, identity)
     if saved is not None:
         trainer.resume(saved)
     if distributed.is_main():
         write_args(folder / "args.json", args)
-    return MetricRun(args, trainer, halves.train, folder, halves)
+    return MetricRun(args, trainer, split.train, folder, split)
 
 
 def read_method_options(args: argparse.Namespace) -> MetricOptions:
@@ -135,16 +135,16 @@ def build_metric_optimizer(args: argparse.Namespace, method: Method) -> torch.op
 
 
 def make_metric_trainer(
-    args: argparse.Namespace, method: Method, halves: Halves, batches: Batches, device: torch.device, folder: Path,
-    identity: dict[str, object],
+    args: argparse.Namespace, method: Method, split: DisjointSplit, batches: Batches, device: torch.device,
+    folder: Path, identity: dict[str, object],
 ) -> Trainer:
     """Data, optimiser, log and monitors around the method."""
     workers = count_workers(args.num_workers)
-    dataset = ViewSet(halves.train, method.views(), seed=args.seed, crop_bottom=args.crop_bottom)
+    dataset = ViewSet(split.train, method.views(), seed=args.seed, crop_bottom=args.crop_bottom)
     loader = make_loader(dataset, batches, workers=workers, pin=device.type == "cuda")
-    watched: ImageSet = sample_images(halves.train, args.monitor_images)
+    watched: ImageSet = sample_images(split.train, args.monitor_images)
     monitor = Monitor(watched, eval_view(args), device, identity["precision"], workers=workers,
-                      crop_bottom=args.crop_bottom, validation=halves.val,
+                      crop_bottom=args.crop_bottom, validation=split.val,
                       head_distance="cosine" if args.normalize else "euclid")
     logger = Logger(folder, sinks=tuple(name for name in args.logger.split(",") if name),
                     active=distributed.is_main(), name=folder.name)
@@ -153,5 +153,5 @@ def make_metric_trainer(
                 args.clip_grad, args.save_every, args.monitor_every, args.seed, gamma=args.gamma)
     return Trainer(method, optimizer=build_metric_optimizer(args, method), batches=batches, loader=loader, plan=plan,
                    device=device, number_format=identity["precision"], folder=folder, logger=logger, monitor=monitor,
-                   names=[sample.key for sample in halves.train.samples], identity=identity,
+                   names=[sample.key for sample in split.train.samples], identity=identity,
                    selection=Selection(f"val_{args.select_by}_head") if args.select == "best-val" else None)

@@ -1,4 +1,4 @@
-"""Studies over halvings of classes: intervals against their definition, the command on tiny photographs, messages."""
+"""Studies over class-disjoint splits: intervals against their definition, the command on tiny photographs, messages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.studies import halvings as module
-from benchmarks.studies.halvings import (
+from benchmarks.studies import class_splits as module
+from benchmarks.studies.class_splits import (
     Look,
     embed_unseen,
     estimate_differences,

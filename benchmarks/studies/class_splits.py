@@ -1,4 +1,4 @@
-"""Embeddings of classes that were not trained on, over several halvings of the classes: scores, means, differences.
+"""Embeddings of unseen classes over several class-disjoint splits: scores, means, differences.
 
 Each partition has other test classes, hence other queries. A resample draws partitions, and within each its seeds and
 its queries; all networks meet the same ones, so that what makes a query hard cancels in a difference.
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datasets.halves import halve
+from datasets.disjoint_split import split_classes
 from datasets.images import ImageSet
 from datasets.layouts.collections import read_collection
 from datasets.views.recipes import AUGMENTATIONS, View
@@ -63,8 +63,8 @@ class Look:
     device: str
 
     def unseen(self, partition: int) -> ImageSet:
-        """The test half of a partition's classes."""
-        return halve(read_collection(self.root, self.dataset), partition).test
+        """The images of a partition's test classes."""
+        return split_classes(read_collection(self.root, self.dataset), partition).test
 
 
 def read_run(source: str) -> Settings:

@@ -20,7 +20,7 @@ USUAL_CHOICES: dict[str | None, Choice] = {"cub200": "even", "cars196": "random"
 
 
 @dataclass(frozen=True)
-class Halves:
+class DisjointSplit:
     """Images of classes to learn from, labels 0..C-1, and of other classes to search, labels from C on.
 
     `val` is None unless `hold_out_validation` made it.
@@ -36,7 +36,7 @@ class Halves:
         return int(self.train.labels.max()) + 1
 
 
-def halve(collection: Collection, partition: int | None = None) -> Halves:
+def split_classes(collection: Collection, partition: int | None = None) -> DisjointSplit:
     """The first half of the classes to train, the rest to test (the larger half trains), or the data set's own split.
 
     `partition` draws another order of the classes from that seed. Raises DataError for fewer than two classes.
@@ -51,31 +51,31 @@ def halve(collection: Collection, partition: int | None = None) -> Halves:
     samples = [replace(sample, label=number[sample.known_label]) for sample in collection.samples]
     names = tuple(classes[old] for old in order)
     train, test = ([s for s in samples if (s.known_label < count) == first] for first in (True, False))
-    return Halves(ImageSet(collection.root, "train", tuple(train), names),
+    return DisjointSplit(ImageSet(collection.root, "train", tuple(train), names),
                   ImageSet(collection.root, "test", tuple(test), names))
 
 
 def hold_out_validation(
-    halves: Halves, share: float = 0.8, *, by: Literal["class", "sample"] = "class", choice: Choice = "even",
+    split: DisjointSplit, share: float = 0.8, *, by: Literal["class", "sample"] = "class", choice: Choice = "even",
     seed: int = 0,
-) -> Halves:
+) -> DisjointSplit:
     """The first `share` of the training classes, or a share of each class's images, stays; the rest becomes `val`.
 
     By sample, `choice` is which images stay: evenly spaced, random ones, or the first. Raises DataError when a part
     would be empty.
     """
-    train = halves.train
+    train = split.train
     if by == "class":
-        kept = int(share * halves.train_classes)
+        kept = int(share * split.train_classes)
         stays = [sample.known_label < kept for sample in train.samples]
     else:
         places = choose_per_class([sample.known_label for sample in train.samples], share, choice, seed)
         stays = [place in places for place in range(len(train))]
     if all(stays) or not any(stays):
-        raise DataError(f"{train.root}: {share} of {halves.train_classes} training classes leaves nothing to "
+        raise DataError(f"{train.root}: {share} of {split.train_classes} training classes leaves nothing to "
                         "train or to validate; choose another share, or split by sample")
     parts = [tuple(s for s, stay in zip(train.samples, stays, strict=True) if stay == first) for first in (True, False)]
-    return replace(halves, train=replace(train, samples=parts[0]), val=replace(train, split="val", samples=parts[1]))
+    return replace(split, train=replace(train, samples=parts[0]), val=replace(train, split="val", samples=parts[1]))
 
 
 def choose_per_class(labels: Sequence[int], share: float, choice: Choice, seed: int) -> set[int]:
