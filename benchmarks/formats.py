@@ -31,16 +31,16 @@ def make_pass(network: nn.Module, images: Tensor, form: Format, *, backward: boo
     """A forward pass (and a backward one) of a copy of `network` over the first of the images [B, 3, H, W]."""
     layout = torch.channels_last if form.channels_last else torch.contiguous_format
     dtype = torch.bfloat16 if form.number == "bf16" else torch.float32
-    twin = copy.deepcopy(network).to(dtype).to(memory_format=layout)
+    clone = copy.deepcopy(network).to(dtype).to(memory_format=layout)
     pixels = images.to(dtype).contiguous(memory_format=layout)
 
     def run(count: int) -> None:
         autocast = torch.autocast("cpu", torch.bfloat16, enabled=form.number == "autocast")
         with torch.set_grad_enabled(backward), autocast:
-            answer = twin(pixels[:count])
+            answer = clone(pixels[:count])
         if backward:
             answer.float().square().mean().backward()
-            twin.zero_grad(set_to_none=True)
+            clone.zero_grad(set_to_none=True)
 
     return run
 

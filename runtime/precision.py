@@ -54,9 +54,9 @@ def choose_fastest_format(
     A copy is timed, so neither weights nor batch statistics move. Depth-wise networks often win in fp32 on a CPU.
     """
     images = torch.zeros(batch, 3, size, size, dtype=torch.uint8, device=device)
-    twin = copy.deepcopy(network)
-    twin.train()
-    seconds = {name: time_step(twin, images, device, name) for name in candidates(device)}
+    clone = copy.deepcopy(network)
+    clone.train()
+    seconds = {name: time_step(clone, images, device, name) for name in candidates(device)}
     fastest = min(seconds, key=lambda name: seconds[name])
     # Float32 unless another format clearly wins: a near tie would be decided by the machine's load.
     return fastest if seconds[fastest] < 0.9 * seconds["fp32"] else "fp32", seconds

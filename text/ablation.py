@@ -43,7 +43,8 @@ class VariantResult:
 def summarise_audit(audit: Audit) -> dict[str, float]:
     """What an audit says of rows without any training."""
     rows = len(audit.names)
-    numbers = {"rows": rows, "truncated": len(audit.truncated), "twins": len(audit.twins), "effective_rank": audit.rank,
+    numbers = {"rows": rows, "truncated": len(audit.truncated), "twins": len(audit.near_duplicates),
+               "effective_rank": audit.rank,
                "tau": audit.gating.temperature, "entropy": audit.gating.mean, "gate_closed": audit.gating.closed,
                "rows_used": 1 - len(audit.unused) / rows}
     if audit.accuracy is not None:

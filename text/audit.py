@@ -14,7 +14,7 @@ from evaluation.metrics.zero_shot import ZeroShot, nearest_rows, zero_shot
 from losses.entropy import adaptive_gate, normalised_entropy
 from models.teachers.prototypes import temperature_for_entropy
 
-TWINS = 0.95  # cosine above which two rows count as one
+DUPLICATE = 0.95  # cosine above which two rows count as one
 CLOSED, OPEN = 0.1, 0.9  # distillation weights (1 - h^2) at which the gate counts as closed, and as open
 CHUNK = 4096
 
@@ -72,7 +72,7 @@ class Audit:
     names: tuple[str, ...]
     readings: tuple[TextReading, ...]
     context: int
-    twins: list[TextPair]
+    near_duplicates: list[TextPair]
     neighbours: list[TextPair]
     rank: float
     images: int
@@ -109,7 +109,7 @@ def audit(
         None if labels is None else zero_shot(features, rows, labels))
 
 
-def find_near_duplicates(rows: Tensor, threshold: float = TWINS) -> list[TextPair]:
+def find_near_duplicates(rows: Tensor, threshold: float = DUPLICATE) -> list[TextPair]:
     """Pairs of rows [C, D] with a cosine above the threshold, the closest first."""
     cosines = _cosines(rows).triu(diagonal=1)
     found = (cosines > threshold).nonzero().tolist()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluation.reports.figure import count_powers, label_text, load_pyplot
-from text.audit import TWINS, Audit
+from text.audit import DUPLICATE, Audit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,8 +73,8 @@ def draw_cosines(audit: Audit) -> bytes:
     values = [pair.cosine for pair in audit.neighbours]
     low = min([*values, 0.9])
     axis.hist(values, np.linspace(low, 1, 41).tolist(), color=NOW)
-    axis.axvline(TWINS, color=ALARM, linewidth=1, linestyle="--")
-    axis.annotate("indistinguishable", (TWINS, 1.02), xycoords=("data", "axes fraction"), fontsize=8, color=ALARM,
+    axis.axvline(DUPLICATE, color=ALARM, linewidth=1, linestyle="--")
+    axis.annotate("indistinguishable", (DUPLICATE, 1.02), xycoords=("data", "axes fraction"), fontsize=8, color=ALARM,
                   ha="center")
     axis.set(xlabel="cosine with the nearest other row", ylabel="rows", xlim=(low, 1))
     return _finish(figure)

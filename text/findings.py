@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from text.audit import CLOSED, TWINS, Audit, Gating
+from text.audit import CLOSED, DUPLICATE, Audit, Gating
 
 UNSURE = 0.85  # mean entropy from which the teacher says next to nothing
 
@@ -34,7 +34,8 @@ def to_json(audit: Audit) -> dict[str, object]:
         "verdict": [asdict(finding) for finding in list_findings(audit)],
         "rows": len(names), "images": audit.images, "effective_rank": audit.rank, "context": audit.context,
         "texts": [asdict(reading) for reading in audit.readings],
-        "twins": [{"rows": [names[pair.first], names[pair.second]], "cosine": pair.cosine} for pair in audit.twins],
+        "twins": [{"rows": [names[pair.first], names[pair.second]], "cosine": pair.cosine}
+                  for pair in audit.near_duplicates],
         "uses": dict(zip(names, audit.uses.tolist())),
         "gate": _describe(audit.gating),
         "target_entropy": audit.target, "matched": None if audit.matched is None else _describe(audit.matched),
@@ -64,9 +65,12 @@ def _check_texts(audit: Audit) -> list[Finding]:
 
 
 def _check_rows(audit: Audit) -> list[Finding]:
-    twins = len(audit.twins)
-    pairs = Finding(f"{count(twins, 'pair is', 'pairs are')} indistinguishable (cosine above {TWINS})" if twins
-                    else f"all rows can be told apart (no cosine above {TWINS})", twins == 0)
+    alike = len(audit.near_duplicates)
+    if alike:
+        text = f"{count(alike, 'pair is', 'pairs are')} indistinguishable (cosine above {DUPLICATE})"
+    else:
+        text = f"all rows can be told apart (no cosine above {DUPLICATE})"
+    pairs = Finding(text, alike == 0)
     most = len(audit.names) - 1
     return [pairs, Finding(f"the rows have an effective rank of {audit.rank:.1f} (at most {most})", None)]
 

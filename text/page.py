@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from evaluation.reports.html import embed_picture, render
-from text.audit import TWINS, Audit
+from text.audit import DUPLICATE, Audit
 from text.figures import draw_cosines, draw_entropy, draw_sweep, draw_teacher_confusion, draw_uses
 from text.findings import list_findings
 
@@ -19,7 +19,7 @@ def render_audit(audit: Audit, title: str, lead: str) -> str:
                 for label, guess, images in accuracy.worst_pairs()] if accuracy else []
     return render("studio", title=title, lead=lead, findings=list_findings(audit), audit=audit, names=audit.names,
                   near=audit.neighbours, uses=audit.uses.tolist(), figures=draw_figures(audit), mistakes=mistakes,
-                  right=accuracy.per_class.tolist() if accuracy else [], alike=TWINS)
+                  right=accuracy.per_class.tolist() if accuracy else [], alike=DUPLICATE)
 
 
 def draw_figures(audit: Audit) -> dict[str, dict[str, object]]:

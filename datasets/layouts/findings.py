@@ -61,7 +61,7 @@ def describe_listing(listing: Listing) -> str:
 
 def warn_classes(listing: Listing) -> list[str]:
     """What is odd about the classes of the splits, though it stops nobody who only searches."""
-    warnings = [f"classes that differ by spelling only: {join_twins(listing)}"] if listing.twins() else []
+    warnings = [f"classes that differ by spelling only: {join_same_names(listing)}"] if listing.same_names() else []
     if len(listing.classes) == 1:
         warnings.append(f"one class only ({listing.classes[0]})")
     trained = listing.present_classes("train")
@@ -72,9 +72,9 @@ def warn_classes(listing: Listing) -> list[str]:
     return warnings + list(listing.doubts)
 
 
-def join_twins(listing: Listing) -> str:
+def join_same_names(listing: Listing) -> str:
     """The groups of classes that only their spelling tells apart, such as `Crow/crow`."""
-    return name_some(["/".join(map(ascii if look_alike(group) else repr, group)) for group in listing.twins()])
+    return name_some(["/".join(map(ascii if look_alike(group) else repr, group)) for group in listing.same_names()])
 
 
 def look_alike(names: Sequence[str]) -> bool:

@@ -53,7 +53,7 @@ class Listing:
         """Names of the classes that have an image in a split."""
         return {entry.class_name for entry in self.entries if entry.split == split and entry.class_name is not None}
 
-    def twins(self) -> list[tuple[str, ...]]:
+    def same_names(self) -> list[tuple[str, ...]]:
         """Classes that a person would read as one: they differ by case, Unicode form, spaces or leading zeros."""
         return find_same_names(self.classes)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from datasets.layouts.csv_list import read_csv
-from datasets.layouts.findings import describe_listing, join_twins
+from datasets.layouts.findings import describe_listing, join_same_names
 from datasets.layouts.folders.account import Account, join_names
 from datasets.layouts.folders.meaning import enter, need_pictures, read_tree, unwrap_folder
 from datasets.layouts.folders.names import NOTES_BESIDE_CONTAINERS, plain_name, recognise_split
@@ -49,8 +49,8 @@ def settle_labels(listing: Listing, labels: Labels) -> Listing:
     if listing.doubts:
         raise DataError("\n".join(listing.doubts))
     listing = listing.without_loose()
-    if labels == "learned" and listing.twins():
-        raise DataError(f"{listing.root}: classes that differ by spelling only ({join_twins(listing)}) would be "
+    if labels == "learned" and listing.same_names():
+        raise DataError(f"{listing.root}: classes that differ by spelling only ({join_same_names(listing)}) would be "
                         "learned as different ones; join them, or give them names of their own (found: "
                         f"{describe_listing(listing)})")
     return listing

@@ -26,7 +26,7 @@ TRAINED = ("state_dict.", "model_state_dict.", "model_state.", "classy_state_dic
 AVERAGED = ("model_ema.", "state_dict_ema.", "ema_state_dict.", "ema_model.", "ema.", "teacher.", "teacher_backbone.",
             "momentum_backbone.", "backbone_momentum.", "momentum_encoder.", "encoder_momentum.", "encoder_k.",
             "target_encoder.", "target_network.", "target_backbone.")
-TWINS = (("teacher.", "student."), ("teacher_backbone.", "student_backbone."), ("teacher_backbone.", "backbone."))
+DISTILLED = (("teacher.", "student."), ("teacher_backbone.", "student_backbone."), ("teacher_backbone.", "backbone."))
 DICTIONARIES = ("state_dict.", "model_state_dict.", "model_state.", "model.", "module.", "net.", "model_ema.",
                 "state_dict_ema.", "teacher.")
 # The layers with which networks begin, under timm's, torchvision's and the papers' names.
@@ -128,7 +128,7 @@ def _look(state: State, place: str, known: Callable[[State], bool]) -> FoundNetw
 
 
 def _choose(found: Mapping[str, FoundNetwork]) -> str:
-    for teacher, student in TWINS:
+    for teacher, student in DISTILLED:
         if teacher in found and student in found and _shapes(found[teacher]) == _shapes(found[student]):
             return teacher
     return next(iter(found))

@@ -61,7 +61,7 @@ def test_an_audit_counts_uses_mistakes_and_cut_texts() -> None:
     found = make_audit()
     assert found.uses.tolist()[0] == 4 and int(found.uses.sum()) == 12 and len(found.unused) == 1
     assert [reading.name for reading in found.truncated] == ["Teal bird"]
-    assert found.accuracy.top1 == pytest.approx(8 / 12) and len(found.twins) == 1
+    assert found.accuracy.top1 == pytest.approx(8 / 12) and len(found.near_duplicates) == 1
     assert make_audit(labels=None).accuracy is None
 
 

@@ -126,10 +126,10 @@ def test_unclear_labels_stop_only_those_who_need_them(tmp_path: Path, tree: str)
     assert has_split(tmp_path, "train")
 
 
-TWINS = [("Crow", "crow"), ("Caf\u00e9", "Cafe\u0301"), ("owl", "owl "), ("7", "007"), ("Stra\u00dfe", "STRASSE")]
+SAME_NAMES = [("Crow", "crow"), ("Caf\u00e9", "Cafe\u0301"), ("owl", "owl "), ("7", "007"), ("Stra\u00dfe", "STRASSE")]
 
 
-@pytest.mark.parametrize("pair", TWINS)
+@pytest.mark.parametrize("pair", SAME_NAMES)
 def test_classes_that_spelling_alone_tells_apart(tmp_path: Path, pair: tuple[str, str]) -> None:
     plant(tmp_path, *(f"train/{name}/*2.png" for name in (*pair, "kite")))
     said = describe_listing(read_listing(tmp_path))
