@@ -17,14 +17,15 @@ NEGATIVE = re.compile(r"^-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|^-(inf|infinity|nan)$",
 class GatheringParser(argparse.ArgumentParser):
     """An ArgumentParser that lists all refused values (of ranges, types and choices) in one ConfigError."""
 
-    def __init__(self, **kwargs: object) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, prog: str | None = None, description: str | None = None, *, epilog: str | None = None) -> None:
+        super().__init__(prog, description=description, epilog=epilog, allow_abbrev=False,
+                         formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         self._negative_number_matcher = NEGATIVE  # argparse's own takes -1e5 and -inf for flags
         self.faults: list[str] = []
         self._words: list[str] = []
         self._refused: set[str] = set()  # flags whose value is no choice of theirs
 
-    def parse_args(
+    def parse_args(  # type: ignore[override]  # argparse returns the class it was given, ours a Namespace
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
         """The flags; raises ConfigError with every fault, exits with 2 where the line itself cannot be read."""
@@ -49,7 +50,7 @@ class GatheringParser(argparse.ArgumentParser):
         found, unknown = self._parse(args, None)
         return found, unknown, Problems(self.faults)
 
-    def parse_known_args(
+    def parse_known_args(  # type: ignore[override]  # the same
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """argparse's own; raises ConfigError with every fault."""
@@ -101,7 +102,7 @@ class GatheringParser(argparse.ArgumentParser):
         written = {word.partition("=")[0] for word in self._words}
         used = [flag for flag in action.option_strings if flag in written]
         long = [flag for flag in action.option_strings if flag.startswith("--")]
-        return (used or long or [action.metavar or action.dest])[0]
+        return (used or long or [action.metavar if isinstance(action.metavar, str) else action.dest])[0]
 
 
 def close_switches(words: list[str], switches: Sequence[argparse.Action]) -> list[str]:

@@ -59,8 +59,8 @@ PLACES = ("out", "results_dir", "cache", "write")  # where things go: an empty w
 class Parser(GatheringParser):
     """argparse where `--moco_dim` and `--moco-dim` are the same flag and presets can be laid under the user's words."""
 
-    def __init__(self, **kwargs: object) -> None:
-        super().__init__(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **kwargs)
+    def __init__(self, prog: str | None = None, description: str | None = None, *, epilog: str | None = None) -> None:
+        super().__init__(prog, description, epilog=epilog)
         self._seen: set[str] = set()
         self.folder: str | None = None  # the flag that a word without a flag stands for
 
