@@ -86,10 +86,10 @@ def run_and_kill(server, words: list[str], folder: Path, at_step: int) -> None:
     assert process.exitcode == -signal.SIGKILL
 
 
-STEADY = ["--teacher-view", "clean", "--neighbours", "2", "--head-start", "least-squares", "--view-recipe", "mild"]
+SMOOTHED = ["--teacher-view", "clean", "--neighbours", "2", "--head-start", "least-squares", "--view-recipe", "mild"]
 
 
-@pytest.mark.parametrize("method", [[*STEADY, "--cosine-weight", "0.5"], ["--method", "moco"],
+@pytest.mark.parametrize("method", [[*SMOOTHED, "--cosine-weight", "0.5"], ["--method", "moco"],
                                     ["--recipe", "seed", "--moco-k", "64"], [*BYOL, "--recipe", "seed", "--max-pool", "true"]])
 def test_trains_and_leaves_its_files(server, words: list[str], tmp_path: Path, method: list[str]) -> None:
     out = tmp_path / "run"
@@ -228,11 +228,11 @@ def test_two_ranks_learn_what_one_does(words: list[str], tmp_path: Path) -> None
 
 
 def test_what_works_on_remembered_answers_needs_them(words: list[str], tmp_path: Path) -> None:
-    done = command([*words, *STEADY, "--teacher-view", "augmented", "--results-dir", str(tmp_path / "r")])
+    done = command([*words, *SMOOTHED, "--teacher-view", "augmented", "--results-dir", str(tmp_path / "r")])
     assert done.returncode == 2 and "--neighbours 2 needs --teacher-view clean" in done.stderr
     assert "--head-start least-squares needs --teacher-view clean" in done.stderr
 
 
 def test_more_neighbours_than_images_is_one_message(words: list[str], tmp_path: Path) -> None:
-    done = command([*words, *STEADY, "--neighbours", "999", "--results-dir", str(tmp_path / "r")])
+    done = command([*words, *SMOOTHED, "--neighbours", "999", "--results-dir", str(tmp_path / "r")])
     assert done.returncode == 2 and "--neighbours: 999 neighbours asked" in done.stderr

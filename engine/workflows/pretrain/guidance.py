@@ -89,7 +89,7 @@ def guide_by_text(
     clean, both = args.teacher_view == "clean", args.prototypes == "both"
     if not (clean or both):
         return LiveGuide(teacher, prototypes)
-    answers = steady(args, F.normalize(ask(args, teacher, images, crops, device), dim=1))
+    answers = smooth_answers(args, F.normalize(ask(args, teacher, images, crops, device), dim=1))
     if both:
         prototypes["image"] = cluster(args, answers)
     return BankGuide(answers, prototypes) if clean else LiveGuide(teacher, prototypes)
@@ -104,7 +104,7 @@ def guide_by_images(
         space = distributed.broadcast_object(fit_space(features, choose_dim(args, len(features)), parts=teacher.widths))
     except ValueError as error:
         raise ConfigError(f"{'--moco-dim' if args.moco_dim else '--teacher-dim'}: {error}") from error
-    answers = steady(args, space.project(features))
+    answers = smooth_answers(args, space.project(features))
     prototypes = {"image": cluster(args, answers)}
     return BankGuide(answers, prototypes) if args.teacher_view == "clean" else LiveGuide(teacher, prototypes, space)
 
@@ -116,8 +116,8 @@ def choose_dim(args: argparse.Namespace, images: int) -> int | None:
     return None if args.teacher_dim is None else min(args.teacher_dim, max(images - 1, 1))
 
 
-def steady(args: argparse.Namespace, answers: Tensor) -> Tensor:
-    """The teacher's unit rows [N, D], each drawn towards its neighbours' where `--neighbours` asks for it."""
+def smooth_answers(args: argparse.Namespace, answers: Tensor) -> Tensor:
+    """The teacher's unit embeddings [N, D], smoothed over their neighbours where `--neighbours` asks for it."""
     if not args.neighbours:
         return answers
     count = max(1, min(10, len(answers) // 20)) if args.neighbours == "auto" else args.neighbours

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from datasets.images import scan
-from engine.workflows.pretrain.guidance import choose_dim, steady
+from engine.workflows.pretrain.guidance import choose_dim, smooth_answers
 from engine.workflows.pretrain.head import look_around, start_head
 from losses.distillation import cosine_distance
 from methods.lead import Lead, LeadOptions
@@ -42,9 +42,9 @@ def test_the_head_of_both_encoders_meets_the_answers(photo_tree: Path) -> None:
 @pytest.mark.parametrize("asked, count, taken", [("auto", 300, 10), ("auto", 100, 5), ("auto", 12, 1), (3, 12, 3)])
 def test_answers_are_drawn_towards_so_many_neighbours(asked: int | str, count: int, taken: int) -> None:
     rows = F.normalize(torch.randn(count, 4, generator=torch.Generator().manual_seed(0)), dim=1)
-    drawn = steady(SimpleNamespace(neighbours=asked, neighbour_steps=2), rows)
+    drawn = smooth_answers(SimpleNamespace(neighbours=asked, neighbour_steps=2), rows)
     assert torch.equal(drawn, smooth_by_neighbours(rows, taken, 2)) and not torch.allclose(drawn, rows)
-    assert steady(SimpleNamespace(neighbours=0), rows) is rows
+    assert smooth_answers(SimpleNamespace(neighbours=0), rows) is rows
 
 
 def test_directions_of_a_teacher_are_at_most_one_less_than_images() -> None:
