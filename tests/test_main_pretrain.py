@@ -86,7 +86,7 @@ def run_and_kill(server, words: list[str], folder: Path, at_step: int) -> None:
     assert process.exitcode == -signal.SIGKILL
 
 
-SMOOTHED = ["--teacher-view", "clean", "--neighbours", "2", "--head-start", "least-squares", "--view-recipe", "mild"]
+SMOOTHED = ["--teacher-view", "clean", "--neighbours", "2", "--head-init", "least-squares", "--view-recipe", "mild"]
 
 
 @pytest.mark.parametrize("method", [[*SMOOTHED, "--cosine-weight", "0.5"], ["--method", "moco"],
@@ -230,7 +230,7 @@ def test_two_ranks_learn_what_one_does(words: list[str], tmp_path: Path) -> None
 def test_what_works_on_remembered_answers_needs_them(words: list[str], tmp_path: Path) -> None:
     done = command([*words, *SMOOTHED, "--teacher-view", "augmented", "--results-dir", str(tmp_path / "r")])
     assert done.returncode == 2 and "--neighbours 2 needs --teacher-view clean" in done.stderr
-    assert "--head-start least-squares needs --teacher-view clean" in done.stderr
+    assert "--head-init least-squares needs --teacher-view clean" in done.stderr
 
 
 def test_more_neighbours_than_images_is_one_message(words: list[str], tmp_path: Path) -> None:

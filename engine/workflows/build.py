@@ -28,7 +28,7 @@ from engine.optimizer import build_optimizer, peak_lr
 from engine.schedule import TrainingPlan
 from engine.trainer import Trainer
 from engine.workflows.pretrain.guidance import build_guide, teacher_precision
-from engine.workflows.pretrain.head import start_head
+from engine.workflows.pretrain.head import initialise_head
 from engine.workflows.pretrain.system import build_pretrain_method, build_student, load_validation
 from engine.workflows.run import Run
 from evaluation.run_record import is_resumable, write_args
@@ -70,7 +70,7 @@ def build_run(args: argparse.Namespace, device: torch.device) -> Run:
     if args.accum_steps > 1:
         check_accumulation(method, args)
     if args.method == "lead" and args.head_start == "least-squares" and saved is None:
-        start_head(method, args, images, crops, device)
+        initialise_head(method, args, images, crops, device)
     batches = method.sampler(images.labels, batches.batch_size) or batches
     identity["precision"] = identity["precision"] or choose_training_precision(args, method, device)
     method = share_statistics(method, args, device)  # last: timing a copy on one rank must not wait for the others

@@ -161,11 +161,13 @@ def add_guidance(parser: Parser) -> None:
     group.add_argument("--teacher-dim", type=WIDTH, default=None, metavar="D",
                        help="directions kept of an image teacher's features, at most N - 1; default 512")
     group.add_argument("--neighbours", type=whole_number(0, LARGEST, "auto"), default=0, metavar="K",
-                       help="neighbour smoothing: average each remembered embedding of the teacher with those of its K nearest "
-                            "images; 0 = off; auto = 10, fewer below 200 images")
+                       help="neighbour smoothing: average each remembered embedding of the teacher with its K nearest; "
+                            "0 = off; auto = 10, fewer below 200 images")
     group.add_argument("--neighbour-steps", type=COUNT, default=2, help="how often they are smoothed")
-    group.add_argument("--head-start", choices=("random", "least-squares"), default="random",
-                       help="least-squares = fit the head in closed form to the remembered answers before step 1")
+    group.add_argument("--head-init", "--head-start", choices=("random", "least-squares"), default="random",
+                       dest="head_start",
+                       help="least-squares = initialise the head in closed form, by ridge regression to the remembered "
+                            "embeddings")
     group.add_argument("--cache", default="cache", metavar="DIR", help="where teacher answers are kept between runs")
 
 

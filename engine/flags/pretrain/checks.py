@@ -51,7 +51,7 @@ def problems(args: argparse.Namespace) -> list[str]:
         return found
     if args.teacher_view != "clean":
         asked = [f"--neighbours {args.neighbours}"] * bool(args.neighbours)
-        asked += [f"--head-start {args.head_start}"] * (args.head_start != "random")
+        asked += [f"--head-init {args.head_start}"] * (args.head_start != "random")
         found += [f"{flag} needs --teacher-view clean: it works on remembered answers" for flag in asked]
     if args.teacher == "clip" and is_count(args.prototypes):
         found.append(f"--prototypes {args.prototypes}: with --teacher clip they are text, or both")

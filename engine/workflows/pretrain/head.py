@@ -1,4 +1,4 @@
-"""A head that knows the teacher's space before the first step: fitted in closed form to what the start weights see.
+"""The head's closed-form initialisation: ridge regression from the start weights' features to the teacher's.
 
 A few dozen steps, which is all that a small data set gives, are not enough to learn a head from noise and then the
 backbone through it. One regression gives the head; the steps are left for the backbone.
@@ -24,7 +24,7 @@ DRAWS = 2  # augmented looks at every view
 RIDGE = 0.15  # penalty for each look, in squared lengths of one row
 
 
-def start_head(
+def initialise_head(
     method: Lead, args: argparse.Namespace, images: ImageSet, crops: Crops | None, device: torch.device
 ) -> None:
     """Fit the query encoder's head to the remembered answers, from augmented views, and give the key encoder the same.

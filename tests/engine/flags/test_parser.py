@@ -19,6 +19,12 @@ def test_underscores_and_dashes_are_one_flag() -> None:
     assert vars(a) == vars(b)
 
 
+def test_head_init_and_head_start_are_one_flag_under_its_old_name_in_args_json() -> None:
+    words = ["--root", "x", "--pretrained", "none", "--teacher", "tf_efficientnet_lite0", "--teacher-view", "clean"]
+    new, old = (parse([*words, flag, "least-squares"]) for flag in ("--head-init", "--head-start"))
+    assert new.head_start == "least-squares" and vars(new) == vars(old)
+
+
 def test_values_keep_their_underscores() -> None:
     assert spell_flag("--results_dir=my_run_1") == "--results-dir=my_run_1"
     assert spell_flag("my_run_1") == "my_run_1"

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from datasets.images import scan
 from engine.workflows.pretrain.guidance import choose_dim, smooth_answers
-from engine.workflows.pretrain.head import look_around, start_head
+from engine.workflows.pretrain.head import initialise_head, look_around
 from losses.distillation import cosine_distance
 from methods.lead import Lead, LeadOptions
 from models.backbones import build_backbone
@@ -31,7 +31,7 @@ def test_the_head_of_both_encoders_meets_the_answers(photo_tree: Path) -> None:
     looks = torch.cat(look_around(method, ARGS, images, None, CPU))
     targets = answers.repeat(len(looks) // len(images), 1)
     before = cosine_distance(method.query.head(looks), targets).mean()
-    start_head(method, ARGS, images, None, CPU)
+    initialise_head(method, ARGS, images, None, CPU)
     after = cosine_distance(method.query.head(looks), targets).mean()
     assert after < 0.5 * before and after < 0.4
     theirs = method.key.head.state_dict()
