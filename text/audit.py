@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from evaluation.metrics.geometry import effective_rank
-from evaluation.metrics.similarity import normalise_rows
+from evaluation.metrics.similarity import normalise_embeddings
 from evaluation.metrics.zero_shot import ZeroShot, nearest_rows, zero_shot
 from losses.entropy import adaptive_gate, normalised_entropy
 from models.teachers.prototypes import temperature_for_entropy
@@ -142,5 +142,5 @@ def match_entropy(features: Tensor, rows: Tensor, target: float) -> Gating | Non
 
 
 def _cosines(rows: Tensor) -> Tensor:
-    unit = normalise_rows(rows).double()
+    unit = normalise_embeddings(rows).double()
     return (unit @ unit.T).clamp(-1, 1)

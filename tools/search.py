@@ -155,7 +155,8 @@ def measure_zero_shot(
         check_width(text.rows, subject, args.teacher_arch)
     else:
         text = load_text(path, width=head_width(subject))
-    found = zero_shot(subject.rows(features, None), text.order_by(images.classes, str(images.root)).rows, images.labels)
+    rows = text.order_by(images.classes, str(images.root)).rows
+    found = zero_shot(subject.embeddings(features, None), rows, images.labels)
     details = {"text": path.name, "rows": len(text.rows), "chance": 1 / len(text.rows)}
     if path.suffix.lower() == ".csv":
         details |= {"template": args.template, "aggregate": args.aggregate}
@@ -184,7 +185,7 @@ def rank_all(
             rankings += [rank_by_index(query, index, images, args.top) for query in own]
         else:
             assert features is not None  # only an index does without
-            rows = seeing.rows(features, seeing.centre())
+            rows = seeing.embeddings(features, seeing.centre())
             rankings += [rank_query(query, rows, images) for query in own]
     return rankings
 

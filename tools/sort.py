@@ -32,7 +32,7 @@ from engine.flags.ranges import BATCH, COUNT_OR_0, LARGEST, whole_number
 from engine.results_folder import hold_results
 from evaluation.features.subject import Subject, check_classes, open_subject
 from evaluation.ledger import append_result
-from evaluation.metrics.similarity import normalise_rows
+from evaluation.metrics.similarity import normalise_embeddings
 from evaluation.reports.sheet import SIDE
 from evaluation.sorting import page as sorting_page
 from evaluation.sorting.filing import file_pictures, has_written_labels, read_labels
@@ -138,7 +138,7 @@ def extract_features(subject: Subject, images: ImageSet) -> Sight:
     if float((values - centre).norm(dim=1).max()) <= 1e-5 * float(centre.norm()):
         raise DataError(f"{images.root}: all {len(images)} photographs look the same to {subject.source}; "
                         "give different pictures, or another network with --pretrained")
-    rows = normalise_rows(values - centre if subject.centred else values)
+    rows = normalise_embeddings(values - centre if subject.centred else values)
     return Sight(survey(rows), rate_oddness(values), features.images_per_second)
 
 
@@ -151,7 +151,7 @@ def sort_images(sight: Sight, images: ImageSet, given: dict[int, str], args: arg
     labels = torch.full((len(images),), -1)
     for index, name in given.items():
         labels[index] = names.index(name)
-    return Sorting(images, groups, rate_typicality(cloud.rows, groups), sight.oddness, given,
+    return Sorting(images, groups, rate_typicality(cloud.embeddings, groups), sight.oddness, given,
                    choose_to_name(cloud.reduced, args.name_first, sorted(given)), names,
                    spread_labels(cloud.smooth, labels) if given else None, estimate)
 

@@ -21,7 +21,7 @@ from datasets.layouts.collections import read_collection
 from datasets.views.recipes import AUGMENTATIONS, View
 from evaluation.features.extract import extract
 from evaluation.metrics.bootstrap import DRAWS, Estimate, Values, resample_means
-from evaluation.metrics.similarity import normalise_rows
+from evaluation.metrics.similarity import normalise_embeddings
 from evaluation.retrieval.pairing import Pairing
 from evaluation.retrieval.rerank import Reranking, rerank
 from evaluation.retrieval.score import choose_chunk_size, score_chunks
@@ -88,7 +88,7 @@ def embed_unseen(source: str, images: ImageSet, look: Look) -> Tensor:
     view = View("full", recipe, int(trained.get("size") or look.size))
     tensors = extract(encoder.outputs, images, view, device=torch.device(look.device), workers=look.workers,
                       crop_bottom=int(trained.get("crop_bottom") or 0)).tensors
-    return normalise_rows(tensors.get("head", tensors["backbone"]))
+    return normalise_embeddings(tensors.get("head", tensors["backbone"]))
 
 
 def score_queries(rows: Tensor, labels: Tensor, plan: Reranking) -> QueryScores:

@@ -20,7 +20,7 @@ from evaluation.features.subject import FEATURES, Subject, open_subject
 from evaluation.metrics.knn import predict_neighbours
 from evaluation.metrics.linear import LinearPlan, predict
 from evaluation.metrics.probe import RATES, Split, probe_cached
-from evaluation.metrics.similarity import normalise_rows
+from evaluation.metrics.similarity import normalise_embeddings
 from evaluation.retrieval.score import retrieve
 from models.teachers.prototypes import balance, fit_space
 from runtime.errors import ConfigError, Problems
@@ -171,7 +171,7 @@ def shape_rows(row: StudyRow, train: list[Tensor], test: list[Tensor]) -> tuple[
         return space.project(values), space.project(queries)
     mean = values.mean(dim=0) if row.centred else torch.zeros_like(values[0])
     scale = balance(values - mean, parts)
-    return normalise_rows((values - mean) * scale), normalise_rows((queries - mean) * scale)
+    return normalise_embeddings((values - mean) * scale), normalise_embeddings((queries - mean) * scale)
 
 
 def score_images(train: Tensor, test: Tensor, pair: SplitPair, seed: int) -> ImageScores:

@@ -81,7 +81,7 @@ def read_features(subject: Subject, images: ImageSet, centre: Tensor | None) -> 
     """Features and labels of the labelled images of a split."""
     features = subject.extract(images)
     known = features.labels >= 0
-    rows = subject.rows(features, centre)[known.to(subject.device)]
+    rows = subject.embeddings(features, centre)[known.to(subject.device)]
     return Split(images, rows, features.labels[known].to(subject.device), features.images_per_second)
 
 
@@ -95,7 +95,7 @@ def probe_augmented(
               disable=not distributed.is_main(), mininterval=0.5) as bar:
 
         def draw(epoch: int) -> Tensor:
-            return subject.rows(subject.extract(train.images, view=view, epoch=epoch, bar=bar), centre)[known]
+            return subject.embeddings(subject.extract(train.images, view=view, epoch=epoch, bar=bar), centre)[known]
 
         fitted = fit_augmented(draw, train.labels, test.rows, test.labels, classes=len(train.images.classes),
                                rate=rate, plan=plan)

@@ -81,7 +81,7 @@ def run_search(subject: Subject, args: argparse.Namespace) -> Search:
     deque(chunks, maxlen=0)  # without labels nothing else has consumed them
     return Search(subject, images, contest.gallery, pairing.labels[pairing.query], pairing.labels[pairing.gallery],
                   torch.cat(near), contest.features.images_per_second, measured, contest.describe(args.protocol),
-                  plan.describe(len(pairing.rows)))
+                  plan.describe(len(pairing.embeddings)))
 
 
 def note_nearest(chunks: Iterable[Chunk], wanted: int, pairing: Pairing, near: list[Tensor]) -> Iterator[Chunk]:
@@ -97,7 +97,7 @@ def score_search(
 ) -> SearchScores:
     """Scores of a contest by its chunks; clusters, distances and spectrum are those of the query images."""
     pairing = contest.pairing
-    rows, labels = pairing.rows[pairing.query], pairing.labels[pairing.query]
+    rows, labels = pairing.embeddings[pairing.query], pairing.labels[pairing.query]
     scores = score_chunks(chunks, labels, pairing.labels[pairing.gallery], among_selves=pairing.among_selves)
     of_set = describe_set(rows, labels, args) if args.rerank == "none" else {}
     knn, protocol = score_knn(subject, rows, labels, contest.images.split, centre, args)
@@ -127,7 +127,7 @@ def score_knn(
     """Weighted kNN accuracy and its protocol: train -> split with `--knn`, else leave-one-out in the split."""
     if args.knn and split != "train":
         train = subject.extract(subject.images("train"))
-        gallery = subject.rows(train, centre)
+        gallery = subject.embeddings(train, centre)
         return knn_accuracy(gallery, train.labels, rows, labels, args.knn_k, args.knn_t), f"train to {split}"
     return knn_leave_one_out(rows, labels, args.knn_k, args.knn_t), f"leave-one-out in {split}"
 

@@ -60,7 +60,7 @@ def score_by_text(plan: StudentPlan, search: Search, classes: Tensor) -> dict[st
     """Zero-shot accuracy of the student's head by class rows [C, D]; a row of its own in results.jsonl."""
     subject = search.subject.by_head()
     features = subject.extract(search.images)
-    found = zero_shot(subject.rows(features, None), classes, search.labels)
+    found = zero_shot(subject.embeddings(features, None), classes, search.labels)
     numbers = {"zeroshot": found.top1, "zeroshot5": found.top5}
     row = subject.result("zero-shot", search.images, features.images_per_second, numbers)
     append_result(plan.folder / "results.jsonl", row.to_dict())

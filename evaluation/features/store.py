@@ -97,7 +97,7 @@ def write_embeddings(subject: Subject, images: ImageSet, folder: Path, piece: in
             shown.update(len(part))
         seconds += len(part) / features.images_per_second
         if distributed.is_main():
-            rows = subject.rows(features, centre).cpu().numpy()
+            rows = subject.embeddings(features, centre).cpu().numpy()
             target = _open_draft(folder, len(images), rows.shape[1]) if target is None else target
             target[start : start + len(part)] = rows
     shown.close()

@@ -24,7 +24,7 @@ from datasets.views.recipes import View
 from evaluation.features.extract import Features, extract
 from evaluation.features.sources import choose_crops, find_data_root, find_source, inherit
 from evaluation.ledger import Result, Row
-from evaluation.metrics.similarity import normalise_rows
+from evaluation.metrics.similarity import normalise_embeddings
 from evaluation.run_record import name_method, read_settings
 from models.encoder import Encoder, describe_encoder, load_encoder
 from models.present import check_architecture
@@ -92,10 +92,10 @@ class Subject:
         by_file = self.crops.boxes is None
         return self.crops.crop(sample, None if by_file else decode(sample.path, self.crop_bottom))
 
-    def rows(self, features: Features, centre: Tensor | None) -> Tensor:
+    def embeddings(self, features: Features, centre: Tensor | None) -> Tensor:
         """The chosen feature as unit rows [N, D] on the device, minus `centre` [D] where there is one."""
         values = features.tensors[self.feature].to(self.device)
-        return normalise_rows(values if centre is None else values - centre)
+        return normalise_embeddings(values if centre is None else values - centre)
 
     def by_head(self) -> Subject:
         """The same encoder seen through its head, never centred: where text lives, the mean has a meaning."""

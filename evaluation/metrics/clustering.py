@@ -41,24 +41,24 @@ def score_clusters(features: Tensor, labels: Tensor, *, seed: int = 0) -> Cluste
     """k-means of features [N, D], as many clusters as labels [N] have classes; -1 (unlabelled) is left out."""
     labelled = labels >= 0
     truth = labels[labelled].cpu().numpy()
-    rows = features[labelled.to(features.device)].float().cpu().numpy()
-    return compare_partitions(truth, kmeans_clusters(rows, len(np.unique(truth)), seed))
+    embeddings = features[labelled.to(features.device)].float().cpu().numpy()
+    return compare_partitions(truth, kmeans_clusters(embeddings, len(np.unique(truth)), seed))
 
 
-def kmeans_clusters(rows: NDArray[np.float32], count: int, seed: int = 0) -> NDArray[np.int64]:
-    """The cluster of every row [N, D]: faiss's k-means on all rows, Euclidean, PASSES passes: int64 [N].
+def kmeans_clusters(embeddings: NDArray[np.float32], count: int, seed: int = 0) -> NDArray[np.int64]:
+    """The cluster of every embedding [N, D]: faiss's k-means on all embeddings, Euclidean, PASSES passes: int64 [N].
 
     Raises DataError for NaN and infinity.
     """
     import faiss  # not needed by anybody who does not cluster
 
-    rows = np.ascontiguousarray(rows, dtype=np.float32)
-    if not np.isfinite(rows).all():
-        raise DataError("k-means needs rows that are numbers; some hold NaN or infinity")
-    model = faiss.Kmeans(rows.shape[1], count, niter=PASSES, seed=seed % FAISS_SEEDS, min_points_per_centroid=1,
-                         max_points_per_centroid=len(rows))
-    model.train(rows)
-    return model.index.search(rows, 1)[1][:, 0]
+    embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
+    if not np.isfinite(embeddings).all():
+        raise DataError("k-means needs embeddings that are numbers; some hold NaN or infinity")
+    model = faiss.Kmeans(embeddings.shape[1], count, niter=PASSES, seed=seed % FAISS_SEEDS, min_points_per_centroid=1,
+                         max_points_per_centroid=len(embeddings))
+    model.train(embeddings)
+    return model.index.search(embeddings, 1)[1][:, 0]
 
 
 def compare_partitions(truth: NDArray[np.int64], found: NDArray[np.int64]) -> ClusterScores:

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from evaluation.metrics.ranking import leave_self
-from evaluation.metrics.similarity import Chunk, cross_chunks, normalise_rows, self_chunks
+from evaluation.metrics.similarity import Chunk, cross_chunks, normalise_embeddings, self_chunks
 
 
 def knn_accuracy(
     train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor, k: int = 20, temperature: float = 0.07
 ) -> float:
-    """Share of test rows [M, D] whose k nearest train rows [N, D] vote for their class; k is at most N.
+    """Share of test embeddings [M, D] whose k nearest train embeddings [N, D] vote for their class; k is at most N.
 
-    Unlabelled train rows (-1) do not vote, unlabelled test rows are no queries. Raises ValueError when none is left.
+    Unlabelled train images (-1) do not vote, unlabelled test images are no queries. Raises ValueError if none is left.
     """
     queries = test_labels >= 0
     _check(int((train_labels >= 0).sum()), int(queries.sum()))
@@ -27,22 +27,22 @@ def knn_accuracy(
 def predict_neighbours(
     train: Tensor, train_labels: Tensor, test: Tensor, k: int = 20, temperature: float = 0.07
 ) -> Tensor:
-    """The class that the k nearest labelled train rows [N, D] vote for, for every test row [M, D]: int64 [M]."""
+    """The class that the k nearest labelled train embeddings [N, D] vote for, for each of [M, D] in test: int64 [M]."""
     voters = train_labels >= 0
-    gallery = normalise_rows(train[voters.to(train.device)])
-    queries = normalise_rows(test).to(gallery.device)
+    gallery = normalise_embeddings(train[voters.to(train.device)])
+    queries = normalise_embeddings(test).to(gallery.device)
     votes = train_labels[voters].to(gallery.device)
     return _vote(cross_chunks(queries, gallery), votes, min(k, len(gallery)), temperature).cpu()
 
 
 def knn_leave_one_out(features: Tensor, labels: Tensor, k: int = 20, temperature: float = 0.07) -> float:
-    """Share of labelled rows [N, D] whose k nearest other labelled rows vote for their class; k is at most N - 1."""
+    """Share of labelled embeddings [N, D] whose k nearest labelled others vote for their class; k is at most N - 1."""
     labelled = labels >= 0
     _check(int(labelled.sum()) - 1, int(labelled.sum()))
-    rows = normalise_rows(features[labelled])
-    votes = labels[labelled].to(rows.device)
-    chunks = (Chunk(one.start, leave_self(one.scores, one.start)) for one in self_chunks(rows))
-    predicted = _vote(chunks, votes, min(k, len(rows) - 1), temperature)
+    embeddings = normalise_embeddings(features[labelled])
+    votes = labels[labelled].to(embeddings.device)
+    chunks = (Chunk(one.start, leave_self(one.scores, one.start)) for one in self_chunks(embeddings))
+    predicted = _vote(chunks, votes, min(k, len(embeddings) - 1), temperature)
     return float((predicted == votes).double().mean())
 
 

@@ -1,8 +1,8 @@
-"""Similarities of many rows, by cosine or Euclidean distance, with bounded memory and bit-exact repeatability.
+"""Similarities of many embeddings, by cosine or Euclidean distance, with bounded memory and bit-exact repeatability.
 
 A matrix product may sum in another order when its shape changes, so that two equal images get scores that differ in the
 last bit and ties are decided by rounding. Every product here has one fixed shape (TILE x D by D x TILE, zero-padded),
-and is done by one thread, hence a score depends on its two rows alone: not on the chunk, the position, the number of
+and is done by one thread, so a score depends on its two embeddings alone: not on the chunk, the position, the number of
 images or the number of threads.
 """
 
@@ -25,40 +25,40 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 TILE = 256
-HELD_ROWS = 8192  # up to here the whole matrix is kept (256 MB), and symmetry saves half of the products
+MOST_HELD = 8192  # up to here the whole matrix is kept (256 MB), and symmetry saves half of the products
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Scores of the query rows `start` ... `start + len(scores)` with every gallery row: float32 [b, M]."""
+    """Scores of the query embeddings `start` ... `start + len(scores)` with every gallery embedding: float32 [b, M]."""
 
     start: int
     scores: Tensor
 
 
-def normalise_rows(features: Tensor) -> Tensor:
-    """Unit rows in float32; [N, D] -> [N, D]. Rows of zeros stay zero. Raises DataError when a value is not finite."""
+def normalise_embeddings(features: Tensor) -> Tensor:
+    """Embeddings of length 1 in float32: [N, D] -> [N, D]; zeros stay zero. Raises DataError for what is not finite."""
     return features.float() / measure_lengths(features).clamp(min=1e-12)
 
 
 def measure_lengths(features: Tensor) -> Tensor:
-    """Euclidean length of every row in float32: [N, D] -> [N, 1]; raises DataError when a value is not finite."""
+    """Euclidean length of every embedding in float32: [N, D] -> [N, 1]; raises DataError when a value is not finite."""
     if features.ndim != 2:
         raise ValueError(f"features must be [N, D], got {list(features.shape)}")
     lengths = torch.linalg.vector_norm(features.float(), dim=1, keepdim=True)
     bad = (~torch.isfinite(lengths)).flatten().nonzero().flatten().tolist()
     if bad:
-        raise DataError(f"{len(bad)} of {len(features)} feature rows hold NaN or infinity, first: {bad[:10]}")
+        raise DataError(f"{len(bad)} of {len(features)} feature embeddings hold NaN or infinity, first: {bad[:10]}")
     return lengths
 
 
-def cut_tiles(rows: Tensor) -> list[Tensor]:
-    """Pieces [TILE, D'] of rows [N, D]: zero columns fill D up to a multiple of 16, zero rows the last piece.
+def cut_tiles(embeddings: Tensor) -> list[Tensor]:
+    """Pieces [TILE, D'] of embeddings [N, D]: zero columns fill D up to a multiple of 16, zero rows the last piece.
 
     Only what is filled up is copied.
     """
-    missing = -rows.shape[1] % 16
-    tiles = list((F.pad(rows, (0, missing)) if missing else rows.contiguous()).split(TILE))
+    missing = -embeddings.shape[1] % 16
+    tiles = list((F.pad(embeddings, (0, missing)) if missing else embeddings.contiguous()).split(TILE))
     tiles[-1] = F.pad(tiles[-1], (0, 0, 0, TILE - len(tiles[-1])))
     return tiles
 
@@ -77,33 +77,33 @@ def run_apart(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Res
         torch.set_num_threads(threads)  # the workers' choice would become that of every thread started later
 
 
-def self_chunks(rows: Tensor, chunk_size: int = TILE) -> Iterator[Chunk]:
-    """Chunks of rows @ rows.T for [N, D] rows, `chunk_size` queries at a time (rounded up to whole tiles)."""
-    tiles = cut_tiles(rows)
-    if len(rows) <= HELD_ROWS:
+def self_chunks(embeddings: Tensor, chunk_size: int = TILE) -> Iterator[Chunk]:
+    """Chunks of embeddings @ embeddings.T [N, N], `chunk_size` queries at a time (rounded up to whole tiles)."""
+    tiles = cut_tiles(embeddings)
+    if len(embeddings) <= MOST_HELD:
         whole = _symmetric_product(tiles)
-        yield from _cut(rows, rows, chunk_size, lambda part: whole[part.start * TILE : part.stop * TILE])
+        yield from _cut(embeddings, embeddings, chunk_size, lambda part: whole[part.start * TILE : part.stop * TILE])
     else:
-        yield from _cut(rows, rows, chunk_size, lambda part: _product(tiles[part], tiles))
+        yield from _cut(embeddings, embeddings, chunk_size, lambda part: _product(tiles[part], tiles))
 
 
 def cross_chunks(queries: Tensor, gallery: Tensor, chunk_size: int = TILE) -> Iterator[Chunk]:
-    """Chunks of queries @ gallery.T for [N, D] and [M, D] rows, `chunk_size` queries at a time (whole tiles)."""
+    """Chunks of queries @ gallery.T for [N, D] and [M, D] embeddings, `chunk_size` queries at a time (whole tiles)."""
     need_one_width(queries, gallery)
     left, right = cut_tiles(queries), cut_tiles(gallery)
     yield from _cut(queries, gallery, chunk_size, lambda part: _product(left[part], right))
 
 
 def euclid_chunks(features: Tensor, chunk_size: int = TILE) -> Iterator[Chunk]:
-    """Chunks of x . y - |y|^2 / 2 for all pairs of rows [N, D]: in each row of scores, the nearest has the highest.
+    """Chunks of x . y - |y|^2 / 2 for all pairs of features [N, D]: in each row of scores, the nearest has the highest.
 
-    That is (|x|^2 - distance^2) / 2; the mean row is subtracted first, which moves no distance and costs fewer digits.
+    That is (|x|^2 - distance^2) / 2; the mean is subtracted first, which moves no distance and costs fewer digits.
     Raises DataError when a value is not finite.
     """
     measure_lengths(features)
-    rows = features.float() - features.float().mean(dim=0)
-    halves = rows.square().sum(dim=1, keepdim=True) / 2
-    queries, gallery = torch.cat([rows, torch.ones_like(halves)], dim=1), torch.cat([rows, -halves], dim=1)
+    embeddings = features.float() - features.float().mean(dim=0)
+    halves = embeddings.square().sum(dim=1, keepdim=True) / 2
+    queries, gallery = torch.cat([embeddings, torch.ones_like(halves)], dim=1), torch.cat([embeddings, -halves], dim=1)
     return cross_chunks(queries, gallery, chunk_size)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from evaluation.metrics.classification import count_confusions
-from evaluation.metrics.similarity import cross_chunks, normalise_rows
+from evaluation.metrics.similarity import cross_chunks, normalise_embeddings
 from runtime.errors import DataError
 
 TOP = 5
@@ -56,6 +56,6 @@ def zero_shot(features: Tensor, rows: Tensor, labels: Tensor) -> ZeroShot:
 
 def nearest_rows(features: Tensor, rows: Tensor, k: int = 1) -> Tensor:
     """The k rows [C, D] of highest cosine with each feature [N, D], best first: int64 [N, min(k, C)], on the CPU."""
-    chunks = cross_chunks(normalise_rows(features), normalise_rows(rows).to(features.device))
+    chunks = cross_chunks(normalise_embeddings(features), normalise_embeddings(rows).to(features.device))
     found = [chunk.scores.argsort(dim=1, descending=True, stable=True)[:, :k] for chunk in chunks]
     return torch.cat(found).cpu()

@@ -19,7 +19,7 @@ from scipy.sparse import csr_array, diags_array, eye_array
 from scipy.sparse.linalg import cg
 from torch import Tensor
 
-from evaluation.metrics.similarity import TILE, Chunk, normalise_rows, self_chunks
+from evaluation.metrics.similarity import TILE, Chunk, normalise_embeddings, self_chunks
 from evaluation.retrieval.graph import Neighbours, find_neighbours, near_self
 from evaluation.retrieval.pairing import Pairing
 
@@ -55,12 +55,13 @@ class DiffusionPlan:
 
 def diffusion_chunks(pairing: Pairing, plan: DiffusionPlan, chunk_size: int = TILE) -> Iterator[Chunk]:
     """Scores [b, M] of all queries with the gallery."""
-    affinity = normalise_graph(find_neighbours(pairing.rows, plan.k, chunk_size), plan.gamma)
-    if plan.settle(len(pairing.rows)).mode == "dense":
-        spread = normalise_rows(diffuse_dense(affinity, plan.alpha, pairing.rows.device))
+    affinity = normalise_graph(find_neighbours(pairing.embeddings, plan.k, chunk_size), plan.gamma)
+    if plan.settle(len(pairing.embeddings)).mode == "dense":
+        spread = normalise_embeddings(diffuse_dense(affinity, plan.alpha, pairing.embeddings.device))
         yield from Pairing(spread, pairing.labels, pairing.query_count).chunks(chunk_size)
     else:
-        yield from _sparse_chunks(diffuse_truncated(pairing.rows, affinity, plan, chunk_size), pairing, chunk_size)
+        spread = diffuse_truncated(pairing.embeddings, affinity, plan, chunk_size)
+        yield from _sparse_chunks(spread, pairing, chunk_size)
 
 
 def normalise_graph(near: Neighbours, gamma: float) -> csr_array:
@@ -82,12 +83,14 @@ def diffuse_dense(affinity: csr_array, alpha: float, device: torch.device | str 
     return torch.cholesky_inverse(torch.linalg.cholesky(system)).mul_(1 - alpha)
 
 
-def diffuse_truncated(rows: Tensor, affinity: csr_array, plan: DiffusionPlan, chunk_size: int = TILE) -> csr_array:
-    """F of which row i knows only the `reach` nearest of i; unit rows, float32 [N, N]."""
-    count, reach = len(rows), min(plan.reach, len(rows))
+def diffuse_truncated(
+    embeddings: Tensor, affinity: csr_array, plan: DiffusionPlan, chunk_size: int = TILE
+) -> csr_array:
+    """F of which row i knows only the `reach` nearest of i; rows of length 1, float32 [N, N]."""
+    count, reach = len(embeddings), min(plan.reach, len(embeddings))
     system = csr_array(eye_array(count, format="csr") - plan.alpha * affinity)
     place, columns, values = np.full(count, -1), [], []
-    for chunk in self_chunks(rows, chunk_size):
+    for chunk in self_chunks(embeddings, chunk_size):
         for near in near_self(chunk, reach).index:
             columns.append(near.astype(np.int32))
             values.append(_solve_around(system, near, place, plan))
@@ -116,7 +119,7 @@ def _solve_around(
 
 def _sparse_chunks(spread: csr_array, pairing: Pairing, chunk_size: int) -> Iterator[Chunk]:
     gallery = csr_array(spread[pairing.gallery].T)
-    queries = range(*pairing.query.indices(len(pairing.rows)))
+    queries = range(*pairing.query.indices(len(pairing.embeddings)))
     for start in range(0, len(queries), chunk_size):
         scores = (spread[start : min(start + chunk_size, len(queries))] @ gallery).toarray()
-        yield Chunk(start, torch.from_numpy(scores).to(pairing.rows.device))
+        yield Chunk(start, torch.from_numpy(scores).to(pairing.embeddings.device))

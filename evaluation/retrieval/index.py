@@ -1,7 +1,7 @@
-"""Search indices of faiss over unit rows, by cosine: built, kept on disk, and measured against the exact answer.
+"""Search indices of faiss over unit embeddings, by cosine: built, kept on disk, and measured against the exact answer.
 
-flat compares with every row (exact). ivf looks into some of the lists that k-means made. hnsw walks a graph of
-neighbours (Malkov & Yashunin, arXiv 1603.09320). ivfpq is ivf with rows squeezed into a few bytes (Jegou et al.,
+flat compares with every embedding (exact). ivf looks into some of the lists that k-means made. hnsw walks a graph of
+neighbours (Malkov & Yashunin, arXiv 1603.09320). ivfpq is ivf with embeddings squeezed into a few bytes (Jegou et al.,
 TPAMI 2011).
 """
 
@@ -27,9 +27,9 @@ from runtime.files import hash_file, write_atomically, write_json
 from runtime.side_files import read_json
 
 KINDS = ("flat", "ivf", "hnsw", "ivfpq")
-CHUNK = 65536  # rows added at a time
+CHUNK = 65536  # embeddings added at a time
 OWN = "index_sha256"  # of the file itself
-TAUGHT = 256  # training rows a list
+TAUGHT = 256  # training embeddings a list
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class IndexPlan:
     """What to build; 0 = chosen by `settle_index`.
 
     `lists` of ivf and ivfpq, of which a query looks into `probes`; hnsw's `links` a node and `reach` of a search;
-    `bytes` a row of ivfpq has, which divide its width.
+    `bytes` an embedding of ivfpq has, which divide its width.
     """
 
     kind: str = "flat"
@@ -54,7 +54,7 @@ PLAN = {"kind": str, "lists": int, "probes": int, "links": int, "reach": int, "b
 
 @dataclass(frozen=True)
 class IndexReport:
-    """`recall`: by depth, the share of the exact k nearest other rows that the index finds; time of one query alone."""
+    """`recall`: by depth, the share of the exact k nearest others that the index finds; time of one query alone."""
 
     recall: dict[int, float]
     milliseconds: float
@@ -63,32 +63,32 @@ class IndexReport:
 
 
 def settle_index(plan: IndexPlan, count: int, width: int) -> IndexPlan:
-    """The plan with its numbers chosen for rows [count, width]; raises ConfigError where it does not fit them."""
+    """The plan with its numbers chosen for embeddings [count, width]; raises ConfigError where it does not fit them."""
     lists = plan.lists or max(min(round(4 * count**0.5), count // 39), 1)
     squeezed = plan.bytes or max(size for size in range(1, 65) if width % size == 0)
     by_lists = plan.kind.startswith("ivf")
-    problems = [f"{lists} lists of {count} rows: give at most {count}"] * (by_lists and lists > count)
+    problems = [f"{lists} lists of {count} embeddings: give at most {count}"] * (by_lists and lists > count)
     if plan.kind == "ivfpq":
         problems += [f"{squeezed} bytes do not divide the width {width}"] * bool(width % squeezed)
-        problems += [f"ivfpq learns 256 codes and there are {count} rows: use flat"] * (count < 256)
+        problems += [f"ivfpq learns 256 codes and there are {count} embeddings: use flat"] * (count < 256)
     if problems:
         raise ConfigError("; ".join(problems))
     return IndexPlan(plan.kind, lists, plan.probes or max(lists // 16, min(lists, 8)), plan.links, plan.reach, squeezed,
                      plan.seed)
 
 
-def build_index(rows: NDArray[np.float32], plan: IndexPlan) -> Any:
-    """A faiss index of unit rows [N, D] in their order; a memory map is read piece by piece."""
-    count, width = rows.shape
+def build_index(embeddings: NDArray[np.float32], plan: IndexPlan) -> Any:
+    """A faiss index of unit embeddings [N, D] in their order; a memory map is read piece by piece."""
+    count, width = embeddings.shape
     plan = settle_index(plan, count, width)
     index = _make(plan, width)
     if not index.is_trained:
         taken = np.random.default_rng(plan.seed).permutation(count)[: max(TAUGHT * plan.lists, TAUGHT * 256)]
         for clustering in (index.cp, *([index.pq.cp] if plan.kind == "ivfpq" else [])):
             clustering.seed, clustering.min_points_per_centroid = plan.seed % FAISS_SEEDS, 1
-        index.train(np.ascontiguousarray(rows[np.sort(taken)]))
+        index.train(np.ascontiguousarray(embeddings[np.sort(taken)]))
     for start in range(0, count, CHUNK):
-        index.add(np.ascontiguousarray(rows[start : start + CHUNK]))
+        index.add(np.ascontiguousarray(embeddings[start : start + CHUNK]))
     return set_effort(index, plan)
 
 
@@ -121,7 +121,7 @@ def set_effort(index: Any, plan: IndexPlan) -> Any:
 
 
 def save_index(index: Any, folder: Path, plan: IndexPlan, facts: dict[str, object]) -> Path:
-    """Write index-KIND.faiss and index-KIND.json (plan, and `facts` about the rows) into the folder."""
+    """Write index-KIND.faiss and index-KIND.json (plan, and `facts` about the embeddings) into the folder."""
     plan = settle_index(plan, index.ntotal, index.d)
     path = folder / f"index-{plan.kind}.faiss"
     write_atomically(path, lambda draft: faiss.write_index(index, str(draft)))
@@ -130,7 +130,7 @@ def save_index(index: Any, folder: Path, plan: IndexPlan, facts: dict[str, objec
 
 
 def load_index(path: Path, facts: dict[str, object], contents: Callable[[], str] = str) -> Any:
-    """The index of a file of `save_index`; raises DataError when it is of other rows than `facts` say, or is broken.
+    """The index of a file of `save_index`; raises DataError for other embeddings than `facts` say, or a broken file.
 
     `contents` hashes the photographs, see `find_differences`.
     """
@@ -153,9 +153,9 @@ def load_index(path: Path, facts: dict[str, object], contents: Callable[[], str]
 
 @dataclass(frozen=True)
 class IndexHits:
-    """Rows found for each query, best first: `ids` int64 [Q, k], -1 where the index found fewer; `scores` [Q, k].
+    """Embeddings found for each query, best first: `ids` int64 [Q, k], -1 where the index found fewer; `scores` [Q, k].
 
-    The scores are cosines, with ivfpq those of the squeezed rows.
+    The scores are cosines, with ivfpq those of the squeezed embeddings.
     """
 
     ids: NDArray[np.int64]
@@ -163,25 +163,26 @@ class IndexHits:
 
 
 def search_index(index: Any, queries: NDArray[np.float32], k: int) -> IndexHits:
-    """The k rows that the index finds nearest to each query [Q, D]."""
+    """The k embeddings that the index finds nearest to each query [Q, D]."""
     scores, ids = index.search(np.ascontiguousarray(queries, dtype=np.float32), min(k, index.ntotal))
     return IndexHits(ids, scores)
 
 
 def measure_index(
-    index: Any, rows: NDArray[np.float32], depths: tuple[int, ...] = (1, 10, 100), queries: int = 1000, seed: int = 0
+    index: Any, embeddings: NDArray[np.float32], depths: tuple[int, ...] = (1, 10, 100), queries: int = 1000,
+    seed: int = 0,
 ) -> IndexReport:
-    """Let a seeded draw of the rows look for the others, in the index and exactly; a single row has none to find.
+    """Let a seeded draw of the embeddings query the others, in the index and exactly; a single one has none to find.
 
     A hit counts when it is as near as the exact k-th, so that ties do not decide.
     """
-    depths = tuple(depth for depth in depths if depth < len(rows))
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:queries])
-    vectors, most = np.ascontiguousarray(rows[chosen]), max(depths, default=0) + 1
+    depths = tuple(depth for depth in depths if depth < len(embeddings))
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(embeddings))[:queries])
+    vectors, most = np.ascontiguousarray(embeddings[chosen]), max(depths, default=0) + 1
     start = time.perf_counter()
     found = search_index(index, vectors, most).ids
     middle = time.perf_counter()
-    gallery = torch.from_numpy(np.asarray(rows))
+    gallery = torch.from_numpy(np.asarray(embeddings))
     nearest, near = [], []
     for chunk in cross_chunks(torch.from_numpy(vectors), gallery):
         own = chosen[chunk.start : chunk.start + len(chunk.scores)]

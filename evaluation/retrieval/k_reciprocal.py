@@ -1,7 +1,7 @@
 """Re-ranking with k-reciprocal encoding (Zhong et al., CVPR 2017, arXiv 1701.08398), on sparse matrices.
 
-d is the squared distance of unit rows over the row's largest. R(p, k): the k nearest of p that have p among their k
-nearest, p itself included. R*(p): R(p, k1) with R(q, k1/2) of every q in it that shares at least 2/3 of its members.
+d is the squared distance of unit embeddings over the query's largest. R(p, k): the k nearest of p that have p among
+their k nearest, p included. R*(p): R(p, k1) with R(q, k1/2) of every q in it that shares at least 2/3 of its members.
 V_p: exp(-d) over R*(p), made to sum to 1, then averaged over the k2 nearest. The final distance is
 (1 - lambda) (1 - sum min(V_p, V_g) / sum max(V_p, V_g)) + lambda d.
 """
@@ -39,16 +39,16 @@ class ReciprocalPlan:
 
 def reciprocal_chunks(pairing: Pairing, plan: ReciprocalPlan, chunk_size: int = TILE) -> Iterator[Chunk]:
     """Minus the final distance [b, M] of all queries with the gallery; both together make the neighbourhoods."""
-    rows = pairing.rows
-    near = find_neighbours(rows, max(plan.k1 + 1, plan.k2), chunk_size)
+    embeddings = pairing.embeddings
+    near = find_neighbours(embeddings, max(plan.k1 + 1, plan.k2), chunk_size)
     spread = np.maximum(1 - near.lowest, 1e-12)
-    codes = average_codes(encode_members(rows, expand(near.index, plan.k1), spread), near.index[:, : plan.k2])
+    codes = average_codes(encode_members(embeddings, expand(near.index, plan.k1), spread), near.index[:, : plan.k2])
     by_member = csc_array(codes[pairing.gallery])
     for chunk in pairing.chunks(chunk_size):
         first = (1 - chunk.scores.cpu().numpy()) / spread[chunk.start : chunk.start + len(chunk.scores), None]
         shared = np.stack([share(codes, by_member, chunk.start + query) for query in range(len(first))])
         final = (1 - plan.weight) * (1 - shared / (2 - shared)) + plan.weight * first
-        yield Chunk(chunk.start, torch.from_numpy(-final.astype(np.float32)).to(rows.device))
+        yield Chunk(chunk.start, torch.from_numpy(-final.astype(np.float32)).to(embeddings.device))
 
 
 def find_mutual(index: NDArray[np.int64], k: int) -> csr_array:
@@ -69,18 +69,19 @@ def expand(index: NDArray[np.int64], k1: int) -> csr_array:
     return csr_array((mutual + chosen @ half) > 0)
 
 
-def encode_members(rows: Tensor, members: csr_array, spread: NDArray[np.float32]) -> csr_array:
+def encode_members(embeddings: Tensor, members: csr_array, spread: NDArray[np.float32]) -> csr_array:
     """V before averaging: exp(-d) at the members, rows that sum to 1."""
     places = members.tocoo().coords
-    left, right = (torch.from_numpy(axis.astype(np.int64)).to(rows.device) for axis in places)
-    cosines = torch.cat([(rows[a] * rows[b]).sum(dim=1) for a, b in zip(left.split(CHUNK), right.split(CHUNK))])
+    left, right = (torch.from_numpy(axis.astype(np.int64)).to(embeddings.device) for axis in places)
+    cosines = torch.cat([(embeddings[a] * embeddings[b]).sum(dim=1)
+                         for a, b in zip(left.split(CHUNK), right.split(CHUNK))])
     weights = np.exp(-(1 - cosines.cpu().numpy().astype(np.float64)) / spread[places[0]])
     code = csr_array((weights, places), shape=members.shape)
     return csr_array(diags_array(1 / np.asarray(code.sum(axis=1)).ravel()) @ code)
 
 
 def average_codes(codes: csr_array, near: NDArray[np.int64]) -> csr_array:
-    """The mean of the codes of each row's nearest [N, k2]."""
+    """The mean of the codes of each embedding's nearest [N, k2]."""
     rows = np.repeat(np.arange(len(near)), near.shape[1])
     mean = csr_array((np.full(near.size, 1 / near.shape[1]), (rows, near.ravel())), shape=codes.shape)
     return csr_array(mean @ codes)

@@ -19,7 +19,7 @@ PROTOCOLS = ("leave-one-out", "query-gallery", "class-disjoint")
 
 @dataclass(frozen=True)
 class Contest:
-    """Query and gallery images (the same ones in leave-one-out), with their rows as one Pairing."""
+    """Query and gallery images (the same ones in leave-one-out), with their embeddings as one Pairing."""
 
     images: ImageSet
     gallery: ImageSet
@@ -41,15 +41,16 @@ def open_contest(subject: Subject, images: ImageSet, centre: Tensor | None, prot
     if protocol == "class-disjoint":
         check_disjoint(subject, images)
     features = subject.extract(images)
-    rows = subject.rows(features, centre)
+    embeddings = subject.embeddings(features, centre)
     if protocol != "query-gallery":
-        return Contest(images, images, features, Pairing(rows, features.labels))
+        return Contest(images, images, features, Pairing(embeddings, features.labels))
     if gallery == images.split:
         raise ConfigError(f"--gallery {gallery} is the split of the queries; give another, or --protocol leave-one-out")
     others = subject.images(gallery)
     found = subject.extract(others)
     labels = match_labels(others, images.classes)
-    return Contest(images, others, features, Pairing.across(rows, features.labels, subject.rows(found, centre), labels))
+    pairing = Pairing.across(embeddings, features.labels, subject.embeddings(found, centre), labels)
+    return Contest(images, others, features, pairing)
 
 
 def match_labels(images: ImageSet, classes: tuple[str, ...]) -> Tensor:

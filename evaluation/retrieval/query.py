@@ -15,7 +15,7 @@ from datasets.images import ImageSet
 from datasets.layouts.listing import Sample
 from datasets.views.recipes import View
 from evaluation.features.subject import Subject
-from evaluation.metrics.similarity import cross_chunks, normalise_rows
+from evaluation.metrics.similarity import cross_chunks, normalise_embeddings
 from evaluation.reports.sheet import SIDE, Cell, draw_sheet
 from runtime.errors import DataError
 from runtime.files import open_table
@@ -56,8 +56,9 @@ def read_pictures(subject: Subject, paths: Sequence[str], centre: Tensor | None)
         return []
     view = View("full", subject.view.recipe, subject.view.size)
     features = subject.extract(ImageSet(Path("."), "query", samples, ()), view=view)
-    rows = subject.rows(features, centre)
-    return [Query(f"like {sample.path.name}", row, subject.feature, sample) for sample, row in zip(samples, rows)]
+    embeddings = subject.embeddings(features, centre)
+    return [Query(f"like {sample.path.name}", vector, subject.feature, sample)
+            for sample, vector in zip(samples, embeddings)]
 
 
 def rank_by_index(query: Query, index: object, images: ImageSet, most: int) -> Ranking:
@@ -79,9 +80,9 @@ def own_places(query: Query, images: ImageSet) -> Tensor:
     return torch.tensor(same, dtype=torch.long)
 
 
-def rank_query(query: Query, rows: Tensor, images: ImageSet) -> Ranking:
-    """Rank unit rows [N, D] by cosine with a query, ties by index; the query's own file is left out."""
-    chunk = next(iter(cross_chunks(normalise_rows(query.vector[None]).to(rows.device), rows)))
+def rank_query(query: Query, embeddings: Tensor, images: ImageSet) -> Ranking:
+    """Rank unit embeddings [N, D] by cosine with a query, ties by index; the query's own file is left out."""
+    chunk = next(iter(cross_chunks(normalise_embeddings(query.vector[None]).to(embeddings.device), embeddings)))
     scores = chunk.scores[0].cpu()
     order = scores.argsort(descending=True, stable=True)
     order = order[~torch.isin(order, own_places(query, images))]

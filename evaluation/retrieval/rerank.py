@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from evaluation.metrics.ranking import leave_self, take_top
-from evaluation.metrics.similarity import TILE, Chunk, cross_chunks, normalise_rows
+from evaluation.metrics.similarity import TILE, Chunk, cross_chunks, normalise_embeddings
 from evaluation.retrieval.diffusion import DiffusionPlan, diffusion_chunks
 from evaluation.retrieval.k_reciprocal import ReciprocalPlan, reciprocal_chunks
 from evaluation.retrieval.pairing import Pairing
@@ -48,16 +48,16 @@ def rerank(pairing: Pairing, plan: Reranking, chunk_size: int = TILE) -> Iterato
     if plan.how == "diffusion":
         return diffusion_chunks(pairing, plan.diffusion, chunk_size)
     queries = expand_queries(pairing, plan.neighbours, 0.0 if plan.how == "aqe" else plan.alpha, chunk_size)
-    return cross_chunks(queries, pairing.rows[pairing.gallery], chunk_size)
+    return cross_chunks(queries, pairing.embeddings[pairing.gallery], chunk_size)
 
 
 def expand_queries(pairing: Pairing, neighbours: int, alpha: float, chunk_size: int = TILE) -> Tensor:
-    """Unit rows [Q, D]: each query plus its nearest in the gallery times max(cosine, 0)^alpha; alpha 0 = plain mean."""
-    gallery, parts = pairing.rows[pairing.gallery], []
+    """Unit embeddings [Q, D]: each query plus its nearest neighbours by max(cosine, 0)^alpha; alpha 0 = plain mean."""
+    gallery, parts = pairing.embeddings[pairing.gallery], []
     for chunk in pairing.chunks(chunk_size):
         scores = leave_self(chunk.scores, chunk.start) if pairing.among_selves else chunk.scores
         near = take_top(scores, min(neighbours, pairing.most))
         weights = scores.gather(1, near).clamp(min=0) ** alpha
-        own = pairing.rows[chunk.start : chunk.start + len(scores)]
+        own = pairing.embeddings[chunk.start : chunk.start + len(scores)]
         parts.append(own + torch.stack([weight @ gallery[index] for weight, index in zip(weights, near)]))
-    return normalise_rows(torch.cat(parts))
+    return normalise_embeddings(torch.cat(parts))

@@ -17,12 +17,12 @@ from torch import Tensor
 from evaluation.metrics.ranking import leave_self, rank_columns, take_top
 from evaluation.metrics.ranks import ABSENT, measure_ranks
 from evaluation.metrics.similarity import (
-    HELD_ROWS,
+    MOST_HELD,
     TILE,
     Chunk,
     cross_chunks,
     euclid_chunks,
-    normalise_rows,
+    normalise_embeddings,
     self_chunks,
 )
 from runtime.errors import DataError
@@ -70,13 +70,13 @@ def retrieve(
 ) -> RetrievalScores:
     """Leave-one-out scores of features [N, D] with labels [N]; -1 = unlabelled, in the gallery only.
 
-    The ranking is by cosine, for which rows are normalised here, or by Euclidean distance of the rows as they are.
+    The ranking is by cosine, for which features are normalised here, or by Euclidean distance between them as they are.
     `chunk_size` bounds the memory (queries ranked at once; None: 256 MB of scores) and changes no number. Raises
     DataError when no class has a pair.
     """
     chunk_size = chunk_size or choose_chunk_size(len(features))
     if distance == "cosine":
-        chunks = self_chunks(normalise_rows(features), chunk_size)
+        chunks = self_chunks(normalise_embeddings(features), chunk_size)
     else:
         chunks = euclid_chunks(features, chunk_size)
     return score_chunks(chunks, labels, labels, among_selves=True)
@@ -89,8 +89,8 @@ def retrieve_across(
 
     Unlabelled queries (-1) are skipped. Raises DataError when no query has an image of its class in the gallery.
     """
-    rows, others = normalise_rows(queries), normalise_rows(gallery)
-    chunks = cross_chunks(rows, others, chunk_size or choose_chunk_size(len(others)))
+    embeddings, others = normalise_embeddings(queries), normalise_embeddings(gallery)
+    chunks = cross_chunks(embeddings, others, chunk_size or choose_chunk_size(len(others)))
     return score_chunks(chunks, query_labels, gallery_labels, among_selves=False)
 
 
@@ -116,19 +116,19 @@ def score_chunks(
 
 def nearest(features: Tensor, k: int, *, chunk_size: int = TILE) -> Tensor:
     """The k nearest other images of every image, best first, ties to the lower index: int64 [N, min(k, N - 1)]."""
-    rows = normalise_rows(features)
-    return take_nearest(self_chunks(rows, chunk_size), min(k, len(rows) - 1), among_selves=True)
+    embeddings = normalise_embeddings(features)
+    return take_nearest(self_chunks(embeddings, chunk_size), min(k, len(embeddings) - 1), among_selves=True)
 
 
 def take_nearest(chunks: Iterable[Chunk], k: int, *, among_selves: bool) -> Tensor:
-    """The k best of every row of the chunks, best first, ties to the lower index: int64 [Q, k]."""
+    """The k best of every query of the chunks, best first, ties to the lower index: int64 [Q, k]."""
     return torch.cat([take_top(leave_self(chunk.scores, chunk.start) if among_selves else chunk.scores, k).cpu()
                       for chunk in chunks])
 
 
 def choose_chunk_size(gallery: int) -> int:
     """Queries at a time that keep a chunk of scores within 256 MB (one tile of 256 queries at least)."""
-    return max(HELD_ROWS * HELD_ROWS // gallery, 1)
+    return max(MOST_HELD * MOST_HELD // gallery, 1)
 
 
 def _group(labels: Tensor) -> _Gallery:

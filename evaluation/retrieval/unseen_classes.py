@@ -39,10 +39,11 @@ def measure_classes(
     view = eval_view(args)
     found = extract(encoder.outputs, test, view, device=device, precision=precision, batch_size=args.batch_size,
                     workers=count_workers(args.num_workers), crop_bottom=args.crop_bottom)
-    rows = found.tensors["head"]
+    embeddings = found.tensors["head"]
     distance: Distance = "cosine" if encoder.unit_head else "euclid"
-    scores = retrieve(rows, found.labels, distance=distance)
-    of_set = score_clusters(rows, found.labels, seed=args.seed).metrics() | measure_geometry(rows, found.labels)
+    scores = retrieve(embeddings, found.labels, distance=distance)
+    clusters = score_clusters(embeddings, found.labels, seed=args.seed)
+    of_set = clusters.metrics() | measure_geometry(embeddings, found.labels)
     low, high = interval(scores.average_precision.numpy())
     named = replace(scores, of_set=of_set).metrics() | {
         "rank1": scores.rank1, "rank5": scores.rank5, "map_low": low, "map_high": high}

@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from evaluation.metrics.ranking import leave_self
-from evaluation.metrics.similarity import HELD_ROWS, normalise_rows, self_chunks
+from evaluation.metrics.similarity import MOST_HELD, normalise_embeddings, self_chunks
 from models.teachers.prototypes import fit_space
 
 DIRECTIONS = 64  # principal directions in which pictures are compared
@@ -36,12 +36,12 @@ ODD = 2.5  # robust standard deviations
 
 @dataclass(frozen=True)
 class Cloud:
-    """N pictures as points. `rows` [N, D] centred unit features, `reduced` [N, d] their principal directions.
+    """N pictures as points. `embeddings` [N, D] centred unit features, `reduced` [N, d] their principal directions.
 
-    `smooth` [N, d] is `reduced` averaged over the graph of nearest neighbours. All are unit rows.
+    `smooth` [N, d] is `reduced` averaged over the graph of nearest neighbours. All are unit embeddings.
     """
 
-    rows: Tensor
+    embeddings: Tensor
     reduced: Tensor
     smooth: Tensor
 
@@ -62,35 +62,35 @@ class Spread:
     confidence: Tensor
 
 
-def survey(rows: Tensor) -> Cloud:
-    """What all steps look at, from centred unit rows [N, D], N at least 3, on the CPU."""
-    reduced = reduce(rows, DIRECTIONS)
-    return Cloud(rows, reduced, smooth_rows(reduced, *find_nearest_others(rows, NEIGHBOURS)))
+def survey(embeddings: Tensor) -> Cloud:
+    """What all steps look at, from centred unit embeddings [N, D], N at least 3, on the CPU."""
+    reduced = reduce(embeddings, DIRECTIONS)
+    return Cloud(embeddings, reduced, smooth_embeddings(reduced, *find_nearest_others(embeddings, NEIGHBOURS)))
 
 
-def reduce(rows: Tensor, directions: int, *, whiten: bool = False) -> Tensor:
-    """Unit rows [N, d] of the first principal coordinates, of equal variance if `whiten`; d is at most what exists."""
-    space = fit_space(rows)
-    coordinates = (rows - space.mean) @ space.components[:directions].T
+def reduce(embeddings: Tensor, directions: int, *, whiten: bool = False) -> Tensor:
+    """The first principal coordinates [N, d] as unit vectors, of equal variance if `whiten`; d at most what exists."""
+    space = fit_space(embeddings)
+    coordinates = (embeddings - space.mean) @ space.components[:directions].T
     return F.normalize(coordinates / coordinates.std(dim=0) if whiten else coordinates, dim=1)
 
 
-def find_nearest_others(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Indices and cosines of every unit row's nearest others: int64 and float32 [N, min(count, N - 1)]."""
+def find_nearest_others(embeddings: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Indices and cosines of every unit embedding's nearest others: int64 and float32 [N, min(count, N - 1)]."""
     near, cosine = [], []
-    for chunk in self_chunks(rows):
-        best = leave_self(chunk.scores, chunk.start).topk(min(count, len(rows) - 1), dim=1)
+    for chunk in self_chunks(embeddings):
+        best = leave_self(chunk.scores, chunk.start).topk(min(count, len(embeddings) - 1), dim=1)
         near.append(best.indices)
         cosine.append(best.values)
     return torch.cat(near), torch.cat(cosine)
 
 
-def smooth_rows(
-    rows: Tensor, near: Tensor, cosine: Tensor, *, weight: float = 0.8, steps: int = 20, temperature: float = 0.1
+def smooth_embeddings(
+    embeddings: Tensor, near: Tensor, cosine: Tensor, *, weight: float = 0.8, steps: int = 20, temperature: float = 0.1
 ) -> Tensor:
-    """Rows [N, d] drawn towards their neighbours', as labels are in label spreading (Zhou et al., NIPS 2003).
+    """Embeddings [N, d] drawn towards their neighbours', as labels are in label spreading (Zhou et al., NIPS 2003).
 
-    h <- (1 - weight) rows + weight S h, with S the symmetrically normalised graph of exp((cosine - 1) / temperature).
+    h <- (1 - weight) h_0 + weight S h, with S the symmetrically normalised graph of exp((cosine - 1) / temperature).
     """
     count, degree = near.shape
     strength = ((cosine - 1) / temperature).exp().double().flatten().numpy()
@@ -99,21 +99,21 @@ def smooth_rows(
     graph = graph + graph.T
     scale = diags(1 / np.sqrt(np.maximum(np.asarray(graph.sum(axis=1)).ravel(), 1e-12)))
     graph = scale @ graph @ scale
-    start = rows.double().numpy()
+    start = embeddings.double().numpy()
     moved = start
     for _ in range(steps):
         moved = (1 - weight) * start + weight * (graph @ moved)
     return F.normalize(torch.from_numpy(moved).float(), dim=1)
 
 
-def group(rows: Tensor, count: int, *, starts: int = 10) -> Tensor:
+def group(embeddings: Tensor, count: int, *, starts: int = 10) -> Tensor:
     """k-means in the count - 1 directions that as many groups can span; int64 [N], 0 is the largest group.
 
     May return fewer groups than asked where pictures are equal.
     """
     if count == 1:
-        return torch.zeros(len(rows), dtype=torch.long)
-    points = reduce(rows, max(count - 1, 2), whiten=True).double().numpy()
+        return torch.zeros(len(embeddings), dtype=torch.long)
+    points = reduce(embeddings, max(count - 1, 2), whiten=True).double().numpy()
     distinct = len(np.unique(points.round(6), axis=0))
     found = KMeans(min(count, distinct), n_init=starts, random_state=0).fit_predict(points)
     _, found, sizes = np.unique(found, return_inverse=True, return_counts=True)
@@ -123,7 +123,7 @@ def group(rows: Tensor, count: int, *, starts: int = 10) -> Tensor:
 
 
 def estimate_groups(reduced: Tensor, *, show: bool = False) -> GroupEstimate:
-    """The number of groups in unit rows [N, d]: the least whose silhouette is about the best.
+    """The number of groups in unit embeddings [N, d]: the least whose silhouette is about the best.
 
     Each candidate is grouped in its own directions and judged in the same few for all; at most 4,096 images (every
     n-th) take part. `show` draws a progress bar.
@@ -139,10 +139,10 @@ def estimate_groups(reduced: Tensor, *, show: bool = False) -> GroupEstimate:
     return GroupEstimate(min(count for count, score in scores.items() if score >= best - TOLERANCE * abs(best)), scores)
 
 
-def rate_typicality(rows: Tensor, groups: Tensor) -> Tensor:
-    """Cosine of each unit row [N, D] with the mean direction of its group: float32 [N]."""
-    sums = torch.zeros(int(groups.max()) + 1, rows.shape[1]).index_add_(0, groups, rows)
-    return (rows * F.normalize(sums, dim=1)[groups]).sum(dim=1)
+def rate_typicality(embeddings: Tensor, groups: Tensor) -> Tensor:
+    """Cosine of each unit embedding [N, D] with the mean direction of its group: float32 [N]."""
+    sums = torch.zeros(int(groups.max()) + 1, embeddings.shape[1]).index_add_(0, groups, embeddings)
+    return (embeddings * F.normalize(sums, dim=1)[groups]).sum(dim=1)
 
 
 def rate_oddness(features: Tensor, nearest: int = 5) -> Tensor:
@@ -151,24 +151,24 @@ def rate_oddness(features: Tensor, nearest: int = 5) -> Tensor:
     `features` are not centred: a centred one that is like nothing else lies near the origin, where its direction, and
     with it its neighbours, are left to chance.
     """
-    distance = 1 - find_nearest_others(normalise_rows(features), nearest)[1].mean(dim=1)
+    distance = 1 - find_nearest_others(normalise_embeddings(features), nearest)[1].mean(dim=1)
     middle = distance.median()
     deviation = 1.4826 * (distance - middle).abs().median()
     return (distance - middle) / deviation.clamp_min(1e-3)  # equal pictures leave no deviation to measure by
 
 
-def choose_to_name(rows: Tensor, count: int, named: Sequence[int] = ()) -> list[int]:
-    """The pictures that stand for most others, best first, given that `named` are known: indices of unit rows [N, d].
+def choose_to_name(embeddings: Tensor, count: int, named: Sequence[int] = ()) -> list[int]:
+    """The pictures that stand for most others, best first, given that `named` are known: indices of embeddings [N, d].
 
     Greedy facility location: each choice adds most to the sum over all pictures of the squared cosine with the closest
     chosen one. Beyond 8,192 images only every n-th is a candidate; all count.
     """
-    room = HELD_ROWS * HELD_ROWS
-    candidates = torch.arange(0, len(rows), -(-len(rows) // max(room // len(rows), 1)))
-    likeness = (rows[candidates] @ rows.T).clamp_min(0).square_()
-    covered = torch.zeros(len(rows))
+    room = MOST_HELD * MOST_HELD
+    candidates = torch.arange(0, len(embeddings), -(-len(embeddings) // max(room // len(embeddings), 1)))
+    likeness = (embeddings[candidates] @ embeddings.T).clamp_min(0).square_()
+    covered = torch.zeros(len(embeddings))
     for index in named:
-        covered = covered.maximum((rows @ rows[index]).clamp_min(0).square())
+        covered = covered.maximum((embeddings @ embeddings[index]).clamp_min(0).square())
     gains = torch.stack([(line - covered).clamp_min(0).sum() for line in likeness])
     gains[torch.isin(candidates, torch.tensor(list(named), dtype=torch.long))] = -torch.inf
     chosen = []
@@ -190,7 +190,7 @@ def _settle(gains: Tensor, likeness: Tensor, covered: Tensor) -> int:
 
 
 def spread_labels(smooth: Tensor, labels: Tensor) -> Spread:
-    """Labels [N] (-1 = unknown) spread to all pictures: logistic regression on rows [N, d] smoothed over the graph.
+    """Labels [N] (-1 = unknown) spread to all pictures: logistic regression on [N, d] smoothed over the graph.
 
     Classes weigh the same whatever the number of their labels. Given labels stay. Raises ValueError without any label.
     """

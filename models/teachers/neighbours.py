@@ -11,24 +11,24 @@ import torch.nn.functional as F
 from torch import Tensor, cat
 
 SHARPNESS = 3  # power of the cosine that weighs a neighbour, as in alpha query expansion (Radenovic et al., 2018)
-BLOCK = 2048  # rows compared with all others at once
+BLOCK = 2048  # embeddings compared with all others at once
 
 
-def smooth_by_neighbours(rows: Tensor, neighbours: int, steps: int = 1) -> Tensor:
-    """Unit rows [N, D], each `steps` times the weighted mean of itself and its nearest `neighbours`, as unit rows.
+def smooth_by_neighbours(embeddings: Tensor, neighbours: int, steps: int = 1) -> Tensor:
+    """Unit embeddings [N, D], each averaged with its nearest `neighbours` by weight, `steps` times; of length 1 again.
 
     A neighbour weighs max(cosine, 0)^3. Memory is BLOCK x N. Raises ValueError when there are no such neighbours.
     """
-    if not 1 <= neighbours < len(rows):
-        raise ValueError(f"{neighbours} neighbours asked of {len(rows)} images; give 1 to {len(rows) - 1}")
-    rows = F.normalize(rows.float(), dim=1)
+    if not 1 <= neighbours < len(embeddings):
+        raise ValueError(f"{neighbours} neighbours asked of {len(embeddings)} images; give 1 to {len(embeddings) - 1}")
+    embeddings = F.normalize(embeddings.float(), dim=1)
     for _ in range(steps):
-        rows = cat([_average(block, rows, neighbours) for block in rows.split(BLOCK)])
-    return rows
+        embeddings = cat([_average(block, embeddings, neighbours) for block in embeddings.split(BLOCK)])
+    return embeddings
 
 
-def _average(block: Tensor, rows: Tensor, neighbours: int) -> Tensor:
-    """One step for the unit rows `block` [b, D], which are among `rows` [N, D]."""
-    cosines, nearest = (block @ rows.T).topk(neighbours + 1, dim=1)  # the row itself is its own nearest
+def _average(block: Tensor, embeddings: Tensor, neighbours: int) -> Tensor:
+    """One step for the unit embeddings `block` [b, D], which are among `embeddings` [N, D]."""
+    cosines, nearest = (block @ embeddings.T).topk(neighbours + 1, dim=1)  # the image itself is its own nearest
     weights = cosines.clamp_min(0) ** SHARPNESS
-    return F.normalize((weights[:, :, None] * rows[nearest]).sum(1), dim=1)
+    return F.normalize((weights[:, :, None] * embeddings[nearest]).sum(1), dim=1)

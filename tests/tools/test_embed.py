@@ -76,7 +76,7 @@ def test_index_is_built_measured_and_refuses_a_torn_folder(
     told = capsys.readouterr().out
     assert "12 rows of 512, 12 of them queries" in told and "recall@10" in told
     assert (tmp_path / "out" / "index-ivf.faiss").is_file()
-    with pytest.raises(ConfigError, match="ivfpq learns 256 codes and there are 12 rows"):
+    with pytest.raises(ConfigError, match="ivfpq learns 256 codes and there are 12 embeddings"):
         index.main([str(tmp_path / "out"), "--index", "ivfpq"])
     np.save(tmp_path / "out" / "embeddings.npy", np.zeros((3, 512), np.float32))
     with pytest.raises(DataError, match="3 rows, 12 lines in ids.csv"):

@@ -17,7 +17,7 @@ from benchmarks.studies.study import main
 from datasets.images import scan
 from evaluation.ledger import read_results
 from evaluation.metrics.knn import knn_accuracy
-from evaluation.metrics.similarity import normalise_rows
+from evaluation.metrics.similarity import normalise_embeddings
 from evaluation.reports.study_table import list_grids
 from evaluation.retrieval.score import retrieve
 from models.attention import RationaleBranch
@@ -102,7 +102,7 @@ def test_all_bad_rows_are_named_before_anything_is_computed(
 
 def test_scores_are_those_of_the_other_measures(photo_tree: Path) -> None:
     pair = SplitPair(scan(photo_tree, "train"), scan(photo_tree, "test"))
-    train, test = normalise_rows(torch.randn(24, 6)), normalise_rows(torch.randn(12, 6))
+    train, test = normalise_embeddings(torch.randn(24, 6)), normalise_embeddings(torch.randn(12, 6))
     ours = score_images(train, test, pair, seed=0)
     scores = retrieve(test, pair.test.labels)
     wanted = [scores.rank1, scores.rank5, scores.map, knn_accuracy(train, pair.train.labels, test, pair.test.labels)]
@@ -118,7 +118,7 @@ def test_an_ensemble_is_centred_and_gives_each_member_the_same_say() -> None:
     louder, _ = shape_rows(row, [train[0], 7 * train[1]], [test[0], 7 * test[1]])
     assert torch.allclose(shaped, louder, atol=1e-5) and asked.shape == (9, 10)
     raw, _ = shape_rows(StudyRow("one", "a", 32), train[:1], test[:1])
-    assert torch.equal(raw, normalise_rows(train[0]))
+    assert torch.equal(raw, normalise_embeddings(train[0]))
 
 
 def test_row_words() -> None:

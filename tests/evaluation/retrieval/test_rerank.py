@@ -26,9 +26,9 @@ LOOSE = {"atol": 2e-5, "rtol": 1e-4}
 def pairing(request: pytest.FixtureRequest) -> Pairing:
     """Six loose classes; 54 images, of which 14 query the other 40 when queries and gallery are apart."""
     labels = torch.arange(54) % 6
-    rows = F.normalize(torch.randn(6, 5)[labels] + 0.9 * torch.randn(54, 5), dim=1)
-    rows[30] = rows[31]  # duplicates
-    return Pairing(rows, labels, 0 if request.param == "among selves" else 14)
+    embeddings = F.normalize(torch.randn(6, 5)[labels] + 0.9 * torch.randn(54, 5), dim=1)
+    embeddings[30] = embeddings[31]  # duplicates
+    return Pairing(embeddings, labels, 0 if request.param == "among selves" else 14)
 
 
 def collect(pairing: Pairing, plan: Reranking, chunk_size: int = 256) -> Tensor:
@@ -37,13 +37,13 @@ def collect(pairing: Pairing, plan: Reranking, chunk_size: int = 256) -> Tensor:
 
 
 def gallery_of(pairing: Pairing) -> list[int]:
-    return list(range(pairing.query_count, len(pairing.rows)))
+    return list(range(pairing.query_count, len(pairing.embeddings)))
 
 
-def order_with_self_first(rows: np.ndarray) -> list[list[int]]:
+def order_with_self_first(embeddings: np.ndarray) -> list[list[int]]:
     found = []
-    for index in range(len(rows)):
-        scores = (rows @ rows[index]).round(12)  # copies of a row tie, whatever order a product sums in
+    for index in range(len(embeddings)):
+        scores = (embeddings @ embeddings[index]).round(12)  # copies of a row tie, whatever order a product sums in
         others = (-scores).argsort(kind="stable").tolist()
         others.remove(index)
         found.append([index, *others])
@@ -52,17 +52,17 @@ def order_with_self_first(rows: np.ndarray) -> list[list[int]]:
 
 def naive_expansion(pairing: Pairing, count: int, alpha: float) -> Tensor:
     gallery, expanded = gallery_of(pairing), []
-    for query in range(pairing.query_count or len(pairing.rows)):
-        others = sorted((i for i in gallery if i != query), key=lambda i: -float(pairing.rows[i] @ pairing.rows[query]))
-        total = pairing.rows[query].clone()
+    for query in range(pairing.query_count or len(pairing.embeddings)):
+        others = sorted((i for i in gallery if i != query), key=lambda i: -float(pairing.embeddings[i] @ pairing.embeddings[query]))
+        total = pairing.embeddings[query].clone()
         for other in others[:count]:
-            total += max(float(pairing.rows[other] @ pairing.rows[query]), 0) ** alpha * pairing.rows[other]
+            total += max(float(pairing.embeddings[other] @ pairing.embeddings[query]), 0) ** alpha * pairing.embeddings[other]
         expanded.append(total / total.norm())
-    return torch.stack(expanded) @ pairing.rows[gallery].T
+    return torch.stack(expanded) @ pairing.embeddings[gallery].T
 
 
 def test_none_is_the_cosines(pairing: Pairing) -> None:
-    plain = pairing.rows[pairing.query] @ pairing.rows[pairing.gallery].T
+    plain = pairing.embeddings[pairing.query] @ pairing.embeddings[pairing.gallery].T
     torch.testing.assert_close(collect(pairing, Reranking()), plain)
 
 
@@ -72,9 +72,9 @@ def test_query_expansion_equals_loops(pairing: Pairing, how: str, alpha: float) 
     torch.testing.assert_close(collect(pairing, plan), naive_expansion(pairing, 4, alpha), **LOOSE)
 
 
-def naive_reciprocal(rows: np.ndarray, k1: int, k2: int, weight: float) -> np.ndarray:
-    count, order = len(rows), order_with_self_first(rows)
-    first = 1 - rows @ rows.T
+def naive_reciprocal(embeddings: np.ndarray, k1: int, k2: int, weight: float) -> np.ndarray:
+    count, order = len(embeddings), order_with_self_first(embeddings)
+    first = 1 - embeddings @ embeddings.T
     first /= first.max(axis=1, keepdims=True)
 
     def mutual(p: int, k: int) -> set[int]:
@@ -98,27 +98,27 @@ def naive_reciprocal(rows: np.ndarray, k1: int, k2: int, weight: float) -> np.nd
 
 @pytest.mark.parametrize("k1, k2", [(7, 3), (12, 1)])
 def test_k_reciprocal_equals_sets(pairing: Pairing, k1: int, k2: int) -> None:
-    plain = naive_reciprocal(pairing.rows.double().numpy(), k1, k2, 0.3)[pairing.query, pairing.gallery]
+    plain = naive_reciprocal(pairing.embeddings.double().numpy(), k1, k2, 0.3)[pairing.query, pairing.gallery]
     ours = collect(pairing, Reranking("k-reciprocal", reciprocal=ReciprocalPlan(k1, k2, 0.3)))
     np.testing.assert_allclose(-ours.numpy(), plain, atol=2e-5)
 
 
-def naive_system(rows: np.ndarray, k: int, gamma: float, alpha: float) -> np.ndarray:
-    count, order = len(rows), order_with_self_first(rows)
+def naive_system(embeddings: np.ndarray, k: int, gamma: float, alpha: float) -> np.ndarray:
+    count, order = len(embeddings), order_with_self_first(embeddings)
     affinity = np.zeros((count, count))
     for i in range(count):
         for j in range(count):
             if i != j and j in order[i][:k] and i in order[j][:k]:
-                affinity[i, j] = max(rows[i] @ rows[j], 0) ** gamma
+                affinity[i, j] = max(embeddings[i] @ embeddings[j], 0) ** gamma
     degree = affinity.sum(axis=1) + 1e-12
     return np.eye(count) - alpha * affinity / np.sqrt(degree[:, None] * degree[None])
 
 
 @pytest.mark.parametrize("reach", [None, 15])
 def test_diffusion_equals_plain_solves(pairing: Pairing, reach: int | None) -> None:
-    rows = pairing.rows.double().numpy()
-    system, spread = naive_system(rows, 9, 3.0, 0.9), np.zeros((54, 54))
-    for source, order in enumerate(order_with_self_first(rows)):
+    embeddings = pairing.embeddings.double().numpy()
+    system, spread = naive_system(embeddings, 9, 3.0, 0.9), np.zeros((54, 54))
+    for source, order in enumerate(order_with_self_first(embeddings)):
         near = order[:reach]
         spread[source, near] = np.linalg.solve(system[np.ix_(near, near)], np.eye(len(near))[0])
     spread /= np.linalg.norm(spread, axis=1, keepdims=True)
@@ -145,9 +145,9 @@ def mean_precision(pairing: Pairing, plan: Reranking) -> float:
 @pytest.mark.parametrize("how", METHODS[1:])
 def test_it_helps_where_images_are_noisy(how: str) -> None:
     labels = torch.arange(120) % 6
-    rows = F.normalize(torch.randn(6, 32)[labels] + 1.5 * torch.randn(120, 32), dim=1)
+    embeddings = F.normalize(torch.randn(6, 32)[labels] + 1.5 * torch.randn(120, 32), dim=1)
     plan = Reranking(how, neighbours=4, diffusion=DiffusionPlan(k=10), reciprocal=ReciprocalPlan(10, 4))
-    assert mean_precision(Pairing(rows, labels), plan) > mean_precision(Pairing(rows, labels), Reranking()) + 0.02
+    assert mean_precision(Pairing(embeddings, labels), plan) > mean_precision(Pairing(embeddings, labels), Reranking()) + 0.02
 
 
 def test_diffusion_walks_along_a_chain() -> None:

@@ -18,7 +18,7 @@ from runtime.errors import DataError
 
 
 def signs(count: int, width: int = 16, seed: int = 0) -> Tensor:
-    """Rows of +-1 in a power-of-four width: normalised products are exact, so ties are ties on any machine."""
+    """Embeddings of +-1 in a power-of-four width: normalised products are exact, so ties are ties on any machine."""
     return torch.randint(0, 2, (count, width), generator=torch.Generator().manual_seed(seed)).float() * 2 - 1
 
 
@@ -53,16 +53,16 @@ def test_identical_images_have_tied_scores_in_any_tile() -> None:
 def test_tied_rows_are_ordered_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = signs(300), torch.arange(300) % 40
     whole = retrieve(features, labels)
-    monkeypatch.setattr(ranking, "SORTED_WHOLE", 700)  # two rows
+    monkeypatch.setattr(ranking, "SORTED_WHOLE", 700)  # two embeddings
     assert torch.equal(retrieve(features, labels).first_hit, whole.first_hit)
     assert_like_plain(retrieve(features, labels), features, labels)
 
 
 def test_a_part_of_the_images_may_ask_all() -> None:
     features, labels = signs(600), torch.arange(600) % 40
-    rows = similarity.normalise_rows(features)
+    embeddings = similarity.normalise_embeddings(features)
     whole = retrieve(features, labels)
-    some = score_chunks(similarity.cross_chunks(rows[:100], rows), labels[:100], labels, among_selves=True)
+    some = score_chunks(similarity.cross_chunks(embeddings[:100], embeddings), labels[:100], labels, among_selves=True)
     assert torch.equal(some.first_hit, whole.first_hit[:100])
     assert torch.equal(some.per_query["map_at_r"], whole.per_query["map_at_r"][:100])
 
@@ -78,10 +78,10 @@ def test_collapsed_features_rank_by_index_alone() -> None:
 def test_distances_of_rows_of_any_length_rank_as_in_sklearn(shift: float) -> None:
     generator = torch.Generator().manual_seed(5)
     labels = torch.randint(0, 9, (300,), generator=generator)
-    rows = torch.randn(9, 6, generator=generator)[labels] + torch.randn(300, 6, generator=generator)
-    rows = rows * torch.linspace(0.2, 3, 300)[:, None] + shift  # far from the origin the cosine says nothing
-    scores = retrieve(rows, labels, distance="euclid", chunk_size=256)
-    double = rows.double().numpy()
+    embeddings = torch.randn(9, 6, generator=generator)[labels] + torch.randn(300, 6, generator=generator)
+    embeddings = embeddings * torch.linspace(0.2, 3, 300)[:, None] + shift  # far from the origin the cosine says nothing
+    scores = retrieve(embeddings, labels, distance="euclid", chunk_size=256)
+    double = embeddings.double().numpy()
     _, order = NearestNeighbors(n_neighbors=300, algorithm="brute").fit(double).kneighbors(double[:100])
     expected = []
     for query, near in enumerate(order.tolist()):
@@ -91,19 +91,19 @@ def test_distances_of_rows_of_any_length_rank_as_in_sklearn(shift: float) -> Non
         expected.append(average_precision_score(hits, -torch.arange(299)))
     gaps = (scores.average_precision[:100] - torch.tensor(expected, dtype=torch.float64)).abs()
     assert gaps.max() < 1e-4 and gaps.mean() < 1e-6  # float32 may swap two that are nearly as near
-    cosine = retrieve(rows, labels)
+    cosine = retrieve(embeddings, labels)
     assert not torch.equal(cosine.first_hit, scores.first_hit)
-    unit = F.normalize(rows, dim=1)
+    unit = F.normalize(embeddings, dim=1)
     assert retrieve(unit, labels, distance="euclid").map == pytest.approx(cosine.map, abs=1e-4)
 
 
 def test_equal_rows_have_tied_distances_and_broken_ones_are_refused() -> None:
-    rows = torch.randn(150, 12, generator=torch.Generator().manual_seed(1)).repeat(4, 1)
-    scores = retrieve(rows, torch.arange(600) % 150, distance="euclid")
+    embeddings = torch.randn(150, 12, generator=torch.Generator().manual_seed(1)).repeat(4, 1)
+    scores = retrieve(embeddings, torch.arange(600) % 150, distance="euclid")
     assert scores.map == 1.0
-    rows[3, 1] = torch.inf
-    with pytest.raises(ValueError, match="1 of 600 feature rows"):
-        retrieve(rows, torch.arange(600) % 150, distance="euclid")
+    embeddings[3, 1] = torch.inf
+    with pytest.raises(ValueError, match="1 of 600 feature embeddings"):
+        retrieve(embeddings, torch.arange(600) % 150, distance="euclid")
 
 
 def test_real_valued_features_agree_with_one_query_at_a_time() -> None:
@@ -155,7 +155,7 @@ def test_numbers_do_not_depend_on_the_block_size(width: int, monkeypatch: pytest
         again = retrieve(features, labels, chunk_size=chunk_size)
         assert torch.equal(again.average_precision, first.average_precision)
         assert torch.equal(again.first_hit, first.first_hit)
-    monkeypatch.setattr(similarity, "HELD_ROWS", 0)  # the path that never holds the whole matrix
+    monkeypatch.setattr(similarity, "MOST_HELD", 0)  # the path that never holds the whole matrix
     assert torch.equal(retrieve(features, labels).average_precision, first.average_precision)
 
 
@@ -170,7 +170,7 @@ def test_input_is_left_alone_and_need_not_be_normalised() -> None:
 def test_features_that_are_not_finite_are_named() -> None:
     features = torch.ones(5, 3)
     features[2, 1] = torch.nan
-    with pytest.raises(ValueError, match=r"1 of 5 feature rows.*\[2\]"):
+    with pytest.raises(ValueError, match=r"1 of 5 feature embeddings.*\[2\]"):
         retrieve(features, torch.zeros(5, dtype=torch.long))
 
 
