@@ -43,7 +43,7 @@ def measure_or_warn(
 class Monitor:
     """monitor(method, epoch): features of (a part of) the training split in the evaluation view become numbers.
 
-    `head_distance` ranks the head's rows on `validation`; other features always rank by cosine.
+    `head_distance` ranks the head's embeddings on `validation`; other features always rank by cosine.
     """
 
     images: ImageSet

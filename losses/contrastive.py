@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def contrast_logits(query: Tensor, key: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    """Cosines over the temperature, the positive first: unit rows [B, D], [B, D], [K, D] -> float32 [B, 1 + K]."""
+    """Cosines over the temperature, the positive first: unit vectors [B, D], [B, D], [K, D] -> float32 [B, 1 + K]."""
     query, key, negatives = query.float(), key.float(), negatives.float()
     positive = (query * key).sum(dim=1, keepdim=True)
     return torch.cat([positive, query @ negatives.T], dim=1) / temperature
@@ -24,7 +24,7 @@ def info_nce_from_logits(logits: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def info_nce(query: Tensor, key: Tensor, negatives: Tensor, temperature: float, mask: Tensor | None = None) -> Tensor:
-    """InfoNCE per sample: unit rows [B, D], [B, D], [K, D] -> float32 [B]; `mask` [B, K] True leaves a negative out."""
+    """InfoNCE per sample: unit vectors [B, D], [B, D], [K, D] -> float32 [B]; `mask` [B, K] leaves negatives out."""
     return info_nce_from_logits(contrast_logits(query, key, negatives, temperature), mask)
 
 

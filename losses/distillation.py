@@ -9,7 +9,7 @@ from torch import Tensor
 def prototype_log_probabilities(
     features: Tensor, prototypes: Tensor, temperature: float | Tensor, *, log_of_softmax: bool = False
 ) -> Tensor:
-    """log softmax(f W^T / tau): unit rows [B, D], [M, D] -> float32 [B, M].
+    """log softmax(f W^T / tau): unit vectors [B, D], [M, D] -> float32 [B, M].
 
     `log_of_softmax` takes the logarithm of the rounded softmax as the public LEAD code does: imprecise in the tail and
     -inf for cosine gaps beyond about 100 tau.
@@ -24,5 +24,5 @@ def kl_divergence(log_target: Tensor, log_prediction: Tensor) -> Tensor:
 
 
 def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """1 - cos of each pair of rows, in [0, 2]: [B, D] twice -> float32 [B]."""
+    """1 - cos of each pair of vectors, in [0, 2]: [B, D] twice -> float32 [B]."""
     return 1 - F.cosine_similarity(student.float(), teacher.float(), dim=1)

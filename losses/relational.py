@@ -16,7 +16,7 @@ def in_single(values: Tensor) -> Tensor:
 
 
 def batch_similarity(embeddings: Tensor) -> Tensor:
-    """All dot products within a batch, cosines for unit rows: [B, D] -> at least float32 [B, B], under autocast too."""
+    """Dot products within a batch, cosines for unit vectors: [B, D] -> at least float32 [B, B], under autocast too."""
     with torch.autocast(embeddings.device.type, enabled=False):
         rows = in_single(embeddings)
         return rows @ rows.T

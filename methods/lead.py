@@ -85,7 +85,7 @@ class LeadOptions(ContrastOptions):
 
 @dataclass(frozen=True)
 class QueryAndKey:
-    """A query view's encoding and its key rows [B, D]."""
+    """A query view's encoding and the keys [B, D] that belong to it."""
 
     query: Encoded
     keys: Tensor

@@ -25,7 +25,7 @@ from runtime.distributed import gather, rank, world
 class ContrastOptions:
     """What a method with a momentum encoder and queues lets its user choose.
 
-    `dim` of the head's unit rows, `size` and `view_recipe` of the views; `queue_mask` "self" leaves keys of the
+    `dim` of the head's unit vectors, `size` and `view_recipe` of the views; `queue_mask` "self" leaves keys of the
     sample's own image out of its negatives; `shuffle_keys` mixes the key batch across ranks (MoCo's ShuffleBN);
     `head_warmup_epochs` epochs in which the backbone's learning rate is 0; `frozen_bn` keeps the backbone's batch
     statistics, of the key encoder too.

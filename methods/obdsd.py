@@ -33,7 +33,7 @@ from runtime.distributed import gather, gather_with_grad, rank, share_buffers, w
 class MetricOptions:
     """What the user chooses.
 
-    `dim` of the embedding, `pool` what it is made of, `normalise` whether its rows have length 1; `criterion` and
+    `dim` of the embedding, `pool` what it is made of, `normalise` whether it has length 1; `criterion` and
     `miner` by name with their options (`miner` None takes the loss's own); `distil` switches PSD on, `diffusion` OBDP
     with its normalisation; `kd_lambda`, `kd_tau`, `diffusion_w`, `diffusion_tau` are the paper's lambda, tau, omega and
     the temperature of its walk; `lr` the run's peak rate, which losses with a rate of their own are measured by, and
@@ -70,7 +70,7 @@ class MetricOptions:
 class ObdSd(Method):
     """A network, a metric loss, and the network of the last epoch as its teacher.
 
-    The batch of all processes is one batch: rows are gathered with their gradient, so that two ranks do what one does.
+    The batch of all processes is one batch: embeddings are gathered with gradient, so that two ranks do what one does.
     Parts are `rank` and, from the second epoch on, `psd` before its weight.
     """
 
@@ -144,7 +144,7 @@ class ObdSd(Method):
         return LossParts(ranked.total + weight * term, ranked.parts | {"psd": term}, ranked.stats | stats)
 
     def make_target(self, similarity: Tensor) -> Tensor:
-        """What the teacher's similarities ask of the student's rows: [B, B] -> probabilities [B, B]."""
+        """What the teacher's similarities say of the student's embeddings: [B, B] -> probabilities [B, B]."""
         options = self.options
         if options.diffusion is None:
             return relation_target(similarity, options.kd_tau)

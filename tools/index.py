@@ -38,8 +38,8 @@ def make_parser() -> Parser:
     parser.add_argument("--reach", type=COUNT, default=128, help="hnsw: candidates of a search")
     parser.add_argument("--bytes", type=COUNT_OR_0, default=0,
                         help="ivfpq: bytes a row, dividing its width; 0 = up to 64")
-    parser.add_argument("--queries", type=COUNT, default=1000, help="rows that are queries when it is measured")
-    parser.add_argument("--seed", type=SEED, default=0, help="of lists, codes and the rows drawn as queries")
+    parser.add_argument("--queries", type=COUNT, default=1000, help="embeddings that are queries when it is measured")
+    parser.add_argument("--seed", type=SEED, default=0, help="of lists, codes and the embeddings drawn as queries")
     return parser
 
 
@@ -70,11 +70,13 @@ def build_all(args: argparse.Namespace, folder: Path, embeddings: Embeddings) ->
     for number, kind in enumerate(args.index):
         plan = IndexPlan(kind, args.lists, args.probes, args.links, args.reach, args.bytes, args.seed)
         start = time.perf_counter()
-        path = save_index(build_index(embeddings.rows, plan), folder, plan, embeddings.meta)
+        path = save_index(build_index(embeddings.vectors, plan), folder, plan, embeddings.meta)
         seconds = time.perf_counter() - start
-        report = measure_index(load_index(path, embeddings.meta), embeddings.rows, queries=args.queries, seed=args.seed)
+        loaded = load_index(path, embeddings.meta)
+        report = measure_index(loaded, embeddings.vectors, queries=args.queries, seed=args.seed)
         if number == 0:
-            print(f"{len(embeddings.rows)} rows of {embeddings.rows.shape[1]}, {report.queries} of them queries\n"
+            count, width = embeddings.vectors.shape
+            print(f"{count} embeddings of {width}, {report.queries} of them queries\n"
                   + HEAD + "".join(f"{f'recall@{depth}':>10}" for depth in report.recall))
         print(tell_index(kind, seconds, path.stat().st_size / 1e6, report))
 

@@ -185,8 +185,8 @@ def rank_all(
             rankings += [rank_by_index(query, index, images, args.top) for query in own]
         else:
             assert features is not None  # only an index does without
-            rows = seeing.embeddings(features, seeing.centre())
-            rankings += [rank_query(query, rows, images) for query in own]
+            embeddings = seeing.embeddings(features, seeing.centre())
+            rankings += [rank_query(query, embeddings, images) for query in own]
     return rankings
 
 

@@ -138,8 +138,8 @@ def extract_features(subject: Subject, images: ImageSet) -> Sight:
     if float((values - centre).norm(dim=1).max()) <= 1e-5 * float(centre.norm()):
         raise DataError(f"{images.root}: all {len(images)} photographs look the same to {subject.source}; "
                         "give different pictures, or another network with --pretrained")
-    rows = normalise_embeddings(values - centre if subject.centred else values)
-    return Sight(survey(rows), rate_oddness(values), features.images_per_second)
+    embeddings = normalise_embeddings(values - centre if subject.centred else values)
+    return Sight(survey(embeddings), rate_oddness(values), features.images_per_second)
 
 
 def sort_images(sight: Sight, images: ImageSet, given: dict[int, str], args: argparse.Namespace) -> Sorting:

@@ -188,7 +188,7 @@ def score_images(train: Tensor, test: Tensor, pair: SplitPair, seed: int) -> Ima
                      for images, rows, chosen in ((pair.train, train, taught), (pair.test, test, known)))
     outcome = probe_cached(learnt, asked, RATES, LinearPlan(seed=seed), HOLD_OUT)
     classified = torch.full_like(labels, -1)
-    classified[known] = predict(outcome.fitted.last, asked.rows)
+    classified[known] = predict(outcome.fitted.last, asked.features)
     hits = [keep(scores.first_hit <= place, scores.first_hit > 0) for place in (1, 5)]
     checks = [keep(guess == labels, known) for guess in (guessed, classified)]
     return torch.stack([*hits, scores.average_precision, *checks]).numpy()

@@ -81,8 +81,8 @@ def read_features(subject: Subject, images: ImageSet, centre: Tensor | None) -> 
     """Features and labels of the labelled images of a split."""
     features = subject.extract(images)
     known = features.labels >= 0
-    rows = subject.embeddings(features, centre)[known.to(subject.device)]
-    return Split(images, rows, features.labels[known].to(subject.device), features.images_per_second)
+    embeddings = subject.embeddings(features, centre)[known.to(subject.device)]
+    return Split(images, embeddings, features.labels[known].to(subject.device), features.images_per_second)
 
 
 def probe_augmented(
@@ -97,7 +97,7 @@ def probe_augmented(
         def draw(epoch: int) -> Tensor:
             return subject.embeddings(subject.extract(train.images, view=view, epoch=epoch, bar=bar), centre)[known]
 
-        fitted = fit_augmented(draw, train.labels, test.rows, test.labels, classes=len(train.images.classes),
+        fitted = fit_augmented(draw, train.labels, test.features, test.labels, classes=len(train.images.classes),
                                rate=rate, plan=plan)
     return Outcome(fitted, rate, fitted.tested[-1], fitted.tested[fitted.best_epoch - 1], "given", "TEST images",
                    {"TEST top-1": [seen.top1 for seen in fitted.tested]})
@@ -171,7 +171,7 @@ def tell_probe(probe: Probe) -> str:
 def write_confusion(path: Path, probe: Probe) -> None:
     """Counts of test images by true class (rows) and guess of the last classifier (columns)."""
     count = len(probe.classes)
-    guesses = predict(probe.outcome.fitted.last, probe.test.rows)
+    guesses = predict(probe.outcome.fitted.last, probe.test.features)
     table = torch.bincount(probe.test.labels.cpu() * count + guesses, minlength=count * count).view(count, count)
     with open_table(path) as writer:
         writer.writerow(["true, guessed", *probe.classes])

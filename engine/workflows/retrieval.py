@@ -97,17 +97,17 @@ def score_search(
 ) -> SearchScores:
     """Scores of a contest by its chunks; clusters, distances and spectrum are those of the query images."""
     pairing = contest.pairing
-    rows, labels = pairing.embeddings[pairing.query], pairing.labels[pairing.query]
+    embeddings, labels = pairing.embeddings[pairing.query], pairing.labels[pairing.query]
     scores = score_chunks(chunks, labels, pairing.labels[pairing.gallery], among_selves=pairing.among_selves)
-    of_set = describe_set(rows, labels, args) if args.rerank == "none" else {}
-    knn, protocol = score_knn(subject, rows, labels, contest.images.split, centre, args)
+    of_set = describe_set(embeddings, labels, args) if args.rerank == "none" else {}
+    knn, protocol = score_knn(subject, embeddings, labels, contest.images.split, centre, args)
     return SearchScores(replace(scores, of_set=of_set), interval(scores.average_precision.numpy()), knn, protocol)
 
 
-def describe_set(rows: Tensor, labels: Tensor, args: argparse.Namespace) -> dict[str, float]:
+def describe_set(embeddings: Tensor, labels: Tensor, args: argparse.Namespace) -> dict[str, float]:
     """Numbers of all embeddings [N, D] together."""
-    clusters = score_clusters(rows, labels, seed=args.seed).metrics() if args.clusters else {}
-    return clusters | measure_geometry(rows, labels)
+    clusters = score_clusters(embeddings, labels, seed=args.seed).metrics() if args.clusters else {}
+    return clusters | measure_geometry(embeddings, labels)
 
 
 def choose_split(subject: Subject, wanted: str) -> str:
@@ -122,14 +122,14 @@ def choose_split(subject: Subject, wanted: str) -> str:
 
 
 def score_knn(
-    subject: Subject, rows: Tensor, labels: Tensor, split: str, centre: Tensor | None, args: argparse.Namespace
+    subject: Subject, embeddings: Tensor, labels: Tensor, split: str, centre: Tensor | None, args: argparse.Namespace
 ) -> tuple[float, str]:
     """Weighted kNN accuracy and its protocol: train -> split with `--knn`, else leave-one-out in the split."""
     if args.knn and split != "train":
         train = subject.extract(subject.images("train"))
         gallery = subject.embeddings(train, centre)
-        return knn_accuracy(gallery, train.labels, rows, labels, args.knn_k, args.knn_t), f"train to {split}"
-    return knn_leave_one_out(rows, labels, args.knn_k, args.knn_t), f"leave-one-out in {split}"
+        return knn_accuracy(gallery, train.labels, embeddings, labels, args.knn_k, args.knn_t), f"train to {split}"
+    return knn_leave_one_out(embeddings, labels, args.knn_k, args.knn_t), f"leave-one-out in {split}"
 
 
 def write_search(search: Search, folder: Path, args: argparse.Namespace, *, keep: bool = True) -> None:

@@ -30,7 +30,7 @@ from runtime.files import hash_file, open_table, write_json
 from runtime.names.spelling import unspell
 from runtime.side_files import read_json
 
-CHUNK = 65536  # rows checked at a time
+CHUNK = 65536  # embeddings checked at a time
 FORMAT = "plumage-embeddings"
 PIECES = "pieces"
 DATES, CONTENTS = "dates_sha256", "contents_sha256"
@@ -42,9 +42,9 @@ Memmap = np.memmap[Any, np.dtype[np.float32]]
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Unit `rows` [N, D] float32, read from disk as needed; `keys` and `classes` ("" = none) name each row's image."""
+    """Unit `vectors` [N, D] float32, read from disk as needed; `keys` and `classes` ("" = none) name their images."""
 
-    rows: NDArray[np.float32]
+    vectors: NDArray[np.float32]
     keys: list[str]
     classes: list[str]
     meta: dict[str, object]
@@ -97,9 +97,9 @@ def write_embeddings(subject: Subject, images: ImageSet, folder: Path, piece: in
             shown.update(len(part))
         seconds += len(part) / features.images_per_second
         if distributed.is_main():
-            rows = subject.embeddings(features, centre).cpu().numpy()
-            target = _open_draft(folder, len(images), rows.shape[1]) if target is None else target
-            target[start : start + len(part)] = rows
+            vectors = subject.embeddings(features, centre).cpu().numpy()
+            target = _open_draft(folder, len(images), vectors.shape[1]) if target is None else target
+            target[start : start + len(part)] = vectors
     shown.close()
     if distributed.is_main():
         assert target is not None  # there are images
@@ -122,31 +122,32 @@ def read_embeddings(folder: str | Path) -> Embeddings:
                         f"python -m tools.embed IMAGES --pretrained NAME --out {folder}")
     meta = read_embeddings_meta(folder)
     try:
-        rows = np.load(folder / "embeddings.npy", mmap_mode="c")  # torch wants what it may write to
+        vectors = np.load(folder / "embeddings.npy", mmap_mode="c")  # torch wants what it may write to
         with open(folder / "ids.csv", newline="", encoding="utf-8") as file:
             table = list(csv.DictReader(file))
         if any(line.get("path") is None or line.get("class") is None for line in table):
             raise ValueError("ids.csv lacks a column path or class")
     except (OSError, EOFError, ValueError, csv.Error) as error:
         raise DataError(f"{folder} cannot be read ({error}); delete it and run tools.embed again") from error
-    check_stored_embeddings(rows, folder)
-    if not len(rows) == len(table) == meta["images"]:
-        raise DataError(f"{folder} does not fit together: {len(rows)} rows, {len(table)} lines in ids.csv, "
+    check_stored_embeddings(vectors, folder)
+    if not len(vectors) == len(table) == meta["images"]:
+        raise DataError(f"{folder} does not fit together: {len(vectors)} vectors, {len(table)} lines in ids.csv, "
                         f"{meta['images']} images in meta.json; delete it and run tools.embed again")
     changed = [file for name, file in HASHES.items() if name in meta and meta[name] != hash_file(folder / file)]
     if changed:
         raise DataError(f"{folder}: {' and '.join(changed)} changed after tools.embed wrote it; delete the folder and "
                         "run tools.embed again")
-    return Embeddings(rows, [unspell(line["path"]) for line in table], [unspell(line["class"]) for line in table], meta)
+    keys, classes = ([unspell(line[column]) for line in table] for column in ("path", "class"))
+    return Embeddings(vectors, keys, classes, meta)
 
 
-def check_stored_embeddings(rows: NDArray[np.float32], folder: Path) -> None:
-    """Raise DataError for anything but finite float32 rows [N, D]; a memory map is read piece by piece."""
-    if rows.ndim != 2 or rows.dtype != np.float32:
-        raise DataError(f"{folder}/embeddings.npy holds {rows.dtype} {list(rows.shape)}, not rows of float32; delete "
+def check_stored_embeddings(vectors: NDArray[np.float32], folder: Path) -> None:
+    """Raise DataError for anything but finite float32 vectors [N, D]; a memory map is read piece by piece."""
+    if vectors.ndim != 2 or vectors.dtype != np.float32:
+        raise DataError(f"{folder}/embeddings.npy holds {vectors.dtype} {list(vectors.shape)}, not float32; delete "
                         "the folder and run tools.embed again")
-    for start in range(0, len(rows), CHUNK):
-        bad = np.flatnonzero(~np.isfinite(rows[start : start + CHUNK]).all(axis=1))
+    for start in range(0, len(vectors), CHUNK):
+        bad = np.flatnonzero(~np.isfinite(vectors[start : start + CHUNK]).all(axis=1))
         if len(bad):
             raise DataError(f"{folder}: embeddings hold NaN or infinity, first in row {start + bad[0]}; delete the "
                             "folder and run tools.embed again, with another network if need be")

@@ -57,7 +57,8 @@ def tell_sameness(tensors: Mapping[str, Tensor], keys: Sequence[str]) -> None:
 
 
 def need_one_width(queries: Tensor, gallery: Tensor) -> None:
-    """Raise DataError when rows [N, D] cannot be compared with rows [M, E]."""
+    """Raise DataError when embeddings [N, D] cannot be compared with embeddings [M, E]."""
     if queries.shape[1:] != gallery.shape[1:]:
-        raise DataError(f"rows of {queries.shape[-1]} numbers cannot be compared with rows of {gallery.shape[-1]}: "
+        raise DataError(f"embeddings of {queries.shape[-1]} numbers cannot be compared with embeddings of "
+                        f"{gallery.shape[-1]}: "
                         "they are of different networks or features; take both from one")

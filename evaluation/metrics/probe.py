@@ -15,10 +15,10 @@ RATES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
 @dataclass(frozen=True)
 class Split:
-    """The labelled images of a split as unit feature rows [N, D] on the device, with their labels [N]."""
+    """The labelled images of a split as unit features [N, D] on the device, with their labels [N]."""
 
     images: ImageSet
-    rows: Tensor
+    features: Tensor
     labels: Tensor
     speed: float
 
@@ -41,11 +41,11 @@ def probe_cached(train: Split, test: Split, rates: tuple[float, ...], plan: Line
     classes = len(train.images.classes)
     if hold_out <= 0 and len(rates) > 1:
         raise ConfigError("--hold-out 0 leaves nothing to choose a rate with; give one --lr")
-    choice = choose_rate(train.rows, train.labels, classes, rates, plan, hold_out) if hold_out > 0 else None
+    choice = choose_rate(train.features, train.labels, classes, rates, plan, hold_out) if hold_out > 0 else None
     rate = choice.rate if choice else rates[0]
-    fitted = fit(train.rows, train.labels, classes, rate, plan, choice.epoch if choice else None)
+    fitted = fit(train.features, train.labels, classes, rate, plan, choice.epoch if choice else None)
     text = f"{choice.held_out} held-out training images" if choice else "none"
-    last, best = (score_classifier(one, test.rows, test.labels) for one in (fitted.last, fitted.best))
+    last, best = (score_classifier(one, test.features, test.labels) for one in (fitted.last, fitted.best))
     return Outcome(fitted, rate, last, best, text if len(rates) > 1 else "given", text,
                    name_curves(choice) if choice else {})
 

@@ -86,7 +86,7 @@ class Angular(TupleCriterion):
 class Lifted(TupleCriterion):
     """mean relu(log sum of e^d_ap + log sum of e^(neg_margin - d_an)) (arXiv 1511.06452, 1703.07737).
 
-    `l2` weighs the mean length of the rows.
+    `l2` weighs the mean length of the embeddings.
     """
 
     miners = ("lifted",)

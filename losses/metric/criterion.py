@@ -39,5 +39,5 @@ def mean_or_zero(values: Tensor, embeddings: Tensor) -> Tensor:
 
 
 def mean_norm(embeddings: Tensor) -> Tensor:
-    """Mean length of the rows: [B, D] -> scalar."""
+    """mean length of the embeddings: [B, D] -> scalar."""
     return embeddings.norm(dim=1).mean()

@@ -150,7 +150,7 @@ def prefer(wanted: Tensor, otherwise: Tensor) -> Tensor:
 
 
 def inverse_density(distance: Tensor, dim: int, cutoff: float) -> Tensor:
-    """log of 1 / q(d), q how often unit rows of `dim` numbers lie at that distance (arXiv 1706.07567): [A, B] -> same.
+    """log of 1 / q(d), q how often unit vectors of width `dim` lie at that distance (arXiv 1706.07567): [A, B] -> same.
 
     Distances count from `cutoff` on; beyond the sphere's diameter of 2 the density stays what it is just below it.
     """

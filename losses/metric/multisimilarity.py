@@ -52,5 +52,5 @@ def soft_plus_sum(exponents: Tensor, mask: Tensor) -> Tensor:
 
 
 def multi_similarity_of(embeddings: Tensor, labels: Tensor, **options: float) -> Tensor:
-    """The loss of unit rows: [B, D], [B] -> scalar; options of `multi_similarity`."""
+    """The loss of unit vectors: [B, D], [B] -> scalar; options of `multi_similarity`."""
     return multi_similarity(batch_similarity(embeddings), labels, **options)

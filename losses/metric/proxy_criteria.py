@@ -13,7 +13,7 @@ from losses.metric.criterion import Criterion, Mined
 class ProxyNCA(Criterion):
     """Near the own proxy, far from the others, as the first public code counts it (arXiv 1703.07464).
 
-    mean of |x - p_y|^2 + log sum over other classes of e^(-|x - p_c|^2), with rows and proxies of length 3.
+    mean of |x - p_y|^2 + log sum over other classes of e^(-|x - p_c|^2), with embeddings and proxies of length 3.
     """
 
     def __init__(self, classes: int, dim: int, lrmulti: float = 50.0) -> None:
@@ -113,7 +113,7 @@ class SoftTriple(Criterion):
         return F.cross_entropy(self.scale * (relaxed - margin), labels) + self.reg_weight * self.spread(centroids)
 
     def spread(self, centroids: Tensor) -> Tensor:
-        """Sum of distances of centroids of one class over C K (K - 1): unit rows [C, K, D] -> scalar."""
+        """Sum of distances of centroids of one class over C K (K - 1): unit vectors [C, K, D] -> scalar."""
         classes, count, _ = centroids.shape
         if count == 1:
             return centroids.new_zeros(())

@@ -50,7 +50,7 @@ class Guide(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, ids: Tensor) -> Tensor:
-        """The teacher's unit rows float32 [B, D], without gradient, for a view [B, 3, H, W] of the images `ids` [B]."""
+        """The teacher's unit embeddings [B, D], without gradient, for a view [B, 3, H, W] of the images `ids` [B]."""
 
 
 class LiveGuide(Guide):

@@ -30,10 +30,10 @@ def test_rows_stand_in_order_whatever_the_piece(photo_tree: Path, tmp_path: Path
     run(photo_tree, tmp_path / "pieces", "--piece", "5", "-b", "2")
     whole, pieces = read_embeddings(tmp_path / "whole"), read_embeddings(tmp_path / "pieces")
     assert whole.keys == sorted(whole.keys) == pieces.keys and len(whole.keys) == 12
-    assert whole.classes[0] == "001.Red_bird" and whole.rows.dtype == np.float32
-    np.testing.assert_allclose(whole.rows, pieces.rows, atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(whole.rows, axis=1), 1, atol=1e-5)
-    assert len(np.unique(whole.rows.round(4), axis=0)) == 12
+    assert whole.classes[0] == "001.Red_bird" and whole.vectors.dtype == np.float32
+    np.testing.assert_allclose(whole.vectors, pieces.vectors, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(whole.vectors, axis=1), 1, atol=1e-5)
+    assert len(np.unique(whole.vectors.round(4), axis=0)) == 12
     assert sorted(path.name for path in (tmp_path / "pieces").iterdir()) == ["embeddings.npy", "ids.csv", "meta.json"]
     with open(tmp_path / "whole" / "ids.csv", newline="") as file:
         assert [line["row"] for line in csv.DictReader(file)] == [str(row) for row in range(12)]
@@ -63,7 +63,7 @@ def test_a_killed_run_goes_on_and_a_finished_one_is_left_alone(
     assert len(seen) == 6  # nothing was computed again
     monkeypatch.undo()
     run(photo_tree, tmp_path / "plain")
-    np.testing.assert_allclose(read_embeddings(out).rows, read_embeddings(tmp_path / "plain").rows, atol=1e-5)
+    np.testing.assert_allclose(read_embeddings(out).vectors, read_embeddings(tmp_path / "plain").vectors, atol=1e-5)
     with pytest.raises(ConfigError, match="made otherwise .*split.* differ"):
         run(photo_tree, out, "--split", "train")
 
@@ -74,12 +74,12 @@ def test_index_is_built_measured_and_refuses_a_torn_folder(
     run(photo_tree, tmp_path / "out")
     index.main([str(tmp_path / "out"), "--index", "flat", "hnsw", "ivf"])
     told = capsys.readouterr().out
-    assert "12 rows of 512, 12 of them queries" in told and "recall@10" in told
+    assert "12 embeddings of 512, 12 of them queries" in told and "recall@10" in told
     assert (tmp_path / "out" / "index-ivf.faiss").is_file()
     with pytest.raises(ConfigError, match="ivfpq learns 256 codes and there are 12 embeddings"):
         index.main([str(tmp_path / "out"), "--index", "ivfpq"])
     np.save(tmp_path / "out" / "embeddings.npy", np.zeros((3, 512), np.float32))
-    with pytest.raises(DataError, match="3 rows, 12 lines in ids.csv"):
+    with pytest.raises(DataError, match="3 vectors, 12 lines in ids.csv"):
         index.main([str(tmp_path / "out")])
 
 
@@ -108,7 +108,7 @@ def test_two_processes_write_what_one_writes(photo_tree: Path, tmp_path: Path) -
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     one, two = read_embeddings(tmp_path / "one"), read_embeddings(tmp_path / "two")
-    np.testing.assert_allclose(one.rows, two.rows, atol=1e-5)
+    np.testing.assert_allclose(one.vectors, two.vectors, atol=1e-5)
     assert one.keys == two.keys and json.loads((tmp_path / "two/meta.json").read_text())["images"] == 12
 
 

@@ -64,7 +64,7 @@ def test_rows_of_different_widths_are_refused_by_every_comparison() -> None:
     for compare in (lambda: retrieve_across(few, labels, many, torch.tensor([0, 1] * 3)),
                     lambda: knn_accuracy(many, torch.tensor([0, 1] * 3), few, labels),
                     lambda: zero_shot(few, many, labels)):
-        with pytest.raises(DataError, match="rows of 3 numbers cannot be compared with rows of 5"):
+        with pytest.raises(DataError, match="embeddings of 3 numbers cannot be compared with embeddings of 5"):
             compare()
 
 
@@ -76,7 +76,7 @@ def test_every_measure_of_rows_refuses_nan(tmp_path: Path) -> None:
                     lambda: calibrate(rows.softmax(dim=1), labels), lambda: check_stored_embeddings(rows.numpy(), tmp_path)):
         with pytest.raises(DataError, match="NaN|float32"):
             measure()
-    with pytest.raises(DataError, match="not rows of float32"):
+    with pytest.raises(DataError, match="not float32"):
         check_stored_embeddings(np.zeros(3, dtype=np.float64), tmp_path)
 
 
