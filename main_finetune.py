@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from engine.flags.command import exit_cleanly
 from engine.flags.finetune.arguments import parse
-from engine.results_folder import hold_run
-from engine.workflows.finetune.saved import evaluate_saved_classifier
-from engine.workflows.finetune.system import build_finetune_run
-from runtime import distributed
 
 
 def main() -> None:
     """The command `python main_finetune.py --root DIR ...`."""
-    args = parse()
-    device = distributed.join_group(args.device)
+    options = parse()
+    from engine.results_folder import hold_run  # what needs torch waits until the flags are right
+    from engine.workflows.build import build
+    from engine.workflows.finetune.saved import evaluate_saved_classifier
+    from engine.workflows.finetune.system import FINETUNE
+    from runtime import distributed
+
+    device = distributed.join_group(options.device)
     try:
-        with hold_run(args, needed=not args.eval) as kept:
-            if args.eval:
-                evaluate_saved_classifier(args, device, keep=kept)
+        with hold_run(options, needed=not options.eval) as kept:
+            if options.eval:
+                evaluate_saved_classifier(options, device, keep=kept)
             else:
-                build_finetune_run(args, device).train()
+                build(FINETUNE, options, device).train()
     finally:
         distributed.stop()
 

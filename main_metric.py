@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from engine.flags.command import exit_cleanly
 from engine.flags.metric.arguments import parse
-from engine.results_folder import hold_run
-from engine.workflows.metric.saved import evaluate_saved_embedding
-from engine.workflows.metric.system import build_metric_run
-from runtime import distributed
 
 
 def main() -> None:
     """The command `python main_metric.py --root DIR ...`."""
-    args = parse()
-    device = distributed.join_group(args.device)
+    options = parse()
+    from engine.results_folder import hold_run  # what needs torch waits until the flags are right
+    from engine.workflows.build import build
+    from engine.workflows.metric.saved import evaluate_saved_embedding
+    from engine.workflows.metric.system import METRIC
+    from runtime import distributed
+
+    device = distributed.join_group(options.device)
     try:
-        with hold_run(args, needed=not args.evaluate) as kept:
-            if args.evaluate:
-                evaluate_saved_embedding(args, device, keep=kept)
+        with hold_run(options, needed=not options.evaluate) as kept:
+            if options.evaluate:
+                evaluate_saved_embedding(options, device, keep=kept)
             else:
-                build_metric_run(args, device).train()
+                build(METRIC, options, device).train()
     finally:
         distributed.stop()
 

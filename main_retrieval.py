@@ -6,21 +6,22 @@ from pathlib import Path
 
 from engine.flags.command import exit_cleanly
 from engine.flags.evaluate.arguments import parse_search
-from engine.results_folder import hold_run, is_chosen
-from engine.workflows.retrieval import run_search, write_search
-from evaluation.features.subject import open_subject
-from runtime import distributed
 
 
 def main() -> None:
     """The command `python main_retrieval.py --pretrained NAME --root DIR ...`."""
-    args = parse_search()
-    device = distributed.join_group(args.device)
+    options = parse_search()
+    from engine.results_folder import hold_run, is_chosen  # what needs torch waits until the flags are right
+    from engine.workflows.retrieval import run_search, write_search
+    from evaluation.features.subject import open_subject
+    from runtime import distributed
+
+    device = distributed.join_group(options.device)
     try:
-        with hold_run(args, needed=is_chosen(args)) as kept:
-            search = run_search(open_subject(args, device, args.batch_size), args)
+        with hold_run(options, needed=is_chosen(options)) as kept:
+            search = run_search(open_subject(options, device, options.batch_size), options)
             if distributed.is_main():
-                write_search(search, Path(args.results_dir), args, keep=kept)
+                write_search(search, Path(options.results_dir), options, keep=kept)
     finally:
         distributed.stop()
 

@@ -23,9 +23,7 @@ from DDT.state import REPLACED
 from engine.flags.absent import check_present
 from engine.flags.command import exit_cleanly
 from engine.flags.groups import add_list_left_out
-from engine.flags.parser import Parser, architecture, toggle
-from engine.flags.ranges import BATCH, COUNT_OR_0, ROWS, SEED, SHARE_BELOW_1, SIDE, THREADS, WORKERS, real, whole_number
-from engine.flags.words import device
+from engine.flags.parser import Parser, toggle
 from engine.results_folder import hold_results
 from models.backbones import build_backbone
 from models.present import check_architecture
@@ -33,9 +31,11 @@ from models.sizes import check_size
 from models.weights.usual import RESNET_FILE, usual_weights
 from runtime.devices import list_device_problems, resolve_device
 from runtime.errors import Problems, StopTraining
-from runtime.given import name_flags
 from runtime.names.safe import safe_name
+from runtime.options import name_flags
+from runtime.ranges import BATCH, COUNT_OR_0, ROWS, SEED, SHARE_BELOW_1, SIDE, THREADS, WORKERS, real, whole_number
 from runtime.refusals import tell_os_error
+from runtime.words import architecture, device
 
 PACKAGE = "package:efficientnet-"
 

@@ -36,8 +36,8 @@ from DDT.descriptors import MapReading, choose_map_precision, prepare_backbone, 
 from DDT.policy import Policy
 from DDT.scratch import GIGABYTE, Scratch
 from DDT.stages import Rule, find_boxes, fit_direction, localise
-from engine.flags.ranges import BATCH, COUNT, SIDE
 from models.backbones import Backbone, build_backbone
+from runtime.ranges import BATCH, COUNT, SIDE
 
 CPU = torch.device("cpu")
 SCRATCH = 10 * GIGABYTE  # the command's default

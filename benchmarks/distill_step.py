@@ -18,13 +18,13 @@ from benchmarks.reference.distill import ReferenceDistill, step_plainly
 from benchmarks.steps import make_step
 from benchmarks.timing import Report, make_parser, start_benchmark, time_both
 from datasets.views.recipes import View
-from engine.flags.ranges import BATCH, SIDE, WIDTH
 from engine.optimizer import describe_group
 from methods.distill import Distill, DistillOptions
 from methods.supervised import Supervision
 from models.classifiers.classifier import Classifier
 from models.network import create_network
 from models.teachers.class_teacher import build_class_teacher
+from runtime.ranges import BATCH, SIDE, WIDTH
 
 
 class TwoHeadStudent(nn.Module):

@@ -30,10 +30,10 @@ from benchmarks.reference.evaluate import (
     score_clusters_plainly,
 )
 from benchmarks.timing import Report, make_parser, start_benchmark, time_both, time_once
-from engine.flags.ranges import COUNT_OR_0
 from evaluation.metrics.clustering import score_clusters
 from evaluation.metrics.geometry import measure_geometry
 from evaluation.retrieval.score import RetrievalScores, retrieve
+from runtime.ranges import COUNT_OR_0
 
 COUNT, CLASSES, WIDTH, GUARDED, QUERIES = 60_502, 11_316, 128, 100, 1000
 

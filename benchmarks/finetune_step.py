@@ -27,13 +27,13 @@ from benchmarks.reference.pim import ReferencePim, find_plain_confidence, pick_p
 from benchmarks.steps import make_step
 from benchmarks.timing import Report, make_parser, start_benchmark, time_both
 from datasets.views.recipes import View
-from engine.flags.ranges import BATCH, COUNT, SIDE, WIDTH
 from engine.optimizer import describe_group
 from losses.pim import average_positions
 from methods.pim import Pim
 from methods.supervised import Supervision
 from models.plug_in.module import PimAnswer, PlugInOptions, build_plug_in
 from models.plug_in.parts import find_confidence, rank_positions, take_positions
+from runtime.ranges import BATCH, COUNT, SIDE, WIDTH
 
 STAGES = (4, 5, 6, 7)  # of the children of torchvision's ResNets
 

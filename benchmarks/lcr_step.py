@@ -18,7 +18,6 @@ from benchmarks.reference.lcr import PlainLars, ReferenceLcrByol, ReferenceLcrMo
 from benchmarks.steps import make_step
 from benchmarks.timing import Report, make_parser, start_benchmark, time_both
 from engine.flags.parser import boolean
-from engine.flags.ranges import BATCH, SIDE, whole_number
 from engine.lars import Lars
 from engine.optimizer import adapted_groups
 from methods.byol import Byol, ByolOptions
@@ -27,6 +26,7 @@ from methods.method import Method
 from methods.moco import MocoOptions
 from methods.rationale import RationaleOptions
 from models.backbones import build_backbone
+from runtime.ranges import BATCH, SIDE, whole_number
 
 Reference = ReferenceLcrMoco | ReferenceLcrByol
 METHODS = ("lcr-moco", "lcr-byol", "byol")

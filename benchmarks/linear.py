@@ -28,12 +28,12 @@ from benchmarks.reference.linear import PlainPhotos, PlainProbe
 from benchmarks.timing import Report, make_parser, start_benchmark, time_both
 from datasets.images import ImageSet, scan
 from datasets.views.recipes import View
-from engine.flags.ranges import BATCH, COUNT, EPOCHS, SIDE, WIDTH
 from evaluation.features.extract import extract
 from evaluation.metrics.linear import Accuracy, LinearPlan, choose_rate, fit, score_classifier
 from evaluation.metrics.probe import RATES
 from models.backbones import build_backbone
 from models.encoder import Encoder
+from runtime.ranges import BATCH, COUNT, EPOCHS, SIDE, WIDTH
 
 GUARDED = 8  # images of the reference's pass that is watched
 

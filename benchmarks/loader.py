@@ -28,8 +28,8 @@ from datasets.loader import Loader, make_loader
 from datasets.sampling.batches import SequentialBatches
 from datasets.view_set import ViewSet
 from datasets.views.recipes import View
-from engine.flags.ranges import COUNT
 from models.backbones import standardise
+from runtime.ranges import COUNT
 
 BATCH = 16
 VIEWS: dict[str, Literal["full", "crop"]] = {"v1": "full", "v2": "full", "v3": "crop", "v4": "crop"}

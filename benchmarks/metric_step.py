@@ -24,26 +24,26 @@ from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.obdsd import ReferenceObdSd, make_plain_step, plain_loss
 from benchmarks.steps import make_step
 from benchmarks.timing import Report, make_parser, start_benchmark, time_both
-from engine.flags.ranges import BATCH, COUNT, SIDE
 from engine.optimizer import describe_group
 from losses.metric.criteria import apply_criterion
 from methods.method import Clock, LossParts
-from methods.obdsd import MetricOptions, ObdSd
+from methods.obdsd import ObdSd, ObdSdOptions
 from models.backbones import build_backbone
+from runtime.ranges import BATCH, COUNT, SIDE
 
 IMAGES, DIM = 112, 128
 SECOND_OF_TWO = Clock(50, 100, 1, 2)  # epochs: there is a teacher from the second on
-CUB = MetricOptions(dim=DIM, distil=True, diffusion="softmax", kd_lambda=1000.0, diffusion_w=0.3)
+CUB = ObdSdOptions(dim=DIM, distil=True, diffusion="softmax", kd_lambda=1000.0, diffusion_w=0.3)
 
 
-def make_metric_method(arch: str) -> ObdSd:
+def make_timed_method(arch: str) -> ObdSd:
     """Ours, with the published settings of CUB-200."""
     return ObdSd(build_backbone(arch), CUB, classes=100).train()
 
 
 def make_ours(args: argparse.Namespace, number_format: str, labels: Tensor) -> Callable[[], None]:
     """One step as the trainer takes it."""
-    method = make_metric_method(args.student).to(memory_format=torch.channels_last)
+    method = make_timed_method(args.student).to(memory_format=torch.channels_last)
     groups = [describe_group(group, 4e-4) for group in method.param_groups()]
     return make_step(method, torch.optim.Adam(groups, lr=1e-5, foreach=True), len(labels), args.size, number_format,
                      labels=labels, clock=SECOND_OF_TWO)
@@ -79,7 +79,7 @@ def time_network(args: argparse.Namespace, report: Report, labels: Tensor) -> in
 
 def time_loss(args: argparse.Namespace, report: Report, labels: Tensor) -> int:
     """Time forward and backward from embeddings [B, D] on, `--repeats` times in a round."""
-    method, generator = make_metric_method("test_resnet"), torch.Generator()
+    method, generator = make_timed_method("test_resnet"), torch.Generator()
     rows = F.normalize(torch.randn(len(labels), DIM), dim=1).requires_grad_()
     taught = F.normalize(rows.detach() + 0.05 * torch.randn(len(labels), DIM), dim=1)
 

@@ -28,13 +28,13 @@ from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.lead import ReferenceLead
 from benchmarks.steps import make_step
 from benchmarks.timing import Report, make_parser, start_benchmark, time_both
-from engine.flags.ranges import BATCH, SIDE, WIDTH, whole_number
 from methods.lead import Lead, LeadOptions
 from models.backbones import build_backbone
 from models.teachers.build import build_teacher
 from models.teachers.frozen import WORTHWHILE
 from models.teachers.guide import BankGuide, Guide, LiveGuide, Prototypes
 from models.teachers.prototypes import Space
+from runtime.ranges import BATCH, SIDE, WIDTH, whole_number
 
 VIEWS = ("v1", "v2", "v3", "v4")
 

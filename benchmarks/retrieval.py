@@ -18,8 +18,8 @@ from torch import Tensor
 
 from benchmarks.reference.retrieval import PlainScores, rank_gallery, retrieve_one_by_one, score_gallery
 from benchmarks.timing import Report, make_parser, start_benchmark, time_both, time_once
-from engine.flags.ranges import COUNT, WIDTH
 from evaluation.retrieval.score import RetrievalScores, retrieve
+from runtime.ranges import COUNT, WIDTH
 
 CLASSES, GUARDED, COPIES = 200, 100, 50
 

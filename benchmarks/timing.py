@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 import torch
 
 from engine.flags.parser import Parser
-from engine.flags.ranges import whole_number
 from runtime.allocator import keep_freed_memory
 from runtime.errors import ConfigError
+from runtime.ranges import whole_number
 
 Work = Callable[[], object]
 FAIR = 0.9

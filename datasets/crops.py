@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from datasets.files import decode
 from datasets.images import SHOWN, ImageSet
 from datasets.layouts.listing import Sample, show_first
 from datasets.layouts.tables import read_rows
+from datasets.options import CropOptions
 from runtime.errors import DataError
 from runtime.names.safe import safe_name
 from runtime.names.spelling import unspell_path
@@ -108,14 +108,15 @@ def cut(image: Image.Image, box: Box, scale: float = 1.0, key: str = "image") ->
     return image.crop((left, top, right, bottom))
 
 
-def crop_folder(args: argparse.Namespace) -> Path | None:
+def crop_folder(options: CropOptions) -> Path | None:
     """The folder that `--crop-root` means; None when whole images stand in for crops."""
-    if args.crop_root == "none":
+    if options.crop_root == "none":
         return None
-    if args.crop_root == "auto":
-        made_by_ddt = args.root is not None and (Path(args.root) / "ddt.json").is_file()
-        return Path(args.root) if made_by_ddt else Path("DDT/crop_dataset") / f"{safe_name(args.task, room=5)}_crop"
-    return Path(args.crop_root)
+    if options.crop_root == "auto":
+        made_by_ddt = options.root is not None and (Path(options.root) / "ddt.json").is_file()
+        usual = Path("DDT/crop_dataset") / f"{safe_name(options.task, room=5)}_crop"
+        return Path(options.root) if made_by_ddt else usual
+    return Path(options.crop_root)
 
 
 def find_crops(folder: Path, prefer: Prefer, task: str, root: str | Path) -> Crops:
@@ -141,12 +142,12 @@ def crop_remedy(task: str, root: str | Path) -> str:
             "or take whole images (--crop-root none in training, --input full in evaluation)")
 
 
-def open_crops(args: argparse.Namespace, images: ImageSet | None) -> Crops | None:
+def open_crops(options: CropOptions, images: ImageSet | None) -> Crops | None:
     """The crops of a training run, None for whole images; raises DataError when some or all are missing."""
-    folder = crop_folder(args)
+    folder = crop_folder(options)
     if folder is None:
         return None
-    crops = find_crops(folder, args.crop_from, args.task, args.root)
+    crops = find_crops(folder, options.crop_from, options.task, options.root)
     if images is not None:
-        need_crops(crops, images, args.task, args.root)
+        need_crops(crops, images, options.task, options.root)
     return crops

@@ -10,12 +10,12 @@ from pathlib import Path
 from datasets.layouts.folders.names import recognise_splits
 from runtime.errors import refuse
 from runtime.folders.overlaps import find_overlaps
-from runtime.given import list_given
+from runtime.options import Options, list_given
 
 # Flags by their names in the namespace, and what people call them.
 OUTPUTS = {"results_dir": "--results-dir", "out": "--out", "cache": "--cache"}
 INPUTS = {"folder": "FOLDER", "root": "--root", "test_root": "--test-root", "pictures": "PICTURE", "image": "--image",
-          "labels": "--labels", "boxes": "--boxes", "pretrained": "--pretrained", "finetune": "--finetune",
+          "labels": "--labels", "boxes": "--boxes", "pretrained": "--pretrained",
           "teacher_path": "--teacher-path", "teacher_weights": "--teacher-weights", "text_load": "--text-load",
           "gt": "--gt", "text": "FILE", "csv": "FILE.csv", "random_labels": "--random-labels"}
 FOLDERS = ("root", "folder", "test_root", "pictures")  # the others are read as files, and their folders may be written
@@ -27,22 +27,22 @@ EVALUATION_FILES = ("results.jsonl", "per_query.csv", "neighbours.png", "confusi
 PROBE_FILES = (*EVALUATION_FILES, "model_last.pth", "model_best.pth")
 
 
-def check_places(args: argparse.Namespace, writes: Collection[str] = (), **more: Path) -> None:
+def check_places(options: Options | argparse.Namespace, writes: Collection[str] = (), **more: Path) -> None:
     """Raise ConfigError with everything that `list_overlaps` finds."""
-    refuse(list_overlaps(args, writes, **more))
+    refuse(list_overlaps(options, writes, **more))
 
 
-def list_overlaps(args: argparse.Namespace, writes: Collection[str] = (), **more: object) -> list[str]:
+def list_overlaps(options: Options | argparse.Namespace, writes: Collection[str] = (), **more: object) -> list[str]:
     """A line for every output of the flags that is an input, or lies in a folder that is read.
 
     `writes` are files that the command lays into its output folder; `more` are resolved places by their flags' names.
     """
-    values = {**vars(args), **more}
+    values = {**(options.settings() if isinstance(options, Options) else vars(options)), **more}
     outputs = {flag: Path(values[name]) for name, flag in OUTPUTS.items()
                if values.get(name) and values[name] != "none"}
     inputs = {path: word for name, word in reversed(INPUTS.items()) for path in list_paths(values.get(name))
               if os.path.isfile(path) or (name in FOLDERS and os.path.isdir(path))}  # a place counts once
-    chosen = {OUTPUTS[name] for name in list_given(args) if name in OUTPUTS}
+    chosen = {OUTPUTS[name] for name in list_given(options) if name in OUTPUTS}
     return find_overlaps(outputs, [(word, path) for path, word in inputs.items()], writes=writes,
                          defaults=outputs.keys() - chosen, find_splits=recognise_splits)
 

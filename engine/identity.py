@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ import torch
 
 from datasets.crops import Crops
 from datasets.images import ImageSet
+from engine.options import TrainingOptions
 from runtime import distributed
 from runtime.errors import ConfigError, refuse
 from runtime.side_files import parse_json
@@ -25,15 +25,14 @@ EARLIER = {"lars_norm": "apart", "rows_as_stored": False, "class_token": False, 
 
 
 def describe_run(
-    args: argparse.Namespace, images: ImageSet, crops: Crops | None, device: torch.device,
+    options: TrainingOptions, images: ImageSet, crops: Crops | None, device: torch.device,
     saved: Mapping[str, object] | None,
 ) -> dict[str, object]:
     """What makes this run this run; a continuation must agree with it and takes its precision from it."""
-    flags = {name: value for name, value in vars(args).items() if name not in FREE}
-    asked = None if args.precision == "auto" else args.precision
-    here = {"flags": json.dumps(flags, sort_keys=True, default=str), "data": images.fingerprint(),
+    asked = None if options.precision == "auto" else options.precision
+    here = {"flags": options.identify(FREE), "data": images.fingerprint(),
             "crops": hash_crops(crops, images), "precision": asked,
-            "threads": torch.get_num_threads(), "world": distributed.world(), "accum_steps": args.accum_steps,
+            "threads": torch.get_num_threads(), "world": distributed.world(), "accum_steps": options.accum_steps,
             "device": device.type}
     return agree(dict(saved["identity"]), here) if saved is not None else here
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 
 import torch
@@ -11,15 +10,25 @@ from engine.lars import Lars
 from methods.method import Method, ParamGroup
 
 
-def build_optimizer(args: argparse.Namespace, method: Method) -> torch.optim.Optimizer:
-    """SGD, AdamW or LARS over the method's groups; the trainer sets their rates."""
-    if args.optimizer == "lars":
-        return Lars(adapted_groups(method, args.wd), lr=peak_lr(args), momentum=args.momentum,
-                    joint=args.lars_norm == "joint")
-    groups = [describe_group(group, args.wd) for group in method.param_groups()]
-    if args.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=peak_lr(args), foreach=True)
-    return torch.optim.SGD(groups, lr=peak_lr(args), momentum=args.momentum, foreach=True)
+def build_optimizer(
+    kind: str, method: Method, *, lr: float, decay: float, momentum: float = 0.9,
+    betas: tuple[float, ...] = (0.9, 0.999), eps: float = 1e-8, joint: bool = False,
+    decay_moves: bool = False,
+) -> torch.optim.Optimizer:
+    """The optimiser called `kind` (sgd, nesterov, adam, adamw, lars) over the method's groups, at `lr` to begin with.
+
+    The trainer sets the rates, and the decays where `decay_moves`. `joint`: see `Lars`.
+    """
+    if kind == "lars":
+        return Lars(adapted_groups(method, decay), lr=lr, momentum=momentum, joint=joint)
+    groups = [describe_group(group, decay) for group in method.param_groups()]
+    if decay_moves:
+        groups = [group | {"decay": group["weight_decay"]} for group in groups]
+    if kind == "adamw":
+        return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, foreach=True)
+    if kind == "adam":
+        return torch.optim.Adam(groups, lr=lr, foreach=True)
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, foreach=True, nesterov=kind == "nesterov" and momentum > 0)
 
 
 def describe_group(group: ParamGroup, decay: float) -> dict[str, object]:
@@ -39,8 +48,3 @@ def adapted_groups(method: Method, decay: float) -> list[dict[str, object]]:
                            weight_decay=group.weight_decay if adapt else 0.0)
             groups.append(describe_group(part, decay) | {"adapt": adapt})
     return groups
-
-
-def peak_lr(args: argparse.Namespace) -> float:
-    """`--lr`, times batch size / 256 with `--scale-lr`."""
-    return args.lr * args.batch_size / 256 if args.scale_lr else args.lr

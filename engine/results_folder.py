@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import sys
@@ -16,7 +15,7 @@ from evaluation.ledger import append_result
 from runtime import distributed
 from runtime.errors import ConfigError, StopTraining
 from runtime.folders.locks import hold_folder
-from runtime.given import list_given
+from runtime.options import Options, list_given
 
 CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 
@@ -29,11 +28,11 @@ class Refusal:
     closed: bool
 
 
-def hold_run(args: argparse.Namespace, *, needed: bool = True) -> AbstractContextManager[bool]:
+def hold_run(options: Options, *, needed: bool = True) -> AbstractContextManager[bool]:
     """`hold_results` of --results-dir; a folder that lies in the data is not touched, building the run refuses it."""
-    if list_overlaps(args, RUN_FILES):
+    if list_overlaps(options, RUN_FILES):
         return nullcontext(True)
-    return hold_results(args.results_dir, needed=needed)
+    return hold_results(options.settings()["results_dir"], needed=needed)
 
 
 @contextmanager
@@ -71,9 +70,9 @@ def try_to_hold(folder: Path, stack: ExitStack) -> Refusal | None:
     return None
 
 
-def is_chosen(args: argparse.Namespace) -> bool:
+def is_chosen(options: Options) -> bool:
     """Whether the user said where results go: they are wanted there, or not at all."""
-    return bool({"results_dir", "out"} & list_given(args).keys())
+    return bool({"results_dir", "out"} & list_given(options).keys())
 
 
 def append_to(folders: Sequence[Path], *rows: dict[str, object]) -> None:

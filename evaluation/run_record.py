@@ -5,7 +5,6 @@ A run's settings are its args.json; a file that was taken away from its folder s
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -19,6 +18,7 @@ import torch
 from models.weights.files import read_checkpoint
 from runtime.errors import ConfigError
 from runtime.files import write_json
+from runtime.options import MachineOptions, Options
 from runtime.side_files import read_json
 
 Settings = dict[str, Any]  # what args.json holds, in plain JSON types
@@ -95,9 +95,9 @@ def is_resumable(folder: Path) -> bool:
     return (folder / CURRENT).exists() or (folder / PREVIOUS).exists()
 
 
-def keep_settings(args: argparse.Namespace) -> Settings:
+def keep_settings(options: Options) -> Settings:
     """The settings that an exported file keeps, in plain JSON types."""
-    return {name: as_json(getattr(args, name)) for name in KEPT if hasattr(args, name)}
+    return {name: as_json(value) for name, value in options.settings().items() if name in KEPT}
 
 
 def find_run(named: Path) -> Path | None:
@@ -150,10 +150,10 @@ def read_settings(file: Path) -> Settings:
     return read_args(find_run(file)) or read_meta(file)
 
 
-def choose_evaluation_precision(args: argparse.Namespace, meta: Mapping[str, object], device: torch.device) -> str:
+def choose_evaluation_precision(options: MachineOptions, meta: Mapping[str, object], device: torch.device) -> str:
     """--precision, else that of the run's own measurement where this machine can do it, else float32."""
-    if args.precision != "auto":
-        return args.precision
+    if options.precision != "auto":
+        return options.precision
     own = str(meta.get("precision", "fp32"))
     return "fp32" if own == "fp16" and device.type == "cpu" else own
 
@@ -207,7 +207,7 @@ def _tell_here(folders: Sequence[str]) -> str:
     return "" if all(map(os.path.isabs, folders)) else f" in {Path.cwd()}"
 
 
-def write_args(path: Path, args: argparse.Namespace) -> None:
+def write_args(folder: Path, options: Options) -> None:
     """Keep the resolved flags, and from where their paths are meant, for people and for later commands."""
     encoder = json.JSONEncoder(indent=1, sort_keys=True, default=str)
-    write_json(path, vars(args) | {"started_in": os.getcwd()}, encoder)
+    write_json(folder / ARGS, options.settings() | {"started_in": os.getcwd()}, encoder)

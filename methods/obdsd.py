@@ -30,7 +30,7 @@ from runtime.distributed import gather, gather_with_grad, rank, share_buffers, w
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricOptions:
+class ObdSdOptions:
     """What the user chooses.
 
     `dim` of the embedding, `pool` what it is made of, `normalise` whether it has length 1; `criterion` and
@@ -76,7 +76,7 @@ class ObdSd(Method):
 
     couples_batch = True
 
-    def __init__(self, backbone: Backbone, options: MetricOptions, *, classes: int, seed: int = 0) -> None:
+    def __init__(self, backbone: Backbone, options: ObdSdOptions, *, classes: int, seed: int = 0) -> None:
         super().__init__()
         self.options, self.seed = options, seed
         head = LinearHead(backbone.num_features, options.dim)

@@ -9,26 +9,26 @@ from models.arch_names import resolve_arch
 from models.plug_in.presets import PRESETS as PLUG_INS
 from models.weights.files import find_weights
 from runtime.errors import Problems
-from runtime.given import name_flags
+from runtime.options import Options, name_flags
 
 
-def check_architecture(args: argparse.Namespace, name: str) -> None:
+def check_architecture(options: Options | argparse.Namespace, name: str) -> None:
     """Raise WeightsError, with its flag, for an architecture that timm does not know; `name` is that of the flag."""
-    asked = getattr(args, name, None)
+    asked = getattr(options, name, None)
     if asked and asked not in PLUG_INS:
-        with name_flags(args, name):
+        with name_flags(options, name):
             resolve_arch(asked)
 
 
-def check_weights(args: argparse.Namespace, name: str, sources: Sequence[str]) -> None:
+def check_weights(options: Options | argparse.Namespace, name: str, sources: Sequence[str]) -> None:
     """Raise ConfigError, with the flag `name`, for weights that are not there; `hub` and `none` are no files."""
     problems = Problems()
     for source in sources:
         if source.partition(":")[0] not in ("none", "hub"):
-            problems.attempt(lambda: _find(args, name, source))
+            problems.attempt(lambda: _find(options, name, source))
     problems.refuse()
 
 
-def _find(args: argparse.Namespace, name: str, source: str) -> None:
-    with name_flags(args, name):
+def _find(options: Options | argparse.Namespace, name: str, source: str) -> None:
+    with name_flags(options, name):
         find_weights(source)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-
 import torch
 
 from runtime.errors import refuse
-from runtime.given import list_given
 
 
 def find_device(name: str) -> str:
@@ -37,8 +34,8 @@ def list_device_problems(name: str) -> list[str]:
     return problems
 
 
-def list_sync_problems(args: argparse.Namespace) -> list[str]:
-    """A line when --sync-bn was asked for where torch cannot do it; as a default it only waits for CUDA processes."""
-    if args.sync_bn and "sync_bn" in list_given(args) and resolve_device(args.device) == "cpu":
+def list_sync_problems(asked: bool, device: str) -> list[str]:
+    """A line when --sync-bn was `asked` for where torch cannot do it; as a default it only waits for CUDA processes."""
+    if asked and resolve_device(device) == "cpu":
         return ["--sync-bn: torch takes batch statistics over CUDA processes only, and --device is cpu; leave it out"]
     return []

@@ -16,9 +16,10 @@ import torch
 from PIL import Image
 
 from engine.flags.finetune.arguments import parse
+from engine.workflows.build import build as build_run
 from engine.workflows.finetune.run import FinetuneRun
 from engine.workflows.finetune.saved import evaluate_saved_classifier
-from engine.workflows.finetune.system import build_finetune_run
+from engine.workflows.finetune.system import FINETUNE
 from models.classifiers.file import load_classifier
 from models.weights.files import read_checkpoint
 from runtime.errors import ConfigError, WeightsError
@@ -32,7 +33,7 @@ PIM = ["--method", "pim", "--train-view", "timm", "--num-selects", "20", "8", "3
 
 
 def build(folder: Path, photos: Path, *words: str) -> FinetuneRun:
-    return build_finetune_run(parse([*TINY, "--root", str(photos), "--results-dir", str(folder), *words]), CPU)
+    return build_run(FINETUNE, parse([*TINY, "--root", str(photos), "--results-dir", str(folder), *words]), CPU)
 
 
 def run(folder: Path, photos: Path, *words: str) -> dict[str, torch.Tensor]:

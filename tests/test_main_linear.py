@@ -107,7 +107,7 @@ def test_bad_input_gets_one_message(run: Command, photo_tree: Path, tmp_path: Pa
 
 def test_flags_and_schedule_defaults() -> None:
     args = parse_probe(["--pretrained", "none", "--lr", "30", "--cos", "false", "--schedule", "60", "80"])
-    assert args.lr == [30.0] and args.cos is False and args.schedule == [60, 80] and args.input == "crop"
+    assert args.lr == (30.0,) and args.cos is False and args.schedule == (60, 80) and args.input == "crop"
     assert args.results_dir == "checkpoints_linear/none"
 
 

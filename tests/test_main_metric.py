@@ -15,9 +15,10 @@ from benchmarks.reference.public_files import write_obdsd
 from engine.flags.evaluate.arguments import parse_probe, parse_search
 from engine.flags.metric.arguments import parse
 from engine.monitor import Monitor
+from engine.workflows.build import build
 from engine.workflows.linear import run_probe
 from engine.workflows.metric.saved import evaluate_saved_embedding
-from engine.workflows.metric.system import build_metric_run
+from engine.workflows.metric.system import METRIC
 from engine.workflows.retrieval import run_search, write_search
 from evaluation.features.subject import open_subject
 from models.backbones import build_backbone
@@ -31,7 +32,7 @@ TINY = ["--device", "cpu", "-a", "test_resnet", "--pretrained", "none", "--size"
 
 
 def run(folder: Path, photos: Path, *words: str) -> dict[str, torch.Tensor]:
-    build_metric_run(parse([*TINY, "--root", str(photos), "--results-dir", str(folder), *words]),
+    build(METRIC, parse([*TINY, "--root", str(photos), "--results-dir", str(folder), *words]),
                      torch.device("cpu")).train()
     return torch.load(folder / "model_last.pth")["state_dict"]
 
@@ -51,7 +52,7 @@ def test_a_run_leaves_an_encoder_numbers_and_can_go_on_after_a_kill(photo_tree: 
     encoder = load_encoder(tmp_path / "whole/model_last.pth")
     assert encoder.head_pool == "avg+max" and encoder.head.out_features == 8
     args = parse([*TINY, "--root", str(photo_tree), "--results-dir", str(tmp_path / "cut")])
-    cut = build_metric_run(args, torch.device("cpu"))
+    cut = build(METRIC, args, torch.device("cpu"))
     cut.trainer.logger.start(0)
     cut.trainer.train_epoch(0)
     cut.trainer.finish_epoch(0)
@@ -73,7 +74,7 @@ def test_the_best_epoch_on_validation_images_is_exact_after_a_kill(
     looks = iter([0.5, 0.75, 0.625] * 2)  # the kill comes after the best one, so that it is the saved one that counts
     run(tmp_path / "whole", photo_tree, *words)
     args = parse([*TINY, "--root", str(photo_tree), "--results-dir", str(tmp_path / "cut"), *words])
-    cut = build_metric_run(args, torch.device("cpu"))
+    cut = build(METRIC, args, torch.device("cpu"))
     cut.trainer.logger.start(0)
     for epoch in range(2):
         cut.trainer.train_epoch(epoch)

@@ -157,11 +157,12 @@ def test_skip_bad_goes_on_without_the_image(server, words: list[str], photo_tree
 def refuse(words: list[str], *expected: str) -> None:
     """In this process: what a command would print and exit 2 with."""
     from engine.flags.pretrain.arguments import parse
-    from engine.workflows.build import build_run
+    from engine.workflows.build import build
+    from engine.workflows.pretrain.system import PRETRAIN
     from runtime.errors import ConfigError
 
     with pytest.raises(ConfigError) as error:
-        build_run(parse(words), torch.device("cpu"))
+        build(PRETRAIN, parse(words), torch.device("cpu"))
     for word in expected:
         assert word in str(error.value)
 

@@ -15,10 +15,9 @@ from torch import Tensor
 from datasets.class_names import name_key
 from models.teachers.clip import ClipTeacher
 from runtime.errors import ConfigError, DataError
+from text.options import PLAIN
 
 COLUMNS = ["class name", "description"]
-AGGREGATES = ("whole", "sentences")
-PLAIN = "{description}"  # the template that adds nothing
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^a-z])")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,23 +15,24 @@ from runtime.errors import ConfigError
 from runtime.files import hash_file
 from text.audit import TextReading
 from text.descriptions import encode_descriptions, fill_template, read_descriptions, read_so_far, split_sentences
+from text.options import ClipOptions, EncodingOptions
 from text.tensor import TextRows, load_text, name_text_files, read_manifest
 
 
-def open_text(path: Path, teacher: ClipTeacher, args: argparse.Namespace) -> TextRows:
-    """Rows of a CSV by the template and aggregation of `args`, or of a tensor; raises DataError or WeightsError."""
+def open_text(path: Path, teacher: ClipTeacher, options: EncodingOptions) -> TextRows:
+    """Rows of a CSV by the template and aggregation of `options`, or of a tensor; raises DataError or WeightsError."""
     if path.suffix.lower() != ".csv":
         return load_text(path, teacher=teacher)
     descriptions = read_descriptions(path)
-    rows = encode_descriptions(teacher, descriptions, args.template, args.aggregate)
+    rows = encode_descriptions(teacher, descriptions, options.template, options.aggregate)
     return TextRows(path, rows, tuple(row.name for row in descriptions))
 
 
 def read_texts(
-    path: Path, teacher: ClipTeacher, args: argparse.Namespace, names: Sequence[str]
+    path: Path, teacher: ClipTeacher, options: EncodingOptions, names: Sequence[str]
 ) -> tuple[TextReading, ...]:
     """How CLIP reads the text behind each row, in the order of `names`; () where nobody knows it any more."""
-    source, template, whole = path, args.template, args.aggregate == "whole"
+    source, template, whole = path, options.template, options.aggregate == "whole"
     if path.suffix.lower() != ".csv":
         manifest, source = read_manifest(path), name_text_files(str(path))[1]
         if manifest is None or not source.is_file() or hash_file(source) != manifest.csv_sha256:
@@ -55,21 +55,19 @@ def _lost(text: str, teacher: ClipTeacher) -> str:
 
 
 def open_clip_teacher(
-    args: argparse.Namespace, device: str | torch.device, *, command: str, precision: str = "fp32"
+    options: ClipOptions, device: str | torch.device, *, command: str, precision: str = "fp32"
 ) -> ClipTeacher:
     """The CLIP that the flags name. Raises ConfigError with the one command to run when its weights are not here."""
-    weights = args.teacher_weights or usual_weights(args.teacher_arch)
+    weights = options.teacher_weights or usual_weights(options.teacher_arch)
     named = weights is not None and weights.partition(":")[0] not in ("hub", "none", "package")
     if weights is None or (named and not Path(weights).expanduser().is_file()):
         absent = f" ({weights} does not exist)" * named
         raise ConfigError(
-            f"text becomes numbers only through CLIP's weights, and those of {args.teacher_arch} are not on this "
-            f"machine{absent}. Copy the file here (OpenAI's {args.teacher_arch}.pt, or open_clip's) and run\n"
-            f"  {command} --teacher-weights {args.teacher_arch}.pt\n"
+            f"text becomes numbers only through CLIP's weights, and those of {options.teacher_arch} are not on this "
+            f"machine{absent}. Copy the file here (OpenAI's {options.teacher_arch}.pt, or open_clip's) and run\n"
+            f"  {command} --teacher-weights {options.teacher_arch}.pt\n"
             "or let open_clip download it: --teacher-weights hub"
         )
-    teacher = build_teacher(
-        f"clip:{args.teacher_arch}", weights=weights, precision=precision, device=device,
-        norm=getattr(args, "teacher_norm", "own"), size=getattr(args, "teacher_size", 0) or None)
-    assert isinstance(teacher, ClipTeacher)  # it was asked for by that name
-    return teacher
+    return build_teacher(
+        f"clip:{options.teacher_arch}", weights=weights, precision=precision, device=device,
+        norm=options.teacher_norm, size=options.teacher_size or None)

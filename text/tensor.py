@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -176,10 +175,10 @@ def name_text_files(text_load: str) -> tuple[Path, Path]:
     return given, Path("text_description") / f"{given.stem.removesuffix('_text_tensor')}.csv"
 
 
-def missing_text(args: argparse.Namespace) -> list[str]:
+def missing_text(text_load: str) -> list[str]:
     """A problem line when there is neither a text tensor nor the descriptions that it could be made of."""
-    tensor, source = name_text_files(args.text_load)
+    tensor, source = name_text_files(text_load)
     if tensor.is_file() or source.is_file():
         return []
-    return [f"--text-load {args.text_load}: no such text tensor, and no {source} to make it of. Make one with "
+    return [f"--text-load {text_load}: no such text tensor, and no {source} to make it of. Make one with "
             "`python -m tools.encode_text FILE.csv --weights ViT-B-16.pt`, or take none for the vocabulary-free mode"]

@@ -20,21 +20,21 @@ from datasets.images import has_split, scan
 from datasets.places import list_overlaps
 from engine.flags.absent import check_present
 from engine.flags.command import exit_cleanly
-from engine.flags.evaluate.arguments import parse_probe, parse_search
 from engine.flags.groups import add_list_left_out
 from engine.flags.parser import Parser, boolean
-from engine.flags.ranges import SIDE_OR_0, WORKERS
-from engine.flags.words import device
 from engine.results_folder import hold_results
 from engine.workflows.linear import run_probe, write_probe
 from engine.workflows.retrieval import run_search, write_search
 from evaluation.features.subject import FEATURES, open_subject
 from evaluation.ledger import append_result, read_results
+from evaluation.options import ProbeOptions, SearchOptions
 from evaluation.reports.table import markdown, read_ledgers
-from runtime.devices import list_device_problems
+from runtime.devices import list_device_problems, resolve_device
 from runtime.files import write_text
 from runtime.folders.claims import claim_folder
 from runtime.folders.overlaps import lies_in
+from runtime.ranges import SIDE_OR_0, WORKERS
+from runtime.words import device
 
 MAKES = ("[0-9]*", "results.jsonl")
 
@@ -82,24 +82,18 @@ def make_parser() -> Parser:
     return parser
 
 
-def list_command_flags(args: argparse.Namespace, network: ComparedNetwork, centred: bool, folder: Path) -> list[str]:
-    """The words that main_linear.py and main_retrieval.py would be given for this row."""
-    words = {"task": args.task, "root": args.root, "pretrained": network.source, "label": network.label,
-             "size": network.size or args.size, "input": args.input, "crop-root": args.crop_root,
-             "feature": network.feature or args.feature, "centre": centred, "device": args.device, "cache": args.cache,
-             "num-workers": args.num_workers, "results-dir": folder}
-    return [str(word) for name, value in words.items() for word in (f"--{name}", value)]
-
-
 def evaluate(args: argparse.Namespace, network: ComparedNetwork, centred: bool, folder: Path) -> None:
     """One row: retrieval always, the probe where there are labels in both splits."""
-    words = list_command_flags(args, network, centred, folder)
-    searched = parse_search([*words, *(["--knn"] if has_split(args.root, "test") else [])])
-    device = torch.device(searched.device)
-    subject = open_subject(searched, device, searched.batch_size)
-    write_search(run_search(subject, searched), folder, searched)
+    told = {"task": args.task, "root": args.root, "pretrained": network.source, "label": network.label,
+            "size": network.size or args.size, "input": args.input, "crop_root": args.crop_root,
+            "feature": network.feature or args.feature, "centre": centred, "device": args.device, "cache": args.cache,
+            "num_workers": args.num_workers, "results_dir": str(folder)}
+    told["given"] = {name: f"--{name.replace('_', '-')}" for name in told}  # a run's own settings yield to them
+    searched = SearchOptions(**told, knn=has_split(args.root, "test"))
+    device = torch.device(resolve_device(args.device))
+    write_search(run_search(open_subject(searched, device, searched.batch_size), searched), folder, searched)
     if has_labelled_images(args.root, "train") and has_labelled_images(args.root, "test"):
-        probed = parse_probe(words)
+        probed = ProbeOptions(**told)
         write_probe(run_probe(open_subject(probed, device, probed.extract_batch_size), probed), folder, probed)
 
 

@@ -20,11 +20,11 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from engine.flags.command import exit_cleanly
 from engine.flags.parser import Parser
-from engine.flags.ranges import COUNT_OR_0, SEED
 from engine.results_folder import hold_results
 from runtime.errors import ConfigError
 from runtime.files import write_atomically, write_text
 from runtime.folders.claims import claim_folder
+from runtime.ranges import COUNT_OR_0, SEED
 
 LICENCE = "LICENSE.txt"
 STATES = {"0.0": "sound", "1.0": "defective"}  # the expert's two sure answers; "maybe" cells are left out

@@ -8,62 +8,57 @@ Rows are of unit length. Run it again after a stop and it goes on; tools.index b
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from engine.flags.evaluate.arguments import make_parser, read_images
+from evaluation.options import ImagesOptions
+from runtime.options import flag
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datasets.images import first_split
 from engine.flags.command import exit_cleanly
-from engine.flags.evaluate.readers import CROPS, settle_evaluation
 from engine.flags.evaluate.sources import check_evaluation_sources
-from engine.flags.evaluate.subject import add_subject
-from engine.flags.parser import Parser
-from engine.flags.ranges import BATCH, COUNT
 from engine.results_folder import hold_results
 from evaluation.features.store import write_embeddings
 from evaluation.features.subject import open_subject
 from runtime import distributed
+from runtime.ranges import COUNT
 
 
-def make_parser() -> Parser:
-    """The flags."""
-    parser = Parser(prog="python -m tools.embed", description="Write the embeddings of a folder of photographs.")
-    parser.add_argument("folder", metavar="IMAGES", help="the photographs: any layout that --root takes elsewhere")
-    parser.add_argument("--out", required=True, metavar="DIR", help="where embeddings.npy, ids.csv, meta.json go")
-    parser.add_argument("--split", choices=("auto", "train", "val", "test"), default="auto",
-                        help="which part of the photographs; auto = test where there is one")
-    parser.add_argument("--piece", type=COUNT, default=4096, help="images between two savings")
-    parser.add_argument("-b", "--batch-size", type=BATCH, default=64, help="images at a time; changes no number")
-    add_subject(parser, look_at="full", feature="gap")
-    return parser
+@dataclass(frozen=True, kw_only=True)
+class EmbedOptions(ImagesOptions):
+    """Which photographs are embedded, by which encoder, and where to."""
+
+    out: str = flag(None, None, "where embeddings.npy, ids.csv, meta.json go", metavar="DIR", required=True)
+    piece: int = flag(4096, COUNT, "images between two savings")
 
 
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Flags with automatic values resolved; raises ConfigError with every problem."""
-    args, problems = make_parser().gather(argv)
-    settle_evaluation(args, problems, CROPS)
-    args.root = args.folder
-    problems.refuse(lambda: check_evaluation_sources(args))
-    return args
+def parse(argv: Sequence[str] | None = None) -> EmbedOptions:
+    """The options, automatic values resolved; raises ConfigError with every problem."""
+    parser = make_parser("python -m tools.embed", "Write the embeddings of a folder of photographs.", EmbedOptions)
+    options, problems = read_images(parser, EmbedOptions, sys.argv[1:] if argv is None else argv)
+    problems.refuse(lambda: check_evaluation_sources(options))
+    return options
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    args = parse(argv)
-    device = distributed.join_group(args.device)
+    options = parse(argv)
+    device = distributed.join_group(options.device)
     try:
-        subject = open_subject(args, device, args.batch_size)
-        split = args.split if args.split != "auto" else first_split(subject.root, "test", "train")
-        with hold_results(args.out):
-            meta = write_embeddings(subject, subject.images(split, "ignored"), Path(args.out), args.piece)
+        subject = open_subject(options, device, options.batch_size)
+        split = options.split if options.split != "auto" else first_split(subject.root, "test", "train")
+        with hold_results(options.out):
+            meta = write_embeddings(subject, subject.images(split, "ignored"), Path(options.out), options.piece)
         if distributed.is_main():
             speed = f"{meta['images_per_second']:.0f} images/s"
             print(f"{meta['images']} {split} images, {meta['dim']} numbers each, {speed}, "
-                  f"with {subject.describe()}\n  in {args.out}: embeddings.npy, ids.csv, meta.json")
+                  f"with {subject.describe()}\n  in {options.out}: embeddings.npy, ids.csv, meta.json")
     finally:
         distributed.stop()
 

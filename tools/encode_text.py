@@ -6,45 +6,55 @@ python -m tools.encode_text text_description/bird.csv --weights hub --template "
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
+
+from engine.flags.parser import Parser, add_options
+from runtime.options import flag, list_given, word
+from text.options import ClipOptions, EncodingOptions
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datasets.places import list_paths
 from engine.flags.command import exit_cleanly
-from engine.flags.parser import Parser
-from engine.flags.text import add_clip, add_encoding
-from engine.flags.words import device
 from models.teachers.clip import ClipTeacher
 from runtime.devices import list_device_problems, resolve_device
 from runtime.folders.overlaps import find_overlaps
+from runtime.words import device
 from text.descriptions import describe_oddities, fill_template, read_descriptions
 from text.sources import open_clip_teacher
 from text.tensor import name_text_files, write_text_tensor
 
 
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions(EncodingOptions, ClipOptions):
+    """Which descriptions become a tensor, by which CLIP."""
+
+    title: ClassVar[str | None] = None
+
+    csv: str = word("columns `class name,description`", "FILE.csv")
+    out: str | None = flag(None, None, "default text_description_tensor/<csv's name>_text_tensor.pt",
+                           metavar="FILE.pt")
+    device: str = flag("cpu", device, "cpu or cuda")
+
+
 def make_parser() -> Parser:
-    """The flags."""
+    """The parser."""
     parser = Parser(prog="python -m tools.encode_text", description="Descriptions (CSV) into a text tensor.")
-    parser.add_argument("csv", metavar="FILE.csv", help="columns `class name,description`")
-    parser.add_argument("--out", metavar="FILE.pt", default=None,
-                        help="default text_description_tensor/<csv's name>_text_tensor.pt")
-    add_clip(parser)
-    add_encoding(parser)
-    parser.add_argument("--device", type=device, default="cpu", help="cpu or cuda")
+    add_options(parser, EncodeOptions)
     return parser
 
 
-def find_cut(args: argparse.Namespace, source: Path, teacher: ClipTeacher) -> list[str]:
+def find_cut(options: EncodeOptions, source: Path, teacher: ClipTeacher) -> list[str]:
     """The names of classes whose text CLIP does not read to its end."""
-    if args.aggregate != "whole":
+    if options.aggregate != "whole":
         return []
     rows = read_descriptions(source)
-    lengths = teacher.count_tokens([fill_template(args.template, row.name, row.text) for row in rows])
+    lengths = teacher.count_tokens([fill_template(options.template, row.name, row.text) for row in rows])
     return [row.name for row, length in zip(rows, lengths) if length > teacher.context]
 
 
@@ -53,19 +63,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, problems = make_parser().gather(argv)
     problems.lines += list_device_problems(args.device)
     args.device, source = resolve_device(args.device), Path(args.csv)
+    options = EncodeOptions.read(vars(args), list_given(args))
     problems.attempt(lambda: read_descriptions(source))  # a mistake in it is told before a model is built
-    problems.attempt(lambda: fill_template(args.template, "", ""))
-    out = Path(args.out) if args.out else name_text_files(f"{source.with_suffix('.csv')}")[0]
-    inputs = [("FILE.csv", source), *(("--weights", path) for path in list_paths(args.teacher_weights))]
+    problems.attempt(lambda: fill_template(options.template, "", ""))
+    out = Path(options.out) if options.out else name_text_files(f"{source.with_suffix('.csv')}")[0]
+    inputs = [("FILE.csv", source), *(("--weights", path) for path in list_paths(options.teacher_weights))]
     if out.suffix == ".json":
         problems.lines.append(f"--out {out}: the manifest beside the tensor bears that name; end it in .pt")
     problems.lines += find_overlaps({"--out": out, "the manifest of --out": out.with_suffix(".json")}, inputs)
     problems.refuse()
-    teacher = open_clip_teacher(args, args.device, command=f"python -m tools.encode_text {source}")
-    rows = write_text_tensor(source, out, teacher, model=args.teacher_arch, template=args.template,
-                             aggregate=args.aggregate)
+    teacher = open_clip_teacher(options, options.device, command=f"python -m tools.encode_text {source}")
+    rows = write_text_tensor(source, out, teacher, model=options.teacher_arch, template=options.template,
+                             aggregate=options.aggregate)
     print(f"{rows.shape[0]} rows of width {rows.shape[1]} in {out}, manifest in {out.with_suffix('.json')}")
-    oddities, cut = describe_oddities(source), find_cut(args, source, teacher)
+    oddities, cut = describe_oddities(source), find_cut(options, source, teacher)
     if oddities:
         print(f"note: passed over in {source}: {'; '.join(oddities)}")
     if cut:

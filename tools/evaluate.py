@@ -12,8 +12,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
+
+from engine.flags.groups import add_list_left_out
+from engine.flags.parser import Parser, add_options
+from evaluation.options import ClassifierOptions
+from runtime.options import flag, list_given
+from runtime.ranges import BATCH, COUNT_OR_0
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -24,13 +31,9 @@ from datasets.joint import describe_sources, join
 from datasets.loader import count_workers
 from datasets.places import list_overlaps
 from engine.flags.command import exit_cleanly
-from engine.flags.evaluate.classifier import add_classifier
 from engine.flags.evaluate.sources import check_evaluation_sources
 from engine.flags.finetune.arguments import split_paths
 from engine.flags.finetune.checks import read_data_set_names
-from engine.flags.groups import add_data
-from engine.flags.parser import Parser
-from engine.flags.ranges import BATCH, COUNT_OR_0
 from engine.results_folder import hold_results, is_chosen
 from engine.workflows.finetune.images import name_sources
 from evaluation.classifier.classify import Predictions
@@ -61,37 +64,45 @@ from runtime.devices import list_device_problems
 from runtime.files import write_atomically
 
 
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The flags; raises ConfigError with every problem."""
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(ClassifierOptions):
+    """Which labelled pictures a classifier is measured on, and what is written of it."""
+
+    title: ClassVar[str | None] = "scores"
+
+    root: tuple[str, ...] = flag(None, None, "train/test folders, a raw CUB or FGVC tree, a flat folder, a CSV list, "
+                                 "or a crop folder", metavar="DIR")
+    data_set: tuple[str, ...] = flag((), None, "what the folders are called: CUB, DOG, FOOD, NABIRDS, CUB_DOG = CUB "
+                                     "DOG, FOLDER", nargs="+", metavar="NAME")
+    split: str = flag("auto", ("auto", "test", "val", "train"), "auto = test, or val, or everything")
+    batch_size: int = flag(64, BATCH, "images at a time; changes no number", "-b")
+    ensemble_order: str = flag("descending", ("descending", "ascending"), "which branches highest-x adds up first; "
+                               "ascending = the public PIM code's")
+    mistakes: int = flag(48, COUNT_OR_0, "the surest mistakes on their sheet; 0 = no sheet")
+    results_dir: str | None = flag(None, None, "where everything goes; default: evaluation/ in the run's folder, else "
+                                   "under checkpoints/", "--out", metavar="DIR")
+
+
+def parse(argv: Sequence[str] | None = None) -> EvaluateOptions:
+    """The options; raises ConfigError with every problem."""
     parser = Parser(prog="python -m tools.evaluate", description="How good is a trained classifier?")
-    group = add_data(parser, crops=False, root_required=False)
-    group.add_argument("--data-path", "--val-root", "--eval-data-path", dest="root", nargs="+",
-                       default=argparse.SUPPRESS, metavar="DIR",
-                       help="as --root; several folders (or one quoted string with spaces) are one joint set")
-    group.add_argument("--data-set", nargs="+", default=[], metavar="NAME",
-                       help="what the folders are called: CUB, DOG, FOOD, NABIRDS, CUB_DOG = CUB DOG, FOLDER")
-    group.add_argument("--split", choices=("auto", "test", "val", "train"), default="auto",
-                       help="auto = test, or val, or everything")
-    add_classifier(parser)
-    group = parser.add_argument_group("scores")
-    group.add_argument("-b", "--batch-size", type=BATCH, default=64, help="images at a time; changes no number")
-    group.add_argument("--ensemble-order", choices=("descending", "ascending"), default="descending",
-                       help="which branches highest-x adds up first; ascending = the public PIM code's")
-    group.add_argument("--mistakes", type=COUNT_OR_0, default=48,
-                       help="the surest mistakes on their sheet; 0 = no sheet")
-    group.add_argument("--results-dir", "--out", default=None, metavar="DIR",
-                       help="where everything goes; default: evaluation/ in the run's folder, else under checkpoints/")
+    add_options(parser, EvaluateOptions)
+    parser.add_argument("--data-path", "--val-root", "--eval-data-path", dest="root", nargs="+",
+                        default=argparse.SUPPRESS, metavar="DIR",
+                        help="as --root; several folders (or one quoted string with spaces) are one joint set")
+    add_list_left_out(parser)
     args, problems = parser.gather(argv)
     known = problems.attempt(lambda: inherit_root(args))
     problems.lines += list_device_problems(args.device) + read_data_set_names(args)
     args.root = split_paths(args.root)
-    if args.data_set and len(args.data_set) != len(args.root):
-        problems.lines.append(f"--data-set names {len(args.data_set)} sets, --data-path {len(args.root)} folders")
-    if not args.root and known is not None:  # else why there is none is said
+    options = EvaluateOptions.read(vars(args), list_given(args))
+    if options.data_set and len(options.data_set) != len(options.root):
+        problems.lines.append(f"--data-set names {len(options.data_set)} sets, --data-path {len(options.root)} folders")
+    if not options.root and known is not None:  # else why there is none is said
         problems.lines.append("--root is missing: the labelled pictures; no args.json of a run tells them")
-    problems.lines += list_overlaps(args, (*FILES, PAGE, "results.jsonl"))
-    problems.refuse(lambda: check_evaluation_sources(args))
-    return args
+    problems.lines += list_overlaps(options, (*FILES, PAGE, "results.jsonl"))
+    problems.refuse(lambda: check_evaluation_sources(options))
+    return options
 
 
 def inherit_root(args: argparse.Namespace) -> list[str]:
@@ -113,25 +124,24 @@ def inherit_root(args: argparse.Namespace) -> list[str]:
     return args.root
 
 
-def load_pictures(args: argparse.Namespace, trained: Trained) -> tuple[Trained, ImageSet]:
+def load_pictures(options: EvaluateOptions, trained: Trained) -> tuple[Trained, ImageSet]:
     """The pictures under the classifier's numbers, all of which decode; and the classifier, which may get names."""
-    splits = [find_split(Path(root), labelled=True) if args.split == "auto" else args.split for root in args.root]
+    splits = [find_split(Path(root), labelled=True) if options.split == "auto" else options.split
+              for root in options.root]
     shown = "+".join(dict.fromkeys(splits))
-    joint = join([replace(scan(root, split), split=shown) for root, split in zip(args.root, splits)],
-                 name_sources(args.root, args.data_set))
+    joint = join([replace(scan(root, split), split=shown) for root, split in zip(options.root, splits)],
+                 name_sources(options.root, options.data_set))
     if not trained.names:
         print(f"note: {trained.source} does not name its classes; they are taken in the order of the data set's names")
         trained = replace(trained.named(joint.images.classes, str(joint.images.root)), sources=joint.sources)
     sources = describe_sources(trained.sources)
     images = relabel(joint.images, trained.names, sources, text=trained.source)
     check_classes(images, 0)
-    return trained, check_images(images, skip_bad=args.skip_bad, workers=count_workers(args.num_workers),
+    return trained, check_images(images, skip_bad=options.skip_bad, workers=count_workers(options.num_workers),
                                  crop_bottom=trained.crop_bottom)
 
 
-def make_evaluation_row(
-    args: argparse.Namespace, trained: Trained, images: ImageSet, predictions: Predictions
-) -> Result:
+def make_evaluation_row(trained: Trained, images: ImageSet, predictions: Predictions) -> Result:
     """The line of the ledger."""
     details = describe_found(predictions) | {"classes": len(images.classes)}
     return trained.result(images, predictions.images_per_second, measure_predictions(predictions, images.classes),
@@ -139,7 +149,7 @@ def make_evaluation_row(
 
 
 def publish_evaluation(
-    args: argparse.Namespace, trained: Trained, images: ImageSet, predictions: Predictions, row: Result, folder: Path
+    options: EvaluateOptions, trained: Trained, images: ImageSet, predictions: Predictions, row: Result, folder: Path
 ) -> None:
     """All files of an evaluation and its row."""
     if read_results(folder / "results.jsonl"):
@@ -154,7 +164,7 @@ def publish_evaluation(
         tables["Sources"] = list_sources(score_sources(logits, predictions.labels, predictions.sources))
         write_rows(folder / SOURCES, tables["Sources"])
     found = NamedPredictions(images, images.classes, predictions.probabilities)
-    wrong = found.wrong()[: args.mistakes]
+    wrong = found.wrong()[: options.mistakes]
     if wrong:
         title = f"the surest {len(wrong)} of {len(found.wrong())} mistakes: predicted, and what it is"
         write_atomically(folder / MISTAKES, draw_predictions(found, wrong, title, trained.crop_bottom).save)
@@ -167,16 +177,16 @@ def publish_evaluation(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    args = parse(argv)
-    trained, images = load_pictures(args, open_classifier(args, args.batch_size))
-    own = trained.folder or Path("checkpoints") / name_results_folder(args)
-    folder = Path(args.results_dir) if args.results_dir else own / "evaluation"
-    with hold_results(folder, needed=is_chosen(args)) as kept:
-        predictions = trained.classify(images, args.ensemble_order)
-        row = make_evaluation_row(args, trained, images, predictions)
+    options = parse(argv)
+    trained, images = load_pictures(options, open_classifier(options, options.batch_size))
+    home = trained.folder or Path("checkpoints") / name_results_folder(options)
+    folder = Path(options.results_dir) if options.results_dir else home / "evaluation"
+    with hold_results(folder, needed=is_chosen(options)) as kept:
+        predictions = trained.classify(images, options.ensemble_order)
+        row = make_evaluation_row(trained, images, predictions)
         print(f"{trained.describe()}\n  {describe_classifier_row(row)}")
         if kept:
-            publish_evaluation(args, trained, images, predictions, row, folder)
+            publish_evaluation(options, trained, images, predictions, row, folder)
             print(f"  written to {folder}: {PAGE} opens all of it")
 
 

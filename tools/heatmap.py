@@ -10,12 +10,15 @@ vision transformer's tokens, a plug-in module's levels and what they selected, e
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from methods.byol import Byol
+from engine.flags.evaluate.arguments import make_parser
+from engine.flags.pretrain.options import PretrainOptions
+from evaluation.options import ClassMapOptions
+from runtime.options import list_given
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -31,13 +34,10 @@ from datasets.places import list_overlaps
 from datasets.views.recipes import make_transform
 from engine import checkpoint
 from engine.flags.command import exit_cleanly
-from engine.flags.evaluate.classifier import FOR_PUBLIC, add_public
 from engine.flags.evaluate.sources import check_evaluation_sources
-from engine.flags.evaluate.subject import add_subject
-from engine.flags.parser import Parser, architecture
-from engine.flags.ranges import BATCH, COUNT, SHARE, WEIGHT
 from engine.results_folder import hold_results, is_chosen
-from engine.workflows.pretrain.system import build_pretrain_method, build_student
+from engine.workflows.build import build_student
+from engine.workflows.pretrain.system import build_pretrain_method
 from evaluation.classifier.trained import holds_classifier
 from evaluation.features.extract import extract
 from evaluation.features.subject import Subject, open_subject
@@ -62,42 +62,16 @@ from runtime.names.spelling import show_name
 WORDS = {RATIONALE: "M, the predicted rationale", CAM: "G, the CAM of the loss", NORM: "norm of the map"}
 
 
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The flags."""
-    parser = Parser(prog="python -m tools.heatmap", description="Where does a network look?")
-    add_subject(parser, look_at="full", feature="auto")
-    group = parser.add_argument_group("pictures")
-    group.add_argument("--split", choices=("auto", "test", "val", "train"), default="auto",
-                       help="auto = test, or what there is in its place")
-    group.add_argument("--boxes", default="auto", metavar="FILE",
-                       help="path,x1,y1,x2,y2 in pixels; auto = boxes.csv in the data set, if there; or none")
-    group.add_argument("--cam-sign", choices=("auto", "loss", "similarity"), default="auto",
-                       help="G is where activation raises the loss, or lowers it; auto = as the run was trained")
-    group.add_argument("--images", type=COUNT, default=500, help="at most so many pictures are measured, evenly chosen")
-    group.add_argument("--shown", type=COUNT, default=16, help="pictures on the sheet")
-    group.add_argument("-b", "--batch-size", type=BATCH, default=32, help="images at a time; changes no number")
-    group.add_argument("--out", default="heatmap", metavar="DIR", help="where heatmap.png and heatmap.csv go")
-    add_class_maps(parser)
+def parse(argv: Sequence[str] | None = None) -> ClassMapOptions:
+    """The options, automatic values resolved; raises ConfigError with every problem."""
+    parser = make_parser("python -m tools.heatmap", "Where does a network look?", ClassMapOptions)
     args, problems = parser.gather(argv)
     problems.lines += list_device_problems(args.device)
     args.device, args.input = resolve_device(args.device), "full"
-    problems.lines += list_overlaps(args, ("heatmap.csv", "heatmap.png"))
-    problems.refuse(lambda: check_evaluation_sources(args))
-    return args
-
-
-def add_class_maps(parser: Parser) -> None:
-    """The flags that serve classifiers alone."""
-    group = parser.add_argument_group("classifiers")
-    group.add_argument("--image", nargs="+", default=None, metavar="FILE", help="these pictures, in place of --root")
-    group.add_argument("--class", dest="wanted", default="predicted", metavar="CLASS",
-                       help="the class of class maps: predicted, true, a class name, or its number")
-    group.add_argument("--level-weights", type=WEIGHT, nargs="+", default=None, metavar="W",
-                       help="weights that fuse a plug-in module's levels, shallow to deep; default 8 4 2 1 for four")
-    group.add_argument("--threshold", type=SHARE, default=0.0, metavar="SHARE",
-                       help="what lies below this share of a map's range counts as 0, drawn and scored")
-    group.add_argument("--model", type=architecture, default=None, metavar="NAME", help=FOR_PUBLIC)
-    add_public(group)
+    options = ClassMapOptions.read(vars(args), list_given(args))
+    problems.lines += list_overlaps(options, ("heatmap.csv", "heatmap.png"))
+    problems.refuse(lambda: check_evaluation_sources(options))
+    return options
 
 
 def choose_losses(subject: Subject, images: ImageSet, sign: str) -> tuple[Losses | None, str]:
@@ -112,11 +86,9 @@ def choose_losses(subject: Subject, images: ImageSet, sign: str) -> tuple[Losses
 def find_losses(subject: Subject, images: ImageSet) -> tuple[Losses | None, str]:
     """BYOL's own loss where its run is kept, InfoNCE where there is a head, else none."""
     trained = read_args(subject.folder)
-    kept = subject.folder is not None and is_resumable(subject.folder)
-    if subject.folder is not None and kept and trained.get("method") in ("byol", "lcr-byol"):
-        args = argparse.Namespace(**{**trained, "pretrained": "none"})
-        method = build_pretrain_method(args, len(images), build_student(args), None)
-        assert isinstance(method, Byol)
+    if trained.get("method") in ("byol", "lcr-byol") and is_resumable(subject.folder):
+        told = PretrainOptions.read({**trained, "pretrained": "none"})
+        method = build_pretrain_method(told, len(images), build_student(told), None)
         checkpoint.load_trained_state(method, checkpoint.load_resume_state(subject.folder)["method"])
         return byol_losses(method.to(subject.device).eval()), "BYOL's loss against the mirrored picture"
     if subject.encoder.head is None:
@@ -151,29 +123,28 @@ def draw_heatmaps(subject: Subject, images: ImageSet, maps: dict[str, Tensor], b
 
 def main() -> None:
     """The command."""
-    args = parse()
-    with hold_results(args.out, needed=is_chosen(args)) as kept:
-        if args.model or holds_classifier(args.pretrained):
-            args.arch = args.model or args.arch
-            draw_classifier(args, keep=kept)
+    options = parse()
+    with hold_results(options.out, needed=is_chosen(options)) as kept:
+        if options.model or holds_classifier(options.pretrained):
+            draw_classifier(replace(options, arch=options.model or options.arch), keep=kept)
         else:
-            draw_encoder(args, keep=kept)
+            draw_encoder(options, keep=kept)
 
 
-def draw_encoder(args: argparse.Namespace, *, keep: bool = True) -> None:
+def draw_encoder(options: ClassMapOptions, *, keep: bool = True) -> None:
     """The maps of an encoder."""
-    subject = open_subject(args, torch.device(args.device), args.batch_size)
-    split = args.split if args.split != "auto" else first_split(subject.root, "test", "train")
-    images = sample_images(subject.images(split, "ignored"), args.images)
-    losses, name = choose_losses(subject, images, args.cam_sign)
+    subject = open_subject(options, torch.device(options.device), options.batch_size)
+    split = options.split if options.split != "auto" else first_split(subject.root, "test", "train")
+    images = sample_images(subject.images(split, "ignored"), options.images)
+    losses, name = choose_losses(subject, images, options.cam_sign)
     maps = compute_maps(subject, images, losses)
-    boxes = find_view_boxes(images, subject.root, args.boxes, subject.view, subject.crop_bottom)
+    boxes = find_view_boxes(images, subject.root, options.boxes, subject.view, subject.crop_bottom)
     rows = measure_maps(maps, boxes)
     means = average_scores(rows)
     if keep:
-        out = Path(args.out)
+        out = Path(options.out)
         write_box_table(out / "heatmap.csv", images, rows, means)
-        write_atomically(out / "heatmap.png", draw_heatmaps(subject, images, maps, boxes, rows, args.shown).save)
+        write_atomically(out / "heatmap.png", draw_heatmaps(subject, images, maps, boxes, rows, options.shown).save)
     print(f"{len(images)} {split} pictures of {subject.describe()}")
     print(f"G is the CAM of {name}" if losses is not None else "these weights have no head: no loss, so no G")
     for heat in (heat for heat in maps if f"{heat}_energy" in means):
@@ -181,7 +152,7 @@ def draw_encoder(args: argparse.Namespace, *, keep: bool = True) -> None:
               f"mass in the box {means[f'{heat}_energy']:.1%}")
     print(f"  {'a uniform map':<28} {means['area']:.1%} for both" if means else "no boxes, no scores (--boxes FILE)")
     if keep:
-        print(f"written to {args.out}")
+        print(f"written to {options.out}")
 
 
 if __name__ == "__main__":

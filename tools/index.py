@@ -18,10 +18,10 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from engine.flags.command import exit_cleanly
 from engine.flags.parser import Parser
-from engine.flags.ranges import COUNT, COUNT_OR_0, SEED, whole_number
 from engine.results_folder import hold_results
 from evaluation.features.store import Embeddings, read_embeddings
 from evaluation.retrieval.index import KINDS, IndexPlan, IndexReport, build_index, load_index, measure_index, save_index
+from runtime.ranges import COUNT, COUNT_OR_0, SEED, whole_number
 
 HEAD = "index     build s   file MB   ms/query   exact ms"
 

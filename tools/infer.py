@@ -8,11 +8,17 @@ Where class folders name the pictures, accuracy and confusion matrix come too. T
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
+
+from engine.flags.groups import add_list_left_out
+from engine.flags.parser import Parser, add_options
+from evaluation.options import ClassifierOptions
+from runtime.options import flag, list_given, word
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -23,11 +29,7 @@ from datasets.joint import describe_sources
 from datasets.loader import count_workers
 from datasets.places import list_overlaps
 from engine.flags.command import exit_cleanly
-from engine.flags.evaluate.classifier import add_classifier
 from engine.flags.evaluate.sources import check_evaluation_sources
-from engine.flags.groups import add_list_left_out
-from engine.flags.parser import Parser, toggle
-from engine.flags.ranges import BATCH, COUNT, COUNT_OR_0, ROWS, WORKERS
 from engine.results_folder import hold_results, is_chosen
 from evaluation.classifier.classify import Predictions
 from evaluation.classifier.pictures import check_paths, gather_pictures
@@ -46,42 +48,43 @@ from evaluation.reports.confusion import draw_confusion
 from runtime.devices import list_device_problems
 from runtime.errors import DataError
 from runtime.files import write_atomically, write_cells
+from runtime.ranges import BATCH, COUNT, COUNT_OR_0
 
 CSV, JSON, SHEET, WRONG = "predictions.csv", "predictions.json", "predictions.png", "mistakes.png"
 CONFUSION, SKIPPED = "confusion.png", "skipped.csv"
 PRINTED = 10
 
 
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The flags; raises ConfigError with every problem."""
+@dataclass(frozen=True, kw_only=True)
+class InferOptions(ClassifierOptions):
+    """Which pictures a classifier is shown, and what is written of its answers."""
+
+    title: ClassVar[str | None] = "answers"
+
+    pictures: tuple[str, ...] = word("picture files, or one folder or .csv list in any layout that --root takes "
+                                     "elsewhere", "PICTURE", nargs="+")
+    split: str = flag("auto", ("auto", "test", "val", "train"), "which part of a folder with parts; auto = test, or "
+                      "val, or train")
+    labels: str = flag("auto", ("auto", "folders", "none"), "auto = class folders are labels where the classifier "
+                       "knows any of them")
+    batch_size: int = flag(64, BATCH, "pictures at a time; changes no number", "-b")
+    top: int = flag(5, COUNT, "classes for each picture, with their probabilities")
+    shown: int = flag(64, COUNT_OR_0, "pictures on the sheet, evenly chosen; 0 = no sheet")
+    out: str = flag("infer", None, "where everything goes", "--results-dir", metavar="DIR")
+
+
+def parse(argv: Sequence[str] | None = None) -> InferOptions:
+    """The options; raises ConfigError with every problem."""
     parser = Parser(prog="python -m tools.infer", description="What does a trained classifier see in these pictures?")
-    parser.add_argument("pictures", nargs="+", metavar="PICTURE",
-                        help="picture files, or one folder or .csv list in any layout that --root takes elsewhere")
-    parser.add_argument("--split", choices=("auto", "test", "val", "train"), default="auto",
-                        help="which part of a folder with parts; auto = test, or val, or train")
-    parser.add_argument("--labels", choices=("auto", "folders", "none"), default="auto",
-                        help="auto = class folders are labels where the classifier knows any of them")
-    add_classifier(parser)
-    group = parser.add_argument_group("pictures")
-    group.add_argument("-t", "--task", default="custom", help="name of the data set; aircraft has a banner to drop")
-    group.add_argument("--crop-bottom", type=ROWS, default="auto", metavar="PIXELS",
-                       help="rows to drop at the bottom; auto = as the network was trained")
-    group.add_argument("-j", "--num-workers", "--workers", type=WORKERS, default="auto",
-                       help="loader processes; auto = one per core, at most 8")
-    toggle(group, "--skip-bad", False, "leave pictures out that do not decode instead of refusing to start")
-    add_list_left_out(group)
-    group.add_argument("-b", "--batch-size", type=BATCH, default=64, help="pictures at a time; changes no number")
-    group = parser.add_argument_group("answers")
-    group.add_argument("--top", type=COUNT, default=5, help="classes for each picture, with their probabilities")
-    group.add_argument("--shown", type=COUNT_OR_0, default=64,
-                       help="pictures on the sheet, evenly chosen; 0 = no sheet")
-    group.add_argument("--out", "--results-dir", default="infer", metavar="DIR", help="where everything goes")
+    add_options(parser, InferOptions)
+    add_list_left_out(parser)
     args, problems = parser.gather(argv)
-    problems.attempt(lambda: check_paths(args.pictures))
-    problems.lines += list_device_problems(args.device)
-    problems.lines += list_overlaps(args, (CSV, JSON, SHEET, WRONG, CONFUSION, SKIPPED, INFERENCE))
-    problems.refuse(lambda: check_evaluation_sources(args))
-    return args
+    options = InferOptions.read(vars(args), list_given(args))
+    problems.attempt(lambda: check_paths(options.pictures))
+    problems.lines += list_device_problems(options.device)
+    problems.lines += list_overlaps(options, (CSV, JSON, SHEET, WRONG, CONFUSION, SKIPPED, INFERENCE))
+    problems.refuse(lambda: check_evaluation_sources(options))
+    return options
 
 
 def name_skipped(given: ImageSet, kept: ImageSet) -> dict[str, str]:
@@ -98,25 +101,25 @@ def name_skipped(given: ImageSet, kept: ImageSet) -> dict[str, str]:
 
 
 def publish_predictions(
-    args: argparse.Namespace, trained: Trained, found: NamedPredictions, predictions: Predictions,
+    options: InferOptions, trained: Trained, found: NamedPredictions, predictions: Predictions,
     skipped: dict[str, str], folder: Path,
 ) -> None:
     """All files; those of an earlier run that this one does not have are removed."""
     if is_earlier_answer(folder / JSON):
         for name in (SHEET, WRONG, CONFUSION, INFERENCE, SKIPPED):
             (folder / name).unlink(missing_ok=True)
-    write_predictions_csv(folder / CSV, found, args.top)
+    write_predictions_csv(folder / CSV, found, options.top)
     about = {"classifier": trained.source, "arch": trained.arch, "sha256": trained.sha256, "view": trained.view.recipe,
              "size": trained.view.size, "skipped": [{"path": key, "reason": why} for key, why in skipped.items()]}
-    write_predictions_json(folder / JSON, found, args.top, about=about)
+    write_predictions_json(folder / JSON, found, options.top, about=about)
     if skipped:
         write_cells(folder / SKIPPED, [("path", "reason"), *skipped.items()])
-    if args.shown:
-        chosen = pick_evenly(len(found.images), args.shown)
+    if options.shown:
+        chosen = pick_evenly(len(found.images), options.shown)
         title = f"{len(chosen)} of {len(found.images)} pictures, as {trained.source} sees them"
         write_atomically(folder / SHEET, draw_predictions(found, chosen, title, trained.crop_bottom).save)
     if accuracy(found) is not None:
-        publish_labelled(args, trained, found, predictions, folder)
+        publish_labelled(options, trained, found, predictions, folder)
 
 
 def is_earlier_answer(path: Path) -> bool:
@@ -128,7 +131,7 @@ def is_earlier_answer(path: Path) -> bool:
 
 
 def publish_labelled(
-    args: argparse.Namespace, trained: Trained, found: NamedPredictions, predictions: Predictions, folder: Path
+    options: InferOptions, trained: Trained, found: NamedPredictions, predictions: Predictions, folder: Path
 ) -> None:
     """infer_results.txt, the confusion matrix, and the surest mistakes."""
     facts = {"weights": trained.source, "data": f"{found.images.root} ({found.images.split})"}
@@ -137,9 +140,9 @@ def publish_labelled(
     draw_confusion(counts, found.names, folder / CONFUSION, title=trained.describe(),
                    borders=[source.first for source in trained.sources[1:]])
     wrong = found.wrong()
-    if wrong and args.shown:
-        title = f"the surest {min(len(wrong), args.shown)} of {len(wrong)} mistakes: predicted, and what it is"
-        sheet = draw_predictions(found, wrong[: args.shown], title, trained.crop_bottom)
+    if wrong and options.shown:
+        title = f"the surest {min(len(wrong), options.shown)} of {len(wrong)} mistakes: predicted, and what it is"
+        sheet = draw_predictions(found, wrong[: options.shown], title, trained.crop_bottom)
         write_atomically(folder / WRONG, sheet.save)
 
 
@@ -160,19 +163,19 @@ def tell_predictions(found: NamedPredictions, trained: Trained, skipped: dict[st
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    args = parse(argv)
-    trained = need_names(open_classifier(args, args.batch_size))
-    given = gather_pictures(args.pictures, trained.names, describe_sources(trained.sources), split=args.split,
-                   labels=args.labels, text=trained.source)
-    images = check_images(given, skip_bad=args.skip_bad, workers=count_workers(args.num_workers),
+    options = parse(argv)
+    trained = need_names(open_classifier(options, options.batch_size))
+    given = gather_pictures(options.pictures, trained.names, describe_sources(trained.sources), split=options.split,
+                   labels=options.labels, text=trained.source)
+    images = check_images(given, skip_bad=options.skip_bad, workers=count_workers(options.num_workers),
                           crop_bottom=trained.crop_bottom)
-    folder = Path(args.out)
-    with hold_results(folder, needed=is_chosen(args)) as kept:
+    folder = Path(options.out)
+    with hold_results(folder, needed=is_chosen(options)) as kept:
         predictions = trained.classify(images)
         found, skipped = NamedPredictions(images, trained.names, predictions.probabilities), name_skipped(given, images)
         tell_predictions(found, trained, skipped)
         if kept:
-            publish_predictions(args, trained, found, predictions, skipped, folder)
+            publish_predictions(options, trained, found, predictions, skipped, folder)
             print(f"  written to {folder}")
 
 

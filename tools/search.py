@@ -11,11 +11,17 @@ Images are seen by the student alone. Writes query_01.png, ... and search.csv; -
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
+
+from engine.flags.evaluate.arguments import make_parser, read_images
+from evaluation.options import ImagesOptions
+from models.weights.usual import CLIP_ARCH
+from runtime.options import flag, repeated
+from text.options import ClipOptions, EncodingOptions
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -26,12 +32,7 @@ from torch import Tensor
 from datasets.class_names import name_key
 from datasets.images import ImageSet, first_split
 from engine.flags.command import exit_cleanly
-from engine.flags.evaluate.readers import CROPS, settle_evaluation
 from engine.flags.evaluate.sources import check_evaluation_sources
-from engine.flags.evaluate.subject import add_subject
-from engine.flags.parser import Parser
-from engine.flags.ranges import BATCH, COUNT
-from engine.flags.text import add_clip, add_encoding
 from engine.results_folder import append_to, hold_results, is_chosen
 from evaluation.features.extract import Features, hash_contents
 from evaluation.features.store import describe_embeddings
@@ -47,56 +48,52 @@ from evaluation.retrieval.query import (
     write_ranking_table,
 )
 from evaluation.run_record import read_args
-from models.teachers.build import CLIP_ARCH
 from runtime.errors import ConfigError
 from runtime.files import write_atomically
+from runtime.ranges import COUNT
 from text.sources import open_clip_teacher, open_text
 from text.tensor import TextRows, load_text
 
 
-def make_parser() -> Parser:
-    """The flags."""
-    parser = Parser(prog="python -m tools.search", description="Search photographs by words or by a picture.")
-    parser.add_argument("folder", metavar="IMAGES", help="the photographs: any layout that --root takes elsewhere")
-    group = parser.add_argument_group("queries")
-    group.add_argument("--text", action="append", default=[], metavar="WORDS", help="what to look for; may be repeated")
-    group.add_argument("--image", action="append", default=[], metavar="FILE", help="a picture to find the like of")
-    group.add_argument("--zero-shot", default=None, metavar="FILE", help="class rows (.csv or .pt) to measure by")
-    group.add_argument("--text-tensor", default=None, metavar="FILE.pt",
-                       help="look --text up among these rows by class name, instead of asking CLIP")
-    group.add_argument("--index", default=None, metavar="FILE.faiss",
-                       help="an index that tools.index built of the same images: nothing is computed but the query")
-    group.add_argument("--split", choices=("auto", "train", "val", "test"), default="auto",
-                       help="which part of the photographs; auto = test where there is one")
-    group.add_argument("--top", type=COUNT, default=24, help="pictures on a sheet; the table has all")
-    add_subject(parser, look_at="full", feature="gap")
-    add_clip(parser, short=False)
-    add_encoding(parser)
-    parser.set_defaults(teacher_arch=None)
-    parser.add_argument("-b", "--batch-size", type=BATCH, default=64, help="images at a time through the student")
-    return parser
+@dataclass(frozen=True, kw_only=True)
+class QueryOptions(EncodingOptions, ClipOptions, ImagesOptions):
+    """What is looked for among which photographs; `teacher_arch` None is that of the run."""
+
+    title: ClassVar[str | None] = "queries"
+
+    text: tuple[str, ...] = repeated("what to look for; may be repeated", "WORDS")
+    image: tuple[str, ...] = repeated("a picture to find the like of", "FILE")
+    zero_shot: str | None = flag(None, None, "class rows (.csv or .pt) to measure by", metavar="FILE")
+    text_tensor: str | None = flag(None, None, "look --text up among these rows by class name, instead of asking CLIP",
+                                   metavar="FILE.pt")
+    index: str | None = flag(None, None, "an index that tools.index built of the same images: nothing is computed but "
+                             "the query", metavar="FILE.faiss")
+    top: int = flag(24, COUNT, "pictures on a sheet; the table has all")
+    teacher_weights: str | None = flag(None, None, "CLIP's file (OpenAI's or open_clip's), hub (OpenAI's weights) or "
+                                       "hub:TAG (open_clip's tag); default: that of the run, if it is here",
+                                       metavar="WEIGHTS")
+    teacher_arch: str = flag(None, None, "open_clip's name of the model; default: that of the run", metavar="NAME")
 
 
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Flags with automatic values resolved; raises ConfigError with every problem."""
-    args, problems = make_parser().gather(argv)
-    settle_evaluation(args, problems, CROPS)
-    args.root = args.folder
-    if not (args.text or args.image or args.zero_shot):
+def parse(argv: Sequence[str] | None = None) -> QueryOptions:
+    """The options, automatic values resolved; raises ConfigError with every problem."""
+    parser = make_parser("python -m tools.search", "Search photographs by words or by a picture.", QueryOptions)
+    options, problems = read_images(parser, QueryOptions, sys.argv[1:] if argv is None else argv)
+    if not (options.text or options.image or options.zero_shot):
         problems.lines.append("nothing to look for: give --text WORDS, --image FILE, or --zero-shot FILE")
-    if args.text_tensor and not args.text:
+    if options.text_tensor and not options.text:
         problems.lines.append("--text-tensor serves --text, which is not given")
-    problems.refuse(lambda: check_evaluation_sources(args))
-    return args
+    problems.refuse(lambda: check_evaluation_sources(options))
+    return options
 
 
-def inherit_clip(args: argparse.Namespace, subject: Subject) -> argparse.Namespace:
+def inherit_clip(options: QueryOptions, subject: Subject) -> QueryOptions:
     """The CLIP that the student was trained with, where nobody names another."""
     trained = read_args(subject.folder)
     before = trained.get("teacher_weights") if trained.get("teacher") == "clip" else None
     known = str(before) if before and (before == "hub" or Path(str(before)).is_file()) else None
-    arch = args.teacher_arch or str(trained.get("teacher_arch") or CLIP_ARCH)
-    return argparse.Namespace(**{**vars(args), "teacher_weights": args.teacher_weights or known, "teacher_arch": arch})
+    arch = options.teacher_arch or str(trained.get("teacher_arch") or CLIP_ARCH)
+    return replace(options, teacher_weights=options.teacher_weights or known, teacher_arch=arch)
 
 
 def speak(subject: Subject) -> Subject:
@@ -116,15 +113,15 @@ def head_width(subject: Subject) -> int:
     return subject.encoder.head.widths[-1]
 
 
-def read_words(args: argparse.Namespace, subject: Subject) -> list[Query]:
+def read_words(options: QueryOptions, subject: Subject) -> list[Query]:
     """Queries of `--text`, by CLIP's text tower or from the rows of a tensor."""
-    if args.text_tensor:
-        return look_up(args.text, load_text(Path(args.text_tensor), width=head_width(subject)))
-    command = f'python -m tools.search {args.folder} --pretrained {args.pretrained} --text "..."'
-    teacher = open_clip_teacher(args, subject.device, command=command)
-    vectors = teacher.encode_text(args.text)
-    check_width(vectors, subject, args.teacher_arch)
-    return [Query(text, vector, "head") for text, vector in zip(args.text, vectors)]
+    if options.text_tensor:
+        return look_up(options.text, load_text(Path(options.text_tensor), width=head_width(subject)))
+    command = f'python -m tools.search {options.folder} --pretrained {options.pretrained} --text "..."'
+    teacher = open_clip_teacher(options, subject.device, command=command)
+    vectors = teacher.encode_text(options.text)
+    check_width(vectors, subject, options.teacher_arch)
+    return [Query(text, vector, "head") for text, vector in zip(options.text, vectors)]
 
 
 def look_up(texts: Sequence[str], rows: TextRows) -> list[Query]:
@@ -145,21 +142,21 @@ def check_width(vectors: Tensor, subject: Subject, arch: str) -> None:
 
 
 def measure_zero_shot(
-    args: argparse.Namespace, subject: Subject, images: ImageSet, features: Features, folder: Path, keep: bool
+    options: QueryOptions, subject: Subject, images: ImageSet, features: Features, folder: Path, keep: bool
 ) -> None:
     """Zero-shot accuracy of the student, printed and added to results.jsonl here and in the run's folder."""
-    check_classes(images, args.num_classes)
-    path, command = Path(args.zero_shot), f"python -m tools.search {args.folder} --zero-shot {args.zero_shot}"
+    check_classes(images, options.num_classes)
+    path, command = Path(options.zero_shot), f"python -m tools.search {options.folder} --zero-shot {options.zero_shot}"
     if path.suffix.lower() == ".csv":
-        text = open_text(path, open_clip_teacher(args, subject.device, command=command), args)
-        check_width(text.rows, subject, args.teacher_arch)
+        text = open_text(path, open_clip_teacher(options, subject.device, command=command), options)
+        check_width(text.rows, subject, options.teacher_arch)
     else:
         text = load_text(path, width=head_width(subject))
     rows = text.order_by(images.classes, str(images.root)).rows
     found = zero_shot(subject.embeddings(features, None), rows, images.labels)
     details = {"text": path.name, "rows": len(text.rows), "chance": 1 / len(text.rows)}
     if path.suffix.lower() == ".csv":
-        details |= {"template": args.template, "aggregate": args.aggregate}
+        details |= {"template": options.template, "aggregate": options.aggregate}
     row = subject.result("zero-shot", images, features.images_per_second,
                          {"zeroshot": found.top1, "zeroshot5": found.top5}, details=details)
     print(f"zero-shot with {subject.describe()}\n  {len(images)} {images.split} images, {len(text.rows)} classes: "
@@ -168,21 +165,21 @@ def measure_zero_shot(
 
 
 def rank_all(
-    queries: Sequence[Query], subject: Subject, images: ImageSet, features: Features | None, args: argparse.Namespace
+    queries: Sequence[Query], subject: Subject, images: ImageSet, features: Features | None, options: QueryOptions
 ) -> list[Ranking]:
     """The images by every query: by their features, or by the index of `--index`."""
     rankings = []
     for feature in dict.fromkeys(query.feature for query in queries):
         seeing = replace(subject, feature=feature, centred=subject.centred and feature != "head")
         own = [query for query in queries if query.feature == feature]
-        if args.index:
+        if options.index:
             from evaluation.retrieval.index import (
                 load_index,  # faiss is loaded where an index is asked for, and only there
             )
 
-            index = load_index(Path(args.index), describe_embeddings(seeing, images),
+            index = load_index(Path(options.index), describe_embeddings(seeing, images),
                                lambda: hash_contents(images, subject.crops))
-            rankings += [rank_by_index(query, index, images, args.top) for query in own]
+            rankings += [rank_by_index(query, index, images, options.top) for query in own]
         else:
             assert features is not None  # only an index does without
             embeddings = seeing.embeddings(features, seeing.centre())
@@ -207,28 +204,28 @@ def tell_rankings(rankings: Sequence[Ranking], images: ImageSet) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    args = parse(argv)
-    subject = open_subject(args, torch.device(args.device), args.batch_size)
-    args = inherit_clip(args, subject)
-    split = args.split if args.split != "auto" else first_split(subject.root, "test", "train")
-    images = subject.images(split, "searched" if args.zero_shot else "ignored")
-    folder = Path(args.results_dir) if args.results_dir else (subject.folder or Path("checkpoints")) / "search"
-    with hold_results(folder, needed=is_chosen(args)) as kept:
-        answer(args, subject, images, folder, kept)
+    options = parse(argv)
+    subject = open_subject(options, torch.device(options.device), options.batch_size)
+    options = inherit_clip(options, subject)
+    split = options.split if options.split != "auto" else first_split(subject.root, "test", "train")
+    images = subject.images(split, "searched" if options.zero_shot else "ignored")
+    folder = Path(options.results_dir) if options.results_dir else (subject.folder or Path("checkpoints")) / "search"
+    with hold_results(folder, needed=is_chosen(options)) as kept:
+        answer(options, subject, images, folder, kept)
 
 
-def answer(args: argparse.Namespace, subject: Subject, images: ImageSet, folder: Path, kept: bool) -> None:
+def answer(options: QueryOptions, subject: Subject, images: ImageSet, folder: Path, kept: bool) -> None:
     """All queries, and zero-shot accuracy where it is asked for; files where they can be kept."""
-    queries = read_words(args, speak(subject)) if args.text else []
-    queries += read_pictures(subject, args.image, subject.centre() if args.image else None)
-    student = speak(subject) if args.zero_shot else None
-    features = None if args.index and student is None else subject.extract(images)
-    rankings = rank_all(queries, subject, images, features, args)
+    queries = read_words(options, speak(subject)) if options.text else []
+    queries += read_pictures(subject, options.image, subject.centre() if options.image else None)
+    student = speak(subject) if options.zero_shot else None
+    features = None if options.index and student is None else subject.extract(images)
+    rankings = rank_all(queries, subject, images, features, options)
     tell_rankings(rankings, images)
     if rankings and kept:
-        publish_rankings(rankings, subject, images, folder, args.top)
-    if student is not None and features is not None:
-        measure_zero_shot(args, student, images, features, folder, kept)
+        publish_rankings(rankings, subject, images, folder, options.top)
+    if student is not None:
+        measure_zero_shot(options, student, images, features, folder, kept)
 
 
 if __name__ == "__main__":

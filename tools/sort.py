@@ -7,11 +7,15 @@ python -m tools.sort photos --out sort --labels sort/name_these.csv --apply copy
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
+
+from engine.flags.evaluate.arguments import make_parser, read_images
+from evaluation.options import ImagesOptions
+from runtime.options import again, flag, switch
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -24,11 +28,7 @@ from torch import Tensor
 
 from datasets.images import ImageSet, first_split
 from engine.flags.command import exit_cleanly
-from engine.flags.evaluate.readers import CROPS, settle_evaluation
 from engine.flags.evaluate.sources import check_evaluation_sources
-from engine.flags.evaluate.subject import add_subject
-from engine.flags.parser import Parser, toggle
-from engine.flags.ranges import BATCH, COUNT_OR_0, LARGEST, whole_number
 from engine.results_folder import hold_results
 from evaluation.features.subject import Subject, check_classes, open_subject
 from evaluation.ledger import append_result
@@ -52,57 +52,58 @@ from evaluation.sorting.page import Sorting
 from runtime.errors import ConfigError, DataError, Problems
 from runtime.files import DRAFT
 from runtime.folders.locks import NAME as LOCK
+from runtime.ranges import COUNT_OR_0, LARGEST, whole_number
 
 FIRST_WEIGHTS = "package:efficientnet-lite0"
 BUDGETS, DRAWS = (20, 50, 100), 5
 
 
-def make_parser() -> Parser:
-    """The flags."""
-    parser = Parser(prog="python -m tools.sort", description="Sort photographs into groups and labels.",
-                    epilog=f"Without --pretrained, {FIRST_WEIGHTS} looks at the pictures.")
-    parser.add_argument("folder", metavar="FOLDER", help="the photographs: any layout that --root takes elsewhere")
-    add_subject(parser, look_at="full", feature="gap")
-    parser.set_defaults(centre=True)
-    sort = parser.add_argument_group("sorting")
-    sort.add_argument("--split", choices=("auto", "train", "val", "test"), default="auto",
-                      help="which part, if there are any; auto = train, or what there is")
-    sort.add_argument("--groups", type=whole_number(1, LARGEST, "auto"), default="auto",
-                      help="how many; auto = by silhouette")
-    sort.add_argument("--labels", metavar="FILE.csv", help="columns path,label; blank labels are not read")
-    sort.add_argument("--name-first", type=COUNT_OR_0, default=20, metavar="N", help="pictures to propose for naming")
-    sort.add_argument("--apply", choices=("none", "link", "copy"), default="none",
-                      help="fill OUT/sorted/ with a folder for each label (else group): hard links where possible, "
-                           "else symbolic ones; or copies")
-    sort.add_argument("--out", default=None, metavar="DIR", help="where everything goes; default --results-dir or sort")
-    toggle(sort, "--score", False, "hide the folders' labels, sort, and measure against them")
-    parser.add_argument("-b", "--batch-size", type=BATCH, default=64, help="images at a time through the encoder")
-    return parser
+@dataclass(frozen=True, kw_only=True)
+class SortOptions(ImagesOptions):
+    """Which photographs are sorted, how finely, and what is written. `place` is where everything goes."""
+
+    title: ClassVar[str | None] = "sorting"
+
+    pretrained: str = again(ImagesOptions, "pretrained", FIRST_WEIGHTS)
+    centre: bool = again(ImagesOptions, "centre", True)
+    groups: int | str = flag("auto", whole_number(1, LARGEST, "auto"), "how many; auto = by silhouette")
+    labels: str | None = flag(None, None, "columns path,label; blank labels are not read", metavar="FILE.csv")
+    name_first: int = flag(20, COUNT_OR_0, "pictures to propose for naming", metavar="N")
+    apply: str = flag("none", ("none", "link", "copy"), "fill OUT/sorted/ with a folder for each label (else group): "
+                      "hard links where possible, else symbolic ones; or copies")
+    out: str = flag(None, None, "where everything goes; default --results-dir or sort", metavar="DIR")
+    score: bool = switch(False, "hide the folders' labels, sort, and measure against them")
+
+    @property
+    def place(self) -> Path:
+        """The folder of all that is written."""
+        return Path(self.out)
 
 
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Flags with automatic values resolved; raises ConfigError with every problem."""
+def parse(argv: Sequence[str] | None = None) -> SortOptions:
+    """The options, automatic values resolved; raises ConfigError with every problem."""
     words = sys.argv[1:] if argv is None else argv
-    args, problems = make_parser().gather(["--pretrained", FIRST_WEIGHTS, *words])
-    settle_evaluation(args, problems, CROPS)
-    args.root, args.out = args.folder, Path(args.out or args.results_dir or "sort")
-    problems.lines += check_out(args)
-    problems.refuse(lambda: check_evaluation_sources(args))
-    return args
+    parser = make_parser("python -m tools.sort", "Sort photographs into groups and labels.", SortOptions)
+    parser.epilog = f"Without --pretrained, {FIRST_WEIGHTS} looks at the pictures."
+    options, problems = read_images(parser, SortOptions, ["--pretrained", FIRST_WEIGHTS, *words])
+    options = replace(options, out=options.out or options.results_dir or "sort")
+    problems.lines += check_out(options)
+    problems.refuse(lambda: check_evaluation_sources(options))
+    return options
 
 
-def check_out(args: argparse.Namespace) -> list[str]:
+def check_out(options: SortOptions) -> list[str]:
     """What is wrong with the output folder."""
-    out, folder = args.out, Path(args.folder)
+    out, folder = options.place, Path(options.folder)
     if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
         return [f"{out} lies in {folder}, so its pictures would be sorted next time; give --out another place"]
     if out.exists() and (not out.is_dir() or (list_strangers(out) and not sorting_page.is_sorting(out))):
         return [f"{out} exists and is no earlier sorting; give --out another place"]
     target = out / "sorted"
-    if args.apply != "none" and target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if options.apply != "none" and target.exists() and (not target.is_dir() or any(target.iterdir())):
         return [f"{target} is not empty; move it away, or give --out another place"]
     form = out / "name_these.csv"
-    in_use = args.labels is not None and Path(args.labels).resolve() == form.resolve()
+    in_use = options.labels is not None and Path(options.labels).resolve() == form.resolve()
     if form.is_file() and not in_use and has_written_labels(form):
         return [f"{form} holds labels that would be lost; give it with --labels, or move it away"]
     return []
@@ -142,17 +143,17 @@ def extract_features(subject: Subject, images: ImageSet) -> Sight:
     return Sight(survey(embeddings), rate_oddness(values), features.images_per_second)
 
 
-def sort_images(sight: Sight, images: ImageSet, given: dict[int, str], args: argparse.Namespace) -> Sorting:
+def sort_images(sight: Sight, images: ImageSet, given: dict[int, str], options: SortOptions) -> Sorting:
     """Groups, odd pictures, which to name next, and labels where some are given."""
     cloud = sight.cloud
-    estimate = estimate_groups(cloud.reduced, show=True) if args.groups == "auto" else None
-    groups = group(cloud.smooth, estimate.count if estimate else args.groups)
+    estimate = estimate_groups(cloud.reduced, show=True) if options.groups == "auto" else None
+    groups = group(cloud.smooth, estimate.count if estimate else options.groups)
     names = tuple(sorted(set(given.values())))
     labels = torch.full((len(images),), -1)
     for index, name in given.items():
         labels[index] = names.index(name)
     return Sorting(images, groups, rate_typicality(cloud.embeddings, groups), sight.oddness, given,
-                   choose_to_name(cloud.reduced, args.name_first, sorted(given)), names,
+                   choose_to_name(cloud.reduced, options.name_first, sorted(given)), names,
                    spread_labels(cloud.smooth, labels) if given else None, estimate)
 
 
@@ -212,26 +213,25 @@ def tell_sorting(sorting: Sorting, out: Path) -> str:
 
 def main() -> None:
     """The command."""
-    args = parse()
-    subject = open_subject(args, torch.device(args.device), args.batch_size)
-    split = args.split if args.split != "auto" else first_split(subject.root, "train")
-    images = subject.images(split, "searched" if args.score else "ignored")
+    options = parse()
+    subject = open_subject(options, torch.device(options.device), options.batch_size)
+    split = options.split if options.split != "auto" else first_split(subject.root, "train")
+    images = subject.images(split, "searched" if options.score else "ignored")
     problems = Problems()
-    problems.attempt(lambda: check_image_count(images, args.groups))
-    given = problems.attempt(lambda: read_labels(args.labels, images) if args.labels else {})
-    problems.attempt(lambda: check_classes(images, args.num_classes) if args.score else None)
+    problems.attempt(lambda: check_image_count(images, options.groups))
+    given = problems.attempt(lambda: read_labels(options.labels, images) if options.labels else {})
+    problems.attempt(lambda: check_classes(images, options.num_classes) if options.score else None)
     problems.refuse()
-    assert given is not None  # else there was a problem
-    with hold_results(args.out):
+    with hold_results(options.place):
         sight = extract_features(subject, images)
-        sorting = sort_images(sight, images, given, args)
-        write_sorting(sorting, subject, args.out)
-        print(tell_sorting(sorting, args.out))
-        if args.apply != "none":
-            filed = file_pictures(images, sorting.folders(), args.out / "sorted", args.apply)
-            print(f"  {filed} photographs in {args.out / 'sorted'}")
-        if args.score:
-            record_sorting(subject, sorting, sight, args.out)
+        sorting = sort_images(sight, images, given, options)
+        write_sorting(sorting, subject, options.place)
+        print(tell_sorting(sorting, options.place))
+        if options.apply != "none":
+            filed = file_pictures(images, sorting.folders(), options.place / "sorted", options.apply)
+            print(f"  {filed} photographs in {options.place / 'sorted'}")
+        if options.score:
+            record_sorting(subject, sorting, sight, options.place)
 
 
 if __name__ == "__main__":

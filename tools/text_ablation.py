@@ -9,11 +9,18 @@ retrieval and zero-shot accuracy of the student. Writes ablation.csv, ablation.h
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
+
+from datasets.options import RootOptions
+from engine.flags.groups import add_list_left_out
+from engine.flags.parser import Parser, add_options
+from evaluation.options import SearchOptions
+from runtime.options import again, flag, list_given, word
+from text.options import AskingOptions
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -28,10 +35,6 @@ from datasets.images import ImageSet, load_images
 from datasets.places import list_overlaps
 from engine.flags.absent import check_present
 from engine.flags.command import exit_cleanly
-from engine.flags.groups import add_data, add_device
-from engine.flags.parser import Parser
-from engine.flags.ranges import BETWEEN, COUNT_OR_0, TEMPERATURE
-from engine.flags.text import add_asking, add_clip
 from engine.results_folder import hold_results
 from engine.workflows.pretrain.guidance import TEXT_TEMPERATURE, ask
 from engine.workflows.student import StudentPlan, train_student
@@ -42,6 +45,7 @@ from runtime.devices import list_device_problems, resolve_device
 from runtime.errors import refuse
 from runtime.files import write_text
 from runtime.names.safe import safe_name
+from runtime.ranges import BETWEEN, COUNT_OR_0, TEMPERATURE
 from text.ablation import VariantResult, render_ablation, render_text, summarise_audit, write_ablation_csv
 from text.audit import TextReading, audit, match_entropy
 from text.descriptions import Description, encode_descriptions, fill_template, read_descriptions
@@ -79,60 +83,68 @@ class EncodedVariant:
     same_training: str = ""
 
 
-def make_parser() -> Parser:
-    """The flags."""
+@dataclass(frozen=True, kw_only=True)
+class AblationOptions(AskingOptions):
+    """Which words for the same classes are compared, on which photographs; `place` is where the table goes."""
+
+    title: ClassVar[str | None] = "ablation"
+
+    csv: str = word("descriptions, columns `class name,description`", "FILE.csv")
+    root: str = again(RootOptions, "root", None, required=True)
+    random_labels: str | None = flag(None, None, "descriptions of classes that are not there; default FILE_random.csv "
+                                     "where it exists", metavar="FILE.csv")
+    template: str = flag(TEMPLATE, None, "of the names, with {name}")
+    variants: str = flag("all", None, "only these lines of the table, by their keys", metavar="A,B")
+    tau: float = flag(TEXT_TEMPERATURE, TEMPERATURE, "temperature of every line", "--temperature")
+    match_entropy: float | None = flag(None, BETWEEN, "in place of --tau: each line the temperature at which the mean "
+                                       "entropy is H", metavar="H")
+    prototypes: int = flag(0, COUNT_OR_0, "centroids without text; 0 = as many as classes")
+    train: int = flag(0, COUNT_OR_0, "also pre-train a student for each line", metavar="EPOCHS")
+    out: str = flag(None, None, "default ablation/<the CSV's name>", metavar="DIR")
+
+    @property
+    def place(self) -> Path:
+        """The folder of all that is written."""
+        return Path(self.out)
+
+
+def parse(argv: Sequence[str] | None = None) -> tuple[AblationOptions, list[str]]:
+    """The options, and flags for main_pretrain.py; raises ConfigError with every problem."""
     parser = Parser(prog="python -m tools.text_ablation", description="The same classes in other words, in one table.",
                     epilog="With --train, flags that are not listed here go to main_pretrain.py.")
-    parser.add_argument("csv", metavar="FILE.csv", help="descriptions, columns `class name,description`")
-    add_data(parser)
-    add_asking(add_clip(parser))
-    group = parser.add_argument_group("ablation")
-    group.add_argument("--random-labels", default=None, metavar="FILE.csv",
-                       help="descriptions of classes that are not there; default FILE_random.csv where it exists")
-    group.add_argument("--template", default=TEMPLATE, help="of the names, with {name}")
-    group.add_argument("--variants", default="all", metavar="A,B", help="only these lines of the table, by their keys")
-    group.add_argument("--tau", "--temperature", type=TEMPERATURE, default=TEXT_TEMPERATURE,
-                       help="temperature of every line")
-    group.add_argument("--match-entropy", type=BETWEEN, default=None, metavar="H",
-                       help="in place of --tau: each line the temperature at which the mean entropy is H")
-    group.add_argument("--prototypes", type=COUNT_OR_0, default=0,
-                       help="centroids without text; 0 = as many as classes")
-    group.add_argument("--train", type=COUNT_OR_0, default=0, metavar="EPOCHS",
-                       help="also pre-train a student for each line")
-    group.add_argument("--out", default=None, metavar="DIR", help="default ablation/<the CSV's name>")
-    add_device(parser)
-    return parser
-
-
-def parse(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
-    """Flags with automatic values resolved, and those for main_pretrain.py; raises ConfigError with every problem."""
-    args, further, problems = make_parser().gather_known(argv)
+    add_options(parser, AblationOptions)
+    add_list_left_out(parser)
+    args, further, problems = parser.gather_known(argv)
     if further and not args.train:
         problems.lines.append(f"{' '.join(further)}: unknown here; without --train nothing goes to main_pretrain.py")
     problems.lines += list_device_problems(args.device)
     args.device = resolve_device(args.device)
     args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
-    args.out = Path(args.out or Path("ablation") / safe_name(Path(args.csv).stem))
-    problems.lines += list_overlaps(args, ("ablation.csv", "ablation.html", "results.jsonl"))
-    problems.refuse(lambda: check_present(args))
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    return args, further
+    args.out = args.out or str(Path("ablation") / safe_name(Path(args.csv).stem))
+    options = AblationOptions.read(vars(args), list_given(args))
+    problems.lines += list_overlaps(options, ("ablation.csv", "ablation.html", "results.jsonl"))
+    problems.refuse(lambda: check_present(options))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    return options, further
 
 
-def choose_variants(args: argparse.Namespace, rows: list[Description]) -> list[Variant]:
-    """The variants that are wanted and possible; raises ConfigError for unknown keys or a run that is there already."""
-    fill_template(args.template, "", "")
-    beside = Path(args.csv).with_name(f"{Path(args.csv).stem}_random.csv")
-    others = Path(args.random_labels) if args.random_labels else beside if beside.is_file() else None
-    found = make_variants(rows, read_descriptions(others) if others else [], template=args.template, seed=args.seed)
+def choose_variants(options: AblationOptions, rows: list[Description]) -> tuple[list[Variant], bool]:
+    """The variants that are wanted and possible, and whether one without text is.
+
+    Raises ConfigError for unknown keys or a run that is there already.
+    """
+    fill_template(options.template, "", "")
+    beside = Path(options.csv).with_name(f"{Path(options.csv).stem}_random.csv")
+    others = Path(options.random_labels) if options.random_labels else beside if beside.is_file() else None
+    found = make_variants(rows, read_descriptions(others) if others else [], template=options.template,
+                          seed=options.seed)
     keys = [*(variant.key for variant in found), FREE]
-    wanted = keys if args.variants == "all" else args.variants.split(",")
+    wanted = keys if options.variants == "all" else options.variants.split(",")
     refuse([f"--variants {key} is unknown; known are {', '.join(keys)}" for key in wanted if key not in keys]
-           + [f"{args.out / 'runs'} holds students already; give --out another place"]
-           * bool(args.train and (args.out / "runs").exists()))
-    args.free = FREE in wanted
-    return [variant for variant in found if variant.key in wanted]
+           + [f"{options.place / 'runs'} holds students already; give --out another place"]
+           * bool(options.train and (options.place / "runs").exists()))
+    return [variant for variant in found if variant.key in wanted], FREE in wanted
 
 
 def encode_variant(variant: Variant, scene: Scene) -> EncodedVariant:
@@ -148,94 +160,90 @@ def encode_variant(variant: Variant, scene: Scene) -> EncodedVariant:
                    variant.same_training)
 
 
-def make_centroids(args: argparse.Namespace, scene: Scene, classes: int) -> EncodedVariant:
+def make_centroids(options: AblationOptions, scene: Scene, classes: int) -> EncodedVariant:
     """The variant without text: k-means centroids of the teacher's own answers."""
-    count = min(args.prototypes or classes, len(scene.answers))
-    rows = kmeans_prototypes(scene.answers, count, args.seed)
+    count = min(options.prototypes or classes, len(scene.answers))
+    rows = kmeans_prototypes(scene.answers, count, options.seed)
     return EncodedVariant(FREE, f"no text: {count} k-means centroids of the images", rows, None)
 
 
-def measure_variant(args: argparse.Namespace, scene: Scene, encoded: EncodedVariant) -> dict[str, float]:
+def measure_variant(options: AblationOptions, scene: Scene, encoded: EncodedVariant) -> dict[str, float]:
     """A variant's numbers without training, at its temperature."""
-    target = args.match_entropy or (FREE_ENTROPY if encoded.key == FREE else None)
+    target = options.match_entropy or (FREE_ENTROPY if encoded.key == FREE else None)
     matched = match_entropy(scene.answers, encoded.rows, target) if target else None
     rows, labels = (encoded.rows, None) if encoded.classes is None else (encoded.classes, scene.images.labels)
-    return summarise_audit(audit(rows, scene.answers, temperature=matched.temperature if matched else args.tau,
+    return summarise_audit(audit(rows, scene.answers, temperature=matched.temperature if matched else options.tau,
                            labels=labels, readings=encoded.readings, context=scene.teacher.context))
 
 
-def plan_students(args: argparse.Namespace, further: Sequence[str]) -> StudentPlan:
-    """The flags that all students share."""
-    data = ["--root", args.root, "--task", args.task, "--crop-bottom", str(args.crop_bottom), "--num-workers",
-            str(args.num_workers), "--skip-bad", str(args.skip_bad), "--device", args.device, "--seed", str(args.seed),
-            "--cache", args.cache, "--threads", str(args.threads)]
-    flags = [*data, "--crop-root", args.crop_root, "--crop-from", args.crop_from, "--precision", args.precision,
-             "--teacher", "clip", "--teacher-arch", args.teacher_arch, "--teacher-norm", args.teacher_norm,
-             "--teacher-size", str(args.teacher_size), "--epochs", str(args.train), *further]
-    if args.teacher_weights:
-        flags += ["--teacher-weights", args.teacher_weights]
-    return StudentPlan(args.out, tuple(flags), tuple(data), torch.device(args.device))
+def plan_students(options: AblationOptions, further: Sequence[str]) -> StudentPlan:
+    """What all students share."""
+    shared = {name: getattr(options, name) for name in (
+        "root", "task", "crop_bottom", "num_workers", "skip_bad", "device", "seed", "cache", "threads")}
+    taught = {name: value for name, value in options.settings().items()
+              if name.startswith(("teacher", "crop_", "precision"))}
+    return StudentPlan(options.place, tuple(further), {**shared, **taught, "epochs": options.train},
+                       SearchOptions(pretrained="", **shared), torch.device(options.device))
 
 
-def record_variant(args: argparse.Namespace, scene: Scene, line: VariantResult) -> None:
+def record_variant(options: AblationOptions, scene: Scene, line: VariantResult) -> None:
     """The line's numbers without training as a row of results.jsonl."""
-    details = {"text": Path(args.csv).name, "variant": line.key}
-    row = Result(kind="text", task=args.task, dataset_sha256=scene.images.fingerprint(), split=scene.images.split,
-                 images=len(scene.images), weights=str(args.teacher_weights), feature="teacher", view="eval",
-                 weights_sha256=scene.teacher.fingerprint(), arch=args.teacher_arch, size=scene.teacher.size,
-                 input="full" if scene.crops is None else "crop", centred=False, seed=args.seed, label=line.title,
+    details = {"text": Path(options.csv).name, "variant": line.key}
+    row = Result(kind="text", task=options.task, dataset_sha256=scene.images.fingerprint(), split=scene.images.split,
+                 images=len(scene.images), weights=str(options.teacher_weights), feature="teacher", view="eval",
+                 weights_sha256=scene.teacher.fingerprint(), arch=options.teacher_arch, size=scene.teacher.size,
+                 input="full" if scene.crops is None else "crop", centred=False, seed=options.seed, label=line.title,
                  precision=scene.teacher.precision, images_per_second=0.0, metrics=line.teacher, details=details)
-    append_result(args.out / "results.jsonl", row.to_dict())
+    append_result(options.place / "results.jsonl", row.to_dict())
 
 
 def compare_variants(
-    args: argparse.Namespace, further: Sequence[str], scene: Scene, variants: Sequence[EncodedVariant]
+    options: AblationOptions, further: Sequence[str], scene: Scene, variants: Sequence[EncodedVariant]
 ) -> list[VariantResult]:
     """A line for each variant; the files are brought up to date after every student."""
     lines: dict[str, VariantResult] = {}
     for encoded in variants:
-        teacher, student, note = measure_variant(args, scene, encoded), {}, ""
-        if args.train and encoded.same_training in lines:
+        teacher, student, note = measure_variant(options, scene, encoded), {}, ""
+        if options.train and encoded.same_training in lines:
             note = f"trains the same student as {encoded.same_training}"
-        elif args.train:
-            student = train_student(plan_students(args, further), encoded.key, encoded.title, encoded.rows,
+        elif options.train:
+            student = train_student(plan_students(options, further), encoded.key, encoded.title, encoded.rows,
                                     teacher["tau"], encoded.classes)
         lines[encoded.key] = VariantResult(encoded.key, encoded.title, teacher, student, note)
-        record_variant(args, scene, lines[encoded.key])
-        write_ablation(args, scene, list(lines.values()))
+        record_variant(options, scene, lines[encoded.key])
+        write_ablation(options, scene, list(lines.values()))
     return list(lines.values())
 
 
-def write_ablation(args: argparse.Namespace, scene: Scene, lines: Sequence[VariantResult]) -> None:
+def write_ablation(options: AblationOptions, scene: Scene, lines: Sequence[VariantResult]) -> None:
     """ablation.csv and ablation.html."""
-    write_ablation_csv(args.out / "ablation.csv", lines)
-    trained = f"students of {args.train} epochs" if args.train else "no student was trained"
-    lead = (f"{args.csv}, read by {args.teacher_arch}; {len(scene.images)} "
-            f"{'crops' if scene.crops is not None else 'whole images'} of {args.root}; {trained}")
-    write_text(args.out / "ablation.html", render_ablation(lines, lead))
+    write_ablation_csv(options.place / "ablation.csv", lines)
+    trained = f"students of {options.train} epochs" if options.train else "no student was trained"
+    lead = (f"{options.csv}, read by {options.teacher_arch}; {len(scene.images)} "
+            f"{'crops' if scene.crops is not None else 'whole images'} of {options.root}; {trained}")
+    write_text(options.place / "ablation.html", render_ablation(lines, lead))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    args, further = parse(argv)
-    with hold_results(args.out):
-        lines = run_variants(args, further)
-    print(f"{render_text(lines)}\nwritten to {args.out}: ablation.csv, ablation.html, results.jsonl")
+    options, further = parse(argv)
+    with hold_results(options.place):
+        lines = run_variants(options, further)
+    print(f"{render_text(lines)}\nwritten to {options.place}: ablation.csv, ablation.html, results.jsonl")
 
 
-def run_variants(args: argparse.Namespace, further: Sequence[str]) -> list[VariantResult]:
+def run_variants(options: AblationOptions, further: Sequence[str]) -> list[VariantResult]:
     """Every variant, encoded, measured and where asked trained with."""
-    rows = read_descriptions(Path(args.csv))
-    variants = choose_variants(args, rows)
-    images = load_images(args.root, "train", skip_bad=args.skip_bad, labels="ignored")
-    crops = open_crops(args, images)
-    command = f"python -m tools.text_ablation {args.csv} --root {args.root}"
-    teacher = open_clip_teacher(args, args.device, command=command)
-    answers = ask(args, teacher, images, crops, torch.device(args.device))
-    scene = Scene(teacher, images, crops, answers)
+    rows = read_descriptions(Path(options.csv))
+    variants, free = choose_variants(options, rows)
+    images = load_images(options.root, "train", skip_bad=options.skip_bad, labels="ignored")
+    crops = open_crops(options, images)
+    command = f"python -m tools.text_ablation {options.csv} --root {options.root}"
+    teacher = open_clip_teacher(options, options.device, command=command)
+    scene = Scene(teacher, images, crops, ask(options, teacher, images, crops, torch.device(options.device)))
     encoded = [encode_variant(variant, scene) for variant in variants]
-    encoded += [make_centroids(args, scene, len(rows))] if args.free else []
-    return compare_variants(args, further, scene, encoded)
+    encoded += [make_centroids(options, scene, len(rows))] if free else []
+    return compare_variants(options, further, scene, encoded)
 
 
 if __name__ == "__main__":

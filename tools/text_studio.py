@@ -8,10 +8,17 @@ Writes studio.html (one page, verdict at the top) and studio.json.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
+
+from datasets.options import RootOptions
+from engine.flags.groups import add_list_left_out
+from engine.flags.parser import Parser, add_options
+from runtime.options import again, flag, list_given, word
+from text.options import AskingOptions, EncodingOptions
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -24,79 +31,83 @@ from datasets.images import load_images
 from datasets.places import list_overlaps
 from engine.flags.absent import check_present
 from engine.flags.command import exit_cleanly
-from engine.flags.groups import add_data, add_device
-from engine.flags.parser import Parser
-from engine.flags.ranges import BETWEEN, TEMPERATURE
-from engine.flags.text import add_asking, add_clip, add_encoding
 from engine.results_folder import hold_results
 from engine.workflows.pretrain.guidance import TEXT_TEMPERATURE, ask
 from runtime.devices import list_device_problems, resolve_device
 from runtime.files import write_json, write_text
 from runtime.names.safe import safe_name
+from runtime.ranges import BETWEEN, TEMPERATURE
 from text.audit import Audit, audit
 from text.findings import list_findings, to_json
 from text.page import render_audit
 from text.sources import open_clip_teacher, open_text, read_texts
 
 
-def make_parser() -> Parser:
-    """The flags."""
+@dataclass(frozen=True, kw_only=True)
+class StudioOptions(EncodingOptions, AskingOptions):
+    """Which text is audited, against which photographs. `place` is where the page goes."""
+
+    title: ClassVar[str | None] = "studio"
+
+    text: str = word("descriptions (.csv) or a text tensor (.pt)", "FILE")
+    split: str = flag("train", ("train", "val", "test"), "which images")
+    root: str = again(RootOptions, "root", None, required=True)
+    tau: float = flag(TEXT_TEMPERATURE, TEMPERATURE, "temperature of p_t", "--temperature")
+    target_entropy: float = flag(0.5, BETWEEN, "mean entropy to find a temperature for")
+    out: str = flag(None, None, "default studio/<the text's name>", metavar="DIR")
+
+    @property
+    def place(self) -> Path:
+        """The folder of all that is written."""
+        return Path(self.out)
+
+
+def parse(argv: Sequence[str] | None = None) -> StudioOptions:
+    """The options, automatic values resolved; raises ConfigError with every problem."""
     parser = Parser(prog="python -m tools.text_studio", description="Audit class text before it costs a training run.")
-    parser.add_argument("text", metavar="FILE", help="descriptions (.csv) or a text tensor (.pt)")
-    add_data(parser)
-    add_asking(add_clip(parser))
-    add_encoding(parser)
-    group = parser.add_argument_group("studio")
-    group.add_argument("--split", choices=("train", "val", "test"), default="train", help="which images")
-    group.add_argument("--tau", "--temperature", type=TEMPERATURE, default=TEXT_TEMPERATURE, help="temperature of p_t")
-    group.add_argument("--target-entropy", type=BETWEEN, default=0.5, help="mean entropy to find a temperature for")
-    group.add_argument("--out", default=None, metavar="DIR", help="default studio/<the text's name>")
-    add_device(parser)
-    return parser
-
-
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Flags with automatic values resolved; raises ConfigError with every problem."""
-    args, problems = make_parser().gather(argv)
+    add_options(parser, StudioOptions)
+    add_list_left_out(parser)
+    args, problems = parser.gather(argv)
     problems.lines += list_device_problems(args.device)
     args.device = resolve_device(args.device)
     args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
-    args.out = Path(args.out or Path("studio") / safe_name(Path(args.text).stem))
-    problems.lines += list_overlaps(args, ("studio.json", "studio.html"))
-    problems.refuse(lambda: check_present(args))
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    return args
+    args.out = args.out or str(Path("studio") / safe_name(Path(args.text).stem))
+    options = StudioOptions.read(vars(args), list_given(args))
+    problems.lines += list_overlaps(options, ("studio.json", "studio.html"))
+    problems.refuse(lambda: check_present(options))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    return options
 
 
-def study(args: argparse.Namespace) -> tuple[Audit, str]:
+def study(options: StudioOptions) -> tuple[Audit, str]:
     """The audit that the flags ask for, and a line that says of what."""
-    images = load_images(args.root, args.split, skip_bad=args.skip_bad, labels="ignored")
-    crops = open_crops(args, images)
-    command = f"python -m tools.text_studio {args.text} --root {args.root}"
-    teacher = open_clip_teacher(args, args.device, command=command)
-    text = open_text(Path(args.text), teacher, args)
+    images = load_images(options.root, options.split, skip_bad=options.skip_bad, labels="ignored")
+    crops = open_crops(options, images)
+    command = f"python -m tools.text_studio {options.text} --root {options.root}"
+    teacher = open_clip_teacher(options, options.device, command=command)
+    text = open_text(Path(options.text), teacher, options)
     labelled = bool(images.classes) and bool((images.labels >= 0).any())
     text = text.order_by(images.classes, str(images.root)) if labelled else text
-    readings = read_texts(Path(args.text), teacher, args, text.names)
-    answers = ask(args, teacher, images, crops, torch.device(args.device))
-    found = audit(text.rows, answers, temperature=args.tau, target=args.target_entropy, names=text.names,
+    readings = read_texts(Path(options.text), teacher, options, text.names)
+    answers = ask(options, teacher, images, crops, torch.device(options.device))
+    found = audit(text.rows, answers, temperature=options.tau, target=options.target_entropy, names=text.names,
                   readings=readings, labels=images.labels if labelled else None, context=teacher.context)
     view = "crops" if crops is not None else "whole images"
-    return found, (f"{len(text.rows)} rows of {args.text}, read by {args.teacher_arch}; {len(images)} {view} of "
-                   f"{args.root}, {args.split} split")
+    return found, (f"{len(text.rows)} rows of {options.text}, read by {options.teacher_arch}; {len(images)} {view} of "
+                   f"{options.root}, {options.split} split")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    args = parse(argv)
-    with hold_results(args.out):
-        found, lead = study(args)
-        write_json(args.out / "studio.json", to_json(found))
-        write_text(args.out / "studio.html", render_audit(found, f"Text studio: {Path(args.text).stem}", lead))
+    options = parse(argv)
+    with hold_results(options.place):
+        found, lead = study(options)
+        write_json(options.place / "studio.json", to_json(found))
+        write_text(options.place / "studio.html", render_audit(found, f"Text studio: {Path(options.text).stem}", lead))
     marks = {True: " ok", False: "  !", None: "   "}
     print(lead, *(f"{marks[finding.good]} {finding.text}" for finding in list_findings(found)), sep="\n")
-    print(f"written to {args.out / 'studio.html'} and studio.json")
+    print(f"written to {options.place / 'studio.html'} and studio.json")
 
 
 if __name__ == "__main__":

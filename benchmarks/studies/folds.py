@@ -23,12 +23,12 @@ from datasets.layouts.read import need_root
 from engine.flags.command import exit_cleanly
 from engine.flags.groups import add_list_left_out
 from engine.flags.parser import Parser
-from engine.flags.ranges import whole_number
 from engine.results_folder import hold_results
 from runtime.errors import ConfigError, DataError, refuse
 from runtime.folders.claims import claim_folder
 from runtime.folders.overlaps import find_overlaps, lies_in
 from runtime.names.safe import name_each, safe_name
+from runtime.ranges import whole_number
 
 FOLDS = 5
 

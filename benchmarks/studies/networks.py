@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.images import ImageSet
-from engine.flags.evaluate.arguments import parse_search
 from evaluation.features.subject import FEATURES, Subject, open_subject
 from evaluation.metrics.knn import predict_neighbours
 from evaluation.metrics.linear import LinearPlan, predict
 from evaluation.metrics.probe import RATES, Split, probe_cached
 from evaluation.metrics.similarity import normalise_embeddings
+from evaluation.options import SearchOptions
 from evaluation.retrieval.score import retrieve
 from models.teachers.prototypes import balance, fit_space
+from runtime.devices import resolve_device
 from runtime.errors import ConfigError, Problems
 
 METRICS = ("rank1", "rank5", "map", "knn", "top1")
@@ -111,12 +112,12 @@ def open_members(row: StudyRow, seed: int, args: argparse.Namespace) -> list[Sub
     """The row's networks; raises ConfigError or WeightsError for one that is not there or has no such feature."""
     subjects = []
     for source in row.members(seed):
-        words = {"task": args.task, "root": args.root, "pretrained": source, "size": row.size, "input": "full",
-                 "feature": row.feature, "eval-view": "eval", "label": row.label, "centre": False, "seed": args.seed,
-                 "device": args.device, "precision": "fp32", "cache": args.cache, "num-workers": args.num_workers,
-                 "batch-size": args.batch_size, "threads": args.threads}
-        flags = parse_search([f"--{name}={value}" for name, value in words.items()])
-        subjects.append(open_subject(flags, torch.device(flags.device), flags.batch_size))
+        told = {"task": args.task, "root": args.root, "pretrained": source, "size": row.size, "input": "full",
+                "feature": row.feature, "eval_view": "eval", "label": row.label, "centre": False, "seed": args.seed,
+                "device": args.device, "precision": "fp32", "cache": args.cache, "num_workers": args.num_workers,
+                "batch_size": args.batch_size, "threads": args.threads}
+        options = SearchOptions(**told, given={name: f"--{name.replace('_', '-')}" for name in told})
+        subjects.append(open_subject(options, torch.device(resolve_device(args.device)), options.batch_size))
     return subjects
 
 

@@ -38,13 +38,13 @@ from engine.flags.absent import check_present
 from engine.flags.command import exit_cleanly
 from engine.flags.groups import add_list_left_out
 from engine.flags.parser import Parser
-from engine.flags.ranges import COUNT, SEED, SIDE_OR_0, THREADS, WORKERS
-from engine.flags.words import device
 from engine.results_folder import hold_results
 from evaluation.metrics.bootstrap import DRAWS, Values
 from evaluation.retrieval.rerank import METHODS, Reranking
 from runtime.devices import list_device_problems, resolve_device
 from runtime.names.safe import safe_name
+from runtime.ranges import COUNT, SEED, SIDE_OR_0, THREADS, WORKERS
+from runtime.words import device
 
 Scores = dict[tuple[int, str], list[Values]]  # network and re-ranking -> for each partition [metrics, seeds, queries]
 

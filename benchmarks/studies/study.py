@@ -32,8 +32,6 @@ from engine.flags.absent import check_present
 from engine.flags.command import exit_cleanly
 from engine.flags.groups import add_list_left_out
 from engine.flags.parser import Parser
-from engine.flags.ranges import BATCH, COUNT, SEED, THREADS, WORKERS
-from engine.flags.words import device
 from engine.results_folder import hold_results
 from evaluation.features.subject import check_classes
 from evaluation.ledger import read_results
@@ -41,6 +39,8 @@ from evaluation.metrics.bootstrap import DRAWS
 from evaluation.reports.grid import markdown_grid
 from evaluation.reports.study_table import list_grids
 from runtime.devices import list_device_problems
+from runtime.ranges import BATCH, COUNT, SEED, THREADS, WORKERS
+from runtime.words import device
 
 ROW_HELP = """a network and how to look at it; once for each row.
 SOURCE: a folder under checkpoints/, a weights file, package:efficientnet-lite0|1|2, hub, none; {seed} in it stands for

@@ -31,8 +31,6 @@ from engine.flags.absent import check_present
 from engine.flags.command import exit_cleanly
 from engine.flags.groups import add_list_left_out
 from engine.flags.parser import Parser
-from engine.flags.ranges import COUNT, SEED, THREADS, WORKERS
-from engine.flags.words import device
 from engine.results_folder import hold_results
 from evaluation.classifier.classify import Predictions, classify
 from evaluation.features.subject import check_classes
@@ -42,6 +40,8 @@ from models.classifiers.file import load_classifier
 from runtime.devices import list_device_problems, resolve_device
 from runtime.errors import ConfigError
 from runtime.names.safe import safe_name
+from runtime.ranges import COUNT, SEED, THREADS, WORKERS
+from runtime.words import device
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 from evaluation.run_record import ARGS, KEPT, as_json, show_value
 from runtime.errors import ConfigError
-from runtime.given import list_given
+from runtime.options import list_given
 
 # What evaluation takes from a run, beside where its images lie.
 READ = (*KEPT, "arch", "model", "embed_dim", "use_tv_split", "tv_split_by_samples", "tv_split_perc", "noisy_label",

@@ -1,14 +1,19 @@
-"""Presets, laid under the user's own flags: a method's settings first, then a data set's, then a recipe's."""
+"""From a command line to options: presets of a method, a data set, a recipe, and the user's own flags over them."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
+from engine.flags.absent import check_present
 from engine.flags.groups import warn_ignored
 from engine.flags.parser import Parser
+from engine.flags.unread import Readers, find_unread, note_unread, take_silent
+from engine.options import TrainingOptions
 from runtime.errors import Problems
+from runtime.options import list_given
 
 Settings = dict[str, object]
 
@@ -27,11 +32,11 @@ class Presets:
             laid |= self.named.get(name, {}).get(method, {})
         return laid
 
-    def find_problems(self, args: argparse.Namespace) -> list[str]:
+    def find_problems(self, options: TrainingOptions) -> list[str]:
         """A line for --preset and for --recipe where the chosen method has no settings of that name."""
-        asked = (("preset", args.preset, "none"), ("recipe", args.recipe, "default"))
-        return [self.explain(flag, name, neutral, args.method) for flag, name, neutral in asked
-                if name != neutral and args.method not in self.named.get(name, {})]
+        asked = (("preset", options.preset, "none"), ("recipe", options.recipe, "default"))
+        return [self.explain(flag, name, neutral, options.method) for flag, name, neutral in asked
+                if name != neutral and options.method not in self.named.get(name, {})]
 
     def explain(self, flag: str, name: str, neutral: str, method: str) -> str:
         """Who has settings of that name, and which names the method has."""
@@ -41,20 +46,57 @@ class Presets:
                 f"{', '.join(self.named.get(name, {}))}; for {method} there is --{flag} {own}")
 
 
-def parse_with_presets(
-    build: Callable[[], Parser], presets: Presets, argv: Sequence[str] | None,
-    find_method: Callable[[argparse.Namespace], str],
-) -> tuple[argparse.Namespace, Problems]:
-    """Parse twice: first for the method, preset and recipe that are meant, then with their settings as defaults.
+Told = TypeVar("Told", bound=TrainingOptions)
 
-    Returns the flags and what is wrong with them so far. `find_method` says which method the flags mean, also where
-    --method itself was left out.
+
+@dataclass(frozen=True)
+class Command(Generic[Told]):
+    """What one training command makes of its command line, in the order in which it is asked.
+
+    `find_method` says which method the flags mean, also where --method was left out; `settle` fills in what presets and
+    automatic values leave open; `check` lists what is wrong with the options alone, `look` what asks the disk;
+    `readers` are the flags that only some choices read; `silent` those of public codes without effect here, which
+    `page` tells more of.
     """
-    first, _ = build().gather(argv)
-    parser = build()
-    parser.set_defaults(**presets.choose(find_method(first), first.preset, first.recipe))
-    args, problems = parser.gather(argv)
-    if args.resume == "":  # as public codes have it where nothing is resumed
-        args.resume = None
-    warn_ignored(args)
-    return args, problems
+
+    options: type[Told]
+    make_parser: Callable[[], Parser]
+    presets: Presets
+    find_method: Callable[[argparse.Namespace], str]
+    settle: Callable[[argparse.Namespace, Problems], None]
+    check: Callable[[Told], list[str]]
+    look: Callable[[Told], None]
+    readers: Callable[[Told], tuple[Readers, ...]]
+    silent: tuple[str, ...]
+    page: str
+
+    def parse(self, argv: Sequence[str] | None = None, **told: object) -> Told:
+        """Options with presets and automatic values resolved; raises ConfigError that names every problem.
+
+        `told` are options that a program gives by their names: they count as the user's own.
+        """
+        args, problems = self.lay_presets(argv, told)
+        silent = take_silent(args, self.silent)
+        self.settle(args, problems)
+        options = self.options.read(vars(args), list_given(args))
+        table = self.readers(options)
+        problems.lines += self.presets.find_problems(options) + self.check(options) + find_unread(options, table)
+        problems.refuse(lambda: check_present(options), lambda: self.look(options))
+        note_unread(options, table, silent, self.page)
+        return options
+
+    def lay_presets(
+        self, argv: Sequence[str] | None, told: Mapping[str, object]
+    ) -> tuple[argparse.Namespace, Problems]:
+        """Parse twice: first for method, preset and recipe, then with their settings as defaults; and what is wrong."""
+        first, _ = self.make_parser().gather(argv)
+        vars(first).update(told)
+        parser = self.make_parser()
+        parser.set_defaults(**self.presets.choose(self.find_method(first), first.preset, first.recipe))
+        args, problems = parser.gather(argv)
+        vars(args).update(told)
+        args.given = {**args.given, **{name: f"--{name.replace('_', '-')}" for name in told}}
+        if args.resume == "":  # as public codes have it where nothing is resumed
+            args.resume = None
+        warn_ignored(args)
+        return args, problems

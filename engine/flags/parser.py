@@ -6,25 +6,12 @@ import argparse
 import difflib
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import NoReturn
 
 from engine.flags.gathering import GatheringParser, close_switches
-from runtime.given import list_given
-from runtime.names.hub import strip_hub
-
-
-def boolean(text: str) -> bool:
-    """"true", "yes", "1", "on" or their opposites, so that `--cos false` means what it says."""
-    answers = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
-    if text.lower() not in answers:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-    return answers[text.lower()]
-
-
-def architecture(text: str) -> str:
-    """A timm name, also as a hub prints it; "clip" is what the public LEAD code calls its ResNet-50."""
-    name = strip_hub(text)
-    return "resnet50" if name == "clip" else name
+from runtime.options import Flag, Options, list_given
+from runtime.words import boolean
 
 
 class Flags(argparse.Namespace):
@@ -33,11 +20,11 @@ class Flags(argparse.Namespace):
     That is kept in slots: no flags themselves, and vars() and args.json are without them.
     """
 
-    __slots__ = ("_actions", "_given")
+    __slots__ = ("_actions", "given")
 
     def __init__(self, **flags: object) -> None:
         super().__init__(**flags)
-        self._given: dict[str, str] = {}
+        self.given: dict[str, str] = {}
         self._actions: dict[str, argparse.Action] = {}
 
 
@@ -50,7 +37,7 @@ def take_out(args: argparse.Namespace, name: str) -> object:
 def imply(args: argparse.Namespace, word: str, *names: str) -> None:
     """Count flags as given that another word of the user's decides: `-a resnet50_double` decides the pooling."""
     if isinstance(args, Flags):
-        args._given = {**dict.fromkeys(names, word), **args._given}
+        args.given = {**dict.fromkeys(names, word), **args.given}
 
 
 PLACES = ("out", "results_dir", "cache", "write")  # where things go: an empty word would be the current folder
@@ -88,7 +75,7 @@ class Parser(GatheringParser):
         if isinstance(found, Flags):
             spelled = {word.partition("=")[0] for word in words}
             found._actions = {action.dest: action for action in reversed(self._actions)}
-            found._given = {action.dest: next((flag for flag in action.option_strings if flag in spelled),
+            found.given = {action.dest: next((flag for flag in action.option_strings if flag in spelled),
                                               action.option_strings[-1])
                             for action in self._actions if action.dest in self._seen and action.option_strings}
         return found, rest
@@ -108,6 +95,47 @@ def spell_flag(word: str) -> str:
         return word
     flag, equals, value = word.partition("=")
     return flag.replace("_", "-") + equals + value
+
+
+def add_options(parser: Parser, options: type[Options]) -> None:
+    """Add the flags of a class of options: its own first, then those of the classes that it inherits."""
+    known = {one.name: one for one in fields(options) if "flag" in one.metadata}
+    groups: dict[str | None, argparse._ActionsContainer] = {None: parser}
+    for owner in options.__mro__:
+        for name in vars(owner).get("__annotations__", {}):
+            if name in known:
+                title = find_home(options, name).title
+                if title not in groups:
+                    groups[title] = parser.add_argument_group(title)
+                declared = known.pop(name)
+                add_flag(groups[title], name, declared.default, declared.metadata["flag"])
+
+
+def find_home(options: type[Options], name: str) -> type[Options]:
+    """The class that declared a field's flag first: one that only changes its default leaves it in its group."""
+    spec = options.__dataclass_fields__[name].metadata["flag"]
+    bases = [base for base in options.__mro__ if name in vars(base).get("__annotations__", {})]
+    return next(base for base in reversed(bases)
+                if base.__dataclass_fields__[name].metadata.get("flag") is spec)
+
+
+def add_flag(group: argparse._ActionsContainer, name: str, default: object, spec: Flag) -> None:
+    """Add one flag under `--its-name` and its other spellings; argparse keeps it as `name`."""
+    if spec.place:
+        group.add_argument(name, nargs=spec.nargs, metavar=spec.metavar, help=spec.help)
+        return
+    own = f"--{name.replace('_', '-')}"
+    short = [other for other in spec.names if not other.startswith("--")]
+    spellings = [*short, own, *(other for other in spec.names if other not in short)]
+    usual = list(default) if isinstance(default, tuple) else default
+    if spec.repeated:
+        group.add_argument(*spellings, dest=name, action="append", default=usual, metavar=spec.metavar, help=spec.help)
+        return
+    group.add_argument(*spellings, dest=name, type=spec.kind, default=usual, help=spec.help, choices=spec.choices,
+                       nargs=spec.nargs, const=spec.const, metavar=spec.metavar, required=spec.required)
+    if spec.negation:
+        group.add_argument(f"--no-{own[2:]}", dest=name, action="store_false", default=argparse.SUPPRESS,
+                           help=f"the same as {own} false")
 
 
 def toggle(group: argparse._ArgumentGroup, name: str, default: bool | None, text: str) -> None:

@@ -11,23 +11,24 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from engine.flags.parser import Parser, take_out
-from runtime.given import list_given
+from runtime.options import Options, list_given
 
-Test = Callable[[argparse.Namespace], bool]
+Test = Callable[[Any], bool]  # of the options of one command
 NOTHING = (None, "none", "auto")  # words that ask for nothing
 COSINES = ("cosine", "cosine-epoch", "cosine-moco", "cosine-late", "cosine-pim")  # schedules with an end
 
 
-def never(_: argparse.Namespace) -> bool:
+def never(_: object) -> bool:
     """The flags are of no public code."""
     return False
 
 
 def method(*names: str) -> Test:
     """Whether one of these methods was chosen."""
-    return lambda args: args.method in names
+    return lambda options: options.method in names
 
 
 def describe_unread(*names: str) -> str:
@@ -35,7 +36,7 @@ def describe_unread(*names: str) -> str:
     return f"--method {' or '.join(names)}"
 
 
-def always(_: argparse.Namespace) -> bool:
+def always(_: object) -> bool:
     """The flags are of the public code whatever the other choices."""
     return True
 
@@ -53,24 +54,24 @@ class Readers:
     public: Test = never
 
 
-def find_unread(args: argparse.Namespace, table: Iterable[Readers]) -> list[str]:
+def find_unread(options: Options, table: Iterable[Readers]) -> list[str]:
     """A problem line for each row of the table with flags that were given and that nothing would read."""
     return [f"{', '.join(names)}: read only with {row.who}; leave {'it' if len(names) == 1 else 'them'} out"
-            for row, names in _list_unread(args, table) if not row.public(args)]
+            for row, names in _list_unread(options, table) if not row.public(options)]
 
 
-def note_unread(args: argparse.Namespace, table: Iterable[Readers], silent: Sequence[str], more: str) -> None:
+def note_unread(options: Options, table: Iterable[Readers], silent: Sequence[str], more: str) -> None:
     """One note for all given flags without effect here: those of public codes, and the `silent` ones; `more` to say."""
     named = list(silent)
-    named += [f"{name} (read only with {row.who})" for row, names in _list_unread(args, table) if row.public(args)
+    named += [f"{name} (read only with {row.who})" for row, names in _list_unread(options, table) if row.public(options)
               for name in names]
     if named and os.environ.get("RANK", "0") == "0":
         print(f"note: {', '.join(named)} without effect here; {more}", file=sys.stderr)
 
 
-def find_doubles(args: argparse.Namespace, *pairs: tuple[str, str]) -> list[str]:
+def find_doubles(options: Options, *pairs: tuple[str, str]) -> list[str]:
     """A problem line for each pair of flags (argparse's names) that say the same thing and were both given."""
-    own = list_given(args)
+    own = list_given(options)
     return [f"{own[one]} and {own[other]} say the same thing in two ways; give one" for one, other in pairs
             if one in own and other in own and own[one].split()[0] != own[other].split()[0]]
 
@@ -92,7 +93,9 @@ def to_dest(flag: str) -> str:
     return flag.lstrip("-").replace("-", "_")
 
 
-def _list_unread(args: argparse.Namespace, table: Iterable[Readers]) -> list[tuple[Readers, list[str]]]:
-    asked = {name: word for name, word in list_given(args).items() if getattr(args, name, None) not in NOTHING}
-    rows = [(row, sorted(asked[name] for name in row.dests if name in asked)) for row in table if not row.reads(args)]
+def _list_unread(options: Options, table: Iterable[Readers]) -> list[tuple[Readers, list[str]]]:
+    values = options.settings()
+    asked = {name: word for name, word in list_given(options).items() if values.get(name) not in NOTHING}
+    rows = [(row, sorted(asked[name] for name in row.dests if name in asked)) for row in table
+            if not row.reads(options)]
     return [(row, words) for row, words in rows if words]

@@ -1,18 +1,19 @@
-"""From flags to a run: what stands before the first step, checked and put together."""
+"""From options to a run that can train, once for every command: a System says what differs."""
 
 from __future__ import annotations
 
-import argparse
 import sys
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import torch
 from timm.layers import convert_sync_batchnorm
+from torch.optim import Optimizer
 
-from datasets.crops import Crops, open_crops
-from datasets.images import ImageSet, load_images, sample_images
-from datasets.layouts.read import read_listing
+from datasets.crops import Crops
+from datasets.images import ImageSet
 from datasets.loader import count_workers, make_loader
 from datasets.places import RUN_FILES, list_overlaps
 from datasets.sampling.batches import Batches, EpochBatches
@@ -20,142 +21,166 @@ from datasets.view_set import ViewSet
 from datasets.views.recipes import View
 from engine import checkpoint
 from engine.batch_norm import check_batch_norm, shares_statistics
-from engine.flags.pretrain.checks import check_pretrain_sources
 from engine.identity import describe_run
 from engine.logger import Logger
 from engine.monitor import Monitor
-from engine.optimizer import build_optimizer, peak_lr
+from engine.options import EncoderTrainingOptions, TrainingOptions
 from engine.schedule import TrainingPlan
+from engine.selection import Selection
 from engine.trainer import Trainer
-from engine.workflows.pretrain.guidance import build_guide, teacher_precision
-from engine.workflows.pretrain.head import initialise_head
-from engine.workflows.pretrain.system import build_pretrain_method, build_student, load_validation
 from engine.workflows.run import Run
 from evaluation.run_record import is_resumable, write_args
 from methods.method import Method
-from models.backbones import list_learning_norms
+from models.backbones import Backbone, build_backbone, list_learning_norms
+from models.present import check_architecture
+from models.sizes import check_size
 from runtime import distributed, precision
 from runtime.errors import ConfigError, Problems, refuse
 from runtime.files import need_disk
+from runtime.options import name_flags
 
 
-def build_run(args: argparse.Namespace, device: torch.device) -> Run:
-    """Everything that `args` asks for, checked and ready to train; raises one error that names every problem."""
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    folder = Path(args.results_dir)
-    problems = Problems()
-    problems.lines += list_overlaps(args, RUN_FILES)
-    saved = problems.attempt(lambda: find_saved(args, folder))
-    images = problems.attempt(lambda: load_images(args.root, "train", skip_bad=args.skip_bad, labels="ignored",
-                                                  crop_bottom=args.crop_bottom))
-    if args.test and images:
-        problems.attempt(lambda: read_listing(args.root))
-    crops = problems.attempt(lambda: open_crops(args, images))
-    batches = problems.attempt(lambda: make_batches(args, len(images))) if images else None
-    problems.attempt(lambda: check_pretrain_sources(args))
-    backbone = problems.attempt(lambda: build_student(args))
-    if backbone is not None:
-        problems.attempt(lambda: check_batch_norm(args, backbone, frozen=args.frozen_bn))
-    validation = problems.attempt(lambda: load_validation(args)) if args.monitor_retrieval else None
+@dataclass(kw_only=True)
+class Inputs:
+    """What a run reads from disk before its first step: images to learn from, their batches, crops where there are any.
+
+    A system adds its own: networks, teachers, images to measure.
+    """
+
+    train: ImageSet
+    batches: Batches
+    crops: Crops | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins: on which device, from which saved state (None for a new one), and what makes it this run."""
+
+    device: torch.device
+    saved: Mapping[str, Any] | None
+    identity: dict[str, Any]
+
+
+Told = TypeVar("Told", bound=TrainingOptions)
+Read = TypeVar("Read", bound=Inputs)
+
+
+@dataclass(frozen=True)
+class System(Generic[Told, Read]):
+    """What one published system does its own way, in the order in which it is asked.
+
+    `read` raises one error that names all that is wrong with what lies on disk; `method` builds networks and losses.
+    """
+
+    read: Callable[[Told, Problems], Read]
+    method: Callable[[Told, Read, Start], Method]
+    optimizer: Callable[[Told, Method], Optimizer]
+    plan: Callable[[Told, int], TrainingPlan]
+    monitor: Callable[[Told, Read, torch.device, str], Monitor]
+    selection: Callable[[Told], Selection | None]
+    run: Callable[[Told, Trainer, Read], Run]
+
+
+def build(system: System[Told, Read], options: Told, device: torch.device) -> Run:
+    """Everything that `options` ask for, checked and ready to train; raises one error that names every problem."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    folder, problems = Path(options.results_dir), Problems()
+    problems.lines += list_overlaps(options, RUN_FILES)
+    saved = problems.attempt(lambda: find_saved(options))
+    inputs = system.read(options, problems)
     problems.refuse()
-    identity = describe_run(args, images, crops, device, saved)
+    identity = describe_run(options, inputs.train, inputs.crops, device, saved)
+    method = move_to_device(system.method(options, inputs, Start(device, saved, identity)), options, device)
+    check_batch_norm(options, method)  # heads and modules have batch norms of their own
+    check_accumulation(options, method)
+    batches = method.sampler(inputs.train.labels, inputs.batches.batch_size) or inputs.batches
+    selection = system.selection(options)
     folder.mkdir(parents=True, exist_ok=True)
-    guide = build_guide(args, images, crops, device, saved) if args.method == "lead" else None
-    identity["teacher_precision"] = teacher_precision(guide)
-    method = move_to_device(build_pretrain_method(args, len(images), backbone, guide), args, device)
-    check_batch_norm(args, method)  # the heads have batch norms of their own
-    refuse(need_disk(folder, checkpoint_bytes(method)) if saved is None else [])
-    if args.accum_steps > 1:
-        check_accumulation(method, args)
-    if args.method == "lead" and args.head_start == "least-squares" and saved is None:
-        initialise_head(method, args, images, crops, device)
-    batches = method.sampler(images.labels, batches.batch_size) or batches
-    identity["precision"] = identity["precision"] or choose_training_precision(args, method, device)
-    method = share_statistics(method, args, device)  # last: timing a copy on one rank must not wait for the others
-    trainer = make_trainer(args, method, images, crops, batches, device, folder, identity, validation)
+    refuse(need_disk(folder, checkpoint_bytes(method, selecting=selection is not None)) if saved is None else [])
+    identity["precision"] = identity["precision"] or choose_training_precision(options, method, device)
+    method = share_statistics(options, method, device)  # last: timing a copy on one rank must not wait for the others
+    trainer = Trainer(
+        method, optimizer=system.optimizer(options, method), batches=batches,
+        loader=load(options, inputs, method, batches, device), plan=make_plan(system, options, batches),
+        device=device,
+        number_format=identity["precision"], folder=folder,
+        logger=Logger(folder, sinks=options.sinks, active=distributed.is_main(), name=folder.name),
+        monitor=system.monitor(options, inputs, device, identity["precision"]),
+        names=[sample.key for sample in inputs.train.samples], identity=identity, selection=selection)
     if saved is not None:
         trainer.resume(saved)
     if distributed.is_main():
-        write_args(folder / "args.json", args)
-    return Run(args, trainer, images, folder)
+        write_args(folder, options)
+    return system.run(options, trainer, inputs)
 
 
-def find_saved(args: argparse.Namespace, folder: Path) -> dict[str, object] | None:
+def find_saved(options: TrainingOptions) -> dict[str, Any] | None:
     """The resume state that `--resume` asks for; raises ConfigError when a run would be overwritten without it."""
-    if args.resume is None:
+    folder = Path(options.results_dir)
+    if options.resume is None:
         if is_resumable(folder):
             raise ConfigError(f"{folder} holds a run already; go on with --resume, or choose another --results-dir")
         return None
-    source = folder if args.resume == "auto" else Path(args.resume)
-    return checkpoint.load_state(source)
+    return checkpoint.load_state(folder if options.resume == "auto" else Path(options.resume))
 
 
-def make_batches(args: argparse.Namespace, count: int) -> EpochBatches:
+def make_batches(options: TrainingOptions, count: int) -> EpochBatches:
     """This rank's shuffled micro-batches; raises ConfigError when the batch cannot be shared out."""
-    shares = distributed.world() * args.accum_steps
-    if args.batch_size % shares:
-        raise ConfigError(f"--batch-size {args.batch_size} cannot be cut into {distributed.world()} processes x "
-                          f"{args.accum_steps} micro-batches; use a multiple of {shares}")
-    if count < args.batch_size:
-        raise ConfigError(f"{count} training images are fewer than one batch of {args.batch_size}; "
+    shares = distributed.world() * options.accum_steps
+    if options.batch_size % shares:
+        raise ConfigError(f"--batch-size {options.batch_size} cannot be cut into {distributed.world()} processes x "
+                          f"{options.accum_steps} micro-batches; use a multiple of {shares}")
+    if count < options.batch_size:
+        raise ConfigError(f"{count} training images are fewer than one batch of {options.batch_size}; "
                           f"lower --batch-size to at most {count // shares * shares}")
-    return EpochBatches(count, args.batch_size // shares, seed=args.seed, rank=distributed.rank(),
+    return EpochBatches(count, options.batch_size // shares, seed=options.seed, rank=distributed.rank(),
                         world=distributed.world())
 
 
-def check_accumulation(method: Method, args: argparse.Namespace) -> None:
+def check_accumulation(options: TrainingOptions, method: Method) -> None:
     """Raise ConfigError when a batch may not be cut; say it when batch statistics will be those of its parts."""
+    if options.accum_steps == 1:
+        return
     if method.couples_batch:
-        raise ConfigError(f"--accum-steps {args.accum_steps}: {args.method}'s loss depends on which images share a "
-                          "batch, so that cutting it would change the loss; use 1")
+        raise ConfigError(f"--accum-steps {options.accum_steps}: {options.method}'s loss depends on which images share "
+                          "a batch, so that cutting it would change the loss; use 1")
     if list_learning_norms(method) and distributed.is_main():
-        share = args.batch_size // (distributed.world() * args.accum_steps)
+        share = options.batch_size // (distributed.world() * options.accum_steps)
         print(f"note: batch statistics are those of {share} images at a time, not of a whole step's", file=sys.stderr)
 
 
-def move_to_device(method: Method, args: argparse.Namespace, device: torch.device) -> Method:
+def move_to_device(method: Method, options: TrainingOptions, device: torch.device) -> Method:
     """The method on its device, in its memory format."""
-    return method.to(device, memory_format=torch.channels_last) if args.channels_last else method.to(device)
+    return method.to(device, memory_format=torch.channels_last) if options.channels_last else method.to(device)
 
 
-def share_statistics(method: Method, args: argparse.Namespace, device: torch.device) -> Method:
+def share_statistics(options: TrainingOptions, method: Method, device: torch.device) -> Method:
     """Batch norm over all CUDA ranks if asked. timm's conversion keeps the activations that its layers carry."""
-    if shares_statistics(args, device.type):
-        return convert_sync_batchnorm(method)
-    return method
+    return convert_sync_batchnorm(method) if shares_statistics(options, device.type) else method
 
 
-def choose_training_precision(args: argparse.Namespace, method: Method, device: torch.device) -> str:
+def choose_training_precision(options: TrainingOptions, method: Method, device: torch.device) -> str:
     """The number format of the run: measured on the main process where `--precision auto`, then told to all."""
     if not distributed.is_main():
         return distributed.broadcast_object(None)
-    share = args.batch_size // (distributed.world() * args.accum_steps)
+    share = options.batch_size // (distributed.world() * options.accum_steps)
     batch = min(share, 8 if device.type == "cpu" else 64)  # a GPU is not busy with 8 images, a CPU is
-    chosen, seconds = precision.choose_fastest_format(method.encoder(), args.size, device, batch)
+    chosen, seconds = precision.choose_fastest_format(method.encoder(), options.size, device, batch)
     print(f"precision {chosen}: " + ", ".join(f"{name} {1000 * took:.0f} ms" for name, took in seconds.items())
           + f" for a training step of {batch} images")
     return distributed.broadcast_object(chosen)
 
 
-def make_trainer(
-    args: argparse.Namespace, method: Method, images: ImageSet, crops: Crops | None, batches: Batches,
-    device: torch.device, folder: Path, identity: dict[str, object], validation: ImageSet | None = None,
-) -> Trainer:
-    """Data, optimiser, log and monitors around a method."""
-    views = stand_in(method.views(), crops)
-    dataset = ViewSet(images, views, crops=crops, seed=args.seed, crop_bottom=args.crop_bottom)
-    loader = make_loader(dataset, batches, workers=count_workers(args.num_workers), pin=device.type == "cuda")
-    monitor = Monitor(sample_images(images, args.monitor_images), View("full", "eval", args.size), device,
-                      identity["precision"], crop_bottom=args.crop_bottom, workers=count_workers(args.num_workers),
-                      knn_k=args.knn_k, knn_temperature=args.knn_t, validation=validation)
-    sinks = tuple(name for name in args.logger.split(",") if name)
-    logger = Logger(folder, sinks=sinks, active=distributed.is_main(), name=folder.name)
-    return Trainer(method, optimizer=build_optimizer(args, method), batches=batches, loader=loader,
-                   plan=make_training_plan(args, len(batches) // args.accum_steps), device=device,
-                   number_format=identity["precision"], folder=folder, logger=logger, monitor=monitor,
-                   names=[sample.key for sample in images.samples], identity=identity)
+def load(
+    options: TrainingOptions, inputs: Inputs, method: Method, batches: Batches, device: torch.device
+) -> torch.utils.data.DataLoader:
+    """Batches of the method's views of the training images."""
+    views = ViewSet(inputs.train, stand_in(method.views(), inputs.crops), crops=inputs.crops, seed=options.seed,
+                    crop_bottom=options.crop_bottom)
+    return make_loader(views, batches, workers=count_workers(options.num_workers),
+                       pin=options.pin_mem and device.type == "cuda")
 
 
 def stand_in(views: dict[str, View], crops: Crops | None) -> dict[str, View]:
@@ -165,17 +190,27 @@ def stand_in(views: dict[str, View], crops: Crops | None) -> dict[str, View]:
     return {name: replace(view, source="full") for name, view in views.items()}
 
 
-def make_training_plan(args: argparse.Namespace, steps_per_epoch: int) -> TrainingPlan:
-    """The trainer's share of the flags."""
-    kind = args.schedule_kind if args.cos else "step"
-    first = 1 if args.method == "lead" else 0  # LEAD's public code counts epochs from 1, MoCo's and LCR's from 0
-    falls = tuple(milestone - first for milestone in args.schedule)
-    return TrainingPlan(args.epochs, args.batch_size, args.accum_steps, steps_per_epoch, peak_lr(args), kind,
-                args.warmup_epochs, falls, args.clip_grad, args.save_every, args.monitor_every,
-                args.seed, args.schedule_epochs or args.epochs, args.warmup_lr / args.lr, args.final_lr / args.lr)
+def make_plan(system: System[Told, Read], options: Told, batches: Batches) -> TrainingPlan:
+    """The system's plan for so many batches an epoch; raises ConfigError when they make no step."""
+    steps = len(batches) // options.accum_steps
+    if not steps:
+        raise ConfigError(f"{len(batches)} batches an epoch make no step of --accum-steps {options.accum_steps}")
+    return system.plan(options, steps)
 
 
 def checkpoint_bytes(method: Method, *, selecting: bool = False) -> int:
     """Room for two resume states (weights, momenta, queues, the best network where one is selected) and the exports."""
     size = sum(value.numel() * value.element_size() for value in method.state_dict().values())
     return (10 if selecting else 6) * size
+
+
+def build_student(options: EncoderTrainingOptions) -> Backbone:
+    """The network that learns, with its start weights; raises WeightsError."""
+    check_architecture(options, "arch")
+    with name_flags(options, "pretrained"):
+        backbone = build_backbone(options.arch, options.pretrained)
+    check_size(backbone, options.size)
+    if not options.max_pool:
+        with name_flags(options, "max_pool"):
+            backbone.skip_max_pool()
+    return backbone

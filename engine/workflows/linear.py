@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from evaluation.features.subject import Subject, check_classes, homes
 from evaluation.ledger import Result
 from evaluation.metrics.linear import LinearClassifier, LinearPlan, fit_augmented, predict
 from evaluation.metrics.probe import RATES, Outcome, Split, probe_cached
+from evaluation.options import ProbeOptions
 from evaluation.reports.figure import count_powers, label_text, load_pyplot
 from runtime import distributed
 from runtime.errors import ConfigError
@@ -41,40 +41,40 @@ class Probe:
     outcome: Outcome
 
 
-def run_probe(subject: Subject, args: argparse.Namespace) -> Probe:
+def run_probe(subject: Subject, options: ProbeOptions) -> Probe:
     """Train the classifier that the flags ask for; raises DataError or ConfigError before anything is computed."""
     train, test = subject.images("train", "learned"), subject.images("test", "learned")
-    check_classes(train, args.num_classes)
+    check_classes(train, options.num_classes)
     need_classes(train)
-    check_classes(test, args.num_classes)
-    plan = make_probe_plan(args)
+    check_classes(test, options.num_classes)
+    plan = make_probe_plan(options)
     centre = subject.centre()
     splits = read_features(subject, train, centre), read_features(subject, test, centre)
-    if args.protocol == "seed":
-        outcome = probe_augmented(subject, *splits, centre, single_rate(args), plan)
+    if options.protocol == "seed":
+        outcome = probe_augmented(subject, *splits, centre, single_rate(options), plan)
     else:
-        outcome = probe_cached(*splits, tuple(args.lr or RATES), plan, args.hold_out)
+        outcome = probe_cached(*splits, tuple(options.lr or RATES), plan, options.hold_out)
     return Probe(subject, train.classes, *splits, centre, outcome)
 
 
-def make_probe_plan(args: argparse.Namespace) -> LinearPlan:
+def make_probe_plan(options: ProbeOptions) -> LinearPlan:
     """The schedule: x0.1 at `--schedule` (60 % and 80 % of the epochs unless given), or a cosine.
 
     The public LEAD protocol has 60 and 80, and counts epochs from 1: the 60th is trained at the lower rate.
     """
-    if args.cos:
-        return LinearPlan(args.epochs, args.batch_size, None, seed=args.seed)
-    public = args.protocol == "seed"
-    usual = SEED_FALLS if public else (round(0.6 * args.epochs), round(0.8 * args.epochs))
-    falls = usual if args.schedule is None else args.schedule
-    return LinearPlan(args.epochs, args.batch_size, tuple(fall - public for fall in falls), seed=args.seed)
+    if options.cos:
+        return LinearPlan(options.epochs, options.batch_size, None, seed=options.seed)
+    public = options.protocol == "seed"
+    usual = SEED_FALLS if public else (round(0.6 * options.epochs), round(0.8 * options.epochs))
+    falls = usual if options.schedule is None else options.schedule
+    return LinearPlan(options.epochs, options.batch_size, tuple(fall - public for fall in falls), seed=options.seed)
 
 
-def single_rate(args: argparse.Namespace) -> float:
+def single_rate(options: ProbeOptions) -> float:
     """The one rate of the augmented protocol; raises ConfigError for several."""
-    if args.lr and len(args.lr) > 1:
-        raise ConfigError(f"--protocol seed trains with one rate, not {len(args.lr)}; give one --lr, or none for 30")
-    return args.lr[0] if args.lr else SEED_RATE
+    if options.lr and len(options.lr) > 1:
+        raise ConfigError(f"--protocol seed trains with one rate, not {len(options.lr)}; give one --lr, or none for 30")
+    return options.lr[0] if options.lr else SEED_RATE
 
 
 def read_features(subject: Subject, images: ImageSet, centre: Tensor | None) -> Split:
@@ -103,7 +103,7 @@ def probe_augmented(
                    {"TEST top-1": [seen.top1 for seen in fitted.tested]})
 
 
-def write_probe(probe: Probe, folder: Path, args: argparse.Namespace, *, keep: bool = True) -> None:
+def write_probe(probe: Probe, folder: Path, options: ProbeOptions, *, keep: bool = True) -> None:
     """Print the accuracies; classifiers, confusion.csv, curves.png and two rows (last, best) of results.jsonl.
 
     Without `keep` the folder cannot be written to, and accuracies are all there is.
@@ -113,7 +113,7 @@ def write_probe(probe: Probe, folder: Path, args: argparse.Namespace, *, keep: b
     if probe.subject.folder is not None and folder.resolve() == probe.subject.folder.resolve():
         raise ConfigError(f"--results-dir {folder} holds the encoder; give the probe a folder of its own")
     print(tell_probe(probe))
-    append_to(homes(folder, probe.subject, keep), *(row.to_dict() for row in make_rows(probe, args)))
+    append_to(homes(folder, probe.subject, keep), *(row.to_dict() for row in make_rows(probe, options)))
     if keep:
         write_probe_files(probe, folder)
         print(f"  written to {folder}")
@@ -139,16 +139,16 @@ def save_linear_classifier(probe: Probe, classifier: LinearClassifier, path: Pat
                 "centre": centre, "weight": classifier.weight.cpu(), "bias": classifier.bias.cpu()}, path)
 
 
-def make_rows(probe: Probe, args: argparse.Namespace) -> list[Result]:
+def make_rows(probe: Probe, options: ProbeOptions) -> list[Result]:
     """The ledger's rows: the last epoch, then the best one with what chose it."""
     outcome, subject = probe.outcome, probe.subject
-    tried = [outcome.rate] if args.protocol == "seed" else list(args.lr or RATES)
-    details = {"protocol": args.protocol, "lr": outcome.rate, "rates_tried": tried, "epochs": args.epochs,
-               "lr_selection": outcome.rate_selection, "batch_size": args.batch_size, "classes": len(probe.classes),
+    tried = [outcome.rate] if options.protocol == "seed" else list(options.lr or RATES)
+    details = {"protocol": options.protocol, "lr": outcome.rate, "rates_tried": tried, "epochs": options.epochs,
+               "lr_selection": outcome.rate_selection, "batch_size": options.batch_size, "classes": len(probe.classes),
                "train_images": len(probe.train.labels)}
     rows = []
     for epoch, number, accuracy, selection in (
-        ("last", args.epochs, outcome.last, "none"),
+        ("last", options.epochs, outcome.last, "none"),
         ("best", outcome.fitted.best_epoch, outcome.best, outcome.best_selection),
     ):
         rows.append(subject.result("linear", probe.test.images, probe.test.speed,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +14,6 @@ from PIL import Image
 from torch import Tensor
 
 from datasets.images import ImageSet, first_split
-from engine.flags.evaluate.rerank import read_rerank
 from engine.results_folder import append_to
 from evaluation.features.subject import Subject, check_classes, homes
 from evaluation.ledger import Result
@@ -24,10 +22,11 @@ from evaluation.metrics.clustering import score_clusters
 from evaluation.metrics.geometry import measure_geometry
 from evaluation.metrics.knn import knn_accuracy, knn_leave_one_out
 from evaluation.metrics.similarity import Chunk
+from evaluation.options import SearchOptions
 from evaluation.reports.sheet import Cell, draw_sheet
 from evaluation.retrieval.pairing import Pairing
 from evaluation.retrieval.protocol import Contest, open_contest
-from evaluation.retrieval.rerank import rerank
+from evaluation.retrieval.rerank import read_rerank, rerank
 from evaluation.retrieval.score import RetrievalScores, choose_chunk_size, score_chunks, take_nearest
 from runtime.files import open_table, write_atomically
 from runtime.names.spelling import show_name
@@ -65,22 +64,22 @@ class Search:
     reranked: str = ""
 
 
-def run_search(subject: Subject, args: argparse.Namespace) -> Search:
+def run_search(subject: Subject, options: SearchOptions) -> Search:
     """Search as the protocol says, and score where there are labels; raises DataError when no class has a pair."""
-    images = subject.images(choose_split(subject, args.split))
+    images = subject.images(choose_split(subject, options.split))
     labelled = bool((images.labels >= 0).any())
     if labelled:
-        check_classes(images, args.num_classes)
+        check_classes(images, options.num_classes)
     centre = subject.centre()
-    contest = open_contest(subject, images, centre, args.protocol, args.gallery)
-    pairing, plan = contest.pairing, read_rerank(args)
+    contest = open_contest(subject, images, centre, options.protocol, options.gallery)
+    pairing, plan = contest.pairing, read_rerank(options)
     near: list[Tensor] = []
     ranking = rerank(pairing, plan, choose_chunk_size(len(contest.gallery)))
-    chunks = note_nearest(ranking, args.neighbours, pairing, near)
-    measured = score_search(subject, contest, chunks, centre, args) if labelled else None
+    chunks = note_nearest(ranking, options.neighbours, pairing, near)
+    measured = score_search(subject, contest, chunks, centre, options) if labelled else None
     deque(chunks, maxlen=0)  # without labels nothing else has consumed them
     return Search(subject, images, contest.gallery, pairing.labels[pairing.query], pairing.labels[pairing.gallery],
-                  torch.cat(near), contest.features.images_per_second, measured, contest.describe(args.protocol),
+                  torch.cat(near), contest.features.images_per_second, measured, contest.describe(options.protocol),
                   plan.describe(len(pairing.embeddings)))
 
 
@@ -93,20 +92,20 @@ def note_nearest(chunks: Iterable[Chunk], wanted: int, pairing: Pairing, near: l
 
 
 def score_search(
-    subject: Subject, contest: Contest, chunks: Iterable[Chunk], centre: Tensor | None, args: argparse.Namespace
+    subject: Subject, contest: Contest, chunks: Iterable[Chunk], centre: Tensor | None, options: SearchOptions
 ) -> SearchScores:
     """Scores of a contest by its chunks; clusters, distances and spectrum are those of the query images."""
     pairing = contest.pairing
     embeddings, labels = pairing.embeddings[pairing.query], pairing.labels[pairing.query]
     scores = score_chunks(chunks, labels, pairing.labels[pairing.gallery], among_selves=pairing.among_selves)
-    of_set = describe_set(embeddings, labels, args) if args.rerank == "none" else {}
-    knn, protocol = score_knn(subject, embeddings, labels, contest.images.split, centre, args)
+    of_set = describe_set(embeddings, labels, options) if options.rerank == "none" else {}
+    knn, protocol = score_knn(subject, embeddings, labels, contest.images.split, centre, options)
     return SearchScores(replace(scores, of_set=of_set), interval(scores.average_precision.numpy()), knn, protocol)
 
 
-def describe_set(embeddings: Tensor, labels: Tensor, args: argparse.Namespace) -> dict[str, float]:
+def describe_set(embeddings: Tensor, labels: Tensor, options: SearchOptions) -> dict[str, float]:
     """Numbers of all embeddings [N, D] together."""
-    clusters = score_clusters(embeddings, labels, seed=args.seed).metrics() if args.clusters else {}
+    clusters = score_clusters(embeddings, labels, seed=options.seed).metrics() if options.clusters else {}
     return clusters | measure_geometry(embeddings, labels)
 
 
@@ -122,32 +121,33 @@ def choose_split(subject: Subject, wanted: str) -> str:
 
 
 def score_knn(
-    subject: Subject, embeddings: Tensor, labels: Tensor, split: str, centre: Tensor | None, args: argparse.Namespace
+    subject: Subject, embeddings: Tensor, labels: Tensor, split: str, centre: Tensor | None, options: SearchOptions
 ) -> tuple[float, str]:
     """Weighted kNN accuracy and its protocol: train -> split with `--knn`, else leave-one-out in the split."""
-    if args.knn and split != "train":
+    if options.knn and split != "train":
         train = subject.extract(subject.images("train"))
         gallery = subject.embeddings(train, centre)
-        return knn_accuracy(gallery, train.labels, embeddings, labels, args.knn_k, args.knn_t), f"train to {split}"
-    return knn_leave_one_out(embeddings, labels, args.knn_k, args.knn_t), f"leave-one-out in {split}"
+        accuracy = knn_accuracy(gallery, train.labels, embeddings, labels, options.knn_k, options.knn_t)
+        return accuracy, f"train to {split}"
+    return knn_leave_one_out(embeddings, labels, options.knn_k, options.knn_t), f"leave-one-out in {split}"
 
 
-def write_search(search: Search, folder: Path, args: argparse.Namespace, *, keep: bool = True) -> None:
+def write_search(search: Search, folder: Path, options: SearchOptions, *, keep: bool = True) -> None:
     """Print scores; per_query.csv, neighbours.png, with labels a row of results.jsonl here and in the run's folder.
 
     Without `keep` the folder cannot be written to, and scores are all there is.
     """
-    print(f"retrieval with {search.subject.describe()}\n{tell_search(search, args)}")
+    print(f"retrieval with {search.subject.describe()}\n{tell_search(search, options)}")
     if search.measured:
-        append_to(homes(folder, search.subject, keep), make_retrieval_row(search, search.measured, args).to_dict())
+        append_to(homes(folder, search.subject, keep), make_retrieval_row(search, search.measured, options).to_dict())
     if keep:
         folder.mkdir(parents=True, exist_ok=True)
         write_per_query(folder / "per_query.csv", search)
-        write_atomically(folder / "neighbours.png", draw_neighbours(search, args).save)
+        write_atomically(folder / "neighbours.png", draw_neighbours(search, options).save)
         print(f"  written to {folder}")
 
 
-def make_retrieval_row(search: Search, measured: SearchScores, args: argparse.Namespace) -> Result:
+def make_retrieval_row(search: Search, measured: SearchScores, options: SearchOptions) -> Result:
     """The ledger's row."""
     scores = measured.scores
     named = {name: value for name, value in scores.metrics().items() if math.isfinite(value)}  # JSON has no infinity
@@ -155,11 +155,11 @@ def make_retrieval_row(search: Search, measured: SearchScores, args: argparse.Na
                        "map_low": measured.interval[0], "map_high": measured.interval[1], "knn": measured.knn}
     details = {"protocol": search.protocol, "rerank": search.reranked, "queries": scores.queries,
                "skipped": scores.skipped, "interval": "95 % bootstrap over queries",
-               "knn_protocol": measured.knn_protocol, "knn_k": args.knn_k, "knn_t": args.knn_t}
+               "knn_protocol": measured.knn_protocol, "knn_k": options.knn_k, "knn_t": options.knn_t}
     return search.subject.result("retrieval", search.images, search.speed, metrics, details=details)
 
 
-def tell_search(search: Search, args: argparse.Namespace) -> str:
+def tell_search(search: Search, options: SearchOptions) -> str:
     """The result for people, in a few lines."""
     if search.measured is None:
         return f"  {len(search.images)} {search.images.split} images without labels: neighbours, but no scores"
@@ -172,7 +172,7 @@ def tell_search(search: Search, args: argparse.Namespace) -> str:
             f"mAP {scores.map:.2%} (95 % interval {low:.2%} to {high:.2%})\n"
             f"  mAP@R {named['map_at_r']}   mAP@100 {named['map_at_100']}   R-precision {named['r_precision']}"
             + (f"   NMI {named['nmi']}" if "nmi" in named else "")
-            + f"\n  kNN ({search.measured.knn_protocol}, k {args.knn_k}) {search.measured.knn:.2%}"
+            + f"\n  kNN ({search.measured.knn_protocol}, k {options.knn_k}) {search.measured.knn:.2%}"
             + (f"\n  re-ranked by {search.reranked}; kNN is not" if search.reranked else ""))
 
 
@@ -201,7 +201,7 @@ def describe_query(measured: SearchScores | None, index: int, names: Sequence[st
     return [str(hit), *(f"{float(measured.scores.per_query[name][index]):.6f}" for name in names)]
 
 
-def draw_neighbours(search: Search, args: argparse.Namespace) -> Image.Image:
+def draw_neighbours(search: Search, options: SearchOptions) -> Image.Image:
     """The worst queries (where labels tell) and a seeded draw of others, each with its neighbours."""
     names, scored = (*search.images.classes, ""), search.measured is not None
 
@@ -218,8 +218,8 @@ def draw_neighbours(search: Search, args: argparse.Namespace) -> Image.Image:
     def open_image(index: int) -> Image.Image:
         return search.subject.picture((search.images.samples + search.gallery.samples)[index])
 
-    near = search.neighbours[:, : args.neighbours]
-    cells = [cell for query in choose_queries(search, args.queries, args.seed)
+    near = search.neighbours[:, : options.neighbours]
+    cells = [cell for query in choose_queries(search, options.queries, options.seed)
              for cell in (query_cell(query), *(found_cell(other, query) for other in near[query].tolist()))]
     title = "query, then its nearest images: "
     if scored:

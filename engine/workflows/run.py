@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,10 @@ from datasets.images import ImageSet
 from datasets.loader import count_workers
 from datasets.views.recipes import View
 from engine.curves import draw_curves
-from engine.flags.evaluate.arguments import parse_search
 from engine.identity import hash_flags
+from engine.options import TrainingOptions
 from engine.trainer import Trainer
-from engine.workflows.retrieval import run_search, write_search
 from evaluation.features.extract import extract
-from evaluation.features.subject import open_subject
 from evaluation.run_record import keep_settings, name_method
 from models.encoder import save_encoder
 from models.weights.read import fingerprint
@@ -31,7 +28,7 @@ from runtime.files import write_atomically
 class Run:
     """A trainer with what is done after it: `train` trains, exports the encoder and draws the curves."""
 
-    args: argparse.Namespace
+    options: TrainingOptions
     trainer: Trainer
     images: ImageSet
     folder: Path
@@ -39,24 +36,12 @@ class Run:
     def train(self) -> None:
         """Train to the end and leave model_last.pth, curves.png and a fingerprint line."""
         self.trainer.fit()
-        centre = self.try_centre() if self.args.centre else {}
+        centre = self.try_centre() if self.options.centre else {}
         if distributed.is_main():
             self.export(centre)
             draw_curves(self.folder / "log.jsonl", self.folder / "curves.png")
             print(f"encoder, curves and log are in {self.folder}\n{self.fingerprint_line()}")
         distributed.barrier()
-        if self.args.test:
-            self.search_test()
-
-    def search_test(self) -> None:
-        """What main_retrieval.py says of the exported encoder on the test split, read once."""
-        args = parse_search(["--task", self.args.task, "--root", self.args.root, "--pretrained", str(self.folder),
-                             "--device", self.args.device, "--num-workers", str(self.args.num_workers),
-                             "--seed", str(self.args.seed), "--cache", self.args.cache,
-                             "--crop-bottom", str(self.args.crop_bottom), "--skip-bad", str(self.args.skip_bad)])
-        search = run_search(open_subject(args, self.trainer.device, args.batch_size), args)
-        if distributed.is_main():
-            write_search(search, self.folder / "retrieval", args)
 
     def try_centre(self) -> dict[str, Tensor]:
         """`measure_centre`, and {} with a word of a network that is no more than written down: its answers are NaN."""
@@ -68,11 +53,11 @@ class Run:
 
     def measure_centre(self) -> dict[str, Tensor]:
         """Mean features of the training split in the evaluation view, in float32, by feature name."""
-        trainer, args = self.trainer, self.args
+        trainer, options = self.trainer, self.options
         trainer.method.eval()
         distributed.share_buffers(trainer.method)
-        found = extract(trainer.method.outputs, self.images, View("full", "eval", args.size), device=trainer.device,
-                        workers=count_workers(args.num_workers), crop_bottom=args.crop_bottom)
+        found = extract(trainer.method.outputs, self.images, View("full", "eval", options.size), device=trainer.device,
+                        workers=count_workers(options.num_workers), crop_bottom=options.crop_bottom)
         return {name: rows.mean(dim=0) for name, rows in found.tensors.items()}
 
     def export(self, centre: dict[str, Tensor], name: str = "model_last.pth", epoch: int | None = None) -> None:
@@ -84,12 +69,12 @@ class Run:
 
     def describe(self, epoch: int | None) -> dict[str, object]:
         """What a file says of its run: the settings that evaluation needs, and which images trained it."""
-        return {**keep_settings(self.args), "epoch": epoch or self.args.epochs,
+        return {**keep_settings(self.options), "epoch": epoch or self.options.epochs,
                 "precision": self.trainer.number_format, "data_sha256": self.images.fingerprint()}
 
     def fingerprint_line(self) -> str:
         """Method, sha256 of weights, of the list of images and of the flags: two runs with equal lines are the same."""
         weights = fingerprint(self.trainer.method.encoder())
         flags = hash_flags(self.trainer.identity["flags"])
-        return (f"fingerprint method={name_method(vars(self.args))} weights={weights[:16]} "
+        return (f"fingerprint method={name_method(self.options.settings())} weights={weights[:16]} "
                 f"data={self.images.fingerprint()[:16]} args={flags[:16]}")

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from engine.flags.evaluate.arguments import parse_search
 from engine.flags.pretrain.arguments import parse
-from engine.workflows.build import build_run
+from engine.workflows.build import build
+from engine.workflows.pretrain.system import PRETRAIN
 from engine.workflows.retrieval import Search, make_retrieval_row, run_search, write_search
 from evaluation.features.subject import open_subject
 from evaluation.ledger import append_result
 from evaluation.metrics.zero_shot import zero_shot
+from evaluation.options import SearchOptions
 from runtime.files import write_atomically
 
 
 @dataclass(frozen=True)
 class StudentPlan:
-    """What all students of a comparison share: `flags` of main_pretrain.py, `look` of main_retrieval.py, where to."""
+    """What all students of a comparison share: where to, the user's `flags` of main_pretrain.py, options over them.
+
+    `search` are the options of main_retrieval.py, but for the network.
+    """
 
     folder: Path
     flags: tuple[str, ...]
-    look: tuple[str, ...]
+    options: Mapping[str, object]
+    search: SearchOptions
     device: torch.device
 
 
@@ -38,19 +44,19 @@ def train_student(
     folder, tensor = plan.folder / "runs" / key, plan.folder / "tensors" / f"{key}.pt"
     tensor.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(tensor, lambda draft: torch.save(rows.cpu(), draft))
-    words = [*plan.flags, "--text-load", str(tensor), "--temperature", str(temperature), "--results-dir", str(folder)]
-    build_run(parse(words), plan.device).train()
+    options = parse(plan.flags, **plan.options, text_load=str(tensor), temperature=temperature, results_dir=str(folder))
+    build(PRETRAIN, options, plan.device).train()
     return measure_student(plan, folder, title, classes)
 
 
 def measure_student(plan: StudentPlan, folder: Path, title: str, classes: Tensor | None) -> dict[str, float]:
     """Retrieval, kNN and zero-shot accuracy of a finished run; {} where the images have no labels."""
-    args = parse_search([*plan.look, "--pretrained", str(folder), "--label", title])
-    search = run_search(open_subject(args, plan.device, args.batch_size), args)
-    write_search(search, folder / "retrieval", args)
+    asked = replace(plan.search, pretrained=str(folder), label=title)
+    search = run_search(open_subject(asked, plan.device, asked.batch_size), asked)
+    write_search(search, folder / "retrieval", asked)
     if search.measured is None:
         return {}
-    row = make_retrieval_row(search, search.measured, args).to_dict()
+    row = make_retrieval_row(search, search.measured, asked).to_dict()
     append_result(plan.folder / "results.jsonl", row)
     found = {name: row["metrics"][name] for name in ("map", "rank1", "knn")}
     return found if classes is None else found | score_by_text(plan, search, classes)

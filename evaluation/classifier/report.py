@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,6 @@ import torch
 
 from datasets.images import ImageSet
 from datasets.joint import Source
-from datasets.loader import count_workers
 from datasets.views.recipes import View
 from evaluation.classifier.classify import Predictions, classify
 from evaluation.classifier.result_files import EVALUATION, write_results
@@ -27,10 +25,10 @@ from evaluation.metrics.classification import (
     score_classes,
     score_sources,
 )
+from evaluation.metrics.ensembles import Order
 from evaluation.reports.classifier_page import write_rows
 from evaluation.reports.confusion import draw_confusion
 from evaluation.reports.reliability import draw_reliability
-from evaluation.run_record import name_method
 from models.network import ClassNetwork
 from models.weights.read import fingerprint
 from runtime import distributed
@@ -38,17 +36,25 @@ from runtime import distributed
 
 @dataclass(frozen=True)
 class ReportedClassifier:
-    """A classifier to report on: its network, its joined sets, how images are shown to it, and what it is called."""
+    """A classifier to report on: its network, its joined sets, how images are shown to it; and what the ledger says.
+
+    `weights` names the network, `label` its run; `order` is that of the plug-in module's ensembles.
+    """
 
     network: ClassNetwork
     sources: tuple[Source, ...]
     view: View
     weights: str
+    task: str
+    method: str
+    label: str
+    seed: int
+    order: Order
 
 
 def report(
-    subject: ReportedClassifier, images: ImageSet, args: argparse.Namespace, device: torch.device, *,
-    precision: str, folder: Path, epoch: str = "", selection: str = "", prefix: str = "", keep: bool = True,
+    subject: ReportedClassifier, images: ImageSet, device: torch.device, *, precision: str, workers: int,
+    crop_bottom: int, folder: Path, epoch: str = "", selection: str = "", prefix: str = "", keep: bool = True,
 ) -> Result:
     """Predict all images, say it, add a row to results.jsonl in `folder`, and write tables and pictures beside it.
 
@@ -56,10 +62,8 @@ def report(
     share the prediction, the main one writes.
     """
     predictions = classify(subject.network.to(device), images, subject.view, sources=subject.sources, device=device,
-                    precision=precision, workers=count_workers(args.num_workers), order=args.ensemble_order,
-                    crop_bottom=args.crop_bottom)
-    row = make_classifier_row(predictions, subject, images, args, precision, folder)
-    row = replace(row, epoch=epoch, selection=selection)
+                    precision=precision, workers=workers, order=subject.order, crop_bottom=crop_bottom)
+    row = replace(make_classifier_row(predictions, subject, images, precision), epoch=epoch, selection=selection)
     if distributed.is_main():
         print(describe_classifier_row(row))
     if distributed.is_main() and keep:
@@ -70,16 +74,15 @@ def report(
 
 
 def make_classifier_row(
-    predictions: Predictions, subject: ReportedClassifier, images: ImageSet, args: argparse.Namespace, precision: str,
-    folder: Path,
+    predictions: Predictions, subject: ReportedClassifier, images: ImageSet, precision: str
 ) -> Result:
     """The line of the ledger."""
-    return Result("classify", args.task, images.fingerprint(), images.split, len(images), weights=subject.weights,
+    return Result("classify", subject.task, images.fingerprint(), images.split, len(images), weights=subject.weights,
                   weights_sha256=fingerprint(subject.network), arch=str(subject.network.describe()["arch"]),
                   feature=predictions.answer, input="full", view=subject.view.recipe, size=subject.view.size,
-                  centred=False, seed=args.seed, precision=precision, images_per_second=predictions.images_per_second,
-                  metrics=measure_predictions(predictions, images.classes), method=name_method(vars(args)),
-                  label=Path(args.run).parent.name if args.run else folder.name,
+                  centred=False, seed=subject.seed, precision=precision,
+                  images_per_second=predictions.images_per_second,
+                  metrics=measure_predictions(predictions, images.classes), method=subject.method, label=subject.label,
                   details=detail_sources(predictions) | {"classes": len(images.classes)})
 
 

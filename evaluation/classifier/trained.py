@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,8 @@ from evaluation.features.settings import ExtractSettings
 from evaluation.features.sources import SOURCES, find_source, is_same_data, tell_other
 from evaluation.ledger import Result, Row
 from evaluation.metrics.ensembles import Order
-from evaluation.run_record import name_method, read_args
+from evaluation.options import ClassifierOptions
+from evaluation.run_record import as_list, name_method, read_args
 from models.classifiers.file import SavedClassifier, load_classifier
 from models.network import ClassNetwork
 from models.plug_in.published import is_public_pim
@@ -31,7 +31,7 @@ from models.weights.read import fingerprint
 from models.weights.styles import CLASSIFIER_FORMAT, EXPORT_FORMAT
 from runtime.devices import find_device
 from runtime.errors import ConfigError, DataError
-from runtime.given import list_given, name_flags
+from runtime.options import list_given, name_flags
 
 
 @dataclass(frozen=True)
@@ -96,31 +96,31 @@ class Trained:
                 f"{self.view.size} px")
 
 
-def open_classifier(args: argparse.Namespace, batch_size: int) -> Trained:
+def open_classifier(options: ClassifierOptions, batch_size: int) -> Trained:
     """The classifier that the flags ask for; raises ConfigError or WeightsError."""
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    if args.pretrained in SOURCES or args.pretrained.startswith("package:"):
-        raise ConfigError(f"--pretrained {args.pretrained}: these weights name no classes of yours; give a network "
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.pretrained in SOURCES or options.pretrained.startswith("package:"):
+        raise ConfigError(f"--pretrained {options.pretrained}: these weights name no classes of yours; give a network "
                           "that main_finetune.py trained, or a public checkpoint of a classifier")
-    source, folder = find_source(args.pretrained)
-    device = torch.device(find_device(args.device))
-    check_architecture(args, "arch")
-    with name_flags(args, "pretrained"):
-        saved = load_saved(source, args)
+    source, folder = find_source(options.pretrained)
+    device = torch.device(find_device(options.device))
+    check_architecture(options, "arch")
+    with name_flags(options, "pretrained"):
+        saved = load_saved(source, arch=options.arch, size=options.size, selects=options.num_selects)
     settings = read_args(folder) or saved.meta
     network = saved.network.to(device).to(memory_format=torch.channels_last)
     trained = Trained(
-        network=network, names=(), sources=tuple(Source(**source) for source in saved.sources), source=args.pretrained,
-        folder=folder, sha256=fingerprint(network), view=choose_view(args, saved), device=device,
-        precision="fp32" if args.precision == "auto" else args.precision, batch_size=batch_size,
-        workers=count_workers(args.num_workers), crop_bottom=choose_crop_bottom(args, settings),
-        seed=args.seed if "seed" in list_given(args) else int(settings.get("seed", args.seed)),
-        task=choose_task(args, settings), method=name_method(settings) or name_public(network))
-    tell_other(argparse.Namespace(size=trained.view.size, eval_view=trained.view.recipe), saved.view,
-               str(saved.view["recipe"]))
-    names = read_class_names(Path(args.class_names)) if args.class_names else saved.class_names
-    return trained.named(names, args.class_names or source) if names else trained
+        network=network, names=(), sources=tuple(Source(**source) for source in saved.sources),
+        source=options.pretrained, folder=folder, sha256=fingerprint(network), view=choose_view(options, saved),
+        device=device,
+        precision="fp32" if options.precision == "auto" else options.precision, batch_size=batch_size,
+        workers=count_workers(options.num_workers), crop_bottom=choose_crop_bottom(options, settings),
+        seed=options.seed if "seed" in list_given(options) else int(settings.get("seed", options.seed)),
+        task=choose_task(options, settings), method=name_method(settings) or name_public(network))
+    tell_other(trained.view.size, trained.view.recipe, saved.view, str(saved.view["recipe"]))
+    names = read_class_names(Path(options.class_names)) if options.class_names else saved.class_names
+    return trained.named(names, options.class_names or source) if names else trained
 
 
 def holds_classifier(pretrained: str) -> bool:
@@ -132,8 +132,11 @@ def holds_classifier(pretrained: str) -> bool:
     return content.get("format") == CLASSIFIER_FORMAT or is_public_pim(content)
 
 
-def load_saved(source: str, args: argparse.Namespace) -> SavedClassifier:
-    """What a file of ours or of a public code holds; raises ConfigError or WeightsError."""
+def load_saved(source: str, *, arch: str | None, size: int, selects: Sequence[int] | None) -> SavedClassifier:
+    """What a file of ours or of a public code holds; raises ConfigError or WeightsError.
+
+    `arch`, `size` and `selects` are what a public file does not say of itself; 0 pixels: what the file says.
+    """
     content = read_checkpoint(source)
     if "identity" in content:
         raise ConfigError(f"{source} is a state to continue from; name the run's folder, or its model_last.pth")
@@ -141,36 +144,37 @@ def load_saved(source: str, args: argparse.Namespace) -> SavedClassifier:
         raise ConfigError(f"{source} is an encoder without classes; train a classifier on it with main_finetune.py "
                           f"--finetune {source}, or evaluate it with main_linear.py and main_retrieval.py")
     if content.get("format") != CLASSIFIER_FORMAT and is_public_pim(content):
-        network = build_public_pim(content, source, name=args.arch, size=args.size or None, selects=args.num_selects)
+        network = build_public_pim(content, source, name=arch, size=size or None, selects=selects or None)
         saved = load_classifier(source, network=network)
     else:
-        saved = load_classifier(source, arch=args.arch, size=args.size or None)
-    check_size(saved.network, args.size or int(saved.view["size"]))
+        saved = load_classifier(source, arch=arch, size=size or None)
+    check_size(saved.network, size or int(saved.view["size"]))
     return saved
 
 
-def choose_view(args: argparse.Namespace, saved: SavedClassifier) -> View:
+def choose_view(options: ClassifierOptions, saved: SavedClassifier) -> View:
     """The view that the flags ask for, else the file's own; raises ConfigError for one that is not known here."""
-    recipe = saved.view["recipe"] if args.eval_view == "auto" else args.eval_view
+    recipe = saved.view["recipe"] if options.eval_view == "auto" else options.eval_view
     if recipe not in RECIPES:
-        raise ConfigError(f"{args.pretrained} was made for a view called {recipe}, which is not known here; choose one "
-                          "with --eval-view")
-    return View("full", recipe, args.size or int(saved.view["size"]))
+        raise ConfigError(f"{options.pretrained} was made for a view called {recipe}, which is not known here; choose "
+                          "one with --eval-view")
+    return View("full", recipe, options.size or int(saved.view["size"]))
 
 
-def choose_crop_bottom(args: argparse.Namespace, settings: Mapping[str, object]) -> int:
+def choose_crop_bottom(options: ClassifierOptions, settings: Mapping[str, object]) -> int:
     """Rows to drop at the bottom: as the flag says, else as the network was trained."""
     trained = settings.get("crop_bottom")
-    if args.crop_bottom == "auto" and isinstance(trained, int):
+    if options.crop_bottom == "auto" and isinstance(trained, int):
         return trained
-    return find_crop_bottom(args.crop_bottom, args.task)
+    return find_crop_bottom(options.crop_bottom, options.task)
 
 
-def choose_task(args: argparse.Namespace, settings: Mapping[str, object]) -> str:
+def choose_task(options: ClassifierOptions, settings: Mapping[str, object]) -> str:
     """The data set's name: --task, else the run's on the photographs of the run."""
-    if "task" in list_given(args) or not is_same_data(args, settings):
-        return args.task
-    return str(settings.get("task", args.task))
+    roots = as_list(options.settings().get("root"))
+    if "task" in list_given(options) or not is_same_data(options.task, roots, settings):
+        return options.task
+    return str(settings.get("task", options.task))
 
 
 def name_public(network: ClassNetwork) -> str:

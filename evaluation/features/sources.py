@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-import copy
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from datasets.crops import Crops, crop_folder, find_crops
 from datasets.views.recipes import AUGMENTATIONS, RECIPES
+from evaluation.options import EncoderOptions
 from evaluation.run_record import (
     ARGS,
     CHECKPOINTS,
@@ -22,17 +23,16 @@ from evaluation.run_record import (
     read_meta,
 )
 from runtime.errors import ConfigError
-from runtime.given import list_given
 from runtime.names.safe import safe_name
+from runtime.options import list_given
 
-EVAL_VIEWS = ("eval", "squash", "squash-exact", "short", "short-exact", "deit-eval", "warp", "pim-eval")
 SOURCES = ("none", "hub")
 
 
-def name_results_folder(args: argparse.Namespace) -> str:
+def name_results_folder(options: EncoderOptions) -> str:
     """A folder name for results on these weights."""
-    folder = find_source(args.pretrained)[1]
-    name = folder.resolve().name if folder else re.sub(r"[^\w.-]+", "-", Path(args.pretrained).name)
+    folder = find_source(options.pretrained)[1]
+    name = folder.resolve().name if folder else re.sub(r"[^\w.-]+", "-", Path(options.pretrained).name)
     return safe_name(name)
 
 
@@ -68,46 +68,45 @@ def list_run_folders(pretrained: str) -> list[Path]:
     return [folder for folder in dict.fromkeys(places) if folder.is_dir()]
 
 
-def find_data_root(args: argparse.Namespace, folder: Path | None) -> Path:
+def find_data_root(options: EncoderOptions, folder: Path | None) -> Path:
     """`--root`, else the root the encoder was trained on, else the data set that the crops were cut from."""
-    if args.root:
-        return Path(args.root)
+    if options.root:
+        return Path(options.root)
     trained_on = as_list(read_args(folder).get("root"))
     if len(trained_on) > 1:
         raise ConfigError(f"the network was trained on several data sets, {', '.join(trained_on)}: give one of them as "
                           "--root")
     if trained_on and folder is not None:
         return Path(find_photographs(trained_on, folder / ARGS)[0])
-    crops = crop_folder(args)
+    crops = crop_folder(options)
     if crops is not None and (crops / "ddt.json").is_file():
         return crops
     raise ConfigError("the data set is unknown: give --root (DATASET in the scripts); neither the run's args.json "
                       f"nor a ddt.json in {crops} tells it")
 
 
-def inherit(args: argparse.Namespace, folder: Path | None, source: str = "none") -> argparse.Namespace:
-    """The flags with what the run in `folder` (else the file `source` itself) says where the user says nothing.
+def inherit(options: EncoderOptions, folder: Path | None, source: str = "none") -> EncoderOptions:
+    """The options with what the run in `folder` (else the file `source` itself) says where the user says nothing.
 
     Size, view and seed are always the run's; its crops and banner too on the same data set, which is one at the same
     place or, moved, of the same --task. A word is said where the user's size or view is another one.
     """
     trained = read_args(folder) or (read_meta(Path(source)) if Path(source).is_file() else {})
-    filled = copy.copy(args)
     recipe = find_recipe(trained)
-    filled.size = args.size or int(trained.get("size") or 224)
-    filled.eval_view = recipe if args.eval_view == "auto" else args.eval_view
-    tell_other(filled, trained, recipe)
-    if "seed" not in list_given(args) and isinstance(trained.get("seed"), int):
-        filled.seed = trained["seed"]
-    if is_same_data(args, trained):
-        for name in ("crop_root", "crop_bottom"):
-            if getattr(args, name) == "auto" and name in trained:
-                setattr(filled, name, trained[name])
-        if "task" not in list_given(args):
-            filled.task = str(trained.get("task", args.task))
-    if filled.crop_root == "none" and args.crop_root == "auto" and args.input == "crop":
+    taken: dict[str, Any] = {"size": options.size or int(trained.get("size") or 224),
+                             "eval_view": recipe if options.eval_view == "auto" else options.eval_view}
+    tell_other(taken["size"], taken["eval_view"], trained, recipe)
+    if "seed" not in list_given(options) and isinstance(trained.get("seed"), int):
+        taken["seed"] = trained["seed"]
+    if is_same_data(options.task, as_list(options.root), trained):
+        taken |= {name: trained[name] for name in ("crop_root", "crop_bottom")
+                  if getattr(options, name) == "auto" and name in trained}
+        if "task" not in list_given(options):
+            taken["task"] = str(trained.get("task", options.task))
+    filled = replace(options, **taken)
+    if filled.crop_root == "none" and options.crop_root == "auto" and options.input == "crop":
         print("note: this network was trained without crops; it looks at whole images")
-        filled.input = "full"
+        return replace(filled, input="full")
     return filled
 
 
@@ -119,25 +118,25 @@ def find_recipe(trained: Mapping[str, object]) -> str:
     return named if named in RECIPES else "eval"
 
 
-def tell_other(args: argparse.Namespace, trained: Mapping[str, object], recipe: str) -> None:
+def tell_other(size: int, view: str, trained: Mapping[str, object], recipe: str) -> None:
     """A word for a size or a view of the user's that is not the run's: allowed here, and written in the row."""
-    pairs = (("--size", args.size, trained.get("size")), ("--eval-view", args.eval_view, recipe if trained else None))
+    pairs = (("--size", size, trained.get("size")), ("--eval-view", view, recipe if trained else None))
     other = [f"{flag} {here} (the run: {there})" for flag, here, there in pairs if there and here != there]
     if other:
         print(f"note: looking otherwise than the network was trained for: {', '.join(other)}", file=sys.stderr)
 
 
-def is_same_data(args: argparse.Namespace, trained: Mapping[str, object]) -> bool:
-    """Whether the data set is the one that the run was trained on."""
-    known, here = as_list(trained.get("root")) + as_list(trained.get("test_root")), as_list(getattr(args, "root", None))
-    if {Path(place).resolve() for place in here} <= {Path(place).resolve() for place in known}:
+def is_same_data(task: str | None, roots: Sequence[str], trained: Mapping[str, object]) -> bool:
+    """Whether the data set, by its folders or by its name, is the one that the run was trained on."""
+    known = as_list(trained.get("root")) + as_list(trained.get("test_root"))
+    if {Path(place).resolve() for place in roots} <= {Path(place).resolve() for place in known}:
         return True
-    return args.task == trained.get("task") != "custom" and args.task is not None
+    return task == trained.get("task") != "custom" and task is not None
 
 
-def choose_crops(args: argparse.Namespace, root: Path) -> Crops:
+def choose_crops(options: EncoderOptions, root: Path) -> Crops:
     """The crops of the data set; raises ConfigError for `--crop-root none`, DataError when they are missing."""
-    folder = crop_folder(args)
+    folder = crop_folder(options)
     if folder is None:
         raise ConfigError("--crop-root none leaves no crops to look at; look at whole images with --input full")
-    return find_crops(folder, args.crop_from, args.task, root)
+    return find_crops(folder, options.crop_from, options.task, root)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,13 +24,14 @@ from evaluation.features.extract import Features, extract
 from evaluation.features.sources import choose_crops, find_data_root, find_source, inherit
 from evaluation.ledger import Result, Row
 from evaluation.metrics.similarity import normalise_embeddings
+from evaluation.options import EncoderOptions
 from evaluation.run_record import name_method, read_settings
 from models.encoder import Encoder, describe_encoder, load_encoder
 from models.present import check_architecture
 from models.sizes import check_size
 from models.weights.read import fingerprint
 from runtime.errors import ConfigError, DataError
-from runtime.given import name_flags
+from runtime.options import name_flags
 
 FEATURES = {"gap": "backbone", "backbone": "backbone", "masked": "masked", "head": "head", "auto": "auto"}
 
@@ -135,41 +135,41 @@ class Subject:
                 f"{self.view.source} image at {self.view.size} px, {self.view.recipe} view")
 
 
-def open_subject(args: argparse.Namespace, device: torch.device, batch_size: int) -> Subject:
+def open_subject(options: EncoderOptions, device: torch.device, batch_size: int) -> Subject:
     """The encoder and protocol that the flags ask for; raises ConfigError, WeightsError or DataError."""
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    source, folder = find_source(args.pretrained)
-    with name_flags(args, "pretrained"):
-        args = inherit(args, folder, source)
-    root = find_data_root(args, folder)
-    check_places(args, EVALUATION_FILES, root=root)
-    crops = choose_crops(args, root) if args.input == "crop" else None
-    torch.manual_seed(args.seed)  # `--pretrained none` is a random network: the same one every time
-    check_architecture(args, "arch")
-    with name_flags(args, "pretrained"):
-        encoder = load_encoder(source, arch=args.arch, device=device).to(memory_format=torch.channels_last)
-    check_size(encoder.backbone, args.size)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    source, folder = find_source(options.pretrained)
+    with name_flags(options, "pretrained"):
+        options = inherit(options, folder, source)
+    root = find_data_root(options, folder)
+    check_places(options, EVALUATION_FILES, root=root)
+    crops = choose_crops(options, root) if options.input == "crop" else None
+    torch.manual_seed(options.seed)  # `--pretrained none` is a random network: the same one every time
+    check_architecture(options, "arch")
+    with name_flags(options, "pretrained"):
+        encoder = load_encoder(source, arch=options.arch, device=device).to(memory_format=torch.channels_last)
+    check_size(encoder.backbone, options.size)
     return Subject(
         encoder=encoder,
-        source=args.pretrained,
+        source=options.pretrained,
         folder=folder,
         sha256=fingerprint(encoder),
-        task=args.task,
+        task=options.task,
         root=root,
-        feature=find_feature(args.feature, encoder),
-        view=View(args.input, args.eval_view, args.size),
+        feature=find_feature(options.feature, encoder),
+        view=View(options.input, options.eval_view, options.size),
         crops=crops,
         device=device,
-        precision="fp32" if args.precision == "auto" else args.precision,
+        precision="fp32" if options.precision == "auto" else options.precision,
         batch_size=batch_size,
-        workers=count_workers(args.num_workers),
-        crop_bottom=find_crop_bottom(args.crop_bottom, args.task),
-        seed=args.seed,
-        centred=args.centre,
-        cache=None if args.cache == "none" else Path(args.cache),
-        skip_bad=args.skip_bad,
-        label=args.label,
+        workers=count_workers(options.num_workers),
+        crop_bottom=find_crop_bottom(options.crop_bottom, options.task),
+        seed=options.seed,
+        centred=options.centre,
+        cache=None if options.cache == "none" else Path(options.cache),
+        skip_bad=options.skip_bad,
+        label=options.label,
         settings=read_settings(Path(source)) if Path(source).is_file() else {},
     )
 

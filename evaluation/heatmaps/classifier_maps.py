@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from evaluation.heatmaps.level_sheet import draw_level_sheet
 from evaluation.heatmaps.rollout import attention_layers
 from evaluation.heatmaps.sheet import draw_heat_sheet
 from evaluation.heatmaps.table import find_view_boxes, write_box_table
+from evaluation.options import ClassifierOptions, ClassMapOptions
 from evaluation.run_record import ARGS, find_photographs, read_args
 from models.plug_in.module import PlugIn
 from runtime.errors import ConfigError
@@ -34,49 +34,51 @@ from runtime.names.spelling import show_name
 SELECTED_ROW = "what a level selected; dropped positions are dark"
 
 
-def draw_classifier(args: argparse.Namespace, *, keep: bool = True) -> None:
+def draw_classifier(options: ClassMapOptions, *, keep: bool = True) -> None:
     """The command for a classifier: heatmap.png and heatmap.csv of its maps, where they can be kept."""
-    trained = open_classifier(args, args.batch_size)
+    classifier = ClassifierOptions.read(options.settings(), options.given)
+    trained = open_classifier(classifier, options.batch_size)
     if not trained.names:
         trained = trained.named([f"class {number}" for number in range(trained.network.classes)], trained.source)
-    images = find_pictures(args, trained)
-    wanted, asked = find_class(args.wanted, trained, images)
-    check_level_weights(args.level_weights, trained)
-    found = look_at(trained.network, images, trained.view, wanted=wanted, weights=args.level_weights,
+    images = find_pictures(options, trained)
+    wanted, asked = find_class(options.wanted, trained, images)
+    check_level_weights(options.level_weights, trained)
+    found = look_at(trained.network, images, trained.view, wanted=wanted, weights=options.level_weights,
                     **trained.protocol())
-    found = Looks({name: heat * (heat >= args.threshold) for name, heat in found.maps.items()}, found.logits)
-    boxes = find_view_boxes(images, images.root, args.boxes, trained.view, trained.crop_bottom)
+    found = Looks({name: heat * (heat >= options.threshold) for name, heat in found.maps.items()}, found.logits)
+    boxes = find_view_boxes(images, images.root, options.boxes, trained.view, trained.crop_bottom)
     rows = [{name: value for name, value in row.items() if not (name.startswith(SELECTED) and "_pointing" in name)}
             for row in measure_maps(found.maps, boxes)]  # of a map of zeros and ones every peak is as good
     means = average_scores(rows)
     facts = tell_answers(found, images, trained)
     if keep:
-        out = Path(args.out)
+        out = Path(options.out)
         write_box_table(out / "heatmap.csv", images, rows, means, facts)
-        sheet = draw_map_sheet(trained, images, found, boxes, rows, facts, asked, args.shown)
+        sheet = draw_map_sheet(trained, images, found, boxes, rows, facts, asked, options.shown)
         write_atomically(out / "heatmap.png", sheet.save)
-    print(f"{len(images)} pictures{'' if args.image else f' of {images.root}'}, {trained.describe()}")
+    print(f"{len(images)} pictures{'' if options.image else f' of {images.root}'}, {trained.describe()}")
     tell_means(found, means, asked)
     if keep:
-        print(f"written to {args.out}")
+        print(f"written to {options.out}")
 
 
-def find_pictures(args: argparse.Namespace, trained: Trained) -> ImageSet:
+def find_pictures(options: ClassMapOptions, trained: Trained) -> ImageSet:
     """Those of --image, else of the data set, with the classifier's labels where its classes are known."""
     sources = describe_sources(trained.sources)
-    if args.image:
-        images = gather_pictures(args.image, trained.names, sources, split="auto", labels="none", text=trained.source)
-        return check_images(images, skip_bad=args.skip_bad, crop_bottom=trained.crop_bottom)
+    if options.image:
+        images = gather_pictures(options.image, trained.names, sources, split="auto", labels="none",
+                                 text=trained.source)
+        return check_images(images, skip_bad=options.skip_bad, crop_bottom=trained.crop_bottom)
     known = read_args(trained.folder).get("root") or []
-    root = args.root
-    if root is None and trained.folder is not None and isinstance(known, list) and len(known) == 1:
+    root = options.root
+    if root is None and isinstance(known, list) and len(known) == 1:
         root = find_photographs(known, trained.folder / ARGS)[0]
     if root is None:
         raise ConfigError("which pictures? give --root DIR, or --image FILE ...")
-    images = scan(root, args.split if args.split != "auto" else find_split(Path(root)), "ignored")
+    images = scan(root, options.split if options.split != "auto" else find_split(Path(root)), "ignored")
     images = take_labels(images, trained.names, sources, "auto", trained.source) if images.classes else images
-    images = sample_images(images, args.images)
-    return check_images(images, skip_bad=args.skip_bad, crop_bottom=trained.crop_bottom)
+    images = sample_images(images, options.images)
+    return check_images(images, skip_bad=options.skip_bad, crop_bottom=trained.crop_bottom)
 
 
 def find_class(wanted: str, trained: Trained, images: ImageSet) -> tuple[str | int, str]:

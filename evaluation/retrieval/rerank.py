@@ -14,6 +14,7 @@ from torch import Tensor
 
 from evaluation.metrics.ranking import leave_self, take_top
 from evaluation.metrics.similarity import TILE, Chunk, cross_chunks, normalise_embeddings
+from evaluation.options import RerankOptions
 from evaluation.retrieval.diffusion import DiffusionPlan, diffusion_chunks
 from evaluation.retrieval.k_reciprocal import ReciprocalPlan, reciprocal_chunks
 from evaluation.retrieval.pairing import Pairing
@@ -37,6 +38,18 @@ class Reranking:
                  "alpha-qe": f"alpha-qe n={self.neighbours} alpha={self.alpha:g}",
                  "k-reciprocal": self.reciprocal.describe(), "diffusion": self.diffusion.settle(images).describe()}
         return words[self.how]
+
+
+def read_rerank(options: RerankOptions) -> Reranking:
+    """What the options of re-ranking mean."""
+    return Reranking(
+        how=options.rerank,
+        neighbours=options.qe_n,
+        alpha=options.qe_alpha,
+        reciprocal=ReciprocalPlan(options.k1, options.k2, options.jaccard_lambda),
+        diffusion=DiffusionPlan(options.diffusion_k, options.diffusion_gamma, options.diffusion_alpha,
+                                options.diffusion_mode, options.diffusion_n),
+    )
 
 
 def rerank(pairing: Pairing, plan: Reranking, chunk_size: int = TILE) -> Iterator[Chunk]:

@@ -21,19 +21,19 @@ from models.weights import hub
 from models.weights.files import find_weights, read_checkpoint
 from models.weights.match import match_state
 from models.weights.styles import unwrap_checkpoint
+from models.weights.usual import CLIP_ARCH
 from runtime.errors import WeightsError
 
 __all__ = ["ClipTeacher", "EnsembleTeacher", "FrozenTeacher", "ImageTeacher", "build_teacher", "has_quick_gelu",
            "read_text_tensor"]
 
-CLIP_ARCH = "ViT-B-16"
 OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 QUICK_GELU_NAMES = ("openai", "quickgelu", "metaclip", "dfn")  # published weights that were trained with QuickGELU
 NORMS = ("own", "student")
 
 
 @dataclass(frozen=True)
-class Options:
+class TeacherLook:
     """How a teacher is to look at images: normalisation, precision, size in pixels (None: its own), device."""
 
     norm: str
@@ -60,7 +60,7 @@ def build_teacher(
     """
     if norm not in NORMS or not set(precision.split("+")) <= {*PRECISIONS, "auto"}:
         raise WeightsError(f"teacher norm is one of {', '.join(NORMS)}, its precision one of auto, fp32, bf16")
-    options = Options(norm=norm, precision=precision, size=size, device=device)
+    options = TeacherLook(norm=norm, precision=precision, size=size, device=device)
     if "+" not in spec:
         return _build_one(spec, weights, clip_arch, options)
     pairs = _split_sources(spec, str(weights))
@@ -103,7 +103,7 @@ def _refuse_clip_size(name: str, size: int) -> None:
                            f"side; take {' or '.join(map(str, near))}")
 
 
-def _build_one(spec: str, weights: str | Path, clip_arch: str, options: Options) -> FrozenTeacher:
+def _build_one(spec: str, weights: str | Path, clip_arch: str, options: TeacherLook) -> FrozenTeacher:
     if str(weights) == "none":
         warnings.warn(f"teacher {spec} has random weights: it teaches nothing", stacklevel=3)
     kind, _, name = spec.partition(":")
@@ -121,7 +121,7 @@ def _split_sources(spec: str, weights: str) -> list[tuple[str, str]]:
     return list(zip(names, sources, strict=True))
 
 
-def _build_image_teacher(arch: str, weights: str | Path, options: Options) -> ImageTeacher:
+def _build_image_teacher(arch: str, weights: str | Path, options: TeacherLook) -> ImageTeacher:
     backbone = build_backbone(arch, weights, device=options.device)
     config = backbone.net.pretrained_cfg
     size = options.size or (config.get("test_input_size") or config["input_size"])[-1]
@@ -131,7 +131,7 @@ def _build_image_teacher(arch: str, weights: str | Path, options: Options) -> Im
     return ImageTeacher(backbone, size=size, dim=backbone.num_features, precision=precision)
 
 
-def _build_clip(name: str, weights: str | Path, options: Options) -> ClipTeacher:
+def _build_clip(name: str, weights: str | Path, options: TeacherLook) -> ClipTeacher:
     import open_clip
 
     model = _create_clip(name, weights, options.size)

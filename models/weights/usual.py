@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 RESNET_FILE = "resnet50-19c8e357.pth"  # torchvision's name of the weights that the published code starts from
+CLIP_ARCH = "ViT-B-16"
 USUAL_FILES = {"resnet50": (RESNET_FILE,), "ViT-B-16": ("ViT-B-16.pt", "~/.cache/clip/ViT-B-16.pt")}
 
 

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.ddt import PlainMaps
 from benchmarks.evaluate import make_embeddings
-from benchmarks.metric_step import CUB, SECOND_OF_TWO, make_metric_method
+from benchmarks.metric_step import CUB, SECOND_OF_TWO, make_timed_method
 from benchmarks.photos import make_photo, save_photos
 from benchmarks.reference.ddt import crop_plain, fit_plain
 from benchmarks.reference.evaluate import evaluate_one_by_one, score_clusters_plainly
@@ -86,7 +86,7 @@ def test_plain_evaluation_gives_the_same_numbers() -> None:
 
 
 def test_a_plain_step_of_obdsd_has_our_loss_and_moves_the_student_alone() -> None:
-    network, method = torchvision.models.resnet18(), make_metric_method("resnet18")
+    network, method = torchvision.models.resnet18(), make_timed_method("resnet18")
     state = {name: value for name, value in network.state_dict().items() if not name.startswith("fc.")}
     method.student.backbone.load(state)
     plain = ReferenceObdSd(torch.nn.Sequential(*list(network.children())[:-2]), 512, CUB.dim)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from benchmarks.reference.lcr import PlainLars
 from engine.flags.pretrain.arguments import parse
 from engine.lars import Lars
-from engine.optimizer import adapted_groups, build_optimizer
+from engine.optimizer import adapted_groups
+from engine.workflows.pretrain.system import make_pretrain_optimizer
 from methods.method import Method, ParamGroup
 
 WORDS = ["--root", "x", "--pretrained", "none", "--device", "cpu", "--method", "byol"]
@@ -69,7 +70,7 @@ def test_steps_are_the_formulas(joint: bool, decay: float, momentum: float, scal
 def test_the_seed_recipe_is_the_public_codes_and_stays_lars_without_decay() -> None:
     for words, decay in (([], 1.5e-6), (["--wd", "0"], 0.0), (["--weight_decay=0.3"], 0.3)):
         ours, plain = Layer(), Layer()
-        optimizer = build_optimizer(parse([*WORDS, "--recipe", "seed", "--scale-lr", "false", *words]), ours)
+        optimizer = make_pretrain_optimizer(parse([*WORDS, "--recipe", "seed", "--scale-lr", "false", *words]), ours)
         public = PlainLars(plain, lr=0.3, decay=decay)
         for step in range(3):
             give_gradients(ours, step)
@@ -84,7 +85,7 @@ def test_a_step_without_decay_has_a_thousandth_of_the_weights_length() -> None:
     for recipe in ("default", "seed"):
         layer = Layer()
         before = layer.weight.detach().clone()
-        optimizer = build_optimizer(parse([*WORDS, "--recipe", recipe, "--wd", "0", "--momentum", "0"]), layer)
+        optimizer = make_pretrain_optimizer(parse([*WORDS, "--recipe", recipe, "--wd", "0", "--momentum", "0"]), layer)
         for group in optimizer.param_groups:
             group["lr"] = 1.0
         give_gradients(layer, 0, 1000.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,19 @@ import torch
 
 from engine.flags.finetune.arguments import make_parser
 from engine.flags.finetune.finished import find_finished_classifier, is_own
+from engine.flags.finetune.options import FinetuneOptions
 from engine.flags.finished import find_contradictions, settle_flags
 from engine.flags.parser import Parser, imply, toggle
 from evaluation.run_record import ARGS, find_photographs, find_run, name_method, open_finished, read_args, write_args
 from runtime.errors import ConfigError
-from runtime.given import list_given
+from runtime.options import list_given
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(FinetuneOptions):
+    """Options of a run that has crops too, as pre-training's."""
+
+    crop_root: str = "auto"
 
 
 def parser() -> Parser:
@@ -112,7 +121,7 @@ def test_folders_of_a_run_are_meant_from_where_it_was_started(
     monkeypatch.chdir(tmp_path / "project")
     args = make_parser().parse_args(["--root", "birds", "--eval"])
     args.test_root, args.crop_root, args.crop_bottom = ["birds", str(tmp_path)], "auto", 0
-    write_args(Path("run", ARGS), args)
+    write_args(Path("run"), RunOptions.read(vars(args)))
     monkeypatch.chdir(tmp_path / "other")  # a folder of that name is here too
     found = read_args(tmp_path / "project/run")
     meant = str(tmp_path / "project/birds")

@@ -13,7 +13,7 @@ from two_ranks_metric import CASES, CLASSES, build, make_labelled, train, train_
 from benchmarks.reference.obdsd import plain_loss
 from engine.checkpoint import load_trained_state, trained_state
 from methods.method import Clock
-from methods.obdsd import MetricOptions, ObdSd
+from methods.obdsd import ObdSd, ObdSdOptions
 from models.encoder import Encoder
 from stand_ins import TinyBackbone
 
@@ -124,7 +124,7 @@ def test_outputs_and_sampler_and_refusals() -> None:
     assert isinstance(method.encoder(), Encoder) and method.couples_batch
     assert len(method.sampler(torch.arange(20) // 4, 4)) == 5
     with pytest.raises(ValueError, match="does nothing without it"):
-        MetricOptions(diffusion="softmax")
+        ObdSdOptions(diffusion="softmax")
 
 
 @pytest.fixture(scope="module")
@@ -147,5 +147,5 @@ def test_two_ranks_equal_one(runs: tuple[list[dict], dict], case: str) -> None:
 
 
 def test_training_lowers_the_loss() -> None:
-    seen = train(MetricOptions(dim=5, criterion="softmax"))
+    seen = train(ObdSdOptions(dim=5, criterion="softmax"))
     assert seen["rank/5"] < seen["rank/0"]

@@ -13,20 +13,20 @@ from two_ranks import share
 
 from datasets.loader import Batch
 from methods.method import Clock
-from methods.obdsd import MetricOptions, ObdSd
+from methods.obdsd import ObdSd, ObdSdOptions
 from runtime import distributed
 from stand_ins import TinyBackbone, in_float64
 
 BATCH, EPOCHS, STEPS, CLASSES = 8, 3, 2, 4
 CASES = {
-    "obd-sd": MetricOptions(dim=5, distil=True, diffusion="softmax", kd_lambda=20, diffusion_w=0.5, pool="avg+max"),
-    "margin": MetricOptions(dim=5, distil=True, criterion="margin", kd_lambda=20),
-    "proxynca": MetricOptions(dim=5, criterion="proxynca", normalise=False),
-    "random": MetricOptions(dim=5, criterion="triplet", miner="random"),
+    "obd-sd": ObdSdOptions(dim=5, distil=True, diffusion="softmax", kd_lambda=20, diffusion_w=0.5, pool="avg+max"),
+    "margin": ObdSdOptions(dim=5, distil=True, criterion="margin", kd_lambda=20),
+    "proxynca": ObdSdOptions(dim=5, criterion="proxynca", normalise=False),
+    "random": ObdSdOptions(dim=5, criterion="triplet", miner="random"),
 }
 
 
-def build(options: MetricOptions) -> ObdSd:
+def build(options: ObdSdOptions) -> ObdSd:
     """The same method everywhere."""
     torch.manual_seed(3)
     return ObdSd(TinyBackbone(), options, classes=CLASSES, seed=5).train()
@@ -41,7 +41,7 @@ def make_labelled(number: int) -> Batch:
     return Batch({"image": images}, torch.arange(BATCH), labels)
 
 
-def train(options: MetricOptions) -> dict[str, Tensor]:
+def train(options: ObdSdOptions) -> dict[str, Tensor]:
     """Three epochs of two steps: what every rank must agree on."""
     method = build(options)
     module = distributed.wrap(method, torch.device("cpu"))

@@ -11,7 +11,7 @@ import pytest
 from engine.flags.command import exit_cleanly
 from engine.flags.evaluate.arguments import parse_probe
 from engine.flags.pretrain.arguments import parse
-from engine.workflows.build import make_training_plan
+from engine.workflows.pretrain.system import make_pretrain_plan
 from runtime.errors import ConfigError
 from tools.convert_config import convert, main
 
@@ -32,7 +32,7 @@ def test_every_key_arrives() -> None:
     train, probe = conversion.commands
     assert len(conversion.notes) == 1 and "--recipe seed" in conversion.notes[0]
     args = parse([*train[2:], "--pretrained", "none", "--device", "cpu"])
-    plan = make_training_plan(args, 10)
+    plan = make_pretrain_plan(args, 10)
     assert (args.method, args.task, args.root, args.size, args.num_workers, args.arch) == (
         "lcr-byol", "cub", "birds", 192, 3, "resnet50")
     assert (args.optimizer, args.wd, args.momentum, args.seed) == ("lars", 2e-6, 0.8, 5)
@@ -40,7 +40,7 @@ def test_every_key_arrives() -> None:
     assert (plan.lr, plan.warmup_start, plan.floor) == pytest.approx((0.075, 0.1, 0.2))
     assert (args.monitor_every, args.knn_k, args.results_dir) == (2, 150, "checkpoints/byol-cub")
     probed = parse_probe([*probe[2:], "--device", "cpu"])
-    assert (probed.lr, probed.epochs, probed.batch_size, probed.cos, probed.feature) == ([15.0], 80, 128, True, "masked")
+    assert (probed.lr, probed.epochs, probed.batch_size, probed.cos, probed.feature) == ((15.0,), 80, 128, True, "masked")
 
 
 def test_files_without_training_leave_the_probe() -> None:
@@ -104,7 +104,7 @@ def test_pim_files_become_commands() -> None:
                                 "../datas/test/", "--finetune", "none", "--device", "cpu", "--num-workers", "2",
                                 "--nb-classes", "200", "--results-dir", "checkpoints/CUB200-T2_T3000", "--use-amp", "true",
                                 "--eval-freq", "10", "--data-size", "384"])
-    differing = {name for name in vars(args) if vars(args)[name] != vars(published)[name]}
+    differing = {name for name, value in args.settings().items() if value != published.settings()[name]}
     assert differing == {"preset", "task", "data_set"}
 
 
@@ -113,7 +113,7 @@ def test_pim_files_without_training_evaluate() -> None:
 
     conversion = convert(PIM | {"train_root": None, "pretrained": "best.pt"}, root="DATASET", run="mine")
     args = parse_finetune([*conversion.commands[0][2:], "--device", "cpu"])
-    assert args.eval and (args.resume, args.test_root, args.fpn_size) == ("best.pt", ["../datas/test/"], 1536)
+    assert args.eval and (args.resume, args.test_root, args.fpn_size) == ("best.pt", ("../datas/test/",), 1536)
     assert args.num_selects["layer1"] == 2048 and args.results_dir == "checkpoints/mine_eval"
     aicup = {name: value for name, value in PIM.items() if name != "pretrained"} | {"val_root": None, "surprise": 1}
     notes = "\n".join(convert(aicup, root="flowers").notes)

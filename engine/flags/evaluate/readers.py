@@ -3,50 +3,48 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 
 from engine.flags.groups import warn_ignored
 from engine.flags.parser import imply
-from engine.flags.unread import Readers, Test, always, find_unread
+from engine.flags.unread import Readers, Test, always
 from runtime.devices import list_device_problems, resolve_device
 from runtime.errors import Problems
-from runtime.given import list_given
+from runtime.options import list_given
 
 
 def reranks(*names: str) -> Test:
     """Whether one of these re-rankings was chosen."""
-    return lambda args: args.rerank in names
+    return lambda told: told.rerank in names
 
 
 CROPS = (
-    Readers(("crop_root",), "--input crop", lambda args: args.input == "crop", always),
-    Readers(("crop_from",), "--input crop", lambda args: args.input == "crop"),
+    Readers(("crop_root",), "--input crop", lambda told: told.input == "crop", always),
+    Readers(("crop_from",), "--input crop", lambda told: told.input == "crop"),
 )
 PROBE = (
     *CROPS,
-    Readers(("hold_out",), "--protocol cached", lambda args: args.protocol == "cached"),
-    Readers(("schedule",), "--cos false", lambda args: not args.cos, always),
+    Readers(("hold_out",), "--protocol cached", lambda told: told.protocol == "cached"),
+    Readers(("schedule",), "--cos false", lambda told: not told.cos, always),
 )
 SEARCH = (
     *CROPS,
-    Readers(("gallery",), "--protocol query-gallery", lambda args: args.protocol == "query-gallery"),
+    Readers(("gallery",), "--protocol query-gallery", lambda told: told.protocol == "query-gallery"),
     Readers(("qe_n",), "--rerank aqe or alpha-qe", reranks("aqe", "alpha-qe")),
     Readers(("qe_alpha",), "--rerank alpha-qe", reranks("alpha-qe")),
     Readers(("k1", "k2", "jaccard_lambda"), "--rerank k-reciprocal", reranks("k-reciprocal")),
     Readers(("diffusion_mode", "diffusion_k", "diffusion_gamma", "diffusion_alpha", "diffusion_n"),
             "--rerank diffusion", reranks("diffusion")),
     Readers(("diffusion_n",), "another --diffusion-mode than dense",
-            lambda args: args.rerank != "diffusion" or args.diffusion_mode != "dense"),
+            lambda told: told.rerank != "diffusion" or told.diffusion_mode != "dense"),
 )
 
 
-def settle_evaluation(args: argparse.Namespace, problems: Problems, table: Iterable[Readers]) -> None:
-    """What every evaluation of an encoder settles: launch flags of old, device, preset and recipe, unread flags."""
+def settle_evaluation(args: argparse.Namespace, problems: Problems) -> None:
+    """What every evaluation of an encoder settles: launch flags of old, device, preset and recipe."""
     warn_ignored(args)
     problems.lines += list_device_problems(args.device)
     args.device = resolve_device(args.device)
     lay_evaluation(args)
-    problems.lines += find_unread(args, table)
 
 
 def lay_evaluation(args: argparse.Namespace) -> None:

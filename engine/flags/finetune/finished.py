@@ -11,13 +11,14 @@ from evaluation.run_record import ARGS, Finished, Settings, as_list, find_networ
 from models.plug_in.published import is_public_pim
 from models.weights.files import read_checkpoint
 from models.weights.styles import CLASSIFIER_FORMAT
-from runtime.given import list_given
+from runtime.options import list_given
 
 REMEDY = "--eval RUN, or --resume, or --results-dir, names a file or the folder of a finished run"
 # What may be otherwise when a finished run is evaluated: other photographs of its classes, which meet them by name;
 # which of its networks; in which number format; and what only training asks for.
 FREE = frozenset({"root", "test_root", "data_set", "nb_classes", "select", "precision", "use_amp",
-                  "finetune", "teacher_path", "teacher_model", "skip_bad", "eval_freq", "save_every", "monitor_images",
+                  "pretrained", "teacher_path", "teacher_model", "skip_bad", "monitor_every", "save_every",
+                  "monitor_images",
                   "disable_eval", "teacher_cache", "model_ema"})
 
 

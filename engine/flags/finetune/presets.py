@@ -11,15 +11,15 @@ DEIT: Settings = {
     "warmup_epochs": 0.0, "epochs": 60, "wd": 1e-8, "mixup": 0.0, "cutmix": 0.0, "smoothing": 0.1}
 # ConvNeXt, the teacher: layer-wise rates, a small head, steps of 32 images.
 CONVNEXT: Settings = {
-    "model": "convnext_base", "drop_path": 0.8, "batch_size": 16, "update_freq": 2, "lr": 5e-5,
+    "model": "convnext_base", "drop_path": 0.8, "batch_size": 16, "accum_steps": 2, "lr": 5e-5,
     "layer_decay": 0.7, "warmup_epochs": 0.0, "epochs": 60, "wd": 1e-8, "head_init_scale": 1e-3, "mixup": 0.0,
     "cutmix": 0.0, "smoothing": 0.1}
 # PIM's command line; a backbone's taps and side come with its name (swin-t, resnet50, vit, efficient).
 PIM: Settings = {
     "model": "swin-t", "opt": "sgd", "lr": 5e-4, "wd": 5e-4, "batch_size": 16, "epochs": 50, "min_lr_ratio": 0.0,
     "smoothing": 0.0, "drop_path": None, "vector_decay": True, "aa": "none", "color_jitter": 0.0, "reprob": 0.0}
-CUB_PIM: Settings = {"fpn_size": 1536, "num_selects": list(SELECTS["cub"]), "warmup_batchs": 800, "update_freq": 2,
-                     "eval_freq": 10}
+CUB_PIM: Settings = {"fpn_size": 1536, "num_selects": list(SELECTS["cub"]), "warmup_batchs": 800, "accum_steps": 2,
+                     "monitor_every": 10}
 NABIRDS_PIM: Settings = {**CUB_PIM, "num_selects": list(SELECTS["nabirds"])}
 AICUP_PIM: Settings = {"task": "aicup", "fpn_size": 512, "num_selects": list(SELECTS["aicup"]), "batch_size": 64}
 
@@ -33,9 +33,9 @@ NABIRDS: Settings = {"task": "nabirds", "data_set": ["NABIRDS"]}
 # Some hundreds of images and one CPU.
 SMALL: Settings = {
     "model": "tf_efficientnet_lite0", "size": 128, "opt": "adamw", "lr": 1e-3, "backbone_lr_scale": 0.2, "wd": 0.05,
-    "frozen_bn": True, "drop_path": 0.0, "batch_size": 16, "update_freq": 1, "epochs": 8, "warmup_epochs": 1.0,
+    "frozen_bn": True, "drop_path": 0.0, "batch_size": 16, "accum_steps": 1, "epochs": 8, "warmup_epochs": 1.0,
     "layer_decay": 1.0, "head_init_scale": 0.01, "smoothing": 0.1, "mixup": 0.0, "cutmix": 0.0, "aa": "none",
-    "color_jitter": 0.2, "reprob": 0.0, "scale": [0.4, 1.0], "min_lr_ratio": 0.0, "eval_freq": 4}
+    "color_jitter": 0.2, "reprob": 0.0, "scale": [0.4, 1.0], "min_lr_ratio": 0.0, "monitor_every": 4}
 SMALL_TEACHER: Settings = {**SMALL, "model": "tf_efficientnet_lite2"}
 SMALL_PIM: Settings = {**SMALL, "lr": 3e-3, "backbone_lr_scale": 0.07, "smoothing": 0.0, "fpn_size": 128,
                        "num_selects": [64, 32, 16, 8], "train_view": "timm", "eval_view": "crop"}

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
-
 from datasets.views.recipes import View
 from datasets.views.timm_views import Augment
+from engine.flags.finetune.options import FinetuneOptions
 from runtime.errors import ConfigError
 
 
-def training_view(args: argparse.Namespace) -> View:
+def training_view(options: FinetuneOptions) -> View:
     """What the network sees in training; raises ConfigError for an impossible policy."""
-    if args.train_view != "timm":
-        return View("full", args.train_view, args.size)
+    if options.train_view != "timm":
+        return View("full", options.train_view, options.size)
     try:
-        augment = Augment(auto_augment=None if args.aa in ("", "none") else args.aa, color_jitter=args.color_jitter,
-                          interpolation=args.train_interpolation, scale=tuple(args.scale), hflip=args.hflip,
-                          reprob=args.reprob, remode=args.remode, recount=args.recount)
+        augment = Augment(auto_augment=None if options.aa in ("", "none") else options.aa,
+                          color_jitter=options.color_jitter, interpolation=options.train_interpolation,
+                          scale=options.scale,
+                          hflip=options.hflip, reprob=options.reprob, remode=options.remode,
+                          recount=options.recount)
     except ValueError as error:
         raise ConfigError(f"--aa, --scale or --reprob: {error}") from error
-    return View("full", "timm", args.size, augment)
+    return View("full", "timm", options.size, augment)
 
 
-def evaluation_view(args: argparse.Namespace) -> View:
+def evaluation_view(options: FinetuneOptions) -> View:
     """What it sees in evaluation."""
-    return View("full", args.eval_view, args.size)
+    return View("full", options.eval_view, options.size)

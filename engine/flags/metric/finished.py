@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.flags.finished import find_contradictions, settle_flags
 from evaluation.run_record import ARGS, Finished, Settings, find_photographs, open_selected, show_value
 from runtime.errors import ConfigError
-from runtime.given import list_given
+from runtime.options import list_given
 
 REMEDY = ("--evaluate RUN (or --resume, or --results-dir) names a finished run or its file, --pretrained-root the "
           "folder that holds Recall/ and NMI/")

@@ -7,9 +7,10 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from engine.flags.parser import boolean
-from engine.flags.ranges import POSITIVE, TEMPERATURE, WEIGHT, real, whole_number
+from engine.flags.metric.options import MetricOptions
 from losses.metric.criteria import CRITERIA, resolve_criterion
+from runtime.ranges import POSITIVE, TEMPERATURE, WEIGHT, real, whole_number
+from runtime.words import boolean
 
 # Where the public code's name of an option is not the loss's own.
 SEED_NAMES = {("margin", "beta_rate"): "beta_lr", ("margin", "constant"): "beta_constant",
@@ -64,14 +65,14 @@ def add_loss_flags(group: argparse._ArgumentGroup) -> None:
                            help=f"{flag.option.replace('_', ' ')} of {flag.loss} ({flag.default})")
 
 
-def read_loss_options(args: argparse.Namespace) -> dict[str, float]:
+def read_loss_options(options: MetricOptions) -> dict[str, float]:
     """The options of the chosen loss that were given."""
-    given = vars(args)
+    given = options.loss_flags
     return {flag.option: given[flag.dest] for flag in list_loss_options()
-            if flag.loss == resolve_criterion(args.loss) and flag.dest in given}
+            if flag.loss == resolve_criterion(options.loss) and flag.dest in given}
 
 
-def find_option(args: argparse.Namespace, option: str, otherwise: float) -> float:
+def find_option(options: MetricOptions, option: str, otherwise: float) -> float:
     """An option of the chosen loss, given or its default; `otherwise` for a loss that has none of that name."""
-    own = {flag.option: flag.default for flag in list_loss_options() if flag.loss == resolve_criterion(args.loss)}
-    return (own | read_loss_options(args)).get(option, otherwise)
+    own = {flag.option: flag.default for flag in list_loss_options() if flag.loss == resolve_criterion(options.loss)}
+    return (own | read_loss_options(options)).get(option, otherwise)

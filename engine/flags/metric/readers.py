@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
-
 from engine.flags.metric.losses import list_loss_options
+from engine.flags.metric.options import MetricOptions
 from engine.flags.unread import Readers, always
 from losses.metric.criteria import ALIASES, CRITERIA
 
 
-def miner(args: argparse.Namespace) -> str | None:
+def miner(options: MetricOptions) -> str | None:
     """The miner that main_metric.py uses; None where the loss needs none, "" where a name is not known."""
-    name = ALIASES.get(args.loss, args.loss)
+    name = ALIASES.get(options.loss, options.loss)
     if name not in CRITERIA:
         return ""
     usual = CRITERIA[name].miners
-    return (args.batch_mining or usual[0]) if usual else None
+    return (options.batch_mining or usual[0]) if usual else None
 
 
 def loss_readers() -> tuple[Readers, ...]:
@@ -24,25 +23,25 @@ def loss_readers() -> tuple[Readers, ...]:
     for flag in list_loss_options():
         options.setdefault(flag.loss, []).append(flag.dest)
     return tuple(Readers(tuple(dests), f"--loss {name}",
-                         lambda args, name=name: ALIASES.get(args.loss, args.loss) == name, always)
+                         lambda told, name=name: ALIASES.get(told.loss, told.loss) == name, always)
                  for name, dests in options.items())
 
 
-METRIC = (
+READERS = (
     *loss_readers(),
-    Readers(("batch_mining",), "a loss that mines", lambda args: miner(args) is not None, always),
-    Readers(("miner_semihard_margin",), "--batch-mining semihard", lambda args: miner(args) in ("semihard", "")),
-    Readers(("miner_distance_lower_cutoff",), "--batch-mining distance", lambda args: miner(args) in ("distance", ""),
+    Readers(("batch_mining",), "a loss that mines", lambda told: miner(told) is not None, always),
+    Readers(("miner_semihard_margin",), "--batch-mining semihard", lambda told: miner(told) in ("semihard", "")),
+    Readers(("miner_distance_lower_cutoff",), "--batch-mining distance", lambda told: miner(told) in ("distance", ""),
             always),
     Readers(("miner_rho_distance_lower_cutoff", "miner_rho_distance_cp"), "--batch-mining rho_distance",
-            lambda args: miner(args) in ("rho_distance", ""), always),
-    Readers(("kd_lambda", "kd_tau"), "--PSD", lambda args: args.PSD, always),
-    Readers(("diffusion_w", "diffusion_tau"), "--OBDP", lambda args: args.OBDP, always),
-    Readers(("diffusion_norm",), "--OBDP", lambda args: args.OBDP),
-    Readers(("tv_split_by_samples", "tv_split_perc"), "--use-tv-split", lambda args: args.use_tv_split, always),
-    Readers(("noisy_ratio",), "--noisy-label", lambda args: args.noisy_label, always),
-    Readers(("schedule", "gamma"), "--scheduler step", lambda args: args.scheduler == "step", always),
-    Readers(("select_by",), "--select best-val", lambda args: args.select == "best-val"),
-    Readers(("monitor_images",), "--monitor-every above 0", lambda args: args.monitor_every > 0),
-    Readers(("pretrained_root",), "--evaluate", lambda args: args.evaluate),
+            lambda told: miner(told) in ("rho_distance", ""), always),
+    Readers(("kd_lambda", "kd_tau"), "--PSD", lambda told: told.PSD, always),
+    Readers(("diffusion_w", "diffusion_tau"), "--OBDP", lambda told: told.OBDP, always),
+    Readers(("diffusion_norm",), "--OBDP", lambda told: told.OBDP),
+    Readers(("tv_split_by_samples", "tv_split_perc"), "--use-tv-split", lambda told: told.use_tv_split, always),
+    Readers(("noisy_ratio",), "--noisy-label", lambda told: told.noisy_label, always),
+    Readers(("schedule", "gamma"), "--scheduler step", lambda told: told.scheduler == "step", always),
+    Readers(("select_by",), "--select best-val", lambda told: told.select == "best-val"),
+    Readers(("monitor_images",), "--monitor-every above 0", lambda told: told.monitor_every > 0),
+    Readers(("pretrained_root",), "--evaluate", lambda told: told.evaluate),
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 
 from datasets.views.recipes import AUGMENTATIONS
+from engine.flags.metric.options import MetricOptions
 from engine.flags.parser import imply
 from runtime.errors import refuse
-from runtime.given import list_given
+from runtime.options import list_given
 
 TOKENS = ("normalize", "frozen", "double")
 
@@ -56,18 +57,18 @@ def resolve_embedding_network(args: argparse.Namespace) -> None:
     args.crop_bottom = 0 if args.crop_bottom == "auto" else args.crop_bottom
 
 
-def check_select_flag(args: argparse.Namespace) -> list[str]:
+def check_select_flag(options: MetricOptions) -> list[str]:
     """Problems of --select; the test classes have no say in it."""
-    if args.select == "best-test":
+    if options.select == "best-test":
         return ["--select best-test, as published tables choose, is not offered: the best of many epochs on the test "
                 "classes is no measurement of any network; use --select best-val with --use-tv-split, or last"]
-    if args.select not in ("last", "best-val"):
-        return [f"--select is {args.select}, but it must be last or best-val"]
-    if args.select == "last" or args.evaluate:
+    if options.select not in ("last", "best-val"):
+        return [f"--select is {options.select}, but it must be last or best-val"]
+    if options.select == "last" or options.evaluate:
         return []
     problems = []
-    if not args.use_tv_split:
+    if not options.use_tv_split:
         problems.append("--select best-val chooses by validation images: give --use-tv-split")
-    if args.monitor_every == 0:
+    if options.monitor_every == 0:
         problems.append("--select best-val needs looks at validation images: --monitor-every 1 looks after every epoch")
     return problems

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
-
+from engine.flags.pretrain.options import PretrainOptions
 from engine.flags.unread import COSINES, Readers, always, describe_unread, method
 
 
-def falls(args: argparse.Namespace) -> str:
+def falls(options: PretrainOptions) -> str:
     """How the rate of main_pretrain.py falls."""
-    return args.schedule_kind if args.cos else "step"
+    return options.schedule_kind if options.cos else "step"
 
 
-def clusters(args: argparse.Namespace) -> bool:
+def clusters(options: PretrainOptions) -> bool:
     """Whether LEAD makes prototypes of images, which need a temperature."""
-    return args.method == "lead" and (args.teacher != "clip" or args.prototypes == "both")
+    return options.method == "lead" and (options.teacher != "clip" or options.prototypes == "both")
 
 
 QUEUES, BRANCHES, BYOLS = ("lead", "moco", "lcr-moco"), ("lead", "lcr-moco", "lcr-byol"), ("byol", "lcr-byol")
-PRETRAIN = (
+READERS = (
     Readers(("moco_k", "moco_t", "queue_mask", "shuffle_keys", "view_recipe"), describe_unread(*QUEUES),
             method(*QUEUES)),
     Readers(("mlp", "aug_plus"), describe_unread("moco", "lcr-moco"), method("moco", "lcr-moco")),
-    Readers(("view_recipe",), "--aug-plus true", lambda args: args.method == "lead" or args.aug_plus),
+    Readers(("view_recipe",), "--aug-plus true", lambda told: told.method == "lead" or told.aug_plus),
     Readers(("tau_schedule", "projector_hidden"), describe_unread(*BYOLS), method(*BYOLS)),
-    Readers(("moco_source",), "another method than lead", lambda args: args.method != "lead"),
+    Readers(("moco_source",), "another method than lead", lambda told: told.method != "lead"),
     # Noted, not refused: a baseline is trained with LEAD's own command line and another --method.
     Readers(("text_load", "text_rows", "teacher", "teacher_weights", "teacher_arch", "teacher_size", "teacher_view",
              "teacher_norm", "teacher_precision", "prototypes", "target_entropy", "alpha", "beta", "cross_weight",
@@ -33,27 +32,27 @@ PRETRAIN = (
     Readers(("six_passes", "early_enqueue", "log_of_softmax", "distill_sum", "entropy_by"), describe_unread("lead"),
             method("lead")),
     Readers(("num_classes",), "a text tensor, whose rows are counted, or --entropy-by num-classes",
-            lambda args: not args.num_classes or args.method == "lead"
-            and (args.teacher == "clip" or args.entropy_by == "num-classes"), always),
+            lambda told: not told.num_classes or told.method == "lead"
+            and (told.teacher == "clip" or told.entropy_by == "num-classes"), always),
     Readers(("text_rows", "teacher_arch", "rows_as_stored"), "--teacher clip",
-            lambda args: args.method != "lead" or args.teacher == "clip"),
-    Readers(("teacher_dim",), "an image teacher", lambda args: args.method != "lead" or args.teacher != "clip"),
+            lambda told: told.method != "lead" or told.teacher == "clip"),
+    Readers(("teacher_dim",), "an image teacher", lambda told: told.method != "lead" or told.teacher != "clip"),
     Readers(("target_entropy",), "prototypes of images, and without --temperature",
-            lambda args: args.method != "lead" or clusters(args) and args.temperature is None),
+            lambda told: told.method != "lead" or clusters(told) and told.temperature is None),
     Readers(("teacher_precision",), "--teacher-view augmented, or --teacher clip",
-            lambda args: args.method != "lead" or args.teacher == "clip" or args.teacher_view == "augmented", always),
-    Readers(("neighbour_steps",), "--neighbours", lambda args: args.method != "lead" or args.neighbours != 0),
+            lambda told: told.method != "lead" or told.teacher == "clip" or told.teacher_view == "augmented", always),
+    Readers(("neighbour_steps",), "--neighbours", lambda told: told.method != "lead" or told.neighbours != 0),
     Readers(("cam_weight", "cam", "cam_temperature", "branch_width", "attention_normalise"), describe_unread(*BRANCHES),
             method(*BRANCHES)),
     Readers(("cam_sign",), describe_unread("lcr-moco", "lcr-byol"), method("lcr-moco", "lcr-byol")),
-    Readers(("cam_temperature",), "--cam peak", lambda args: args.method not in BRANCHES or args.cam == "peak"),
-    Readers(("crop_from",), "crops", lambda args: args.crop_root != "none"),
-    Readers(("momentum",), "--optimizer sgd or lars", lambda args: args.optimizer != "adamw"),
-    Readers(("lars_norm",), "--optimizer lars", lambda args: args.optimizer == "lars"),
-    Readers(("schedule_kind",), "--cos true", lambda args: args.cos),
-    Readers(("schedule",), "--cos false or --schedule-kind step", lambda args: falls(args) == "step", always),
-    Readers(("schedule_epochs", "final_lr"), "a cosine", lambda args: falls(args) in COSINES),
-    Readers(("warmup_lr",), "--warmup-epochs above 0", lambda args: args.warmup_epochs > 0, always),
-    Readers(("knn_k", "knn_t"), "--monitor-every above 0", lambda args: args.monitor_every > 0, always),
-    Readers(("monitor_images", "monitor_retrieval"), "--monitor-every above 0", lambda args: args.monitor_every > 0),
+    Readers(("cam_temperature",), "--cam peak", lambda told: told.method not in BRANCHES or told.cam == "peak"),
+    Readers(("crop_from",), "crops", lambda told: told.crop_root != "none"),
+    Readers(("momentum",), "--optimizer sgd or lars", lambda told: told.optimizer != "adamw"),
+    Readers(("lars_norm",), "--optimizer lars", lambda told: told.optimizer == "lars"),
+    Readers(("schedule_kind",), "--cos true", lambda told: told.cos),
+    Readers(("schedule",), "--cos false or --schedule-kind step", lambda told: falls(told) == "step", always),
+    Readers(("schedule_epochs", "final_lr"), "a cosine", lambda told: falls(told) in COSINES),
+    Readers(("warmup_lr",), "--warmup-epochs above 0", lambda told: told.warmup_epochs > 0, always),
+    Readers(("knn_k", "knn_t"), "--monitor-every above 0", lambda told: told.monitor_every > 0, always),
+    Readers(("monitor_images", "monitor_retrieval"), "--monitor-every above 0", lambda told: told.monitor_every > 0),
 )

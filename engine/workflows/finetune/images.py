@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from datasets.class_names import relabel
 from datasets.disjoint_split import choose_per_class
 from datasets.images import ImageSet, check_images, first_split, has_split, need_classes, scan
 from datasets.joint import Joint, Source, describe_sources, join
+from engine.flags.finetune.options import FinetuneOptions
 from runtime import distributed
 from runtime.errors import ConfigError, DataError
 
@@ -29,22 +29,23 @@ class Photographs:
     sources: tuple[Source, ...]
 
 
-def load_photographs(args: argparse.Namespace) -> Photographs:
+def load_photographs(options: FinetuneOptions) -> Photographs:
     """The parts that the flags ask for, all of which decode; raises DataError, or ConfigError for a class count."""
-    names = name_sources(args.root, args.data_set)
-    joined = join([scan(root, "train", "learned") for root in args.root], names)
+    names = name_sources(options.root, options.data_set)
+    joined = join([scan(root, "train", "learned") for root in options.root], names)
     train, count = joined.images, len(joined.images.classes)
     need_classes(train)
     if not train.classes or bool((train.labels < 0).any()):
-        raise DataError(f"{', '.join(args.root)}: training images without a class; put them into class folders")
-    if args.nb_classes and args.nb_classes != count:
-        raise ConfigError(f"--nb-classes {args.nb_classes}, but {', '.join(args.root)} has {count} classes; leave the "
-                          "flag out, or look whether this is the right folder")
-    train, val = split_off(train, args.val_share, args.seed) if args.val_share else (train, find_val(args, names))
-    test = None if args.disable_eval else find_test(args, names, joined)
-    parts = [part and check_images(part, skip_bad=args.skip_bad, crop_bottom=args.crop_bottom)
+        raise DataError(f"{', '.join(options.root)}: training images without a class; put them into class folders")
+    if options.nb_classes and options.nb_classes != count:
+        raise ConfigError(f"--nb-classes {options.nb_classes}, but {', '.join(options.root)} has {count} classes; "
+                          "leave the flag out, or look whether this is the right folder")
+    held_out = options.val_share > 0
+    train, val = split_off(train, options.val_share, options.seed) if held_out else (train, find_val(options, names))
+    test = None if options.disable_eval else find_test(options, names, joined)
+    parts = [part and check_images(part, skip_bad=options.skip_bad, crop_bottom=options.crop_bottom)
              for part in (train, val, test)]
-    return Photographs(parts[0], None if args.disable_eval else parts[1], parts[2], joined.sources)
+    return Photographs(parts[0], None if options.disable_eval else parts[1], parts[2], joined.sources)
 
 
 def name_sources(roots: Sequence[str], given: Sequence[str]) -> list[str]:
@@ -63,23 +64,23 @@ def split_off(images: ImageSet, share: float, seed: int) -> tuple[ImageSet, Imag
     return replace(images, samples=parts[0]), replace(images, split="val", samples=parts[1])
 
 
-def find_val(args: argparse.Namespace, names: Sequence[str]) -> ImageSet | None:
+def find_val(options: FinetuneOptions, names: Sequence[str]) -> ImageSet | None:
     """The data sets' own validation splits, where all have one with labels."""
-    found = [scan_labelled(root, "val") for root in args.root]
+    found = [scan_labelled(root, "val") for root in options.root]
     return join(found, names).images if all(found) else None
 
 
-def find_test(args: argparse.Namespace, names: Sequence[str], trained: Joint) -> ImageSet | None:
+def find_test(options: FinetuneOptions, names: Sequence[str], trained: Joint) -> ImageSet | None:
     """The images to report on: --test-root's under the training classes, else test splits; None where there are none.
 
     Raises DataError for classes that are not trained, or when only some of the sets have a test split.
     """
-    if args.test_root:
-        return relabel(scan_any(args.test_root).images, trained.images.classes, describe_sources(trained.sources),
+    if options.test_root:
+        return relabel(scan_any(options.test_root).images, trained.images.classes, describe_sources(trained.sources),
                        text="the training images")
-    found = [scan_labelled(root, "test") for root in args.root]
-    without = [root for root, images in zip(args.root, found, strict=True) if images is None]
-    if len(without) == len(args.root):
+    found = [scan_labelled(root, "test") for root in options.root]
+    without = [root for root, images in zip(options.root, found, strict=True) if images is None]
+    if len(without) == len(options.root):
         return None
     if without:
         raise DataError(f"{', '.join(without)}: no test split, but the other sets have one; add labelled test "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +14,7 @@ from datasets.images import ImageSet
 from datasets.loader import count_workers
 from datasets.views.recipes import View
 from engine.flags.finetune.checks import find_weight_file
+from engine.flags.finetune.options import FinetuneOptions
 from evaluation.features.extract import extract
 from models.arch_names import resolve_arch
 from models.classifiers.classifier import Classifier
@@ -27,44 +27,46 @@ from models.sizes import check_arch_size, check_size
 from models.teachers.class_teacher import ClassTeacher, build_class_teacher
 from runtime import distributed
 from runtime.errors import ConfigError, WeightsError
-from runtime.given import name_flags
+from runtime.options import name_flags
 
 Built = TypeVar("Built")
 
 
-def build_network(args: argparse.Namespace, classes: int) -> nn.Module:
+def build_network(options: FinetuneOptions, classes: int) -> nn.Module:
     """The network that learns, with its start weights; raises WeightsError, or ConfigError for impossible choices."""
-    torch.manual_seed(args.seed)
-    network = explain(lambda: make_plug_in(args, classes) if args.method == "pim" else make_classifier(args, classes))
-    with name_flags(args, "finetune"):
-        notes = start_from(network, find_weight_file(args.finetune))
+    torch.manual_seed(options.seed)
+    make = make_plug_in if options.method == "pim" else make_classifier
+    network = explain(lambda: make(options, classes))
+    with name_flags(options, "pretrained"):
+        notes = start_from(network, find_weight_file(options.pretrained))
     if distributed.is_main():
         for note in notes:
             print(f"start weights: {note}")
     return network
 
 
-def make_classifier(args: argparse.Namespace, classes: int) -> Classifier:
+def make_classifier(options: FinetuneOptions, classes: int) -> Classifier:
     """A timm network with a head for each branch, without weights."""
-    return Classifier(args.model, classes, second_head=args.second_head, drop=args.drop,
-                      drop_path=args.drop_path or 0.0, image_size=args.size, head_init_scale=args.head_init_scale,
-                      layer_scale_init=args.layer_scale_init_value)
+    return Classifier(options.model, classes, second_head=options.second_head, drop=options.drop,
+                      drop_path=options.drop_path or 0.0, image_size=options.size,
+                      head_init_scale=options.head_init_scale, layer_scale_init=options.layer_scale_init_value)
 
 
-def check_fit(args: argparse.Namespace) -> None:
+def check_fit(options: FinetuneOptions) -> None:
     """Raise WeightsError for an unknown network, or a side that it cannot look at, before an image is read."""
-    check_architecture(args, "model")
-    preset = find_preset(args.model) if args.method == "pim" else None
-    arch = preset.arch if preset else resolve_arch(args.model)
-    check_arch_size(lambda side: Classifier(arch, 2, image_size=side), arch, args.size)
+    check_architecture(options, "model")
+    preset = find_preset(options.model) if options.method == "pim" else None
+    arch = preset.arch if preset else resolve_arch(options.model)
+    check_arch_size(lambda side: Classifier(arch, 2, image_size=side), arch, options.size)
 
 
-def make_plug_in(args: argparse.Namespace, classes: int) -> PlugIn:
+def make_plug_in(options: FinetuneOptions, classes: int) -> PlugIn:
     """A backbone with the plug-in module, without weights."""
-    options = PlugInOptions(use_fpn=args.use_fpn, fpn_size=args.fpn_size, use_selection=args.use_selection,
-                            selects=args.num_selects, use_combiner=args.use_combiner, combiner_size=args.comb_proj_size)
-    return build_plug_in(args.model, classes, size=args.size, taps=args.taps, drop_path=args.drop_path,
-                         class_token=args.class_token, options=options)
+    chosen = PlugInOptions(use_fpn=options.use_fpn, fpn_size=options.fpn_size, use_selection=options.use_selection,
+                            selects=options.num_selects, use_combiner=options.use_combiner,
+                            combiner_size=options.comb_proj_size)
+    return build_plug_in(options.model, classes, size=options.size, taps=options.taps, drop_path=options.drop_path,
+                         class_token=options.class_token, options=chosen)
 
 
 def explain(build: Callable[[], Built]) -> Built:
@@ -77,35 +79,36 @@ def explain(build: Callable[[], Built]) -> Built:
         raise ConfigError(str(error)) from error
 
 
-def load_teacher(args: argparse.Namespace, names: Sequence[str]) -> SavedClassifier:
+def load_teacher(options: FinetuneOptions, names: Sequence[str]) -> SavedClassifier:
     """The trained teacher; raises ConfigError when its classes are not those of the data."""
-    check_architecture(args, "teacher_model")
-    with name_flags(args, "teacher_path"):
-        saved = load_classifier(find_weight_file(args.teacher_path), arch=args.teacher_model, size=args.size)
-    check_size(saved.network, int(saved.view.get("size", args.size)))
+    check_architecture(options, "teacher_model")
+    with name_flags(options, "teacher_path"):
+        saved = load_classifier(find_weight_file(options.teacher_path), arch=options.teacher_model, size=options.size)
+    check_size(saved.network, int(saved.view.get("size", options.size)))
     known = saved.class_names
     if saved.network.classes != len(names):
-        raise ConfigError(f"--teacher-path {args.teacher_path} knows {saved.network.classes} classes, the data has "
+        raise ConfigError(f"--teacher-path {options.teacher_path} knows {saved.network.classes} classes, the data has "
                           f"{len(names)}; train it on the same data")
     strangers = [name for name, other in zip(names, known) if name_key(name) != name_key(other)]
     if strangers:
-        raise ConfigError(f"--teacher-path {args.teacher_path} knows other classes, or in another order: "
+        raise ConfigError(f"--teacher-path {options.teacher_path} knows other classes, or in another order: "
                           f"{len(strangers)} differ, the first is {strangers[0]}; train it on the same data")
     return saved
 
 
-def make_class_teacher(saved: SavedClassifier, args: argparse.Namespace, precision: str | None) -> ClassTeacher:
+def make_class_teacher(saved: SavedClassifier, options: FinetuneOptions, precision: str | None) -> ClassTeacher:
     """The teacher as the method asks it; `precision` is that of a run that is continued."""
-    size = int(saved.view.get("size", args.size))
+    size = int(saved.view.get("size", options.size))
     return build_class_teacher(saved.network, size=size, precision=precision or "fp32")
 
 
 def remember_answers(
-    teacher: ClassTeacher, saved: SavedClassifier, images: ImageSet, args: argparse.Namespace, device: torch.device
+    teacher: ClassTeacher, saved: SavedClassifier, images: ImageSet, options: FinetuneOptions, device: torch.device
 ) -> Tensor:
     """The teacher's logits [N, K] to every training image in its own evaluation view, kept under --cache."""
-    view = View("full", str(saved.view.get("recipe", args.eval_view)), teacher.size)
+    view = View("full", str(saved.view.get("recipe", options.eval_view)), teacher.size)
     found = extract(lambda pixels: {"logits": teacher.encode(pixels)}, images, view, device=device,
-                    batch_size=args.batch_size, workers=count_workers(args.num_workers), crop_bottom=args.crop_bottom,
-                    cache=Path(args.cache), cache_key=f"teacher/{teacher.fingerprint()}")
+                    batch_size=options.batch_size, workers=count_workers(options.num_workers),
+                    crop_bottom=options.crop_bottom, cache=Path(options.cache),
+                    cache_key=f"teacher/{teacher.fingerprint()}")
     return found.tensors["logits"]

@@ -9,13 +9,17 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from datasets.joint import describe_sources
+from datasets.joint import Source, describe_sources
+from datasets.loader import count_workers
+from datasets.views.recipes import View
 from engine.curves import read_log
+from engine.flags.finetune.options import FinetuneOptions
 from engine.flags.finetune.views import evaluation_view
 from engine.workflows.finetune.images import Photographs
 from engine.workflows.run import Run
 from evaluation.classifier.report import ReportedClassifier, report
 from evaluation.ledger import Result
+from evaluation.run_record import name_method
 from models.classifiers.file import save_classifier
 from runtime import distributed
 from runtime.files import write_atomically, write_text
@@ -29,6 +33,7 @@ SEED_SHARES = {"val_acc1": "val_top1", "val_acc5": "val_top5"}
 class FinetuneRun(Run):
     """A run whose last (or selected) network is reported on images that selected nothing."""
 
+    options: FinetuneOptions
     photos: Photographs
 
     def train(self) -> None:
@@ -57,23 +62,34 @@ class FinetuneRun(Run):
             if distributed.is_main():
                 print("there are no test images: give --test-root, or --val-share 0.1")
             return None
-        subject = ReportedClassifier(network, self.photos.sources, evaluation_view(self.args), str(self.folder))
-        return report(subject, images, self.args, self.trainer.device, precision=self.trainer.number_format,
-                      folder=self.folder, epoch=epoch, selection=selection, prefix="ema_" if epoch == "ema" else "")
+        options, view = self.options, evaluation_view(self.options)
+        subject = name_subject(network, self.photos.sources, view, options, weights=str(self.folder))
+        return report(subject, images, self.trainer.device, precision=self.trainer.number_format, folder=self.folder,
+                      workers=count_workers(options.num_workers), crop_bottom=options.crop_bottom, epoch=epoch,
+                      selection=selection, prefix="ema_" if epoch == "ema" else "")
 
     def export(self, centre: dict[str, Tensor], name: str = "model_last.pth", epoch: int | None = None) -> None:
         """Write the network under `name`, and beside the last epoch's its moving average where there is one."""
-        method, args = self.trainer.method, self.args
-        self.write(method.encoder(), name, epoch or args.epochs)
+        method, options = self.trainer.method, self.options
+        self.write(method.encoder(), name, epoch or options.epochs)
         if method.averaged is not None and epoch is None:
-            self.write(method.averaged, "model_ema.pth", args.epochs)
+            self.write(method.averaged, "model_ema.pth", options.epochs)
 
     def write(self, network: nn.Module, name: str, epoch: int) -> None:
         """A network with all that evaluation needs to know, whole or not at all."""
-        view, photos = evaluation_view(self.args), self.photos
+        view, photos = evaluation_view(self.options), self.photos
         write_atomically(self.folder / name, lambda draft: save_classifier(
             network, draft, class_names=photos.train.classes, sources=describe_sources(photos.sources),
             view={"recipe": view.recipe, "size": view.size}, meta=self.describe(epoch)))
+
+
+def name_subject(
+    network: nn.Module, sources: tuple[Source, ...], view: View, options: FinetuneOptions, *, weights: str
+) -> ReportedClassifier:
+    """A network of a run, to be reported on under the run's name."""
+    label = Path(options.run).parent.name if options.run else Path(options.results_dir).name
+    return ReportedClassifier(network, sources, view, weights, task=options.task, label=label,
+                              method=name_method(options.settings()), seed=options.seed, order=options.ensemble_order)
 
 
 def write_seed_log(folder: Path, parameters: int, row: Result | None) -> None:

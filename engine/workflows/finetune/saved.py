@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,10 +11,13 @@ import torch
 from datasets.class_names import relabel
 from datasets.images import ImageSet, check_images
 from datasets.joint import Source
+from datasets.loader import count_workers
 from datasets.views.recipes import View
 from engine.flags.finetune.finished import REMEDY, is_own
+from engine.flags.finetune.options import FinetuneOptions
 from engine.workflows.finetune.images import load_photographs, scan_any
-from evaluation.classifier.report import ReportedClassifier, report
+from engine.workflows.finetune.run import name_subject
+from evaluation.classifier.report import report
 from evaluation.classifier.trained import load_saved, name_public
 from evaluation.run_record import choose_evaluation_precision, read_settings
 from models.classifiers.file import SavedClassifier
@@ -22,66 +25,69 @@ from models.weights.files import read_checkpoint
 from models.weights.styles import CLASSIFIER_FORMAT
 from runtime import distributed
 from runtime.errors import ConfigError
-from runtime.given import list_given
+from runtime.options import list_given
 
 EPOCHS = {"model_last.pth": "last", "model_best.pth": "best", "model_ema.pth": "ema"}
 
 
-def evaluate_saved_classifier(args: argparse.Namespace, device: torch.device, *, keep: bool = True) -> None:
+def evaluate_saved_classifier(options: FinetuneOptions, device: torch.device, *, keep: bool = True) -> None:
     """Report on the network of a finished run, or on a public file; raises ConfigError, WeightsError."""
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    source = Path(args.run)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    source = Path(options.run)
     if not source.is_file():
         raise ConfigError(f"--eval: no network at {source}; {REMEDY}")
-    saved = open_saved(source, args)
-    images, sources = find_images(args, saved)
-    view = View("full", saved.view.get("recipe", args.eval_view), saved.view.get("size", args.size))
+    saved = open_saved(source, options)
+    images, sources = find_images(options, saved)
+    view = View("full", saved.view.get("recipe", options.eval_view), saved.view.get("size", options.size))
     if not saved.meta.get("method"):  # a public file, of which the flags may say more
-        view = look_as_asked(view, args)
-        args.method = args.method if "method" in list_given(args) else name_public(saved.network)
-    precision = choose_evaluation_precision(args, saved.meta, device)
-    subject = ReportedClassifier(saved.network.eval(), sources, view, str(source))
-    report(subject, images, args, device, precision=precision, folder=Path(args.results_dir),
-           epoch=EPOCHS.get(source.name, ""), selection=f"{source.name} of the run", keep=keep)
+        view = look_as_asked(view, options)
+        if "method" not in list_given(options):
+            options = replace(options, method=name_public(saved.network))
+    precision = choose_evaluation_precision(options, saved.meta, device)
+    subject = name_subject(saved.network.eval(), sources, view, options, weights=str(source))
+    report(subject, images, device, precision=precision, workers=count_workers(options.num_workers),
+           crop_bottom=options.crop_bottom, folder=Path(options.results_dir), epoch=EPOCHS.get(source.name, ""),
+           selection=f"{source.name} of the run", keep=keep)
     if distributed.is_main() and keep:
-        print(f"tables and pictures are in {args.results_dir}")
+        print(f"tables and pictures are in {options.results_dir}")
 
 
-def find_images(args: argparse.Namespace, saved: SavedClassifier) -> tuple[ImageSet, tuple[Source, ...]]:
+def find_images(options: FinetuneOptions, saved: SavedClassifier) -> tuple[ImageSet, tuple[Source, ...]]:
     """The images of the folders that were given, else those that the run itself was reported on; and its sources.
 
     Raises DataError or ConfigError where there are none.
     """
     told = tuple(Source(**one) for one in saved.sources)
-    if told and is_own(args, read_settings(Path(args.run))):
-        photos = load_photographs(argparse.Namespace(**{**vars(args), "disable_eval": False}))
+    if told and is_own(options, read_settings(Path(options.run))):
+        photos = load_photographs(replace(options, disable_eval=False))
         images = photos.test if photos.test is not None else photos.val
         if images is None:
-            raise ConfigError(f"{', '.join(args.root)}: the run had no images to report on; name some with --test-root")
+            raise ConfigError(f"{', '.join(options.root)}: the run had no images to report on; name some with "
+                              "--test-root")
         return images, told
-    joint = scan_any(args.test_root or args.root)
-    if told and args.val_share and not args.test_root and distributed.is_main():
-        print(f"note: {args.run} kept {args.val_share:g} of its images for validation, and those of "
-              f"{', '.join(args.root)} are reported on as another set: where they are the same photographs, most were "
-              "trained on; --root as the run had it reports on its own part", file=sys.stderr)
-    images = check_images(match_class_names(joint.images, saved), skip_bad=args.skip_bad, crop_bottom=args.crop_bottom)
+    joint = scan_any(options.test_root or options.root)
+    if told and options.val_share and not options.test_root and distributed.is_main():
+        print(f"note: {options.run} kept {options.val_share:g} of its images for validation, and those of "
+              f"{', '.join(options.root)} are reported on as another set: where they are the same photographs, most "
+              "were trained on; --root as the run had it reports on its own part", file=sys.stderr)
+    images = match_class_names(joint.images, saved)
+    images = check_images(images, skip_bad=options.skip_bad, crop_bottom=options.crop_bottom)
     return images, told or joint.sources
 
 
-def look_as_asked(view: View, args: argparse.Namespace) -> View:
+def look_as_asked(view: View, options: FinetuneOptions) -> View:
     """The view of a public file, which flags may change."""
-    given = list_given(args)
-    return View("full", args.eval_view if "eval_view" in given else view.recipe,
-                args.size if "size" in given else view.size)
+    given = list_given(options)
+    return View("full", options.eval_view if "eval_view" in given else view.recipe,
+                options.size if "size" in given else view.size)
 
 
-def open_saved(source: Path, args: argparse.Namespace) -> SavedClassifier:
+def open_saved(source: Path, options: FinetuneOptions) -> SavedClassifier:
     """A network of ours, or one of the public codes', whose architecture --model names."""
     own = read_checkpoint(source).get("format") == CLASSIFIER_FORMAT
-    named = argparse.Namespace(arch=None if own else args.model, size=args.size if "size" in list_given(args) else 0,
-                               num_selects=list(args.num_selects.values()) or None)
-    return load_saved(str(source), named)
+    return load_saved(str(source), arch=None if own else options.model, selects=tuple(options.num_selects.values()),
+                      size=options.size if "size" in list_given(options) else 0)
 
 
 def match_class_names(images: ImageSet, saved: SavedClassifier) -> ImageSet:

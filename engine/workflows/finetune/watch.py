@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-
 import torch
 from torch import nn
 
 from datasets.images import ImageSet, sample_images
 from datasets.loader import count_workers
+from engine.flags.finetune.options import FinetuneOptions
 from engine.flags.finetune.views import evaluation_view
 from engine.monitor import measure_or_warn
 from engine.workflows.finetune.images import Photographs
@@ -25,10 +24,10 @@ class Watch:
     """
 
     def __init__(
-        self, args: argparse.Namespace, photos: Photographs, device: torch.device, number_format: str
+        self, options: FinetuneOptions, photos: Photographs, device: torch.device, number_format: str
     ) -> None:
-        self.args, self.photos, self.device, self.number_format = args, photos, device, number_format
-        self.sample = sample_images(photos.train, args.monitor_images)
+        self.options, self.photos, self.device, self.number_format = options, photos, device, number_format
+        self.sample = sample_images(photos.train, options.monitor_images)
 
     def __call__(self, method: Supervised, epoch: int) -> dict[str, object]:
         """The numbers of this epoch's networks; {}, with a word, when one of them answers NaN or infinity."""
@@ -48,8 +47,9 @@ class Watch:
 
     def classify(self, network: nn.Module, images: ImageSet) -> Predictions:
         """Predictions in the evaluation view."""
-        return classify(network, images, evaluation_view(self.args), device=self.device, precision=self.number_format,
-                     workers=count_workers(self.args.num_workers), crop_bottom=self.args.crop_bottom)
+        options = self.options
+        return classify(network, images, evaluation_view(options), device=self.device, precision=self.number_format,
+                        workers=count_workers(options.num_workers), crop_bottom=options.crop_bottom)
 
 
 def list_epoch_scores(name: str, predictions: Predictions, *, branches: bool = False) -> dict[str, object]:

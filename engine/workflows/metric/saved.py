@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from datasets.images import ImageSet
+from datasets.loader import count_workers
 from engine.flags.metric.finished import find_published, name_published
-from engine.workflows.metric.images import load_disjoint_split
-from evaluation.ledger import append_result
+from engine.flags.metric.options import MetricOptions
+from engine.workflows.metric.images import eval_view, load_disjoint_split
+from evaluation.ledger import Result, append_result
 from evaluation.retrieval.unseen_classes import describe_metric_row, measure_classes
-from evaluation.run_record import choose_evaluation_precision, read_meta, read_settings
-from models.encoder import load_encoder
+from evaluation.run_record import choose_evaluation_precision, name_method, read_meta, read_settings
+from models.encoder import Encoder, load_encoder
 from models.sizes import check_size
 from runtime import distributed
 from runtime.errors import ConfigError, WeightsError
@@ -22,44 +24,58 @@ from runtime.errors import ConfigError, WeightsError
 PUBLISHED = "published: best epoch on the test classes"
 
 
-def evaluate_saved_embedding(args: argparse.Namespace, device: torch.device, *, keep: bool = True) -> None:
+def evaluate_saved_embedding(options: MetricOptions, device: torch.device, *, keep: bool = True) -> None:
     """Measure the network of a finished run, or the published ones under --pretrained-root, and add rows.
 
     Raises ConfigError for networks that are not there, or whose training classes are not those that the data set gives;
     WeightsError for files without an embedding layer.
     """
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    sources = find_published(args) if args.run is None else [Path(args.run)]
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    sources = find_published(options) if options.run is None else [Path(options.run)]
     meta = read_meta(sources[0])
-    split = load_disjoint_split(args)
-    check_same_images(split.train, meta, args)
+    split = load_disjoint_split(options)
+    check_same_images(split.train, meta, options)
     for source in sources:
-        encoder = load_encoder(source, arch=args.arch, device=device, head_pool=args.pool, unit_head=args.normalize)
-        check_size(encoder.backbone, args.size)
+        encoder = load_encoder(source, arch=options.arch, device=device, head_pool=options.pool,
+                               unit_head=options.normalize)
+        check_size(encoder.backbone, options.size)
         if encoder.head is None:
             raise WeightsError(f"{source} has no embedding layer; give a network that main_metric.py or OBD-SD's "
                                "public code trained")
-        row = measure_classes(encoder.eval(), split.test, args, device, weights=str(source),
-                              precision=choose_evaluation_precision(args, meta, device),
-                              selection=PUBLISHED if name_published(source) else f"{source.name} of the run")
+        row = measure_run(encoder.eval(), split.test, options, device, weights=str(source),
+                          precision=choose_evaluation_precision(options, meta, device),
+                          selection=PUBLISHED if name_published(source) else f"{source.name} of the run")
         if distributed.is_main():
             print(f"{source}: {describe_metric_row(row)}")
             if keep:
-                append_result(Path(args.results_dir) / "results.jsonl", row.to_dict())
+                append_result(Path(options.results_dir) / "results.jsonl", row.to_dict())
 
 
-def check_same_images(train: ImageSet, meta: Mapping[str, object], args: argparse.Namespace) -> None:
-    """Raise ConfigError when the flags give another split than the training had: test classes would be trained ones."""
+def check_same_images(train: ImageSet, meta: Mapping[str, object], options: MetricOptions) -> None:
+    """Raise ConfigError when the halves that the flags give are not those of the training: test would be mixed up."""
     known = meta.get("data_sha256")
     if known is None or known == train.fingerprint():
         return
-    before = read_settings(Path(args.run)).get("root", "a folder of other images")
-    raise ConfigError(f"--root is {args.root}, but {args.run} was trained with {before}: the training classes are not "
-                      "the same, so that classes that it knows might be searched as unseen ones. Give the data set of "
-                      "the training as it was then, or search this one with main_retrieval.py --pretrained "
-                      f"{args.run} --feature head --root {args.root}")
+    before = read_settings(Path(options.run)).get("root", "a folder of other images")
+    raise ConfigError(f"--root is {options.root}, but {options.run} was trained with {before}: the training classes "
+                      "are not the same, so that classes that it knows might be searched as unseen ones. Give the data "
+                      "set of the training as it was then, or search this one with main_retrieval.py --pretrained "
+                      f"{options.run} --feature head --root {options.root}")
 
 
+def measure_run(
+    encoder: Encoder, test: ImageSet, options: MetricOptions, device: torch.device, *, precision: str, weights: str,
+    selection: str,
+) -> Result:
+    """A network's numbers among the test classes, as a row that says which run it is of.
 
-
+    `selection` says what chose the network's epoch.
+    """
+    row = measure_classes(encoder, test, eval_view(options), task=options.task, weights=weights, device=device,
+                          precision=precision, batch_size=options.batch_size, seed=options.seed,
+                          workers=count_workers(options.num_workers), crop_bottom=options.crop_bottom)
+    return replace(row, epoch="" if options.pretrained_root else options.select, selection=selection,
+                   method=name_method(options.settings()),
+                   label=Path(options.run).parent.name if options.run else Path(options.results_dir).name,
+                   details=row.details | {"partition": options.partition})

@@ -5,10 +5,10 @@ A continued run takes all of it from its checkpoint and asks no teacher for what
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from datasets.crops import Crops
 from datasets.images import ImageSet
 from datasets.loader import count_workers
 from datasets.views.recipes import View
+from engine.flags.pretrain.options import PretrainOptions
 from evaluation.features.extract import extract
 from models.teachers.build import build_teacher
 from models.teachers.frozen import FrozenTeacher
@@ -38,21 +39,38 @@ from text.tensor import ensure_text_tensor, load_text, order_rows
 TEXT_TEMPERATURE = 0.02
 
 
+class Asking(Protocol):
+    """The options that say how a teacher looks at images, whichever command they are of."""
+
+    @property
+    def teacher(self) -> str: ...
+    @property
+    def teacher_norm(self) -> str: ...
+    @property
+    def teacher_size(self) -> int: ...
+    @property
+    def num_workers(self) -> int | str: ...
+    @property
+    def crop_bottom(self) -> int: ...
+    @property
+    def cache(self) -> str: ...
+
+
 def build_guide(
-    args: argparse.Namespace, images: ImageSet, crops: Crops | None, device: torch.device,
+    options: PretrainOptions, images: ImageSet, crops: Crops | None, device: torch.device,
     saved: Mapping[str, object] | None,
 ) -> Guide:
     """LEAD's guide as the flags ask for it, or as the checkpoint `saved` remembers it."""
     if saved is not None:
-        return restore_guide(args, saved["method"], saved["identity"]["teacher_precision"], device)
-    teacher = make_guide_teacher(args, device)
-    if args.teacher == "clip":
-        return guide_by_text(args, teacher, images, crops, device)
-    return guide_by_images(args, teacher, images, crops, device)
+        return restore_guide(options, saved["method"], saved["identity"]["teacher_precision"], device)
+    teacher = make_guide_teacher(options, device)
+    if options.teacher == "clip":
+        return guide_by_text(options, teacher, images, crops, device)
+    return guide_by_images(options, teacher, images, crops, device)
 
 
 def restore_guide(
-    args: argparse.Namespace, state: Mapping[str, Tensor], precision: str, device: torch.device
+    options: PretrainOptions, state: Mapping[str, Tensor], precision: str, device: torch.device
 ) -> Guide:
     """The guide whose tensors lie in a method's state dict; a live one gets its frozen teacher again."""
     own = {name.removeprefix("guide."): value for name, value in state.items() if name.startswith("guide.")}
@@ -62,15 +80,15 @@ def restore_guide(
     if "bank" in own:
         return BankGuide(own["bank"], prototypes)
     space = Space(own["mean"], own["components"]) if "components" in own else None
-    return LiveGuide(make_guide_teacher(args, device, precision), prototypes, space)
+    return LiveGuide(make_guide_teacher(options, device, precision), prototypes, space)
 
 
-def make_guide_teacher(args: argparse.Namespace, device: torch.device, precision: str | None = None) -> FrozenTeacher:
+def make_guide_teacher(options: PretrainOptions, device: torch.device, precision: str | None = None) -> FrozenTeacher:
     """The frozen teacher. Answers that are kept are taken in float32, so that two machines keep the same ones."""
-    kept = args.teacher_view == "clean" and args.teacher != "clip"
-    build = partial(build_teacher, args.teacher, weights=args.teacher_weights, clip_arch=args.teacher_arch,
-                    norm=args.teacher_norm, size=args.teacher_size or None, device=device)
-    wanted = "fp32" if kept else precision or args.teacher_precision
+    kept = options.teacher_view == "clean" and options.teacher != "clip"
+    build = partial(build_teacher, options.teacher, weights=options.teacher_weights, clip_arch=options.teacher_arch,
+                    norm=options.teacher_norm, size=options.teacher_size or None, device=device)
+    wanted = "fp32" if kept else precision or options.teacher_precision
     if wanted == "auto" and distributed.is_on():  # ranks would time, and choose, each for itself
         mine = build(precision="auto").precision if distributed.is_main() else None
         wanted = distributed.broadcast_object(mine)
@@ -78,51 +96,52 @@ def make_guide_teacher(args: argparse.Namespace, device: torch.device, precision
 
 
 def guide_by_text(
-    args: argparse.Namespace, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
+    options: PretrainOptions, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
 ) -> Guide:
     """CLIP and class descriptions; with `--prototypes both` also centroids of CLIP's own image features."""
-    path = ensure_text_tensor(args.text_load, teacher, args.teacher_arch)
-    text = load_text(path, teacher=teacher, rows=args.num_classes or None, as_stored=args.rows_as_stored)
-    rows = order_rows(text, images) if args.text_rows == "classes" else text.rows
-    temperature = TEXT_TEMPERATURE if args.temperature is None else args.temperature
-    prototypes = {"text": Prototypes(rows, temperature, unit=not args.rows_as_stored)}
-    clean, both = args.teacher_view == "clean", args.prototypes == "both"
+    path = ensure_text_tensor(options.text_load, teacher, options.teacher_arch)
+    text = load_text(path, teacher=teacher, rows=options.num_classes or None, as_stored=options.rows_as_stored)
+    rows = order_rows(text, images) if options.text_rows == "classes" else text.rows
+    temperature = TEXT_TEMPERATURE if options.temperature is None else options.temperature
+    prototypes = {"text": Prototypes(rows, temperature, unit=not options.rows_as_stored)}
+    clean, both = options.teacher_view == "clean", options.prototypes == "both"
     if not (clean or both):
         return LiveGuide(teacher, prototypes)
-    answers = smooth_answers(args, F.normalize(ask(args, teacher, images, crops, device), dim=1))
+    answers = smooth_answers(options, F.normalize(ask(options, teacher, images, crops, device), dim=1))
     if both:
-        prototypes["image"] = cluster(args, answers)
+        prototypes["image"] = cluster(options, answers)
     return BankGuide(answers, prototypes) if clean else LiveGuide(teacher, prototypes)
 
 
 def guide_by_images(
-    args: argparse.Namespace, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
+    options: PretrainOptions, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
 ) -> Guide:
     """The vocabulary-free mode: an image teacher, centroids of its features in a space that is fitted to them."""
-    features = ask(args, teacher, images, crops, device)
+    features = ask(options, teacher, images, crops, device)
     try:
-        space = distributed.broadcast_object(fit_space(features, choose_dim(args, len(features)), parts=teacher.widths))
+        dim = choose_dim(options, len(features))
+        space = distributed.broadcast_object(fit_space(features, dim, parts=teacher.widths))
     except ValueError as error:
-        raise ConfigError(f"{'--moco-dim' if args.moco_dim else '--teacher-dim'}: {error}") from error
-    answers = smooth_answers(args, space.project(features))
-    prototypes = {"image": cluster(args, answers)}
-    return BankGuide(answers, prototypes) if args.teacher_view == "clean" else LiveGuide(teacher, prototypes, space)
+        raise ConfigError(f"{'--moco-dim' if options.moco_dim else '--teacher-dim'}: {error}") from error
+    answers = smooth_answers(options, space.project(features))
+    prototypes = {"image": cluster(options, answers)}
+    return BankGuide(answers, prototypes) if options.teacher_view == "clean" else LiveGuide(teacher, prototypes, space)
 
 
-def choose_dim(args: argparse.Namespace, images: int) -> int | None:
+def choose_dim(options: PretrainOptions, images: int) -> int | None:
     """How many directions of an image teacher's features are kept; None = what `fit_space` takes by itself."""
-    if args.moco_dim is not None:
-        return args.moco_dim
-    return None if args.teacher_dim is None else min(args.teacher_dim, max(images - 1, 1))
+    if options.moco_dim is not None:
+        return options.moco_dim
+    return None if options.teacher_dim is None else min(options.teacher_dim, max(images - 1, 1))
 
 
-def smooth_answers(args: argparse.Namespace, answers: Tensor) -> Tensor:
-    """The teacher's unit embeddings [N, D], smoothed over their neighbours where `--neighbours` asks for it."""
-    if not args.neighbours:
+def smooth_answers(options: PretrainOptions, answers: Tensor) -> Tensor:
+    """The teacher's unit rows [N, D], each drawn towards its neighbours' where `--neighbours` asks for it."""
+    if not options.neighbours:
         return answers
-    count = max(1, min(10, len(answers) // 20)) if args.neighbours == "auto" else args.neighbours
+    count = max(1, min(10, len(answers) // 20)) if options.neighbours == "auto" else options.neighbours
     try:
-        return distributed.broadcast_object(smooth_by_neighbours(answers, count, args.neighbour_steps))
+        return distributed.broadcast_object(smooth_by_neighbours(answers, count, options.neighbour_steps))
     except ValueError as error:
         raise ConfigError(f"--neighbours: {error}") from error
 
@@ -133,28 +152,28 @@ def teacher_precision(guide: Guide | None) -> str:
 
 
 def ask(
-    args: argparse.Namespace, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
+    options: Asking, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
 ) -> Tensor:
     """The teacher's answer for each image's clean crop [N, F], kept on disk under `--cache`."""
     view = View("crop" if crops is not None else "full", "eval", teacher.size)
-    key = f"{teacher.fingerprint()}/{args.teacher}/{teacher.precision}/{args.teacher_norm}/{args.teacher_size}"
+    key = f"{teacher.fingerprint()}/{options.teacher}/{teacher.precision}/{options.teacher_norm}/{options.teacher_size}"
     found = extract(lambda pixels: {"teacher": teacher.encode(pixels)}, images, view, crops=crops, device=device,
-                    workers=count_workers(args.num_workers), crop_bottom=args.crop_bottom,
-                    cache=Path(args.cache) if args.cache != "none" else None, cache_key=key)
+                    workers=count_workers(options.num_workers), crop_bottom=options.crop_bottom,
+                    cache=Path(options.cache) if options.cache != "none" else None, cache_key=key)
     if distributed.is_main():
         speed = f"{found.images_per_second:.1f} images/s{' (remembered)' * found.cached}"
-        print(f"teacher {args.teacher}: {len(images)} images at {teacher.size} px in {teacher.precision}, {speed}")
+        print(f"teacher {options.teacher}: {len(images)} images at {teacher.size} px in {teacher.precision}, {speed}")
     return found.tensors["teacher"]
 
 
-def cluster(args: argparse.Namespace, answers: Tensor) -> Prototypes:
+def cluster(options: PretrainOptions, answers: Tensor) -> Prototypes:
     """k-means prototypes of unit rows [N, D] and the temperature that meets `--target-entropy`."""
-    automatic = args.prototypes in ("auto", "both")
-    count = default_prototype_count(len(answers)) if automatic else int(args.prototypes)
+    automatic = options.prototypes in ("auto", "both")
+    count = default_prototype_count(len(answers)) if automatic else int(options.prototypes)
     try:
-        rows = kmeans_prototypes(answers, count, args.seed)
-        tau = args.temperature
-        tau = temperature_for_entropy(answers, rows, args.target_entropy) if tau is None else tau
+        rows = kmeans_prototypes(answers, count, options.seed)
+        tau = options.temperature
+        tau = temperature_for_entropy(answers, rows, options.target_entropy) if tau is None else tau
         rows, tau = distributed.broadcast_object((rows, tau))
     except ValueError as error:
         raise ConfigError(str(error)) from error

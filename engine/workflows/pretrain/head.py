@@ -6,14 +6,13 @@ backbone through it. One regression gives the head; the steps are left for the b
 
 from __future__ import annotations
 
-import argparse
-
 import torch
 from torch import Tensor
 
 from datasets.crops import Crops
 from datasets.images import ImageSet
 from datasets.loader import count_workers
+from engine.flags.pretrain.options import PretrainOptions
 from evaluation.features.extract import extract
 from losses.distillation import cosine_distance
 from methods.lead import Lead
@@ -25,17 +24,17 @@ RIDGE = 0.15  # penalty for each look, in squared lengths of one row
 
 
 def initialise_head(
-    method: Lead, args: argparse.Namespace, images: ImageSet, crops: Crops | None, device: torch.device
+    method: Lead, options: PretrainOptions, images: ImageSet, crops: Crops | None, device: torch.device
 ) -> None:
     """Fit the query encoder's head to the remembered answers, from augmented views, and give the key encoder the same.
 
     The guide must be a BankGuide. The backbone is looked at in eval mode, and left as it was.
     """
     assert isinstance(method.guide, BankGuide)
-    looks = look_around(method, args, images, crops, device)
+    looks = look_around(method, options, images, crops, device)
     seen, targets = torch.cat(looks).to(device), method.guide.bank.repeat(len(looks), 1)
     head = method.query.head
-    head.fit(seen, targets, ridge=RIDGE * len(looks), seed=args.seed)
+    head.fit(seen, targets, ridge=RIDGE * len(looks), seed=options.seed)
     fitted = distributed.broadcast_object(head.state_dict())  # ranks may differ in the last bits
     head.load_state_dict(fitted)
     method.key.head.load_state_dict(fitted)
@@ -47,15 +46,15 @@ def initialise_head(
 
 @torch.no_grad()
 def look_around(
-    method: Lead, args: argparse.Namespace, images: ImageSet, crops: Crops | None, device: torch.device
+    method: Lead, options: PretrainOptions, images: ImageSet, crops: Crops | None, device: torch.device
 ) -> list[Tensor]:
     """Pooled features [N, C] of every draw of the query views: the full image's and the crop's."""
     views = [method.views()[name] for name in ("v1", "v3")] if crops is not None else [method.views()["v1"]]
     backbone, training = method.query.backbone, method.query.backbone.training
     backbone.eval()
     looks = [extract(lambda pixels: {"pooled": backbone.pool(backbone(pixels).float())}, images, view, crops=crops,
-                     device=device, workers=count_workers(args.num_workers), seed=args.seed, epoch=draw,
-                     crop_bottom=args.crop_bottom).tensors["pooled"]
+                     device=device, workers=count_workers(options.num_workers), seed=options.seed, epoch=draw,
+                     crop_bottom=options.crop_bottom).tensors["pooled"]
              for view in views for draw in range(DRAWS)]
     backbone.train(training)
     return looks

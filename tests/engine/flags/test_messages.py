@@ -15,7 +15,7 @@ from engine.flags.pretrain import arguments as pretrain_args
 from engine.workflows.pretrain.system import build_student
 from evaluation.features.subject import open_subject
 from runtime.errors import ConfigError, WeightsError
-from runtime.given import name_flags
+from runtime.options import name_flags
 from tools import embed, encode_text, evaluate, heatmap, infer, search, sort, text_ablation, text_studio
 
 COMMANDS = {

@@ -13,7 +13,7 @@ from engine.flags.finetune import arguments as finetune_args
 from engine.flags.metric import arguments as metric_args
 from engine.flags.pretrain import arguments as pretrain_args
 from runtime.errors import ConfigError
-from runtime.given import list_given
+from runtime.options import list_given
 from tools import embed, search, sort
 
 LEAD = """-a resnet50|--arch clip|--lr 0.02|--epochs 100|--schedule 60 80|--schedule 120 160|--cos|--cos false|--seed 123
@@ -119,7 +119,7 @@ def test_names_of_theirs_mean_ours() -> None:
     probe = parse_probe("--pretrained none --device cpu Aircraft --class_num 100 --checkpoint_name linear".split())
     assert (probe.root, probe.num_classes, probe.results_dir) == ("Aircraft", 100, "checkpoints_linear/linear")
     margin = metric_args.parse([*PRE.split(), "--loss", "margin", "--loss_margin_beta_constant", "--loss_margin_nu", "0.1"])
-    assert margin.loss_margin_beta_constant is True
+    assert margin.loss_flags == {"loss_margin_beta_constant": True, "loss_margin_nu": 0.1}
     assert finetune_args.parse([*FINE.split(), "--sched", "step", "--dr", "0.3"]).decay_rate == 0.3
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from engine.flags.command import exit_cleanly
 from engine.flags.parser import Parser
-from engine.flags.ranges import COUNT, SEED, Range, real, whole_number
 from runtime.errors import ConfigError
+from runtime.ranges import COUNT, SEED, Range, real, whole_number
 
 ROOT = Path(__file__).resolve().parents[3]
 OTHER = ("tools.__init__", "benchmarks.__init__", "benchmarks.timing", "benchmarks.photos", "benchmarks.steps",

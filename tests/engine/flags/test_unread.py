@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from engine.flags.finetune import arguments as finetune_args
-from engine.flags.finetune.readers import FINETUNE
+from engine.flags.finetune.readers import READERS as FINETUNE
 from engine.flags.metric import arguments as metric_args
-from engine.flags.metric.readers import METRIC
+from engine.flags.metric.readers import READERS as METRIC
 from engine.flags.pretrain import arguments as pretrain_args
-from engine.flags.pretrain.readers import PRETRAIN
+from engine.flags.pretrain.readers import READERS as PRETRAIN
 from engine.flags.unread import Readers
 from engine.workflows.metric.system import read_method_options
 from runtime.errors import ConfigError

@@ -10,9 +10,8 @@ import torch
 
 from datasets.sampling.by_class import ClassBatches
 from engine.flags.pretrain.arguments import parse
-from engine.optimizer import build_optimizer
-from engine.workflows.build import build_run, share_statistics
-from engine.workflows.pretrain.system import build_pretrain_method, lead_options
+from engine.workflows.build import build, share_statistics
+from engine.workflows.pretrain.system import PRETRAIN, build_pretrain_method, lead_options, make_pretrain_optimizer
 from methods.lead import LeadOptions
 from methods.method import Method
 from methods.moco import ContrastOptions, Moco
@@ -51,10 +50,10 @@ def test_shared_statistics_keep_the_activations(monkeypatch: pytest.MonkeyPatch)
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     before = network(images)
     args = parse(WORDS)
-    alone = share_statistics(network, args, torch.device("cuda"))
+    alone = share_statistics(args, network, torch.device("cuda"))
     assert alone is network  # one process has nothing to share
     monkeypatch.setattr("runtime.distributed.world", lambda: 2)
-    shared = share_statistics(network, args, torch.device("cuda")).eval()
+    shared = share_statistics(args, network, torch.device("cuda")).eval()
     assert any(isinstance(module, torch.nn.SyncBatchNorm) for module in shared.modules())
     # SyncBatchNorm refuses CPU tensors only in train mode.
     torch.testing.assert_close(shared(images), before)
@@ -73,7 +72,7 @@ def test_precision_is_measured_on_a_copy() -> None:
 def test_groups_carry_rate_start_and_decay() -> None:
     args = parse([*WORDS, "--method", "moco", "--moco-k", "64", "--preset", "small", "--wd", "0.3",
                   "--head-warmup-epochs", "2"])
-    groups = build_optimizer(args, build_pretrain_method(args, 100, build_backbone("test_efficientnet"), None)).param_groups
+    groups = make_pretrain_optimizer(args, build_pretrain_method(args, 100, build_backbone("test_efficientnet"), None)).param_groups
     assert [(g["lr_scale"], g["start_epoch"], g["weight_decay"]) for g in groups] == [(0.02, 2, 0.3), (1.0, 0, 0.3)]
 
 
@@ -83,15 +82,15 @@ def test_a_methods_own_sampler_draws_the_batches(
     def sampler(self: Method, labels: torch.Tensor, batch_size: int) -> ClassBatches:
         return ClassBatches(labels.tolist(), batch_size, 3, seed=7, replace=False)
 
-    def build(name: str) -> object:
-        return build_run(parse(["--root", str(photo_tree), "--method", "moco", "--pretrained", "none", "--moco-k", "16",
+    def start(name: str) -> object:
+        return build(PRETRAIN, parse(["--root", str(photo_tree), "--method", "moco", "--pretrained", "none", "--moco-k", "16",
                                 "-a", "test_efficientnet", "--size", "32", "--batch-size", "6", "--device", "cpu",
                                 "--crop-root", "none", "--precision", "fp32", "--num-workers", "0",
                                 "--results-dir", str(tmp_path / name)]), torch.device("cpu")).trainer
 
-    usual = build("usual")
+    usual = start("usual")
     monkeypatch.setattr(Moco, "sampler", sampler)
-    trainer = build("own")
+    trainer = start("own")
     assert isinstance(trainer.batches, ClassBatches) and not isinstance(usual.batches, ClassBatches)
     assert (usual.plan.steps_per_epoch, trainer.plan.steps_per_epoch) == (4, len(trainer.batches)) == (4, 3)
     trainer.batches.set(1)

@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.flags.evaluate.rerank import add_rerank, read_rerank
-from engine.flags.parser import Parser
+from engine.flags.parser import Parser, add_options
+from evaluation.options import RerankOptions
 from evaluation.retrieval.diffusion import DiffusionPlan
 from evaluation.retrieval.k_reciprocal import ReciprocalPlan
 from evaluation.retrieval.pairing import Pairing
-from evaluation.retrieval.rerank import METHODS, Reranking, rerank
+from evaluation.retrieval.rerank import METHODS, Reranking, read_rerank, rerank
 from evaluation.retrieval.score import score_chunks
 from runtime.errors import ConfigError
 
@@ -162,11 +162,12 @@ def test_diffusion_walks_along_a_chain() -> None:
 
 def test_flags_are_checked_together() -> None:
     parser = Parser()
-    add_rerank(parser)
-    plan = read_rerank(parser.parse_args(["--rerank", "diffusion", "--diffusion-k", "9", "--diffusion-mode", "dense"]))
+    add_options(parser, RerankOptions)
+    args = parser.parse_args(["--rerank", "diffusion", "--diffusion-k", "9", "--diffusion-mode", "dense"])
+    plan = read_rerank(RerankOptions.read(vars(args)))
     assert plan.describe(10**6) == "diffusion dense k=9 gamma=3 alpha=0.99"
-    assert read_rerank(parser.parse_args([])).describe(10) == ""
+    assert read_rerank(RerankOptions()).describe(10) == ""
     auto = Reranking("diffusion")
     assert auto.describe(20_000).startswith("diffusion dense") and auto.describe(20_001).endswith("n=1000")
     with pytest.raises(ConfigError, match="3 problems"):
-        read_rerank(parser.parse_args(["--qe-n", "0", "--diffusion-alpha", "1", "--jaccard-lambda", "2"]))
+        parser.parse_args(["--qe-n", "0", "--diffusion-alpha", "1", "--jaccard-lambda", "2"])

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
-
 import pytest
 
 from engine.flags.metric.arguments import parse
 from engine.flags.metric.losses import list_loss_options
+from engine.flags.metric.options import MetricOptions
 from engine.workflows.metric.system import read_method_options
-from methods.obdsd import MetricOptions
+from methods.obdsd import ObdSdOptions
 from runtime.errors import ConfigError
 
 WORDS = ["--root", ".", "--pretrained", "none", "--device", "cpu"]
 
 
-def options(*words: str) -> MetricOptions:
+def options(*words: str) -> ObdSdOptions:
     return read_method_options(parse([*WORDS, *words]))
 
 
 def test_defaults_are_the_methods() -> None:
-    assert options() == MetricOptions(diffusion=None)
+    assert options() == ObdSdOptions(diffusion=None)
 
 
 @pytest.mark.parametrize("preset, kd, w, tau, epochs, schedule, gamma", [
-    ("cub-128", 1000, 0.3, 1, 150, [1000], 0.3), ("cub-512", 1000, 0.3, 1, 150, [1000], 0.3),
-    ("cars-128", 75, 0.99, 1, 150, [1000], 0.3), ("cars-512", 200, 0.99, 1, 300, [200, 250], 0.3),
-    ("sop-128", 100, 0.5, 0.005, 100, [1000], 0.3), ("sop-512", 200, 0.5, 0.005, 200, [70, 100], 0.2)])
+    ("cub-128", 1000, 0.3, 1, 150, (1000,), 0.3), ("cub-512", 1000, 0.3, 1, 150, (1000,), 0.3),
+    ("cars-128", 75, 0.99, 1, 150, (1000,), 0.3), ("cars-512", 200, 0.99, 1, 300, (200, 250), 0.3),
+    ("sop-128", 100, 0.5, 0.005, 100, (1000,), 0.3), ("sop-512", 200, 0.5, 0.005, 200, (70, 100), 0.2)])
 def test_presets_are_the_published_runs(
     preset: str, kd: float, w: float, tau: float, epochs: int, schedule: list[int], gamma: float
 ) -> None:
     args = parse([*WORDS, "--preset", preset])
     wide = preset.endswith("512")
-    assert read_method_options(args) == MetricOptions(
+    assert read_method_options(args) == ObdSdOptions(
         dim=512 if wide else 128, pool="avg+max" if wide else "avg", distil=True, diffusion="softmax", kd_lambda=kd,
         diffusion_w=w, diffusion_tau=tau)
     assert (args.epochs, args.schedule, args.gamma, args.lr, args.batch_size) == (epochs, schedule, gamma, 1e-5, 112)
@@ -47,7 +46,7 @@ def test_the_public_codes_command_is_understood() -> None:
                   "--optim", "sgd", "--fc_lr", "1e-3", "--group", "g", "--gpu", "0", "--loss_triplet_margin", "7"])
     found = read_method_options(args)
     assert (args.root, args.num_workers, args.batch_size, args.epochs, args.wd) == ("data", 3, 56, 20, 0.1)
-    assert args.arch == "resnet50" and args.schedule == [5, 9] and args.optimizer == "sgd"
+    assert args.arch == "resnet50" and args.schedule == (5, 9) and args.optimizer == "sgd"
     assert found.pool == "avg+max" and found.normalise and found.frozen_bn and found.dim == 512
     assert found.distil and found.diffusion == "softmax" and found.head_lr == 1e-3
     assert found.criterion_options == {"beta_rate": 0.1} and found.miner_options.swap == 0.4
@@ -91,7 +90,7 @@ def test_every_option_of_a_loss_has_its_own_flag() -> None:
     assert len({flag.flag for flag in flags}) == len(flags) > 30
     assert {"--loss-multisimilarity-thresh", "--loss-softtriplet-lambda", "--loss-oproxy-pos-alpha",
             "--loss-quadruplet-margin-alpha-2", "--loss-angular-npair-ang-weight"} <= {flag.flag for flag in flags}
-    assert isinstance(parse(WORDS), argparse.Namespace)
+    assert isinstance(parse(WORDS), MetricOptions)
 
 
 def test_distance_mining_leaves_signal_to_noise_unregularised() -> None:

@@ -9,9 +9,8 @@ import pytest
 from engine.flags.evaluate.arguments import parse_probe
 from engine.flags.pretrain.arguments import parse
 from engine.flags.pretrain.checks import find_coupling
-from engine.workflows.build import make_training_plan
 from engine.workflows.linear import make_probe_plan as plan_probe
-from engine.workflows.pretrain.system import lead_options, rationale_options
+from engine.workflows.pretrain.system import lead_options, make_pretrain_plan, rationale_options
 from runtime.errors import ConfigError
 
 WORDS = ["--root", "x", "--pretrained", "none", "--device", "cpu"]
@@ -53,19 +52,19 @@ def test_flags_and_methods_agree_about_what_couples() -> None:
 
 @pytest.mark.parametrize("recipe", ["default", "seed"])
 def test_leads_rate_falls_in_its_60th_and_80th_epoch(recipe: str) -> None:
-    plan = make_training_plan(parse([*WORDS, "--recipe", recipe, "--cos", "false"]), 7)
+    plan = make_pretrain_plan(parse([*WORDS, "--recipe", recipe, "--cos", "false"]), 7)
     rates = [plan.lr_factor(7 * epoch + 3) for epoch in range(plan.epochs)]
     public = [0.1 ** sum(epoch >= milestone for milestone in (60, 80)) for epoch in range(1, 101)]
     assert rates == pytest.approx(public)
     assert (rates[58], rates[59], rates[78], rates[79]) == pytest.approx((1, 0.1, 0.1, 0.01))
-    own = make_training_plan(parse([*WORDS, "--recipe", recipe, "--cos", "false", "--schedule", "1", "3"]), 1)
+    own = make_pretrain_plan(parse([*WORDS, "--recipe", recipe, "--cos", "false", "--schedule", "1", "3"]), 1)
     assert [own.lr_factor(step) for step in range(4)] == pytest.approx([0.1, 0.1, 0.01, 0.01])
 
 
 @pytest.mark.parametrize("method", ["moco", "lcr-moco", "byol", "lcr-byol"])
 def test_the_others_count_from_0(method: str) -> None:
     words = ["--method", method, "--cos", "false", "--epochs", "170", "--warmup-epochs", "0"]
-    plan = make_training_plan(parse([*WORDS, *words]), 1)
+    plan = make_pretrain_plan(parse([*WORDS, *words]), 1)
     assert [plan.lr_factor(step) for step in (119, 120, 159, 160)] == pytest.approx([1, 0.1, 0.1, 0.01])
 
 

@@ -9,9 +9,12 @@ import torch
 from torch import nn
 
 from engine.flags.pretrain.arguments import parse
-from engine.optimizer import build_optimizer, peak_lr
-from engine.workflows.build import make_training_plan
-from engine.workflows.pretrain.system import build_pretrain_method, build_student
+from engine.workflows.pretrain.system import (
+    build_pretrain_method,
+    build_student,
+    make_pretrain_optimizer,
+    make_pretrain_plan,
+)
 from methods.lcr import LcrByol, LcrMoco
 from methods.method import Method, ParamGroup
 from methods.rationale import RationaleOptions
@@ -34,14 +37,14 @@ def test_moco_path_has_the_published_defaults() -> None:
         found = [args.arch, args.size, args.epochs, args.batch_size, args.optimizer, args.lr, args.momentum, args.wd]
         assert found == ["resnet50", 224, 100, 128, "sgd", 0.03, 0.9, 1e-4]
         assert [args.moco_t, args.moco_m, args.moco_dim, args.cam_weight, args.mlp] == [0.2, 0.999, 256, 0.01, True]
-        assert peak_lr(args) == 0.03 and args.crop_root == "none"
+        assert args.peak_lr == 0.03 and args.crop_root == "none"
 
 
 @pytest.mark.parametrize("preset, shaped, every", [("cub", 800, 1), ("cars", 100, 0), ("aircraft", 100, 0)])
 @pytest.mark.parametrize("method", ["byol", "lcr-byol"])
 def test_byol_path_has_the_published_defaults(method: str, preset: str, shaped: int, every: int) -> None:
     args = parse([*WORDS, "--method", method, "--preset", preset])
-    plan = make_training_plan(args, 46)
+    plan = make_pretrain_plan(args, 46)
     assert (plan.epochs, plan.schedule_epochs, plan.warmup_epochs, plan.lr) == (100, shaped, 10, 0.15)
     assert (args.optimizer, args.momentum, args.wd, args.batch_size) == ("lars", 0.9, 1.5e-6, 128)
     assert (args.moco_m, args.tau_schedule, args.moco_dim, args.projector_hidden) == (0.996, "constant", 256, 4096)
@@ -101,7 +104,7 @@ class Weights(Method):
 def step_twice(*words: str) -> tuple[list[float], list[float]]:
     """How far LARS moves weight and bias in two steps with a constant gradient of 1."""
     method = Weights()
-    optimizer = build_optimizer(parse([*WORDS, "--method", "byol", "--lr", "0.5", *words]), method)
+    optimizer = make_pretrain_optimizer(parse([*WORDS, "--method", "byol", "--lr", "0.5", *words]), method)
     for group in optimizer.param_groups:
         group["lr"] = 0.25
     moved: tuple[list[float], list[float]] = ([], [])
@@ -127,7 +130,7 @@ def test_inert_momentum_of_the_public_code() -> None:
 
 
 def test_excluded_parameters_do_not_decay() -> None:
-    groups = build_optimizer(parse([*WORDS, "--method", "byol"]), make("--method", "byol")).param_groups
+    groups = make_pretrain_optimizer(parse([*WORDS, "--method", "byol"]), make("--method", "byol")).param_groups
     assert [(g["weight_decay"], all(p.ndim > 1 for p in g["params"])) for g in groups] == [
         (1.5e-6, True), (0.0, False), (1.5e-6, True), (0.0, False)]
 
