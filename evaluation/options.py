@@ -23,6 +23,7 @@ from runtime.ranges import (
 from runtime.words import architecture
 
 EVAL_VIEWS = ("eval", "squash", "squash-exact", "short", "short-exact", "deit-eval", "warp", "pim-eval")
+FEATURES = {"gap": "backbone", "backbone": "backbone", "masked": "masked", "head": "head", "auto": "auto"}  # by word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class EncoderOptions(CropOptions, MachineOptions):
     arch: str | None = flag(None, architecture, "timm name, where the weights do not tell", "-a")
     pretrained: str = flag(None, None, "a folder under checkpoints/, or weights: a file, package:efficientnet-lite0, "
                            "hub, none", metavar="NAME", required=True)
-    feature: str = flag("auto", ("gap", "backbone", "masked", "head", "auto"), "gap = backbone = plain average, "
+    feature: str = flag("auto", tuple(FEATURES), "gap = backbone = plain average, "
                         "masked = attention-weighted, head = projection; auto = masked where the encoder has a "
                         "rationale branch, else gap")
     input: str = flag("crop", ("full", "crop"), "whole images or the object's crops")

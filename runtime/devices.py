@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from runtime.errors import refuse
 
 
@@ -15,11 +13,15 @@ def find_device(name: str) -> str:
 
 def resolve_device(name: str) -> str:
     """What "auto" stands for on this machine; any other name as it is."""
+    import torch  # not before it is asked: flags are read without it
+
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def list_device_problems(name: str) -> list[str]:
     """A line when the device is not here."""
+    import torch
+
     problems = []
     kind, _, number = name.partition(":")
     if kind == "cuda" and not torch.cuda.is_available():

@@ -54,14 +54,22 @@ def flag(
                                                          required=required)})
 
 
-def word(help: str, metavar: str, *, nargs: str | None = None) -> Any:
-    """A field that a word without a flag sets, at its place in the command line; with `nargs` "+" several words do."""
-    return field(metadata={"flag": Flag((), help, nargs=nargs, metavar=metavar, place=True)})
+def word(
+    help: str, metavar: str | None, kind: Kind | tuple[str, ...] | None = None, *, nargs: str | None = None
+) -> Any:
+    """A field that a word without a flag sets, at its place in the command line; with `nargs` "+" several words do.
+
+    `kind` as in `flag`; where it is the known words, `metavar` None shows them.
+    """
+    choices = kind if isinstance(kind, tuple) else None
+    reader = None if isinstance(kind, tuple) else kind
+    return field(metadata={"flag": Flag((), help, reader, choices, nargs, metavar=metavar, place=True)})
 
 
-def repeated(help: str, metavar: str) -> Any:
-    """A field of texts, to which each `--its-name WORD` adds one."""
-    return field(default=(), metadata={"flag": Flag((), help, metavar=metavar, repeated=True)})
+def repeated(help: str, metavar: str, kind: Kind | None = None, *, required: bool = False) -> Any:
+    """A field of texts, or of what `kind` reads of them, to which each `--its-name WORD` adds one."""
+    return field(default=(), metadata={"flag": Flag((), help, kind, metavar=metavar, required=required,
+                                                    repeated=True)})
 
 
 def switch(default: bool | None, help: str, *names: str, negation: bool = False) -> Any:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.images import ImageSet
-from evaluation.features.subject import FEATURES, Subject, open_subject
+from evaluation.features.subject import Subject, open_subject
 from evaluation.metrics.knn import predict_neighbours
 from evaluation.metrics.linear import LinearPlan, predict
 from evaluation.metrics.probe import RATES, Split, probe_cached
 from evaluation.metrics.similarity import normalise_embeddings
-from evaluation.options import SearchOptions
+from evaluation.options import FEATURES, SearchOptions
 from evaluation.retrieval.score import retrieve
 from models.teachers.prototypes import balance, fit_space
 from runtime.devices import resolve_device

@@ -7,11 +7,15 @@ import difflib
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from engine.flags.gathering import GatheringParser, close_switches
+from runtime.errors import Problems
 from runtime.options import Flag, Options, list_given
 from runtime.words import boolean
+
+
+Told = TypeVar("Told", bound=Options)
 
 
 class Flags(argparse.Namespace):
@@ -111,6 +115,12 @@ def add_options(parser: Parser, options: type[Options]) -> None:
                 add_flag(groups[title], name, declared.default, declared.metadata["flag"])
 
 
+def gather_options(parser: Parser, options: type[Told], argv: Sequence[str] | None) -> tuple[Told, Problems]:
+    """The options of a command line and what was refused of it; a command adds its own problems, and refuses."""
+    args, problems = parser.gather(argv)
+    return options.read(vars(args), list_given(args)), problems
+
+
 def find_home(options: type[Options], name: str) -> type[Options]:
     """The class that declared a field's flag first: one that only changes its default leaves it in its group."""
     spec = options.__dataclass_fields__[name].metadata["flag"]
@@ -122,14 +132,16 @@ def find_home(options: type[Options], name: str) -> type[Options]:
 def add_flag(group: argparse._ActionsContainer, name: str, default: object, spec: Flag) -> None:
     """Add one flag under `--its-name` and its other spellings; argparse keeps it as `name`."""
     if spec.place:
-        group.add_argument(name, nargs=spec.nargs, metavar=spec.metavar, help=spec.help)
+        group.add_argument(name, type=spec.kind, choices=spec.choices, nargs=spec.nargs, metavar=spec.metavar,
+                           help=spec.help)
         return
     own = f"--{name.replace('_', '-')}"
     short = [other for other in spec.names if not other.startswith("--")]
     spellings = [*short, own, *(other for other in spec.names if other not in short)]
     usual = list(default) if isinstance(default, tuple) else default
     if spec.repeated:
-        group.add_argument(*spellings, dest=name, action="append", default=usual, metavar=spec.metavar, help=spec.help)
+        group.add_argument(*spellings, dest=name, action="append", type=spec.kind, help=spec.help,
+                           default=None if spec.required else usual, metavar=spec.metavar, required=spec.required)
         return
     group.add_argument(*spellings, dest=name, type=spec.kind, default=usual, help=spec.help, choices=spec.choices,
                        nargs=spec.nargs, const=spec.const, metavar=spec.metavar, required=spec.required)
@@ -141,23 +153,3 @@ def add_flag(group: argparse._ActionsContainer, name: str, default: object, spec
 def toggle(group: argparse._ArgumentGroup, name: str, default: bool | None, text: str) -> None:
     """Add a boolean flag: `--name`, `--name true`, `--name false`."""
     group.add_argument(name, type=boolean, nargs="?", const=True, default=default, metavar="BOOL", help=text)
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

@@ -24,7 +24,7 @@ from evaluation.features.extract import Features, extract
 from evaluation.features.sources import choose_crops, find_data_root, find_source, inherit
 from evaluation.ledger import Result, Row
 from evaluation.metrics.similarity import normalise_embeddings
-from evaluation.options import EncoderOptions
+from evaluation.options import FEATURES, EncoderOptions
 from evaluation.run_record import name_method, read_settings
 from models.encoder import Encoder, describe_encoder, load_encoder
 from models.present import check_architecture
@@ -32,8 +32,6 @@ from models.sizes import check_size
 from models.weights.read import fingerprint
 from runtime.errors import ConfigError, DataError
 from runtime.options import name_flags
-
-FEATURES = {"gap": "backbone", "backbone": "backbone", "masked": "masked", "head": "head", "auto": "auto"}
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.flags.compare import parse_compared_network
 from evaluation.ledger import read_results
 from runtime.errors import ConfigError
-from tools.compare import main, parse_compared_network
+from tools.compare import main
 
 
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, root: Path, *words: str) -> None:
