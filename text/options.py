@@ -12,6 +12,7 @@ from runtime.ranges import SIDE_OR_0
 
 PLAIN = "{description}"  # the template that adds nothing
 AGGREGATES = ("whole", "sentences")
+TEXT_TEMPERATURE = 0.02  # of the softmax over text rows
 
 
 @dataclass(frozen=True, kw_only=True)

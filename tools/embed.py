@@ -10,38 +10,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-
-from engine.flags.evaluate.arguments import make_parser, read_images
-from evaluation.options import ImagesOptions
-from runtime.options import flag
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from datasets.images import first_split
 from engine.flags.command import exit_cleanly
-from engine.flags.evaluate.sources import check_evaluation_sources
-from engine.results_folder import hold_results
-from evaluation.features.store import write_embeddings
-from evaluation.features.subject import open_subject
-from runtime import distributed
-from runtime.ranges import COUNT
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmbedOptions(ImagesOptions):
-    """Which photographs are embedded, by which encoder, and where to."""
-
-    out: str = flag(None, None, "where embeddings.npy, ids.csv, meta.json go", metavar="DIR", required=True)
-    piece: int = flag(4096, COUNT, "images between two savings")
+from engine.flags.evaluate.arguments import make_parser, read_images
+from engine.flags.evaluate.options import EmbedOptions
 
 
 def parse(argv: Sequence[str] | None = None) -> EmbedOptions:
     """The options, automatic values resolved; raises ConfigError with every problem."""
     parser = make_parser("python -m tools.embed", "Write the embeddings of a folder of photographs.", EmbedOptions)
     options, problems = read_images(parser, EmbedOptions, sys.argv[1:] if argv is None else argv)
+    from engine.flags.evaluate.sources import check_evaluation_sources
+
     problems.refuse(lambda: check_evaluation_sources(options))
     return options
 
@@ -49,6 +33,12 @@ def parse(argv: Sequence[str] | None = None) -> EmbedOptions:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     options = parse(argv)
+    from datasets.images import first_split
+    from engine.results_folder import hold_results
+    from evaluation.features.store import write_embeddings
+    from evaluation.features.subject import open_subject
+    from runtime import distributed
+
     device = distributed.join_group(options.device)
     try:
         subject = open_subject(options, device, options.batch_size)

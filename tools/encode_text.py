@@ -8,38 +8,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
-
-from engine.flags.parser import Parser, add_options
-from runtime.options import flag, list_given, word
-from text.options import ClipOptions, EncodingOptions
+from typing import TYPE_CHECKING
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from datasets.places import list_paths
 from engine.flags.command import exit_cleanly
-from models.teachers.clip import ClipTeacher
-from runtime.devices import list_device_problems, resolve_device
+from engine.flags.parser import Parser, add_options
+from engine.flags.text import EncodeOptions
 from runtime.folders.overlaps import find_overlaps
-from runtime.words import device
-from text.descriptions import describe_oddities, fill_template, read_descriptions
-from text.sources import open_clip_teacher
-from text.tensor import name_text_files, write_text_tensor
+from runtime.options import list_given
 
-
-@dataclass(frozen=True, kw_only=True)
-class EncodeOptions(EncodingOptions, ClipOptions):
-    """Which descriptions become a tensor, by which CLIP."""
-
-    title: ClassVar[str | None] = None
-
-    csv: str = word("columns `class name,description`", "FILE.csv")
-    out: str | None = flag(None, None, "default text_description_tensor/<csv's name>_text_tensor.pt",
-                           metavar="FILE.pt")
-    device: str = flag("cpu", device, "cpu or cuda")
+if TYPE_CHECKING:
+    from models.teachers.clip import ClipTeacher
 
 
 def make_parser() -> Parser:
@@ -51,6 +34,8 @@ def make_parser() -> Parser:
 
 def find_cut(options: EncodeOptions, source: Path, teacher: ClipTeacher) -> list[str]:
     """The names of classes whose text CLIP does not read to its end."""
+    from text.descriptions import fill_template, read_descriptions
+
     if options.aggregate != "whole":
         return []
     rows = read_descriptions(source)
@@ -60,7 +45,12 @@ def find_cut(options: EncodeOptions, source: Path, teacher: ClipTeacher) -> list
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    args, problems = make_parser().gather(argv)
+    args, problems = make_parser().gather(argv)  # ends here for --help, before torch is imported
+    from runtime.devices import list_device_problems, resolve_device
+    from text.descriptions import describe_oddities, fill_template, read_descriptions
+    from text.sources import open_clip_teacher
+    from text.tensor import name_text_files, write_text_tensor
+
     problems.lines += list_device_problems(args.device)
     args.device, source = resolve_device(args.device), Path(args.csv)
     options = EncodeOptions.read(vars(args), list_given(args))

@@ -13,72 +13,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
-
-from engine.flags.evaluate.arguments import make_parser, read_images
-from evaluation.options import ImagesOptions
-from models.weights.usual import CLIP_ARCH
-from runtime.options import flag, repeated
-from text.options import ClipOptions, EncodingOptions
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import torch
-from torch import Tensor
-
-from datasets.class_names import name_key
-from datasets.images import ImageSet, first_split
 from engine.flags.command import exit_cleanly
-from engine.flags.evaluate.sources import check_evaluation_sources
-from engine.results_folder import append_to, hold_results, is_chosen
-from evaluation.features.extract import Features, hash_contents
-from evaluation.features.store import describe_embeddings
-from evaluation.features.subject import Subject, check_classes, homes, open_subject
-from evaluation.metrics.zero_shot import zero_shot
-from evaluation.retrieval.query import (
-    Query,
-    Ranking,
-    draw_ranking,
-    rank_by_index,
-    rank_query,
-    read_pictures,
-    write_ranking_table,
-)
-from evaluation.run_record import read_args
-from runtime.errors import ConfigError
-from runtime.files import write_atomically
-from runtime.ranges import COUNT
-from text.sources import open_clip_teacher, open_text
-from text.tensor import TextRows, load_text
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueryOptions(EncodingOptions, ClipOptions, ImagesOptions):
-    """What is looked for among which photographs; `teacher_arch` None is that of the run."""
-
-    title: ClassVar[str | None] = "queries"
-
-    text: tuple[str, ...] = repeated("what to look for; may be repeated", "WORDS")
-    image: tuple[str, ...] = repeated("a picture to find the like of", "FILE")
-    zero_shot: str | None = flag(None, None, "class rows (.csv or .pt) to measure by", metavar="FILE")
-    text_tensor: str | None = flag(None, None, "look --text up among these rows by class name, instead of asking CLIP",
-                                   metavar="FILE.pt")
-    index: str | None = flag(None, None, "an index that tools.index built of the same images: nothing is computed but "
-                             "the query", metavar="FILE.faiss")
-    top: int = flag(24, COUNT, "pictures on a sheet; the table has all")
-    teacher_weights: str | None = flag(None, None, "CLIP's file (OpenAI's or open_clip's), hub (OpenAI's weights) or "
-                                       "hub:TAG (open_clip's tag); default: that of the run, if it is here",
-                                       metavar="WEIGHTS")
-    teacher_arch: str = flag(None, None, "open_clip's name of the model; default: that of the run", metavar="NAME")
+from engine.flags.evaluate.arguments import make_parser, read_images
+from engine.flags.evaluate.options import QueryOptions
 
 
 def parse(argv: Sequence[str] | None = None) -> QueryOptions:
     """The options, automatic values resolved; raises ConfigError with every problem."""
     parser = make_parser("python -m tools.search", "Search photographs by words or by a picture.", QueryOptions)
     options, problems = read_images(parser, QueryOptions, sys.argv[1:] if argv is None else argv)
+    from engine.flags.evaluate.sources import check_evaluation_sources
+
     if not (options.text or options.image or options.zero_shot):
         problems.lines.append("nothing to look for: give --text WORDS, --image FILE, or --zero-shot FILE")
     if options.text_tensor and not options.text:
@@ -87,124 +37,16 @@ def parse(argv: Sequence[str] | None = None) -> QueryOptions:
     return options
 
 
-def inherit_clip(options: QueryOptions, subject: Subject) -> QueryOptions:
-    """The CLIP that the student was trained with, where nobody names another."""
-    trained = read_args(subject.folder)
-    before = trained.get("teacher_weights") if trained.get("teacher") == "clip" else None
-    known = str(before) if before and (before == "hub" or Path(str(before)).is_file()) else None
-    arch = options.teacher_arch or str(trained.get("teacher_arch") or CLIP_ARCH)
-    return replace(options, teacher_weights=options.teacher_weights or known, teacher_arch=arch)
-
-
-def speak(subject: Subject) -> Subject:
-    """The student by its head, which lives in the space of text; raises ConfigError when it has none that does."""
-    trained = read_args(subject.folder)
-    if subject.encoder.head is None:
-        raise ConfigError(f"--text: {subject.source} has no head, so it knows no words; train one with --text-load")
-    if trained and trained.get("teacher") != "clip":
-        raise ConfigError(f"--text: {subject.source} was trained without text (teacher {trained.get('teacher')}), its "
-                          "head knows no words; train one with --text-load, or search with --image")
-    return subject.by_head()
-
-
-def head_width(subject: Subject) -> int:
-    """The number of coordinates of the student's head."""
-    assert subject.encoder.head is not None  # `speak` refuses a student without one
-    return subject.encoder.head.widths[-1]
-
-
-def read_words(options: QueryOptions, subject: Subject) -> list[Query]:
-    """Queries of `--text`, by CLIP's text tower or from the rows of a tensor."""
-    if options.text_tensor:
-        return look_up(options.text, load_text(Path(options.text_tensor), width=head_width(subject)))
-    command = f'python -m tools.search {options.folder} --pretrained {options.pretrained} --text "..."'
-    teacher = open_clip_teacher(options, subject.device, command=command)
-    vectors = teacher.encode_text(options.text)
-    check_width(vectors, subject, options.teacher_arch)
-    return [Query(text, vector, "head") for text, vector in zip(options.text, vectors)]
-
-
-def look_up(texts: Sequence[str], rows: TextRows) -> list[Query]:
-    """Queries of class names; raises ConfigError naming those that are no row."""
-    places = {name_key(name): index for index, name in enumerate(rows.names)}
-    unknown = [text for text in texts if name_key(text) not in places]
-    if unknown:
-        what = "has no manifest that names its rows" if not rows.names else f"has no row named {', '.join(unknown)}"
-        raise ConfigError(f"{rows.path} {what}; free words need CLIP: --teacher-weights")
-    return [Query(text, rows.rows[places[name_key(text)]], "head") for text in texts]
-
-
-def check_width(vectors: Tensor, subject: Subject, arch: str) -> None:
-    """Raise ConfigError when the text's width is not the head's."""
-    if vectors.shape[1] != head_width(subject):
-        raise ConfigError(f"{arch}'s texts have {vectors.shape[1]} numbers, the head of {subject.source} "
-                          f"{head_width(subject)}: it was trained with another CLIP; name it with --teacher-arch")
-
-
-def measure_zero_shot(
-    options: QueryOptions, subject: Subject, images: ImageSet, features: Features, folder: Path, keep: bool
-) -> None:
-    """Zero-shot accuracy of the student, printed and added to results.jsonl here and in the run's folder."""
-    check_classes(images, options.num_classes)
-    path, command = Path(options.zero_shot), f"python -m tools.search {options.folder} --zero-shot {options.zero_shot}"
-    if path.suffix.lower() == ".csv":
-        text = open_text(path, open_clip_teacher(options, subject.device, command=command), options)
-        check_width(text.rows, subject, options.teacher_arch)
-    else:
-        text = load_text(path, width=head_width(subject))
-    rows = text.order_by(images.classes, str(images.root)).rows
-    found = zero_shot(subject.embeddings(features, None), rows, images.labels)
-    details = {"text": path.name, "rows": len(text.rows), "chance": 1 / len(text.rows)}
-    if path.suffix.lower() == ".csv":
-        details |= {"template": options.template, "aggregate": options.aggregate}
-    row = subject.result("zero-shot", images, features.images_per_second,
-                         {"zeroshot": found.top1, "zeroshot5": found.top5}, details=details)
-    print(f"zero-shot with {subject.describe()}\n  {len(images)} {images.split} images, {len(text.rows)} classes: "
-          f"top-1 {found.top1:.1%}, top-5 {found.top5:.1%}, chance {1 / len(text.rows):.1%}")
-    append_to(homes(folder, subject, keep), row.to_dict())
-
-
-def rank_all(
-    queries: Sequence[Query], subject: Subject, images: ImageSet, features: Features | None, options: QueryOptions
-) -> list[Ranking]:
-    """The images by every query: by their features, or by the index of `--index`."""
-    rankings = []
-    for feature in dict.fromkeys(query.feature for query in queries):
-        seeing = replace(subject, feature=feature, centred=subject.centred and feature != "head")
-        own = [query for query in queries if query.feature == feature]
-        if options.index:
-            from evaluation.retrieval.index import (
-                load_index,  # faiss is loaded where an index is asked for, and only there
-            )
-
-            index = load_index(Path(options.index), describe_embeddings(seeing, images),
-                               lambda: hash_contents(images, subject.crops))
-            rankings += [rank_by_index(query, index, images, options.top) for query in own]
-        else:
-            assert features is not None  # only an index does without
-            embeddings = seeing.embeddings(features, seeing.centre())
-            rankings += [rank_query(query, embeddings, images) for query in own]
-    return rankings
-
-
-def publish_rankings(rankings: Sequence[Ranking], subject: Subject, images: ImageSet, folder: Path, top: int) -> None:
-    """Write a sheet for each ranking and one table."""
-    write_ranking_table(folder / "search.csv", rankings, images)
-    for number, ranking in enumerate(rankings, start=1):
-        write_atomically(folder / f"query_{number:02d}.png", draw_ranking(ranking, images, subject, top).save)
-    print(f"written to {folder}: search.csv and a sheet for each query")
-
-
-def tell_rankings(rankings: Sequence[Ranking], images: ImageSet) -> None:
-    """The first answers to every query."""
-    for ranking in rankings:
-        best = ", ".join(images.samples[index].key for index in ranking.order[:3].tolist())
-        print(f"{ranking.query.title!r}, first of {len(images)} images: {best}")
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     options = parse(argv)
+    import torch
+
+    from datasets.images import first_split
+    from engine.results_folder import hold_results, is_chosen
+    from engine.workflows.search import answer, inherit_clip
+    from evaluation.features.subject import open_subject
+
     subject = open_subject(options, torch.device(options.device), options.batch_size)
     options = inherit_clip(options, subject)
     split = options.split if options.split != "auto" else first_split(subject.root, "test", "train")
@@ -212,20 +54,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = Path(options.results_dir) if options.results_dir else (subject.folder or Path("checkpoints")) / "search"
     with hold_results(folder, needed=is_chosen(options)) as kept:
         answer(options, subject, images, folder, kept)
-
-
-def answer(options: QueryOptions, subject: Subject, images: ImageSet, folder: Path, kept: bool) -> None:
-    """All queries, and zero-shot accuracy where it is asked for; files where they can be kept."""
-    queries = read_words(options, speak(subject)) if options.text else []
-    queries += read_pictures(subject, options.image, subject.centre() if options.image else None)
-    student = speak(subject) if options.zero_shot else None
-    features = None if options.index and student is None else subject.extract(images)
-    rankings = rank_all(queries, subject, images, features, options)
-    tell_rankings(rankings, images)
-    if rankings and kept:
-        publish_rankings(rankings, subject, images, folder, options.top)
-    if student is not None:
-        measure_zero_shot(options, student, images, features, folder, kept)
 
 
 if __name__ == "__main__":

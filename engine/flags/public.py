@@ -21,6 +21,14 @@ OBDSD_SILENT = (
     "--data-batchmatch-bigbs", "--data-batchmatch-ncomps", "--data-storage-no-update", "--data-d2-coreset-lambda",
     "--data-gc-coreset-lim", "--data-sampler-lowproj-dim", "--data-gc-softened", "--data-idx-full-prec",
     "--data-sim-measure", "--data-mb-mom", "--data-mb-lr")
+FINETUNE_SILENT = (
+    "--local-rank", "--dist-on-itp", "--dist-eval", "--start-epoch", "--save-ckpt", "--save-ckpt-freq",
+    "--save-ckpt-num", "--log-dir", "--log-freq", "--project", "--project-name", "--exp-name", "--wandb-ckpt",
+    "--wandb-entity",
+    "--model-key", "--model-prefix", "--model-ema-force-cpu", "--model-ema-eval", "--resplit", "--cooldown-epochs",
+    "--patience-epochs", "--lr-noise", "--lr-noise-pct", "--lr-noise-std", "--inat-category",
+    "--imagenet-default-mean-and-std", "--ngpus", "--nodes", "--timeout", "--partition", "--use-volta32", "--comment",
+    "--job-dir")
 # What another command does here.
 ELSEWHERE = {
     "--config-file": "settings are flags here; `python -m tools.convert_config FILE.yaml` says which",
@@ -59,3 +67,5 @@ def send_elsewhere(args: argparse.Namespace) -> list[str]:
     """A problem line for each given flag whose work is another command's; these flags leave `args`."""
     return [f"{flag}: {remedy}" for flag, remedy in ELSEWHERE.items()
             if take_out(args, to_dest(flag)) is not None]
+
+# Flags of the public codes whose work is done otherwise here; they may be given and change nothing.

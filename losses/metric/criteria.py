@@ -11,6 +11,7 @@ from torch import Tensor
 from losses.metric.batch_criteria import Angular, Histogram, Lifted, MultiSimilarity, NPair, SmoothAP
 from losses.metric.criterion import Criterion
 from losses.metric.mining import MinerOptions, mine, refuse_miner
+from losses.metric.options import resolve_criterion
 from losses.metric.proxy_criteria import ArcFace, ProxyAnchor, ProxyNCA, Softmax, SoftTriple
 from losses.metric.triplet_criteria import Contrastive, Margin, Quadruplet, SignalToNoise, Triplet
 from losses.relational import in_single
@@ -22,10 +23,6 @@ CRITERIA: dict[str, Callable[..., Criterion]] = {
     "multisimilarity": MultiSimilarity, "npair": NPair, "angular": Angular, "lifted": Lifted, "histogram": Histogram,
     "smooth-ap": SmoothAP, "proxynca": ProxyNCA, "proxyanchor": ProxyAnchor, "softmax": Softmax, "arcface": ArcFace,
     "softtriplet": SoftTriple}
-# Names of the public code for one of the above; self-distillation is a switch here, not another loss.
-ALIASES = {"multisimilarity_obd_sd": "multisimilarity", "margin_obd_sd": "margin", "contrastive_lsd": "contrastive",
-           "ap_loss": "smooth-ap"}
-REFUSED = {"adversarial_separation": "its two projections need the embeddings of a second network (DiVA)"}
 
 
 def build_criterion(name: str, *, classes: int, dim: int, **options: float) -> Criterion:
@@ -41,16 +38,6 @@ def build_criterion(name: str, *, classes: int, dim: int, **options: float) -> C
         raise ValueError(f"the loss {name} has no {', '.join(unknown)}; it has {', '.join(known) or 'no options'}")
     sizes = {size: value for size, value in (("classes", classes), ("dim", dim)) if size in takes}
     return CRITERIA[name](**sizes, **options)
-
-
-def resolve_criterion(name: str) -> str:
-    """The name under which a loss is kept here; raises ValueError, with the reason, where there is none."""
-    name = ALIASES.get(name, name)
-    if name in REFUSED:
-        raise ValueError(f"the loss {name} is not offered: {REFUSED[name]}")
-    if name not in CRITERIA:
-        raise ValueError(f"no loss {name!r}; there are {', '.join(CRITERIA)}")
-    return name
 
 
 def choose_miner(criterion: Criterion, name: str | None) -> str | None:

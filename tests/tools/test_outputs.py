@@ -90,7 +90,7 @@ def test_organize_refuses_classes_that_would_merge() -> None:
 
 
 def test_infer_keeps_a_list_that_bears_the_name_of_its_table(tmp_path: Path) -> None:
-    listing = tmp_path / infer.CSV
+    listing = tmp_path / "predictions.csv"
     listing.write_text("path\na.jpg\n")
-    with pytest.raises(ConfigError, match=f"would hold a {infer.CSV}"):
+    with pytest.raises(ConfigError, match="would hold a predictions.csv"):
         infer.parse([str(listing), "--pretrained", "x", "--out", str(tmp_path)])

@@ -7,15 +7,11 @@ from dataclasses import replace
 from typing import TypeVar
 
 from datasets.places import PROBE_FILES, check_places
-from engine.flags.evaluate.readers import CROPS, PROBE, SEARCH, settle_evaluation
-from engine.flags.evaluate.sources import check_evaluation_sources
 from engine.flags.groups import add_ignored, add_list_left_out
 from engine.flags.parser import Parser, add_options
 from engine.flags.public import PROBE_SILENT, SEARCH_SILENT, add_name, add_probe
 from engine.flags.unread import add_silent, find_unread, note_unread, take_silent
-from evaluation.features.sources import find_source, name_results_folder
 from evaluation.options import ImagesOptions, ProbeOptions, SearchOptions
-from evaluation.run_record import CHECKPOINTS
 from runtime.errors import Problems
 from runtime.names.safe import safe_name
 from runtime.options import Options, list_given
@@ -40,7 +36,11 @@ def make_parser(prog: str, description: str, options: type[Options]) -> Parser:
 
 def parse_probe(argv: Sequence[str] | None = None) -> ProbeOptions:
     """The options of main_linear.py, automatic values resolved; raises ConfigError with every problem."""
-    args, problems = make_probe_parser().gather(argv)
+    args, problems = make_probe_parser().gather(argv)  # ends here for --help, before torch is imported
+    from engine.flags.evaluate.readers import PROBE, settle_evaluation
+    from engine.flags.evaluate.sources import check_evaluation_sources
+    from evaluation.features.sources import name_results_folder
+
     silent = take_silent(args, PROBE_SILENT)
     settle_evaluation(args, problems)
     options = ProbeOptions.read(vars(args), list_given(args))
@@ -62,7 +62,12 @@ def make_search_parser() -> Parser:
 
 def parse_search(argv: Sequence[str] | None = None) -> SearchOptions:
     """The options of main_retrieval.py, automatic values resolved; raises ConfigError with every problem."""
-    args, problems = make_search_parser().gather(argv)
+    args, problems = make_search_parser().gather(argv)  # ends here for --help, before torch is imported
+    from engine.flags.evaluate.readers import SEARCH, settle_evaluation
+    from engine.flags.evaluate.sources import check_evaluation_sources
+    from evaluation.features.sources import find_source, name_results_folder
+    from evaluation.run_record import CHECKPOINTS
+
     silent = take_silent(args, SEARCH_SILENT)
     settle_evaluation(args, problems)
     options = SearchOptions.read(vars(args), list_given(args))
@@ -78,7 +83,9 @@ Told = TypeVar("Told", bound=ImagesOptions)
 
 def read_images(parser: Parser, options: type[Told], argv: Sequence[str]) -> tuple[Told, Problems]:
     """The options of a tool that looks at one folder, and what is wrong with them so far."""
-    args, problems = parser.gather(argv)
+    args, problems = parser.gather(argv)  # ends here for --help, before torch is imported
+    from engine.flags.evaluate.readers import CROPS, settle_evaluation
+
     settle_evaluation(args, problems)
     args.root = args.folder
     told = options.read(vars(args), list_given(args))

@@ -24,16 +24,6 @@ REFUSED = {"CIFAR": f"its images come packed in archives; {AS_FOLDERS}",
            "IMNET": "ImageNet's train/ and val/ are class folders; name val with --test-root, and say FOLDER",
            "INAT": f"its JSON lists are not read; {AS_FOLDERS}", "INAT19": f"its JSON lists are not read; {AS_FOLDERS}"}
 
-# Flags of the public codes whose work is done otherwise here; they may be given and change nothing.
-WITHOUT_EFFECT = (
-    "--local-rank", "--dist-on-itp", "--dist-eval", "--start-epoch", "--save-ckpt", "--save-ckpt-freq",
-    "--save-ckpt-num", "--log-dir", "--log-freq", "--project", "--project-name", "--exp-name", "--wandb-ckpt",
-    "--wandb-entity",
-    "--model-key", "--model-prefix", "--model-ema-force-cpu", "--model-ema-eval", "--resplit", "--cooldown-epochs",
-    "--patience-epochs", "--lr-noise", "--lr-noise-pct", "--lr-noise-std", "--inat-category",
-    "--imagenet-default-mean-and-std", "--ngpus", "--nodes", "--timeout", "--partition", "--use-volta32", "--comment",
-    "--job-dir")
-
 
 def read_data_set_names(args: argparse.Namespace) -> list[str]:
     """The names of --data-set, one a folder, as tables have them; lists problems.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.flags.layering import Presets, Settings
+from engine.flags.presets import Presets, Settings
 from models.plug_in.presets import SELECTS
 
 # DeiT on fine-grained sets, as its README's commands have it; both stages. Also what every flag begins with.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from engine.flags.metric.options import MetricOptions
-from losses.metric.criteria import CRITERIA, resolve_criterion
+from losses.metric.options import LOSS_OPTIONS, resolve_criterion
 from runtime.ranges import POSITIVE, TEMPERATURE, WEIGHT, real, whole_number
 from runtime.words import boolean
 
@@ -43,18 +42,16 @@ class LossFlag:
 
 def list_loss_options() -> Iterator[LossFlag]:
     """All options of all losses."""
-    for loss, build in CRITERIA.items():
-        for option, parameter in inspect.signature(build).parameters.items():
-            if option in ("classes", "dim"):
-                continue
+    for loss, options in LOSS_OPTIONS.items():
+        for option, default in options.items():
             said = SEED_NAMES.get((loss, option), option).replace("_", "-")
             flag = f"--loss-{SEED_LOSSES.get(loss, loss)}-{said}"
-            yield LossFlag(loss, option, flag, find_value_type(loss, option, parameter.annotation), parameter.default)
+            yield LossFlag(loss, option, flag, find_value_type(loss, option, default), default)
 
 
-def find_value_type(loss: str, option: str, annotation: str) -> Callable[[str], object]:
+def find_value_type(loss: str, option: str, default: float) -> Callable[[str], object]:
     """What turns the option's text into its value, and refuses what lies out of range."""
-    return boolean if annotation == "bool" else RANGES.get((loss, option)) or RANGES.get(option, WEIGHT)
+    return boolean if isinstance(default, bool) else RANGES.get((loss, option)) or RANGES.get(option, WEIGHT)
 
 
 def add_loss_flags(group: argparse._ArgumentGroup) -> None:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class ClassesOptions(RootOptions):
     """Photographs, the classes that train, and how batches are drawn."""

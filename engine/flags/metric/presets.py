@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.flags.layering import Presets, Settings
+from engine.flags.presets import Presets, Settings
 
 ALL: Settings = {"loss": "multisimilarity", "PSD": True, "OBDP": True, "batch_size": 112, "samples_per_class": 2,
                  "lr": 1e-5, "wd": 4e-4, "optimizer": "adam", "seed": 0, "normalize": True, "frozen_bn": True}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from engine.flags.metric.losses import list_loss_options
 from engine.flags.metric.options import MetricOptions
 from engine.flags.unread import Readers, always
-from losses.metric.criteria import ALIASES, CRITERIA
+from losses.metric.criteria import CRITERIA
+from losses.metric.options import ALIASES
 
 
 def miner(options: MetricOptions) -> str | None:

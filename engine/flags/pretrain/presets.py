@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.flags.layering import Presets, Settings
+from engine.flags.presets import Presets, Settings
 
 # LEAD on its four data sets.
 PUBLISHED: Settings = {

@@ -34,9 +34,8 @@ from models.teachers.prototypes import (
 )
 from runtime import distributed
 from runtime.errors import ConfigError
+from text.options import TEXT_TEMPERATURE
 from text.tensor import ensure_text_tensor, load_text, order_rows
-
-TEXT_TEMPERATURE = 0.02
 
 
 class Asking(Protocol):

@@ -9,9 +9,9 @@ import pytest
 
 from engine.flags.finetune import arguments as finetune_args
 from engine.flags.finetune.presets import PRESETS as FINETUNE
-from engine.flags.layering import Presets
 from engine.flags.metric import arguments as metric_args
 from engine.flags.metric.presets import PRESETS as METRIC
+from engine.flags.presets import Presets
 from engine.flags.pretrain import arguments as pretrain_args
 from engine.flags.pretrain.presets import PRESETS as PRETRAIN
 from runtime.errors import ConfigError

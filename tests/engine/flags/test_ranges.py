@@ -164,8 +164,8 @@ def test_defaults_stand_in_for_what_was_refused_while_a_command_adds_its_own_pro
 
 def test_every_preset_lies_within_the_ranges() -> None:
     from engine.flags.finetune import presets as finetune_presets
-    from engine.flags.layering import Presets
     from engine.flags.metric import presets as metric_presets
+    from engine.flags.presets import Presets
     from engine.flags.pretrain import presets
 
     for module, command in ((presets, "main_pretrain"), (metric_presets, "main_metric"), (finetune_presets, "main_finetune")):

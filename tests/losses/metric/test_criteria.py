@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import pytest
@@ -10,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.reference.obdsd import plain_multi_similarity
-from losses.metric.criteria import ALIASES, CRITERIA, apply_criterion, build_criterion, choose_miner
+from losses.metric.criteria import CRITERIA, apply_criterion, build_criterion, choose_miner
 from losses.metric.mining import Triplets, mine
+from losses.metric.options import ALIASES, LOSS_OPTIONS
 
 CLASSES, DIM = 5, 6
 LABELS = torch.tensor([0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4, 4])
@@ -271,3 +273,13 @@ def test_names_are_known_or_refused_with_the_reason() -> None:
         choose_miner(build("npair"), "distance")
     assert choose_miner(build("multisimilarity"), "distance") is None
     assert choose_miner(build("triplet"), None) == "distance"
+
+
+def test_the_options_that_flags_know_are_those_of_the_classes() -> None:
+    """Names, defaults and their order; the flags are read without torch, and so without the classes."""
+    sizes = ("classes", "dim")
+    for name, build in CRITERIA.items():
+        takes = inspect.signature(build).parameters
+        assert list(LOSS_OPTIONS[name].items()) == [(option, takes[option].default) for option in takes
+                                                    if option not in sizes], name
+    assert list(LOSS_OPTIONS) == list(CRITERIA)

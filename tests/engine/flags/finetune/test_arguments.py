@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.flags.finetune.arguments import make_parser, parse, split_paths
+from engine.flags.finetune.arguments import make_parser, parse
+from engine.flags.finetune.command import split_paths
 from engine.flags.finetune.presets import NAMES, PRESETS
 from engine.flags.finetune.views import training_view
 from engine.workflows.finetune.system import make_finetune_plan, read_pim, read_supervision

@@ -1,0 +1,101 @@
+"""The options of tools that look at pictures through a finished network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from evaluation.options import ClassifierOptions, ImagesOptions
+from runtime.options import again, flag, repeated, switch, word
+from runtime.ranges import BATCH, COUNT, COUNT_OR_0, LARGEST, whole_number
+from text.options import ClipOptions, EncodingOptions
+
+FIRST_WEIGHTS = "package:efficientnet-lite0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SortOptions(ImagesOptions):
+    """Which photographs are sorted, how finely, and what is written. `place` is where everything goes."""
+
+    title: ClassVar[str | None] = "sorting"
+
+    pretrained: str = again(ImagesOptions, "pretrained", FIRST_WEIGHTS)
+    centre: bool = again(ImagesOptions, "centre", True)
+    groups: int | str = flag("auto", whole_number(1, LARGEST, "auto"), "how many; auto = by silhouette")
+    labels: str | None = flag(None, None, "columns path,label; blank labels are not read", metavar="FILE.csv")
+    name_first: int = flag(20, COUNT_OR_0, "pictures to propose for naming", metavar="N")
+    apply: str = flag("none", ("none", "link", "copy"), "fill OUT/sorted/ with a folder for each label (else group): "
+                      "hard links where possible, else symbolic ones; or copies")
+    out: str = flag(None, None, "where everything goes; default --results-dir or sort", metavar="DIR")
+    score: bool = switch(False, "hide the folders' labels, sort, and measure against them")
+
+    @property
+    def place(self) -> Path:
+        """The folder of all that is written."""
+        return Path(self.out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedOptions(ImagesOptions):
+    """Which photographs are embedded, by which encoder, and where to."""
+
+    out: str = flag(None, None, "where embeddings.npy, ids.csv, meta.json go", metavar="DIR", required=True)
+    piece: int = flag(4096, COUNT, "images between two savings")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryOptions(EncodingOptions, ClipOptions, ImagesOptions):
+    """What is looked for among which photographs; `teacher_arch` None is that of the run."""
+
+    title: ClassVar[str | None] = "queries"
+
+    text: tuple[str, ...] = repeated("what to look for; may be repeated", "WORDS")
+    image: tuple[str, ...] = repeated("a picture to find the like of", "FILE")
+    zero_shot: str | None = flag(None, None, "class rows (.csv or .pt) to measure by", metavar="FILE")
+    text_tensor: str | None = flag(None, None, "look --text up among these rows by class name, instead of asking CLIP",
+                                   metavar="FILE.pt")
+    index: str | None = flag(None, None, "an index that tools.index built of the same images: nothing is computed but "
+                             "the query", metavar="FILE.faiss")
+    top: int = flag(24, COUNT, "pictures on a sheet; the table has all")
+    teacher_weights: str | None = flag(None, None, "CLIP's file (OpenAI's or open_clip's), hub (OpenAI's weights) or "
+                                       "hub:TAG (open_clip's tag); default: that of the run, if it is here",
+                                       metavar="WEIGHTS")
+    teacher_arch: str = flag(None, None, "open_clip's name of the model; default: that of the run", metavar="NAME")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferOptions(ClassifierOptions):
+    """Which pictures a classifier is shown, and what is written of its answers."""
+
+    title: ClassVar[str | None] = "answers"
+
+    pictures: tuple[str, ...] = word("picture files, or one folder or .csv list in any layout that --root takes "
+                                     "elsewhere", "PICTURE", nargs="+")
+    split: str = flag("auto", ("auto", "test", "val", "train"), "which part of a folder with parts; auto = test, or "
+                      "val, or train")
+    labels: str = flag("auto", ("auto", "folders", "none"), "auto = class folders are labels where the classifier "
+                       "knows any of them")
+    batch_size: int = flag(64, BATCH, "pictures at a time; changes no number", "-b")
+    top: int = flag(5, COUNT, "classes for each picture, with their probabilities")
+    shown: int = flag(64, COUNT_OR_0, "pictures on the sheet, evenly chosen; 0 = no sheet")
+    out: str = flag("infer", None, "where everything goes", "--results-dir", metavar="DIR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(ClassifierOptions):
+    """Which labelled pictures a classifier is measured on, and what is written of it."""
+
+    title: ClassVar[str | None] = "scores"
+
+    root: tuple[str, ...] = flag(None, None, "train/test folders, a raw CUB or FGVC tree, a flat folder, a CSV list, "
+                                 "or a crop folder", metavar="DIR")
+    data_set: tuple[str, ...] = flag((), None, "what the folders are called: CUB, DOG, FOOD, NABIRDS, CUB_DOG = CUB "
+                                     "DOG, FOLDER", nargs="+", metavar="NAME")
+    split: str = flag("auto", ("auto", "test", "val", "train"), "auto = test, or val, or everything")
+    batch_size: int = flag(64, BATCH, "images at a time; changes no number", "-b")
+    ensemble_order: str = flag("descending", ("descending", "ascending"), "which branches highest-x adds up first; "
+                               "ascending = the public PIM code's")
+    mistakes: int = flag(48, COUNT_OR_0, "the surest mistakes on their sheet; 0 = no sheet")
+    results_dir: str | None = flag(None, None, "where everything goes; default: evaluation/ in the run's folder, else "
+                                   "under checkpoints/", "--out", metavar="DIR")

@@ -1,0 +1,133 @@
+"""Photographs sorted into groups and labels: features, groups, what follows from names, and what is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.metrics import normalized_mutual_info_score
+from torch import Tensor
+
+from datasets.images import ImageSet
+from engine.flags.evaluate.options import SortOptions
+from evaluation.features.subject import Subject
+from evaluation.ledger import append_result
+from evaluation.metrics.similarity import normalise_embeddings
+from evaluation.reports.sheet import SIDE
+from evaluation.sorting import page as sorting_page
+from evaluation.sorting.groups import (
+    Cloud,
+    choose_to_name,
+    estimate_groups,
+    group,
+    match_accuracy,
+    naming_accuracy,
+    rate_oddness,
+    rate_typicality,
+    spread_labels,
+    survey,
+)
+from evaluation.sorting.page import Sorting
+from runtime.errors import ConfigError, DataError
+
+BUDGETS, DRAWS = (20, 50, 100), 5  # names given, and how often they are drawn, where a sorting is scored
+
+
+def check_image_count(images: ImageSet, groups: int | str) -> None:
+    """Raise ConfigError when there are too few images to be grouped."""
+    least = max(3, groups if isinstance(groups, int) else 0)
+    if len(images) < least:
+        what = f"{groups} groups" if least > 3 else "sorting"
+        raise ConfigError(f"{images.root} has {len(images)} photographs, and {what} needs at least {least}")
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the encoder saw: the pictures as points around their own mean, how odd each is [N], images per second."""
+
+    cloud: Cloud
+    oddness: Tensor
+    speed: float
+
+
+def extract_features(subject: Subject, images: ImageSet) -> Sight:
+    """Extract features; raises DataError when all pictures look the same."""
+    features = subject.extract(images)
+    values = features.tensors[subject.feature].cpu()
+    centre = values.mean(dim=0)
+    if float((values - centre).norm(dim=1).max()) <= 1e-5 * float(centre.norm()):
+        raise DataError(f"{images.root}: all {len(images)} photographs look the same to {subject.source}; "
+                        "give different pictures, or another network with --pretrained")
+    embeddings = normalise_embeddings(values - centre if subject.centred else values)
+    return Sight(survey(embeddings), rate_oddness(values), features.images_per_second)
+
+
+def sort_images(sight: Sight, images: ImageSet, given: dict[int, str], options: SortOptions) -> Sorting:
+    """Groups, odd pictures, which to name next, and labels where some are given."""
+    cloud = sight.cloud
+    estimate = estimate_groups(cloud.reduced, show=True) if options.groups == "auto" else None
+    groups = group(cloud.smooth, estimate.count if estimate else options.groups)
+    names = tuple(sorted(set(given.values())))
+    labels = torch.full((len(images),), -1)
+    for index, name in given.items():
+        labels[index] = names.index(name)
+    return Sorting(images, groups, rate_typicality(cloud.embeddings, groups), sight.oddness, given,
+                   choose_to_name(cloud.reduced, options.name_first, sorted(given)), names,
+                   spread_labels(cloud.smooth, labels) if given else None, estimate)
+
+
+def measure_groups(sorting: Sorting, cloud: Cloud) -> dict[str, float]:
+    """Groups against the hidden labels, and accuracy on the rest after naming some: our choice and random ones."""
+    known = sorting.images.labels >= 0
+    labels, groups, smooth = sorting.images.labels[known], sorting.groups[known], cloud.smooth[known]
+    metrics = {"clustering": match_accuracy(groups, labels),
+               "nmi": float(normalized_mutual_info_score(labels.numpy(), groups.numpy()))}
+    for budget in (budget for budget in BUDGETS if budget < len(labels)):
+        ours = naming_accuracy(smooth, labels, choose_to_name(cloud.reduced[known], budget))
+        drawn = [naming_accuracy(smooth, labels, draw_random_images(len(labels), budget, seed))
+                 for seed in range(DRAWS)]
+        metrics |= {f"named{budget}": ours, f"random{budget}": float(np.mean(drawn))}
+    return metrics
+
+
+def draw_random_images(count: int, budget: int, seed: int) -> list[int]:
+    """A random choice of images."""
+    return np.random.default_rng(seed).permutation(count)[:budget].tolist()
+
+
+def record_sorting(subject: Subject, sorting: Sorting, sight: Sight, out: Path) -> None:
+    """Measure, print, and add a row to OUT/results.jsonl."""
+    metrics = measure_groups(sorting, sight.cloud)
+    details = {"groups": sorting.count(), "classes": len(sorting.images.classes), "draws": DRAWS,
+               "groups_chosen_by": "silhouette" if sorting.estimate else "given", "centre": "of these images"}
+    row = subject.result("sort", sorting.images, sight.speed, metrics, details=details)
+    append_result(out / "results.jsonl", row.to_dict())
+    print("  " + "   ".join(f"{name} {value:.1%}" for name, value in metrics.items()))
+
+
+def write_sorting(sorting: Sorting, subject: Subject, out: Path) -> None:
+    """Tables, sheets and page."""
+    def show_image(index: int) -> Image.Image:
+        return subject.picture(sorting.images.samples[index], 2 * SIDE)
+
+    out.mkdir(parents=True, exist_ok=True)
+    sorting_page.write_sorting_table(out / "sort.csv", sorting)
+    sorting_page.write_form(out / "name_these.csv", sorting)
+    sorting_page.write_sheets(out / "groups", sorting, show_image)
+    sorting_page.write_sorting_page(out / "sort.html", sorting, show_image, subject.describe())
+
+
+def tell_sorting(sorting: Sorting, out: Path) -> str:
+    """The result for people, in a few lines."""
+    sizes = torch.bincount(sorting.groups).tolist()
+    lines = [f"{len(sorting.images)} photographs in {len(sizes)} groups of {', '.join(map(str, sizes))}; "
+             f"{len(sorting.odd())} odd ones"]
+    if sorting.estimate:
+        scores = ", ".join(f"{count}: {score:.3f}" for count, score in sorting.estimate.silhouettes.items())
+        lines.append(f"numbers of groups compared by silhouette: {scores}")
+    if sorting.spread:
+        lines.append(f"labels for all, mean confidence {float(sorting.spread.confidence.mean()):.2f}")
+    return "\n  ".join([*lines, f"look at {out / 'sort.html'}"])

@@ -1,0 +1,45 @@
+"""`--help` and slips of the keyboard are answered before torch is imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+HEAVY = {"torch", "timm", "torchvision", "matplotlib", "sklearn", "scipy", "open_clip", "faiss"}
+COMMANDS = ["main_pretrain", "main_metric", "main_finetune", "main_linear", "main_retrieval", "tools.embed",
+            "tools.sort", "tools.search", "tools.heatmap", "tools.infer", "tools.evaluate", "tools.text_studio",
+            "tools.text_ablation", "tools.encode_text"]
+RUN = """
+import runpy, sys
+sys.path.insert(0, {root!r})
+sys.argv = [{module!r}, *{words!r}]
+try:
+    runpy.run_module({module!r}, run_name="__main__")
+except SystemExit as end:
+    print("ended with", end.code)
+print("imported", *sorted(set(sys.modules) & {heavy!r}))
+"""
+
+
+def run(module: str, *words: str) -> str:
+    code = RUN.format(root=str(ROOT), module=module, words=words, heavy=HEAVY)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_help_needs_no_torch(module: str) -> None:
+    said = run(module, "--help")
+    assert "usage: " in said and "--device" in said and "ended with 0" in said
+    assert said.splitlines()[-1] == "imported"
+
+
+@pytest.mark.parametrize("module", COMMANDS[:5])
+def test_an_unknown_flag_is_told_without_torch(module: str) -> None:
+    said = run(module, "--pretrained", "none", "--no-such-flag")
+    assert "ended with 2" in said and said.splitlines()[-1] == "imported"
