@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,6 @@ from runtime.side_files import find_shape_faults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-SHARES = ("entropy", "gate", "agreement", "self_mass", "queue_filled")
-TERMS = ("total", "loss1", "loss2", "loss3", "loss", "cam", "distill", "distill_text", "distill_image", "cosine",
-         "cls", "dist", "distillation", "layer", "dropped", "selected", "combiner")
-
 
 LogLine = dict[str, Any]  # in plain JSON types; `read_log` takes no line without these
 LINE = {"kind": str, "epoch": int}
@@ -40,10 +36,14 @@ def is_number(value: object) -> bool:
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
-def draw_curves(log: Path, picture: Path) -> None:
-    """Loss terms, gate and entropy, and monitors over epochs from `log` (log.jsonl) into `picture` (PNG)."""
+def draw_curves(log: Path, picture: Path, *, terms: Sequence[str] = (), shares: Sequence[str] = ()) -> None:
+    """The loss, its terms, shares and monitors over epochs from `log` (log.jsonl) into `picture` (PNG).
+
+    `terms` and `shares` are those that a method declares (see `methods.method.Method`); a name that the log has not is
+    passed over.
+    """
     epochs = [row for row in read_log(log) if row["kind"] == "epoch"]
-    shown = {title: lines for title, lines in choose_panels(epochs).items() if lines}
+    shown = {title: lines for title, lines in choose_panels(epochs, terms, shares).items() if lines}
     pyplot = load_pyplot()
     figure, axes = pyplot.subplots(1, max(len(shown), 1), figsize=(4.6 * max(len(shown), 1), 3.6), squeeze=False)
     for axis, (title, lines) in zip(axes[0], shown.items()):
@@ -53,12 +53,12 @@ def draw_curves(log: Path, picture: Path) -> None:
     pyplot.close(figure)
 
 
-def choose_panels(epochs: list[LogLine]) -> dict[str, list[str]]:
+def choose_panels(epochs: list[LogLine], terms: Sequence[str], shares: Sequence[str]) -> dict[str, list[str]]:
     """Which numbers of the epochs' rows go into which panel."""
     names = sorted({name for row in epochs for name, value in row.items() if isinstance(value, (int, float))})
     return {
-        "loss terms": [name for name in TERMS if name in names],
-        "teacher and queue (shares)": [name for name in SHARES if name in names],
+        "loss terms": [name for name in ("total", *terms) if name in names],
+        "teacher and queue (shares)": [name for name in shares if name in names],
         "entropy of CAM targets (1 = uniform)": [name for name in names if name.startswith("cam_entropy")],
         "retrieval on the val split": [name for name in names if name.startswith(("val_rank", "val_map"))],
         "right answers (accuracy: in training views)": [

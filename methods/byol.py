@@ -67,6 +67,8 @@ class Byol(Method):
     A rationale branch sees the first view; what it learns is up to a subclass.
     """
 
+    loss_terms: tuple[str, ...] = ("loss1", "loss2")
+
     def __init__(self, backbone: Backbone, options: ByolOptions, *, branch: RationaleBranch | None = None) -> None:
         super().__init__()
         self.options = options

@@ -47,6 +47,8 @@ class Distill(Supervised):
     """
 
     frozen = ("teacher",)
+    loss_terms: tuple[str, ...] = (*Supervised.loss_terms, "distillation")
+    shares: tuple[str, ...] = ("agreement",)
     teacher_logits: Tensor | None
 
     def __init__(

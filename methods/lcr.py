@@ -22,6 +22,8 @@ from models.encoder import Encoded
 class LcrMoco(Moco):
     """MoCo v2 whose query map teaches a rationale branch; `cam` is its term before the weight."""
 
+    loss_terms: tuple[str, ...] = (*Moco.loss_terms, "cam")
+
     def __init__(
         self, backbone: Backbone, options: MocoOptions, rationale: RationaleOptions, *, seed: int = 0
     ) -> None:
@@ -46,6 +48,8 @@ class LcrMoco(Moco):
 
 class LcrByol(Byol):
     """BYOL whose first online map teaches a rationale branch; `cam` is its term before the weight."""
+
+    loss_terms: tuple[str, ...] = (*Byol.loss_terms, "cam")
 
     def __init__(self, backbone: Backbone, options: ByolOptions, rationale: RationaleOptions) -> None:
         super().__init__(backbone, options, branch=rationale.make_branch(backbone.num_features))

@@ -61,11 +61,14 @@ class Method(nn.Module, ABC):
 
     `couples_batch`: the loss is not a mean over samples, so accumulation would change it.
     `frozen`: names of submodules that never learn and stay out of checkpoints.
+    `loss_terms` and `shares`: what curves.png draws of the log, in this order: terms, and numbers in [0, 1].
     `monitor`: per-sample numbers [B] in [0, 1] of the last forward, by name; the engine makes histograms of them.
     """
 
     couples_batch: bool = False
     frozen: tuple[str, ...] = ()
+    loss_terms: tuple[str, ...] = ()
+    shares: tuple[str, ...] = ()
     monitor: Mapping[str, Tensor] = MappingProxyType({})
 
     @abstractmethod

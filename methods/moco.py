@@ -144,6 +144,8 @@ class Moco(MomentumContrast):
     A rationale branch is the query encoder's; what it learns is up to a subclass.
     """
 
+    loss_terms: tuple[str, ...] = ("loss1",)
+    shares: tuple[str, ...] = ("self_mass", "queue_filled")
     options: MocoOptions
 
     def __init__(

@@ -75,6 +75,7 @@ class ObdSd(Method):
     """
 
     couples_batch = True
+    loss_terms: tuple[str, ...] = ("rank", "psd")
 
     def __init__(self, backbone: Backbone, options: ObdSdOptions, *, classes: int, seed: int = 0) -> None:
         super().__init__()

@@ -37,6 +37,7 @@ class Pim(Supervised):
     time). Statistics are accuracies by branch.
     """
 
+    loss_terms: tuple[str, ...] = ("layer", "dropped", "selected", "combiner")
     network: PlugIn
 
     def __init__(self, network: PlugIn, options: Supervision, terms: PimOptions = PimOptions()) -> None:

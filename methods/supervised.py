@@ -79,6 +79,8 @@ class Supervised(Method):
     losses by branch; statistics are `accuracy` by branch on what was seen in training.
     """
 
+    loss_terms: tuple[str, ...] = ("cls", "dist")
+
     def __init__(self, network: ClassNetwork, options: Supervision) -> None:
         super().__init__()
         self.options, self.network = options, network

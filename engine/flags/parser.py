@@ -14,7 +14,6 @@ from runtime.errors import Problems
 from runtime.options import Flag, Options, list_given
 from runtime.words import boolean
 
-
 Told = TypeVar("Told", bound=Options)
 
 

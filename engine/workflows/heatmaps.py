@@ -15,7 +15,7 @@ from datasets.views.recipes import make_transform
 from engine import checkpoint
 from engine.flags.pretrain.options import PretrainOptions
 from engine.workflows.build import build_student
-from engine.workflows.pretrain.system import build_pretrain_method
+from engine.workflows.pretrain.methods import build_pretrain_method
 from evaluation.features.extract import extract
 from evaluation.features.subject import Subject, open_subject
 from evaluation.heatmaps.box_scores import average_scores, measure_maps

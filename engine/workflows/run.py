@@ -39,7 +39,8 @@ class Run:
         centre = self.try_centre() if self.options.centre else {}
         if distributed.is_main():
             self.export(centre)
-            draw_curves(self.folder / "log.jsonl", self.folder / "curves.png")
+            draw_curves(self.folder / "log.jsonl", self.folder / "curves.png",
+                        terms=self.trainer.method.loss_terms, shares=self.trainer.method.shares)
             print(f"encoder, curves and log are in {self.folder}\n{self.fingerprint_line()}")
         distributed.barrier()
 

@@ -11,7 +11,7 @@ from datasets.files import find_crop_bottom
 from datasets.images import load_images, sample_images, scan
 from datasets.loader import count_workers
 from engine.flags.pretrain.arguments import parse
-from engine.workflows.pretrain.system import queue_size
+from engine.workflows.pretrain.methods import queue_size
 from runtime.errors import DataError
 from runtime.files import need_disk
 

@@ -49,7 +49,8 @@ def test_val_of_single_images_is_refused(photo_tree: Path) -> None:
 def test_both_target_entropies_are_drawn(tmp_path: Path) -> None:
     rows = [{"kind": "epoch", "epoch": n, "loss1": 1.0, "cam": 2.0, "cam_entropy": 0.3, "cam_entropy_seed": 1.0,
              "val_map_masked": 0.5} for n in range(2)]  # fmt: skip
-    panels = choose_panels(rows)
+    panels = choose_panels(rows, LcrByol.loss_terms, LcrByol.shares)
+    assert panels["loss terms"] == ["loss1", "cam"]
     assert panels["entropy of CAM targets (1 = uniform)"] == ["cam_entropy", "cam_entropy_seed"]
     assert panels["retrieval on the val split"] == ["val_map_masked"]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.flags.pretrain.options import PretrainOptions
+from engine.flags.pretrain.readers import reads
 from models.present import check_weights
 from models.teachers.build import check_teacher
 from models.weights.usual import RESNET_FILE
@@ -20,9 +21,9 @@ def is_count(word: str) -> bool:
 
 def find_coupling(options: PretrainOptions) -> list[str]:
     """The flags that tie the images of a batch together, where the method reads them (see `Method.couples_batch`)."""
-    lead, branch = options.method == "lead", options.method in ("lead", "lcr-moco", "lcr-byol")
-    asked = {"--six-passes": lead and options.six_passes, "--early-enqueue": lead and options.early_enqueue,
-             "--distill-sum": lead and options.distill_sum, f"--cam {options.cam}": branch and options.cam != "peak",
+    facts, branch = reads(options, "facts"), reads(options, "rationale")
+    asked = {"--six-passes": facts and options.six_passes, "--early-enqueue": facts and options.early_enqueue,
+             "--distill-sum": facts and options.distill_sum, f"--cam {options.cam}": branch and options.cam != "peak",
              "--attention-normalise batch": branch and options.attention_normalise == "batch"}
     return [flag for flag, couples in asked.items() if couples]
 
@@ -46,9 +47,9 @@ def list_pretrain_problems(options: PretrainOptions) -> list[str]:
                      "--accum-steps 1")
     if options.method == "lead" and options.cam == "positions":
         found.append("--cam positions is LCR's; LEAD's public code has --cam rows")
-    if options.method == "lead" and options.teacher != "clip" and options.teacher_weights is None:
+    if reads(options, "guidance") and options.teacher != "clip" and options.teacher_weights is None:
         found.append(f"--teacher {options.teacher} needs --teacher-weights: a file each, joined by +, or hub")
-    if options.method != "lead":
+    if not reads(options, "guidance"):
         return found
     if options.teacher_view != "clean":
         asked = [f"--neighbours {options.neighbours}"] * bool(options.neighbours)
@@ -73,7 +74,7 @@ def list_pretrain_problems(options: PretrainOptions) -> list[str]:
 
 def check_pretrain_sources(options: PretrainOptions) -> None:
     """Raise ConfigError for a teacher or a text that is not there, before anything is computed."""
-    if options.method != "lead":
+    if not reads(options, "guidance"):
         return
     problems = Problems()
     if options.teacher == "clip" and options.text_load is not None:

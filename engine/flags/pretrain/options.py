@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from datasets.options import CropOptions
+from engine.flags.pretrain.methods import METHODS, list_methods
 from engine.flags.pretrain.recipe import PretrainSteps, PretrainWatching
 from engine.options import EncoderTrainingOptions
 from runtime.names.hub import strip_hub
@@ -63,10 +64,10 @@ class ContrastFlags(Options):
     moco_m: float = flag(0.999, SHARE, "momentum of the slow copy; BYOL 0.996", "--tau")
     tau_schedule: str = flag("constant", ("constant", "cosine"), "cosine = BYOL's momentum rises to 1")
     projector_hidden: int = flag(4096, WIDTH, "hidden width of BYOL's two heads")
-    mlp: bool = switch(True, "false = MoCo v1's linear head (moco, lcr-moco)")
-    aug_plus: bool = switch(True, "false = MoCo v1's augmentation (moco, lcr-moco)")
-    view_recipe: str = flag("mocov2", ("mocov2", "mild", "small"), "of lead, moco, lcr-moco: mild = crop and flip "
-                            "only; small = photos of a few dozen pixels")
+    mlp: bool = switch(True, f"false = MoCo v1's linear head ({', '.join(list_methods('moco'))})")
+    aug_plus: bool = switch(True, f"false = MoCo v1's augmentation ({', '.join(list_methods('moco'))})")
+    view_recipe: str = flag("mocov2", ("mocov2", "mild", "small"), f"of {', '.join(list_methods('queue'))}: mild = "
+                            "crop and flip only; small = photos of a few dozen pixels")
     moco_t: float = flag(0.27, TEMPERATURE, "temperature of the contrast")
     moco_source: str = flag("full", ("full", "crop"), "which picture every method but LEAD sees")
     queue_mask: str = flag("self", ("self", "none"), "self = an image's own old keys are not its negatives")
@@ -116,7 +117,7 @@ class GuidanceOptions(Options):
 class RationaleFlags(Options):
     """The branch that learns where the loss looks."""
 
-    title: ClassVar[str | None] = "rationale (lead, lcr-moco, lcr-byol)"
+    title: ClassVar[str | None] = f"rationale ({', '.join(list_methods('rationale'))})"
 
     cam_weight: float = flag(0.001, WEIGHT, "weight of the CAM term of one image out of LEAD's 32 or LCR's 128; LCR "
                              "0.01", "--nu")
@@ -155,8 +156,7 @@ class PretrainOptions(
 
     title: ClassVar[str | None] = None
 
-    method: str = flag("lead", ("lead", "moco", "byol", "lcr-moco", "lcr-byol"), "the published system to train; it "
-                       "brings its own defaults")
+    method: str = flag("lead", tuple(METHODS), "the published system to train; it brings its own defaults")
     recipe: str = flag("default", ("default", "seed"), "seed = the public code's arithmetic, step by step; default = "
                        "the same without its slips")
     preset: str = flag("none", ("none", "bird", "car", "aircraft", "dog", "cub", "cars", "small"), "a data set's "

@@ -11,7 +11,8 @@ import torch
 from datasets.sampling.by_class import ClassBatches
 from engine.flags.pretrain.arguments import parse
 from engine.workflows.build import build, share_statistics
-from engine.workflows.pretrain.system import PRETRAIN, build_pretrain_method, lead_options, make_pretrain_optimizer
+from engine.workflows.pretrain.methods import build_pretrain_method, lead_options
+from engine.workflows.pretrain.system import PRETRAIN, make_pretrain_optimizer
 from methods.lead import LeadOptions
 from methods.method import Method
 from methods.moco import ContrastOptions, Moco

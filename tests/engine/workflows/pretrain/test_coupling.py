@@ -10,7 +10,8 @@ from engine.flags.evaluate.arguments import parse_probe
 from engine.flags.pretrain.arguments import parse
 from engine.flags.pretrain.checks import find_coupling
 from engine.workflows.linear import make_probe_plan as plan_probe
-from engine.workflows.pretrain.system import lead_options, make_pretrain_plan, rationale_options
+from engine.workflows.pretrain.methods import lead_options, rationale_options
+from engine.workflows.pretrain.system import make_pretrain_plan
 from runtime.errors import ConfigError
 
 WORDS = ["--root", "x", "--pretrained", "none", "--device", "cpu"]

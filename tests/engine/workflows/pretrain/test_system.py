@@ -9,12 +9,8 @@ import torch
 from torch import nn
 
 from engine.flags.pretrain.arguments import parse
-from engine.workflows.pretrain.system import (
-    build_pretrain_method,
-    build_student,
-    make_pretrain_optimizer,
-    make_pretrain_plan,
-)
+from engine.workflows.pretrain.methods import build_pretrain_method
+from engine.workflows.pretrain.system import build_student, make_pretrain_optimizer, make_pretrain_plan
 from methods.lcr import LcrByol, LcrMoco
 from methods.method import Method, ParamGroup
 from methods.rationale import RationaleOptions
