@@ -146,7 +146,7 @@ def list_ddt_problems(args: argparse.Namespace) -> list[str]:
     if args.cut_rate != "search" and not is_positive(args.cut_rate):
         problems.append(f"--cut-rate {args.cut_rate}: give search or a number above 0, such as 0.85")
     if not args.task or "/" in args.task:
-        problems.append(f"--task {args.task}: it names a folder, give a word without slashes")
+        problems.append(f"--task {args.task}: a task is a plain name without slashes, not a path")
     return problems
 
 

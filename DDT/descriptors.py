@@ -124,7 +124,7 @@ def need_numbers(maps: Tensor, keys: Sequence[str]) -> None:
     """Raise BrokenNetwork when a map [B, C, h, w] is NaN or infinite: its box would be made of nothing."""
     bad = [key for key, whole in zip(keys, torch.isfinite(maps).flatten(1).all(dim=1).tolist()) if not whole]
     if bad:
-        raise BrokenNetwork(f"the network answers NaN or infinity to {len(bad)} of {len(keys)} pictures ({bad[0]}"
+        raise BrokenNetwork(f"the network returns NaN or infinity to {len(bad)} of {len(keys)} pictures ({bad[0]}"
                             f"{', ...' * (len(bad) > 1)}); take other weights, or --precision fp32")
 
 

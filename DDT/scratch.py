@@ -59,7 +59,7 @@ class Scratch:
         """Give the disk back and forget everything."""
         self.places.clear()
         if self.file is not None:
-            with contextlib.suppress(OSError):  # buffered bytes may have no room: nobody needs them
+            with contextlib.suppress(OSError):  # buffered bytes may have no room, and are not needed
                 self.file.close()
         self.file = None
 

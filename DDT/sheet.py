@@ -77,7 +77,7 @@ def draw_photo(sample: Sample, row: BoxRow, truth: Box | None) -> Image.Image:
 
 
 def describe(row: BoxRow, truth: Box | None) -> str:
-    """A word about the photograph: overlap with the truth, an empty mask, or its class."""
+    """A note about the photograph: overlap with the truth, an empty mask, or its class."""
     words = ["no mask"] if row.empty else []
     if truth:
         words.append("IoU " + " / ".join(f"{overlap:.2f}" for overlap in measure_overlaps(row, truth)))

@@ -128,5 +128,5 @@ def refuse_foreign_files(folder: Path, besides: Sequence[str] = ()) -> None:
     found = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".") and path.name not in besides)
     if found:
         remedy = ", or --restart to replace it" if set(found) <= set(REPLACED) else ""
-        raise DataError(f"{folder} holds {', '.join(found[:5])} but no ddt.json, so nobody knows how it was made; "
+        raise DataError(f"{folder} holds {', '.join(found[:5])} but no ddt.json, so how it was made is unknown; "
                         f"give another --out{remedy}")

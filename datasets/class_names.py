@@ -32,7 +32,7 @@ def find_repeated(names: Sequence[str]) -> list[str]:
 
 
 def match_rows(names: Sequence[str], classes: Sequence[str], *, text: str, data: str) -> list[int]:
-    """For every class the index of the row that bears its name; `text` and `data` say in messages where both are.
+    """For every class the index of the row with its name; `text` and `data` say in messages where both are.
 
     Raises DataError listing classes without a row, rows without a class, and names that cannot be told apart.
     """
@@ -47,7 +47,7 @@ def match_rows(names: Sequence[str], classes: Sequence[str], *, text: str, data:
     lines = [f"  {len(found)} {what}: {', '.join(found)}" for what, found in faults.items() if found]
     if lines:
         raise DataError("\n".join([f"the rows of {text} are not the classes of {data}:", *lines,
-                                   "Names meet without case, punctuation and leading numbers; mend one of both"]))
+                                   "Names meet without case, punctuation and leading numbers; fix one of both"]))
     return [rows[name_key(name)] for name in classes]
 
 

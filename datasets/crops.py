@@ -49,7 +49,7 @@ def read_boxes(path: str | Path) -> dict[str, Box]:
         except ValueError as error:
             problems.append(f"line {line}: {key}: {error}")
     if problems:
-        raise DataError(f"{path}: {len(problems)} bad boxes; mend them or run DDT again\n  "
+        raise DataError(f"{path}: {len(problems)} bad boxes; fix them or run DDT again\n  "
                         + show_first(problems, "\n  "))
     return boxes
 
@@ -104,7 +104,7 @@ def cut(image: Image.Image, box: Box, scale: float = 1.0, key: str = "image") ->
     left, top = max(math.floor(box.x1 * scale), 0), max(math.floor(box.y1 * scale), 0)
     right, bottom = min(math.ceil(box.x2 * scale), image.width), min(math.ceil(box.y2 * scale), image.height)
     if left >= right or top >= bottom:
-        raise DataError(f"{key}: its box {box} lies outside of {image.width} x {image.height} pixels; mend boxes.csv")
+        raise DataError(f"{key}: its box {box} lies outside of {image.width} x {image.height} pixels; fix boxes.csv")
     return image.crop((left, top, right, bottom))
 
 

@@ -20,7 +20,7 @@ HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"
 HEIF_REMEDY = "pip install pillow-heif"
 MAX_PIXELS = 178_956_970  # 512 MiB of RGB; a file that claims more is refused before anything is unpacked
 
-# Pillow warns from half of that on; up to the limit a picture is large, and there is nothing to mend.
+# Pillow warns from half of that on; up to the limit a picture is large, and there is nothing to fix.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 

@@ -1,4 +1,4 @@
-"""What a file says about its pixels besides the pixels: which way is up, and everything that nobody here reads."""
+"""What a file says about its pixels besides the pixels: which way is up, and all that is not read here."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def read_folder(path: Path, may_repeat: Callable[[str], bool] = lambda name: Fal
     walker = _Walker(path, may_repeat)
     folder = walker.read(path, ())
     if walker.faults:
-        raise DataError("these folders cannot be read; mend their rights, or move them out of the data set:\n  "
+        raise DataError("these folders cannot be read; fix their permissions, or move them out of the data set:\n  "
                         + "\n  ".join(walker.faults))
     return folder
 

@@ -1,4 +1,4 @@
-"""Batch normalisation and batches of one image: told before training, with what helps."""
+"""Batch normalisation and batches of one image: reported before training, with the remedy."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def agree(before: dict[str, object], here: dict[str, object]) -> dict[str, objec
                      remedy="it is damaged: begin again without --resume in another --results-dir")
     new, old = json.loads(here["flags"]), fill_in(old)
     new.pop("OBD_SD", None)  # a word for two others, which are compared
-    if new.get("schedule_kind", "step") != "step":  # whose milestones nobody reads; their default was another once
+    if new.get("schedule_kind", "step") != "step":  # whose milestones are not read; their default was another once
         new.pop("schedule", None)
     changed = [f"--{name.replace('_', '-')} was {old.get(name)} and is {new.get(name)} now"
                for name in sorted(new) if old.get(name) != new[name]]  # flags that are no more had no effect

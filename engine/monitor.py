@@ -29,7 +29,7 @@ Measured = TypeVar("Measured", bound=Method)
 def measure_or_warn(
     measure: Callable[[Measured], dict[str, float]], method: Measured, epoch: int
 ) -> dict[str, float]:
-    """What `measure` says of the method in eval mode; {}, with a word, where a network answers NaN or infinity."""
+    """What `measure` says of the method in eval mode; {}, with a note, where a network returns NaN or infinity."""
     method.eval()
     try:
         return measure(method)
@@ -64,7 +64,7 @@ class Monitor:
         return measure_or_warn(self.measure, method, epoch)
 
     def measure(self, method: Method) -> dict[str, float]:
-        """The numbers; raises BrokenNetwork when the network answers NaN or infinity."""
+        """The numbers; raises BrokenNetwork when the network returns NaN or infinity."""
         found = self.look(method, self.images)
         row: dict[str, float] = self.search(method) if self.validation is not None else {}
         for name, features in found.tensors.items():

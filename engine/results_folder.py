@@ -22,7 +22,7 @@ CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why the main process could not hold a folder; `closed` when nobody may write to it."""
+    """Why the main process could not hold a folder; `closed` when it cannot be written to."""
 
     reason: str
     closed: bool
@@ -47,8 +47,8 @@ def hold_results(folder: str | Path, *, needed: bool = True) -> Iterator[bool]:
         refusal = try_to_hold(folder, stack) if distributed.is_main() else None
         refusal = distributed.broadcast_object(refusal)
         if refusal is not None and (needed or not refusal.closed):
-            mend = "mend its rights, or " if folder.is_dir() or not os.path.lexists(folder) else ""
-            remedy = f"; {mend}choose another place with --results-dir or --out" if refusal.closed else ""
+            fix = "fix its permissions, or " if folder.is_dir() or not os.path.lexists(folder) else ""
+            remedy = f"; {fix}choose another place with --results-dir or --out" if refusal.closed else ""
             raise ConfigError(refusal.reason + remedy)
         yield refusal is None
         if refusal is not None and distributed.is_main():

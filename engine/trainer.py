@@ -231,7 +231,7 @@ class Trainer:
 
 
 def refuse_broken(method: Method) -> None:
-    """Raise StopTraining where weights, or what batch norm remembers, are no numbers: no step would mend the latter."""
+    """Raise StopTraining where weights, or what batch norm remembers, are no numbers: no step would fix the latter."""
     state = method.state_dict()
     broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()
               or name.endswith("running_var") and (value < 0).any()]

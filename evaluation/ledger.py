@@ -114,7 +114,7 @@ def _read_lines(path: Path) -> Iterator[tuple[str, Row]]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror or error}); mend its rights") from error
+        raise ConfigError(f"{path} cannot be read ({error.strerror or error}); fix its permissions") from error
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ConfigError(f"{path} is not text in UTF-8; save it again as such")
     for number, line in enumerate(content.split(b"\n"), start=1):

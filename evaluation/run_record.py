@@ -41,7 +41,7 @@ FLAGS = {"size?": (int, None), "seed?": int, "task?": str, "root?": (str, None, 
 
 @dataclass(frozen=True)
 class Finished:
-    """A network that was trained before: its file, and the settings of its run, {} where nobody kept them."""
+    """A network that was trained before: its file, and the settings of its run, {} where none were kept."""
 
     network: Path
     settings: Settings
@@ -80,7 +80,7 @@ def open_finished(network: Path, *, remedy: str) -> Finished:
 
 
 def open_selected(named: str | Path, selected: str | None, *, remedy: str) -> Finished:
-    """The network that a run's or a file's name means, of the epoch that --select asks for, None where nobody did.
+    """The network that a run's or a file's name means, of the epoch that --select asks for, None without it.
 
     Then a run that selected one means that. Raises ConfigError, which ends with `remedy`, for no file.
     """
@@ -118,7 +118,7 @@ def read_args(folder: Path | None) -> Settings:
 def find_photographs(folders: Sequence[str], settings: Path) -> list[str]:
     """The folders that a run's `settings` name, as they are; raises ConfigError where they are not there.
 
-    A word is said of one that only its name, seen from here, leads to: it may be another folder.
+    A note is printed for one that only its name, seen from here, leads to: it may be another folder.
     """
     absent = [folder for folder in folders if not os.path.exists(folder)]
     if absent:

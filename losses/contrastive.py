@@ -29,7 +29,7 @@ def info_nce(query: Tensor, key: Tensor, negatives: Tensor, temperature: float, 
 
 
 def own_image_mask(ids: Tensor, queue_ids: Tensor) -> Tensor:
-    """Where a queued key comes from the sample's own image: [B], [K] (-1 = nobody's) -> bool [B, K]."""
+    """Where a queued key comes from the sample's own image: [B], [K] (-1 = none) -> bool [B, K]."""
     return ids[:, None] == queue_ids[None, :]
 
 

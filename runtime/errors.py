@@ -1,4 +1,4 @@
-"""What stops a command, told apart by who can mend it; every message says what, where, and the remedy."""
+"""What stops a command, told apart by who can fix it; every message says what, where, and the remedy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ConfigError(ValueError):
 
 
 class DataError(ValueError):
-    """Something about the user's data that the user can mend; the message says what, where, and how."""
+    """Something about the user's data that the user can fix; the message says what, where, and how."""
 
 
 class BrokenNetwork(DataError):
@@ -43,7 +43,7 @@ def refuse(problems: Sequence[str]) -> None:
 
 
 class Problems:
-    """Collects what the user has to mend, so that one message names all of it before any work is done."""
+    """Collects what the user has to fix, so that one message names all of it before any work is done."""
 
     def __init__(self, lines: Sequence[str] = ()) -> None:
         self.lines = list(lines)

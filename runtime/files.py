@@ -24,7 +24,7 @@ from runtime.errors import StopTraining
 from runtime.names.safe import NAME_BYTES
 from runtime.names.spelling import ON_ERROR, spell
 
-REMEDY = ("make room on that disk (or mend the path or its rights) and run again, with --resume where there is a "
+REMEDY = ("make room on that disk (or fix the path or its permissions) and run again, with --resume where there is a "
           "checkpoint")
 INDENTED = json.JSONEncoder(indent=1)
 DRAFT = re.compile(r"\..*\.draft-\d+-[0-9a-f]{8}(\.[^.]*)?", re.DOTALL)
@@ -36,8 +36,8 @@ def write_atomically(
 ) -> None:
     """Write with `write(draft)`, flush to disk, and rename to `path`; the old file becomes `keep` if given.
 
-    The draft has the path's suffix. Links are followed, rights of the old file stay. Without `sync` only a kill is
-    survived, not a power cut. Raises StopTraining when the disk or the file's rights refuse; what was there before
+    The draft has the path's suffix. Links are followed, permissions of the old file stay. Without `sync` only a kill is
+    survived, not a power cut. Raises StopTraining when the disk or the file's permissions refuse; what was there before
     stays whole.
     """
     target = Path(os.path.realpath(path)) if is_replaceable(path) else path
@@ -158,7 +158,7 @@ def name_draft(target: Path) -> str:
 
 
 def clear_drafts(folder: Path) -> None:
-    """Remove drafts in a folder that nobody holds: their writers were killed. A process looks once into each folder."""
+    """Remove drafts in a folder that no process holds: their writers were killed. A process does so once a folder."""
     if folder in CLEARED:
         return
     CLEARED.add(folder)
@@ -180,7 +180,7 @@ def clear_if_free(draft: Path) -> None:
 
 
 def is_still_named(path: Path, handle: int) -> bool:
-    """Whether a descriptor is of the file that bears this name now."""
+    """Whether a descriptor is of the file that has this name now."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(handle))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What the machine refuses, in words that name the file and what was done with it: disks, rights, memory."""
+"""What the machine refuses, in words that name the file and what was done with it: disks, permissions, memory."""
 
 from __future__ import annotations
 
@@ -14,18 +14,25 @@ from types import FrameType
 ON_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 REFUSALS = ON_WRITING | {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ELOOP,
                          errno.ENAMETOOLONG, errno.ENOTEMPTY, errno.EEXIST, errno.ESTALE, errno.EMFILE, errno.ENFILE}
-REMEDIES = {errno.ENOSPC: "make room on that disk", errno.EDQUOT: "make room within your quota",
-            errno.EFBIG: "lift the limit on the size of files (ulimit -f)", errno.EROFS: "choose a folder that can be "
-            "written", errno.EACCES: "mend its rights, or choose another place", errno.EPERM: "mend its rights, or "
-            "choose another place", errno.EMFILE: "lift the limit on open files (ulimit -n), or lower --num-workers",
-            errno.ENFILE: "close other programs", errno.EIO: "look after that disk", errno.ENAMETOOLONG: "choose "
-            "shorter names", errno.ELOOP: "mend the link that leads to itself"}
+REMEDIES = {
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "make room within your quota",
+    errno.EFBIG: "lift the limit on the size of files (ulimit -f)",
+    errno.EROFS: "choose a writable folder",
+    errno.EACCES: "fix its permissions, or choose another place",
+    errno.EPERM: "fix its permissions, or choose another place",
+    errno.EMFILE: "lift the limit on open files (ulimit -n), or lower --num-workers",
+    errno.ENFILE: "close other programs",
+    errno.EIO: "check that disk",
+    errno.ENAMETOOLONG: "choose shorter names",
+    errno.ELOOP: "fix the link that leads to itself",
+}
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "unable to allocate",
                  "cannot allocate memory")
 
 
 def is_refusal(error: OSError) -> bool:
-    """Whether a file system said no, which the user can mend; anything else is a bug."""
+    """Whether a file system said no, which the user can fix; anything else is a bug."""
     return error.errno in REFUSALS
 
 
@@ -36,7 +43,7 @@ def tell_os_error(error: OSError) -> str:
     what = f"{path} cannot be {verb}" if path else f"a file cannot be {verb}"
     target = f" (towards {_name(error.filename2)})" if error.filename2 else ""
     reason = error.strerror or str(error) or os.strerror(error.errno or 0)
-    remedy = REMEDIES.get(error.errno or 0, "mend the path")
+    remedy = REMEDIES.get(error.errno or 0, "fix the path")
     return f"{what}{target}: {reason}; {remedy}, and run the same command again: finished files are kept"
 
 

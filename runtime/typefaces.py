@@ -1,4 +1,4 @@
-"""Text in pictures, in any script that the machine has a typeface for; what it has none for is spelled, with a word.
+"""Text in pictures, in any script that the machine has a typeface for; what it has none for is spelled, with a note.
 
 DejaVu Sans comes with matplotlib. Other scripts are drawn by typefaces that are installed, found once for every sign.
 """

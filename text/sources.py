@@ -31,7 +31,7 @@ def open_text(path: Path, teacher: ClipTeacher, options: EncodingOptions) -> Tex
 def read_texts(
     path: Path, teacher: ClipTeacher, options: EncodingOptions, names: Sequence[str]
 ) -> tuple[TextReading, ...]:
-    """How CLIP reads the text behind each row, in the order of `names`; () where nobody knows it any more."""
+    """How CLIP reads the text behind each row, in the order of `names`; () where that is no longer known."""
     source, template, whole = path, options.template, options.aggregate == "whole"
     if path.suffix.lower() != ".csv":
         manifest, source = read_manifest(path), name_text_files(str(path))[1]

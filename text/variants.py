@@ -55,7 +55,7 @@ def shuffle_descriptions(rows: Sequence[Description], seed: int) -> tuple[Descri
     """Every class with the description of another one, chosen at random; the names stay where they are."""
     order = list(range(len(rows)))
     random.Random(seed).shuffle(order)
-    taken = {own: rows[other].text for own, other in zip(order, order[1:] + order[:1])}  # a ring: nobody keeps its own
+    taken = {own: rows[other].text for own, other in zip(order, order[1:] + order[:1])}  # a ring: none keeps its own
     return tuple(Description(row.name, taken[index]) for index, row in enumerate(rows))
 
 

@@ -54,7 +54,7 @@ def parse(argv: Sequence[str] | None = None) -> EvaluateOptions:
 
 
 def inherit_root(args: argparse.Namespace) -> list[str]:
-    """The run's own test pictures, with a word, where no others are named: they become --root.
+    """The run's own test pictures, with a note, where no others are named: they become --root.
 
     Raises ConfigError for no such weights, and for pictures that are not where the run had them.
     """

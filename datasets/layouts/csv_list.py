@@ -32,7 +32,7 @@ def read_csv(path: Path) -> Listing:
         label = unspell(row.get("label", "")) or None
         entries.append(Entry(file, row["path"], label, recognise_split(word or "train") or word))
     if problems:
-        count = f"{len(problems)} bad line" + ("s; mend or remove them" if len(problems) > 1 else "; mend or remove it")
+        count = f"{len(problems)} bad line" + ("s; fix or remove them" if len(problems) > 1 else "; fix or remove it")
         raise DataError(f"{path}: {count}\n  " + show_first(problems, "\n  "))
     return _list_rows(path, entries)
 

@@ -60,7 +60,7 @@ def describe_listing(listing: Listing) -> str:
 
 
 def warn_classes(listing: Listing) -> list[str]:
-    """What is odd about the classes of the splits, though it stops nobody who only searches."""
+    """What is odd about the classes of the splits, though it does not prevent a search."""
     warnings = [f"classes that differ by spelling only: {join_same_names(listing)}"] if listing.same_names() else []
     if len(listing.classes) == 1:
         warnings.append(f"one class only ({listing.classes[0]})")
@@ -83,7 +83,7 @@ def look_alike(names: Sequence[str]) -> bool:
 
 
 def warn_twice(listing: Listing) -> list[str]:
-    """A word about files that links give two names."""
+    """A note about files that links give two names."""
     if not listing.twice:
         return []
     names = name_some([os.path.relpath(path, listing.root) for path in listing.twice])

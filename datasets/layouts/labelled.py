@@ -112,7 +112,7 @@ def is_nabirds(root: Path) -> bool:
 def read_nabirds(root: Path) -> Listing:
     """NABirds with its own split, keys images/<number>/<file>; classes in the order of their folders.
 
-    They bear the names of classes.txt, which also names groups of classes that hold no image.
+    They have the names of classes.txt, which also names groups of classes that hold no image.
     Raises DataError for lists that do not fit together, or missing images.
     """
     split, names = read_split_files(root), read_table(root / "classes.txt")

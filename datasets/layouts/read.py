@@ -35,7 +35,7 @@ def read_listing(root: str | Path, labels: Labels = "searched") -> Listing:
     listed file that is not there, or an unreadable list.
     """
     if not str(root):
-        raise DataError("the data set's folder is an empty word, perhaps a variable that is not set; name the folder")
+        raise DataError("the data set's folder is empty, perhaps a variable that is not set; name the folder")
     return settle_labels(recognise_layout(Path(root).expanduser()), labels)
 
 
@@ -75,8 +75,8 @@ def need_root(root: Path) -> None:
         raise DataError(f"{root}: no such folder or list; give the data set's folder or a .csv list of "
                         "images") from error
     except OSError as error:
-        raise DataError(f"{root}: cannot be read ({error.strerror}); mend its rights and those of the folders that it "
-                        "lies in") from error
+        raise DataError(f"{root}: cannot be read ({error.strerror}); fix its permissions and those of the folders "
+                        "it lies in") from error
 
 
 def read_file(path: Path) -> Listing:

@@ -34,7 +34,7 @@ class View:
     augment: Augment | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a source, recipe or size that does not exist, or settings that nobody reads."""
+        """Raises ValueError for a source, recipe or size that does not exist, or settings that are not read."""
         if self.source not in ("full", "crop") or self.recipe not in RECIPES or self.size < 1:
             raise ValueError(f"{self}: source is full or crop, recipe one of {', '.join(RECIPES)}, size at least 1")
         if self.augment is not None and self.recipe != "timm":

@@ -18,7 +18,7 @@ NETWORKS = ("arch", "model", "teacher_model")
 
 
 def check_present(options: Options | argparse.Namespace) -> None:
-    """Raise ConfigError with a line for every folder and every architecture of the flags that is not to be had.
+    """Raise ConfigError with a line for every folder and every architecture of the flags that is not available.
 
     For `Problems.refuse`: cheap, nothing is read; a run that starts looks closer later on.
     """
@@ -31,7 +31,7 @@ def check_present(options: Options | argparse.Namespace) -> None:
 
 
 def follow_max_pool(args: argparse.Namespace) -> None:
-    """Weights that were trained without a max-pool go on without one, with a word, unless --max-pool is given."""
+    """Weights that were trained without a max-pool go on without one, with a note, unless --max-pool is given."""
     if args.max_pool and "max_pool" not in list_given(args) and Path(str(args.pretrained)).is_file():
         try:
             content = read_checkpoint(args.pretrained)

@@ -13,7 +13,7 @@ from runtime.refusals import is_out_of_memory, is_refusal, tell_memory, tell_os_
 
 
 def exit_cleanly(main: Callable[[], None]) -> None:
-    """Run a command: what the user can mend is printed as a message (exit 2), a bug keeps its traceback."""
+    """Run a command: what the user can fix is printed as a message (exit 2), a bug keeps its traceback."""
     keep_freed_memory()
     begin_run()
     make_printing_safe()

@@ -38,21 +38,21 @@ def take_out(args: argparse.Namespace, name: str) -> object:
 
 
 def imply(args: argparse.Namespace, word: str, *names: str) -> None:
-    """Count flags as given that another word of the user's decides: `-a resnet50_double` decides the pooling."""
+    """Count flags as given that another value of the user's decides: `-a resnet50_double` decides the pooling."""
     if isinstance(args, Flags):
         args.given = {**dict.fromkeys(names, word), **args.given}
 
 
-PLACES = ("out", "results_dir", "cache", "write")  # where things go: an empty word would be the current folder
+PLACES = ("out", "results_dir", "cache", "write")  # where things go: an empty value would be the current folder
 
 
 class Parser(GatheringParser):
-    """argparse where `--moco_dim` and `--moco-dim` are the same flag and presets can be laid under the user's words."""
+    """argparse where `--moco_dim` and `--moco-dim` are the same flag and presets fill in what the user did not give."""
 
     def __init__(self, prog: str | None = None, description: str | None = None, *, epilog: str | None = None) -> None:
         super().__init__(prog, description, epilog=epilog)
         self._seen: set[str] = set()
-        self.folder: str | None = None  # the flag that a word without a flag stands for
+        self.folder: str | None = None  # the flag that a positional argument stands for
 
     def error(self, message: str) -> NoReturn:
         """One line in place of the whole usage, with the flags that look like an unknown one."""
@@ -88,7 +88,7 @@ class Parser(GatheringParser):
         if action.option_strings:
             self._seen.add(action.dest)
         if action.dest in PLACES and len(arg_strings) == 1 and not arg_strings[0].strip():
-            self._add_fault(action, "is an empty word, perhaps a variable that is not set; name a place")
+            self._add_fault(action, "is empty, perhaps a variable that is not set; give a path")
         return super()._get_values(action, arg_strings)
 
 

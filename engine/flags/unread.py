@@ -1,4 +1,4 @@
-"""Flags that only some choices read: who gives one beside another choice is told so before anything is computed.
+"""Flags that only some choices read: beside another choice they are refused or noted before anything is computed.
 
 A flag of ours is refused. One that a public code has as well, and does not read there either, is noted and changes
 nothing, so that the command lines its users know keep working.

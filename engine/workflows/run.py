@@ -45,7 +45,7 @@ class Run:
         distributed.barrier()
 
     def try_centre(self) -> dict[str, Tensor]:
-        """`measure_centre`, and {} with a word of a network that is no more than written down: its answers are NaN."""
+        """`measure_centre`, and {} with a note for a network that can only be written to disk: its outputs are NaN."""
         try:
             return self.measure_centre()
         except BrokenNetwork as error:

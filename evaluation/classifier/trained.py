@@ -38,7 +38,7 @@ from runtime.options import list_given, name_flags
 class Trained:
     """A classifier in eval mode with the protocol of one evaluation. `folder` is its run's, if it has one.
 
-    `names` its classes in the order of its logits, () where nobody says; `sources` the data sets it was trained on.
+    `names` its classes in the order of its logits, () if unknown; `sources` the data sets it was trained on.
     """
 
     network: ClassNetwork

@@ -211,7 +211,7 @@ def _cache_path(cache: Path | None, facts: dict[str, object]) -> Path | None:
 
 
 def read_cache(path: Path, images: ImageSet) -> Features | None:
-    """The features of a cache file; None, with a word where there is a file, for one that is not whole.
+    """The features of a cache file; None, with a note where there is a file, for one that is not whole.
 
     It is then computed anew and replaced.
     """
@@ -240,7 +240,7 @@ def _hash(tensors: dict[str, Tensor]) -> str:
 
 
 def _write_cache(path: Path, features: Features) -> None:
-    """Written beside its place and moved there, so that nobody reads half a file; a full disk costs the cache only."""
+    """Written beside its place and moved there, so that none is read half-written; a full disk costs the cache only."""
     contiguous = {name: value.contiguous() for name, value in features.tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -89,7 +89,7 @@ def inherit(options: EncoderOptions, folder: Path | None, source: str = "none") 
     """The options with what the run in `folder` (else the file `source` itself) says where the user says nothing.
 
     Size, view and seed are always the run's; its crops and banner too on the same data set, which is one at the same
-    place or, moved, of the same --task. A word is said where the user's size or view is another one.
+    place or, moved, of the same --task. A note is printed where the user's size or view differs.
     """
     trained = read_args(folder) or (read_meta(Path(source)) if Path(source).is_file() else {})
     recipe = find_recipe(trained)

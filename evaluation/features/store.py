@@ -172,7 +172,7 @@ def refuse_foreign_embeddings(folder: Path) -> None:
     """Raise ConfigError where embeddings lie that no tools.embed is at work on: they are not ours to overwrite."""
     found = [name for name in ("embeddings.npy", "ids.csv") if (folder / name).exists()]
     if found and not (folder / PIECES).is_dir():
-        raise ConfigError(f"{folder} holds {' and '.join(found)} but no meta.json, so nobody knows how they were made; "
+        raise ConfigError(f"{folder} holds {' and '.join(found)} but no meta.json, so how they were made is unknown; "
                           "give another --out, or move them away")
 
 

@@ -50,7 +50,7 @@ def kmeans_clusters(embeddings: NDArray[np.float32], count: int, seed: int = 0) 
 
     Raises DataError for NaN and infinity.
     """
-    import faiss  # not needed by anybody who does not cluster
+    import faiss  # only clustering needs it
 
     embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
     if not np.isfinite(embeddings).all():

@@ -29,7 +29,7 @@ def need_finite(tensors: Mapping[str, Tensor], keys: Sequence[str]) -> None:
             shown = ", ".join(keys[index] for index in bad[:SHOWN]) + ", ..." * (len(bad) > SHOWN)
             found.append(f"{name} of {len(bad)} of {len(values)} pictures ({shown})")
     if found:
-        raise BrokenNetwork(f"the network answers NaN or infinity: {'; '.join(found)}. Nothing measured of it would "
+        raise BrokenNetwork(f"the network returns NaN or infinity: {'; '.join(found)}. Nothing measured of it would "
                             "mean anything: take weights of an earlier epoch, or --precision fp32 where it was another")
 
 

@@ -17,7 +17,7 @@ QUERY, HIT, MISS, FOUND = (60, 90, 160), (40, 150, 70), (200, 50, 50), (120, 132
 class Cell:
     """One picture of the sheet: which image, the text under it, and whether it is right (None: it is the query).
 
-    The text may have several lines. `judged` False frames a finding of which nobody says whether it is right.
+    The text may have several lines. `judged` False frames a result that cannot be called right or wrong.
     """
 
     index: int

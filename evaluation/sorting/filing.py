@@ -46,12 +46,12 @@ def read_labels(path: str | Path, images: ImageSet) -> dict[int, str]:
     if len(set(given.values())) < 2:
         problems.append(f"{len(set(given.values()))} different labels are given; it takes at least 2 to tell apart")
     if problems:
-        raise DataError(f"{path}: labels cannot be used; mend these\n  " + show_first(problems, "\n  "))
+        raise DataError(f"{path}: labels cannot be used; fix these\n  " + show_first(problems, "\n  "))
     return given
 
 
 def has_written_labels(path: Path) -> bool:
-    """Whether anybody has written a label into the table."""
+    """Whether the table has at least one label."""
     return any(row["label"] for _, row in read_rows(path, ("path", "label")))
 
 
@@ -78,7 +78,7 @@ def find_place(places: Mapping[str, int], name: str) -> int | None:
 def file_pictures(images: ImageSet, names: Sequence[str], target: Path, how: str) -> int:
     """Link ("link") or copy ("copy") every picture into the folder `target`/name; returns how many. Originals stay.
 
-    `target` bears its name when all are in it: what a kill leaves half-filled is hidden beside it, and emptied the next
+    `target` gets its name when all are in it: what a kill leaves half-filled is hidden beside it, and emptied the next
     time. Raises DataError for names that would share a folder.
     """
     folders, target = name_each(names), Path(os.path.realpath(target))

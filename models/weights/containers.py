@@ -37,7 +37,7 @@ STEM = re.compile(r"(conv1|conv_stem|_conv_stem|conv_proj|patch_embed\w*|stem\w*
 INNER = re.compile(r"features\.((layer1|conv_stem|patch_embed|blocks)\.|cls_token$|4\.0\.conv1\.)")
 # Dictionaries of a training state in which no network is looked for.
 ASIDE = re.compile(r"optim|lr_|sched|scaler|amp$|rng|random|loops|callbacks|hyper_parameters|args|param_groups", re.I)
-# What pre-training keeps beside or behind a network, and nobody needs again.
+# What pre-training keeps beside or behind a network, and is not needed again.
 PRETEXT = re.compile(r"(module\.)?(projection_head|prediction_head|projector|predictor|prototypes|queue|momentum_|"
                      r"decoder_|n_averaged|step$|initted$|dino_head|ibot_head)")
 # Projection heads in the classifier's place.

@@ -75,7 +75,7 @@ def read_object(source: str | Path) -> object:
     try:
         start = _read_start(path)
     except OSError as error:
-        raise WeightsError(f"{path} cannot be opened ({error.strerror}); mend its rights or its disk") from error
+        raise WeightsError(f"{path} cannot be opened ({error.strerror}); fix its permissions or its disk") from error
     _refuse_foreign(path, start)
     try:
         if _is_safetensors(path, start):

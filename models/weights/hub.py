@@ -1,4 +1,4 @@
-"""Downloads of published weights: only where the user said `hub`, and told at once where there is no network."""
+"""Downloads of published weights: only where the user said `hub`; a missing network is reported at once."""
 
 from __future__ import annotations
 

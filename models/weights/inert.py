@@ -1,6 +1,6 @@
 """Torch files read without the classes of what lies beside their tensors: stand-ins take it, and do nothing.
 
-A configuration, a logger's history, a path, a callback: nobody here reads them, and opening them as they are could run
+A configuration, a logger's history, a path, a callback: they are not read here, and opening them as they are could run
 code. So torch's own restricted reader is used, and every name that it does not know becomes a class of ours.
 """
 

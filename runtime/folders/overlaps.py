@@ -16,7 +16,7 @@ def find_overlaps(
     """A problem line for every output that is an input, or lies in the folder of one.
 
     Both are told by the words of the user's command line. `writes` are the names of files that the outputs will hold.
-    An output among `defaults`, which nobody chose, may lie beside train/ and test/, which `find_splits` finds among the
+    An output among `defaults`, which were not chosen, may lie beside train/ and test/, which `find_splits` finds by the
     names of folders: nothing there is read.
     """
     problems = []

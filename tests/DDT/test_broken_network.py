@@ -17,6 +17,6 @@ def test_maps_of_nan_are_named(tmp_path: Path, words: Callable[..., list[str]], 
     state = {name: value * float("nan") if value.is_floating_point() else value
              for name, value in read_checkpoint(tiny_weights).items()}
     torch.save(state, tmp_path / "nan.pth")
-    with pytest.raises(BrokenNetwork, match="answers NaN or infinity to .* pictures.*take other weights"):
+    with pytest.raises(BrokenNetwork, match="returns NaN or infinity to .* pictures.*take other weights"):
         main(words(tmp_path / "out", "--pretrained", tmp_path / "nan.pth"))
     assert not list((tmp_path / "out").rglob("*.npz")) and not list((tmp_path / "out").rglob("boxes.csv"))

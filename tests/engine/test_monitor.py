@@ -65,4 +65,4 @@ def test_a_network_of_nan_is_not_monitored_and_training_goes_on(
     with torch.no_grad():
         next(iter(method.parameters())).view(-1)[0] = float("nan")
     monitor = Monitor(scan(photo_tree, "test"), View("full", "eval", 32), torch.device("cpu"), "fp32")
-    assert monitor(method, 4) == {} and "epoch 5 is not monitored: the network answers NaN" in capsys.readouterr().err
+    assert monitor(method, 4) == {} and "epoch 5 is not monitored: the network returns NaN" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A full disk, missing rights and too little memory are told with the path, what was done, and the remedy."""
+"""A full disk, missing permissions and too little memory are told with the path, what was done, and the remedy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def fail_within(path: Path, number: int) -> None:
 
 
 @pytest.mark.parametrize("number,words", [(errno.ENOSPC, "written: .*make room on that disk"),
-                                          (errno.EIO, "used: .*look after that disk")])
+                                          (errno.EIO, "used: .*check that disk")])
 def test_the_path_is_named_although_the_error_does_not(
     number: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -31,7 +31,7 @@ def test_the_path_is_named_although_the_error_does_not(
 
 
 def test_both_names_of_a_move_are_told() -> None:
-    assert "a cannot be used (towards b): denied; mend its rights" in tell_os_error(
+    assert "a cannot be used (towards b): denied; fix its permissions" in tell_os_error(
         OSError(errno.EACCES, "denied", "a", None, "b"))
 
 

@@ -198,7 +198,7 @@ def test_a_damaged_list(tmp_path: Path) -> None:
 
 def test_an_empty_word_is_no_folder(tmp_path: Path) -> None:
     make_cub(tmp_path / "raw")
-    with pytest.raises(ConfigError, match="--out is an empty word"):
+    with pytest.raises(ConfigError, match="--out is empty, perhaps a variable"):
         main(["cub", "--source", str(tmp_path / "raw"), "--out", ""])
 
 

@@ -1,1 +1,1 @@
-"""Plain folders: what their names and their order mean, and where nobody can tell."""
+"""Plain folders: what their names and their order mean, and where that is ambiguous."""

@@ -1,4 +1,4 @@
-"""What plain folders mean: splits, classes, what only lies around a data set; or that nobody can tell."""
+"""What plain folders mean: splits, classes, what only lies around a data set; or that it is ambiguous."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from runtime.errors import Problems
 
 
 def check_evaluation_sources(options: EncoderOptions) -> None:
-    """Raise ConfigError with a line for each of weights, folders and architectures that are not to be had."""
+    """Raise ConfigError with a line for each of weights, folders and architectures that are not available."""
     problems = Problems()
     problems.attempt(lambda: find_source(options.pretrained))
     problems.attempt(lambda: check_present(options))

@@ -1,4 +1,4 @@
-"""What is wrong with the flags of main_pretrain.py before any file is opened, and the weights that nobody named."""
+"""What is wrong with the flags of main_pretrain.py before any file is opened, and the weights where none are named."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def find_test(options: FinetuneOptions, names: Sequence[str], trained: Joint) ->
 
 
 def scan_labelled(root: str, split: str) -> ImageSet | None:
-    """A split to score on; None where there is none, or (with a word) where none of its images has a label."""
+    """A split to score on; None where there is none, or (with a note) where none of its images has a label."""
     if not has_split(root, split):
         return None
     images = scan(root, split, "learned")

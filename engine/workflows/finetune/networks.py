@@ -70,7 +70,7 @@ def make_plug_in(options: FinetuneOptions, classes: int) -> PlugIn:
 
 
 def explain(build: Callable[[], Built]) -> Built:
-    """What `build` makes; a ValueError (of timm, or of an impossible choice) is the user's to mend."""
+    """What `build` makes; a ValueError (of timm, or of an impossible choice) is the user's to fix."""
     try:
         return build()
     except WeightsError:

@@ -30,7 +30,7 @@ class Watch:
         self.sample = sample_images(photos.train, options.monitor_images)
 
     def __call__(self, method: Supervised, epoch: int) -> dict[str, object]:
-        """The numbers of this epoch's networks; {}, with a word, when one of them answers NaN or infinity."""
+        """The numbers of this epoch's networks; {}, with a note, when one of them returns NaN or infinity."""
         return measure_or_warn(self.measure, method, epoch)
 
     def measure(self, method: Supervised) -> dict[str, object]:

@@ -102,5 +102,5 @@ def test_a_word_that_is_no_choice_is_told_once(name: str) -> None:
 @pytest.mark.parametrize("word", ["", "  "])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_empty_results_folder_is_not_the_one_that_one_stands_in(name: str, word: str) -> None:
-    with pytest.raises(ConfigError, match="--results-dir is an empty word"):
+    with pytest.raises(ConfigError, match="--results-dir is empty, perhaps a variable"):
         COMMANDS[name][0](["--results-dir", word, "--pretrained", "none", "--root", "no/such/folder", "--device", "cpu"])

@@ -210,7 +210,7 @@ def test_folders_that_cannot_be_read_are_errors(tmp_path: Path, monkeypatch: pyt
         return real(path)
 
     monkeypatch.setattr(os, "scandir", locked)
-    with pytest.raises(DataError, match="cannot be read; mend their rights(.|\n)*/b: Permission denied"):
+    with pytest.raises(DataError, match="cannot be read; fix their permissions(.|\n)*/b: Permission denied"):
         read_folder(tmp_path)
 
 
@@ -305,7 +305,7 @@ def test_empty_class_folders_are_said(tmp_path: Path) -> None:
 
 
 def test_an_empty_word_is_no_data_set() -> None:
-    with pytest.raises(DataError, match="is an empty word"):
+    with pytest.raises(DataError, match="is empty, perhaps a variable"):
         read_listing("")
 
 
