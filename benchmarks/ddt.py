@@ -18,8 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from models.network import TimmNetwork
-
 if __package__ in (None, ""):  # started as a file: its own folder is on the path, the root is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
@@ -37,6 +35,7 @@ from DDT.policy import Policy
 from DDT.scratch import GIGABYTE, Scratch
 from DDT.stages import Rule, find_boxes, fit_direction, localise
 from models.backbones import Backbone, build_backbone
+from models.network import TimmNetwork
 from runtime.ranges import BATCH, COUNT, SIDE
 
 CPU = torch.device("cpu")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from runtime.options import Options, flag, switch
 from runtime.ranges import ROWS, WORKERS
@@ -41,5 +41,5 @@ class CropOptions(RootOptions):
 
     crop_root: str = flag("auto", None, "crops made by run_ddt.sh; auto = DDT/crop_dataset/<task>_crop, none = whole "
                           "images", metavar="DIR")
-    crop_from: str = flag("auto", ("auto", "boxes", "files"), "cut crops from boxes.csv (one decode an image) or read "
-                          "the files")
+    crop_from: Literal["auto", "boxes", "files"] = flag(
+        "auto", ("auto", "boxes", "files"), "cut crops from boxes.csv (one decode an image) or read the files")

@@ -25,7 +25,7 @@ def build_optimizer(
     if decay_moves:
         groups = [group | {"decay": group["weight_decay"]} for group in groups]
     if kind == "adamw":
-        return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, foreach=True)
+        return torch.optim.AdamW(groups, lr=lr, betas=(betas[0], betas[1]), eps=eps, foreach=True)
     if kind == "adam":
         return torch.optim.Adam(groups, lr=lr, foreach=True)
     return torch.optim.SGD(groups, lr=lr, momentum=momentum, foreach=True, nesterov=kind == "nesterov" and momentum > 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from datasets.options import CropOptions, DataOptions
 from runtime.options import MachineOptions, Options, again, flag, switch, word
@@ -38,7 +38,7 @@ class EncoderOptions(CropOptions, MachineOptions):
     feature: str = flag("auto", tuple(FEATURES), "gap = backbone = plain average, "
                         "masked = attention-weighted, head = projection; auto = masked where the encoder has a "
                         "rationale branch, else gap")
-    input: str = flag("crop", ("full", "crop"), "whole images or the object's crops")
+    input: Literal["full", "crop"] = flag("crop", ("full", "crop"), "whole images or the object's crops")
     size: int = flag(0, SIDE_OR_0, "pixels of a side; 0 = as trained (args.json), else 224")
     eval_view: str = flag("auto", ("auto", *EVAL_VIEWS), "how a picture becomes a square; auto = as the run was "
                           "trained, else eval; squash = the public LEAD view: a square whatever the aspect")
@@ -59,7 +59,7 @@ class ImagesOptions(EncoderOptions):
     title: ClassVar[str | None] = None
 
     folder: str = word("the photographs: any layout that --root takes elsewhere", "IMAGES")
-    input: str = again(EncoderOptions, "input", "full")
+    input: Literal["full", "crop"] = again(EncoderOptions, "input", "full")
     feature: str = again(EncoderOptions, "feature", "gap")
     split: str = flag("auto", ("auto", "train", "val", "test"), "which part of the photographs; auto = test where "
                       "there is one")
@@ -112,7 +112,7 @@ class SearchOptions(EncoderOptions, RerankOptions):
 
     title: ClassVar[str | None] = "retrieval"
 
-    input: str = again(EncoderOptions, "input", "full")
+    input: Literal["full", "crop"] = again(EncoderOptions, "input", "full")
     feature: str = again(EncoderOptions, "feature", "gap")
     batch_size: int = flag(64, BATCH, "images at a time; changes no number", "-b")
     split: str = flag("auto", ("auto", "test", "val", "train"), "auto = test, or where there is none train, or val")
@@ -152,7 +152,7 @@ class HeatmapOptions(EncoderOptions):
 
     title: ClassVar[str | None] = "pictures"
 
-    input: str = again(EncoderOptions, "input", "full")
+    input: Literal["full", "crop"] = again(EncoderOptions, "input", "full")
     split: str = flag("auto", ("auto", "test", "val", "train"), "auto = test, or what there is in its place")
     boxes: str = flag("auto", None, "path,x1,y1,x2,y2 in pixels; auto = boxes.csv in the data set, if there; or none",
                       metavar="FILE")

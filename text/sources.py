@@ -68,6 +68,8 @@ def open_clip_teacher(
             f"  {command} --teacher-weights {options.teacher_arch}.pt\n"
             "or let open_clip download it: --teacher-weights hub"
         )
-    return build_teacher(
+    teacher = build_teacher(
         f"clip:{options.teacher_arch}", weights=weights, precision=precision, device=device,
         norm=options.teacher_norm, size=options.teacher_size or None)
+    assert isinstance(teacher, ClipTeacher)  # it was asked for by that name
+    return teacher

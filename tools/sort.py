@@ -88,6 +88,7 @@ def main() -> None:
     given = problems.attempt(lambda: read_labels(options.labels, images) if options.labels else {})
     problems.attempt(lambda: check_classes(images, options.num_classes) if options.score else None)
     problems.refuse()
+    assert given is not None  # else there was a problem
     with hold_results(options.place):
         sight = extract_features(subject, images)
         sorting = sort_images(sight, images, given, options)

@@ -12,8 +12,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.joint import Source, describe_sources
-
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
@@ -24,6 +22,7 @@ from benchmarks.studies.networks import find_label_faults
 from benchmarks.studies.plain_table import format_estimate, publish_table
 from datasets.class_names import relabel
 from datasets.images import ImageSet, scan
+from datasets.joint import Source, describe_sources
 from datasets.loader import count_workers
 from datasets.places import list_overlaps
 from datasets.views.recipes import View

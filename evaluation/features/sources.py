@@ -11,7 +11,7 @@ from typing import Any
 
 from datasets.crops import Crops, crop_folder, find_crops
 from datasets.views.recipes import AUGMENTATIONS, RECIPES
-from evaluation.options import EncoderOptions
+from evaluation.options import ClassifierOptions, EncoderOptions
 from evaluation.run_record import (
     ARGS,
     CHECKPOINTS,
@@ -29,7 +29,7 @@ from runtime.options import list_given
 SOURCES = ("none", "hub")
 
 
-def name_results_folder(options: EncoderOptions) -> str:
+def name_results_folder(options: EncoderOptions | ClassifierOptions) -> str:
     """A folder name for results on these weights."""
     folder = find_source(options.pretrained)[1]
     name = folder.resolve().name if folder else re.sub(r"[^\w.-]+", "-", Path(options.pretrained).name)

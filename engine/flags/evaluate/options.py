@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from evaluation.options import ClassifierOptions, ImagesOptions
 from runtime.options import again, flag, repeated, switch, word
@@ -94,8 +94,9 @@ class EvaluateOptions(ClassifierOptions):
                                      "DOG, FOLDER", nargs="+", metavar="NAME")
     split: str = flag("auto", ("auto", "test", "val", "train"), "auto = test, or val, or everything")
     batch_size: int = flag(64, BATCH, "images at a time; changes no number", "-b")
-    ensemble_order: str = flag("descending", ("descending", "ascending"), "which branches highest-x adds up first; "
-                               "ascending = the public PIM code's")
+    ensemble_order: Literal["descending", "ascending"] = flag(
+        "descending", ("descending", "ascending"),
+        "which branches highest-x adds up first; ascending = the public PIM code's")
     mistakes: int = flag(48, COUNT_OR_0, "the surest mistakes on their sheet; 0 = no sheet")
     results_dir: str | None = flag(None, None, "where everything goes; default: evaluation/ in the run's folder, else "
                                    "under checkpoints/", "--out", metavar="DIR")
