@@ -24,6 +24,7 @@ from runtime.words import architecture
 
 EVAL_VIEWS = ("eval", "squash", "squash-exact", "short", "short-exact", "deit-eval", "warp", "pim-eval")
 FEATURES = {"gap": "backbone", "backbone": "backbone", "masked": "masked", "head": "head", "auto": "auto"}  # by word
+INDEX_KINDS = ("flat", "ivf", "hnsw", "ivfpq")  # see evaluation/retrieval/index.py
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,9 @@ python -m tools.convert_config configs/byol_cub200.yaml --root CUB200
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 import yaml
 
 from engine.flags.command import exit_cleanly
-from engine.flags.parser import Parser
+from engine.flags.parser import Parser, add_options, gather_options
 from runtime.errors import ConfigError
+from runtime.options import Options, flag, word
 
 Settings = Mapping[str, object]
 Flat = dict[str, Any]  # what YAML holds, by the names of branches joined by points
@@ -87,9 +87,9 @@ def train_byol(flat: dict[str, object], notes: list[str], task: str, root: str, 
     words += ["--optimizer", OPTIMIZERS.get(optimizer, "lars")]
     if optimizer not in ("lars_simclr", "sgd"):
         notes.append(f"train.optimizer.name: {optimizer} becomes {words[-1]}")
-    for name, flag in BYOL_TRAINING.items():
+    for name, ours in BYOL_TRAINING.items():
         if flat.get(name) is not None:
-            words += [flag, f"{flat[name]:g}" if isinstance(flat[name], float) else str(flat[name])]
+            words += [ours, f"{flat[name]:g}" if isinstance(flat[name], float) else str(flat[name])]
     backbone = str(flat.get("model.backbone", "resnet50"))
     words += ["--arch", backbone.partition("_")[0]]
     if "cifar" in backbone:
@@ -106,9 +106,9 @@ def probe_byol(flat: Flat, task: str, root: str, run: str) -> list[str]:
     words = ["python", "main_linear.py", "--task", task, "--root", root, "--pretrained", run, "--input", "full",
              "--feature", "masked", "--results-dir", f"checkpoints_linear/{run}", "--lr", f"{rate:g}", "--cos", "true",
              "--hold-out", "0"]
-    for name, flag in BYOL_PROBE.items():
+    for name, ours in BYOL_PROBE.items():
         if flat.get(name) is not None:
-            words += [flag, str(flat[name])]
+            words += [ours, str(flat[name])]
     return words
 
 
@@ -140,9 +140,9 @@ def convert_pim(flat: dict[str, object], root: str, run: str) -> Conversion:
         words += ["--eval", "--resume", str(flat.get("pretrained") or f"checkpoints/{folder}"),
                   "--results-dir", f"checkpoints/{folder}_eval"]
     words += ["--val-root", str(flat["val_root"])] if flat.get("val_root") else []
-    for name, flag in PIM_FLAGS.items():
+    for name, ours in PIM_FLAGS.items():
         if flat.get(name) is not None and (trains or name in PIM_EVALUATION):
-            words += [flag, spell_value(flat[name])]
+            words += [ours, spell_value(flat[name])]
     selects = {name.partition(".")[2]: value for name, value in flat.items() if name.startswith("num_selects.")}
     words += ["--num-selects", ",".join(f"{name}={value}" for name, value in selects.items())] if selects else []
     answer.commands.append(words)
@@ -177,24 +177,32 @@ def convert(tree: object, *, root: str, run: str | None = None) -> Conversion:
                       f"{', '.join(map(str, tree)) if isinstance(tree, Mapping) else 'none'}")
 
 
-def parse() -> argparse.Namespace:
-    """The flags."""
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions(Options):
+    """Which file is converted, and what the commands call data set and run."""
+
+    config: Path = word("a configuration of LCR's BYOL path, or of PIM", "FILE.yaml", Path)
+    root: str = flag("DATASET", None, "the data set; PIM's files name their own", metavar="DIR")
+    name: str | None = flag(None, None, "folder under checkpoints/; default: the file's own name")
+
+
+def parse(argv: Sequence[str] | None = None) -> ConvertOptions:
+    """The options; raises ConfigError with every problem."""
     parser = Parser(prog="python -m tools.convert_config", description="A public code's configuration in our flags.")
-    parser.add_argument("config", type=Path, metavar="FILE.yaml", help="a configuration of LCR's BYOL path, or of PIM")
-    parser.add_argument("--root", default="DATASET", metavar="DIR",
-                        help="the data set; PIM's files name their own")
-    parser.add_argument("--name", default=None, help="folder under checkpoints/; default: the file's own name")
-    return parser.parse_args()
+    add_options(parser, ConvertOptions)
+    options, problems = gather_options(parser, ConvertOptions, argv)
+    problems.refuse()
+    return options
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    args = parse()
+    options = parse(argv)
     try:
-        tree = yaml.safe_load(args.config.read_text(encoding="utf-8"))
+        tree = yaml.safe_load(options.config.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{args.config} cannot be read as yaml: {error}") from error
-    conversion = convert(tree, root=args.root, run=args.name)
+        raise ConfigError(f"{options.config} cannot be read as yaml: {error}") from error
+    conversion = convert(tree, root=options.root, run=options.name)
     for note in conversion.notes:
         print(f"# {note}")
     for command in conversion.commands:

@@ -6,12 +6,13 @@ The pictures are CC BY-NC-SA 4.0 (Buerhop-Lutz et al., 2018; Deitsch et al., 201
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import random
 import shutil
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,11 +20,11 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from engine.flags.command import exit_cleanly
-from engine.flags.parser import Parser
-from engine.results_folder import hold_results
+from engine.flags.parser import Parser, add_options, gather_options
 from runtime.errors import ConfigError
 from runtime.files import write_atomically, write_text
 from runtime.folders.claims import claim_folder
+from runtime.options import Options, flag
 from runtime.ranges import COUNT_OR_0, SEED
 
 LICENCE = "LICENSE.txt"
@@ -63,26 +64,42 @@ def draw_split(files: list[Path], train: int, test: int, seed: int) -> dict[str,
     return {"test": order[:test], "train": rest[:train] if train else rest}
 
 
-def main() -> None:
-    """The command."""
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions(Options):
+    """How many photographs are drawn, and where their folders are made."""
+
+    out: str = flag("demo/elpv", None, "where the folders are made", metavar="DIR")
+    train: int = flag(90, COUNT_OR_0, "training images of a class, 0 = all")
+    test: int = flag(60, COUNT_OR_0, "test images of a class, 0 = none")
+    seed: int = flag(0, SEED, "of the draw")
+
+
+def parse(argv: Sequence[str] | None = None) -> DemoOptions:
+    """The options; raises ConfigError with every problem."""
     parser = Parser(prog="python -m tools.demo_data", description="Solar cells from PyPI as train/test class folders.")
-    parser.add_argument("--out", default="demo/elpv", metavar="DIR", help="where the folders are made")
-    parser.add_argument("--train", type=COUNT_OR_0, default=90, help="training images of a class, 0 = all")
-    parser.add_argument("--test", type=COUNT_OR_0, default=60, help="test images of a class, 0 = none")
-    parser.add_argument("--seed", type=SEED, default=0, help="of the draw")
-    args = parser.parse_args()
-    out = Path(args.out)
+    add_options(parser, DemoOptions)
+    options, problems = gather_options(parser, DemoOptions, argv)
+    problems.refuse()
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    options = parse(argv)
+    from engine.results_folder import hold_results  # after the flags: --help does without torch
+
+    out = Path(options.out)
     found = read_classes(find_package())
     with hold_results(out):
         claim_folder(out, "tools.demo_data", ("train", "test", LICENCE))
         write_text(out / LICENCE, NOTICE)
-        copy_all(found, out, args)
+        copy_all(found, out, options)
 
 
-def copy_all(found: dict[str, list[Path]], out: Path, args: argparse.Namespace) -> None:
+def copy_all(found: dict[str, list[Path]], out: Path, options: DemoOptions) -> None:
     """Every class's draw, in its folders; prints how many."""
     for name, files in found.items():
-        for split, chosen in draw_split(files, args.train, args.test, args.seed).items():
+        for split, chosen in draw_split(files, options.train, options.test, options.seed).items():
             folder = out / split / name
             folder.mkdir(parents=True)
             for path in chosen:

@@ -27,11 +27,12 @@ from datasets.layouts.listing import Entry, show_first
 from datasets.layouts.read import read_listing, variant_folder
 from engine.flags.command import exit_cleanly
 from engine.flags.groups import add_list_left_out
-from engine.flags.parser import Parser
+from engine.flags.parser import Parser, add_options, gather_options
 from runtime.errors import DataError
 from runtime.files import write_atomically
 from runtime.folders.overlaps import find_overlaps
 from runtime.names.safe import name_each
+from runtime.options import Options, flag, word
 
 SPLITS = ("train", "test")
 
@@ -211,23 +212,30 @@ def organize(name: str, source: Path, out: Path, link: str = "none") -> str:
     return count_placements(placements, out)
 
 
-def make_parser() -> Parser:
-    """All flags; the older names of some work as well."""
+@dataclass(frozen=True, kw_only=True)
+class OrganizeOptions(Options):
+    """Which data set, where it is and where it goes; the older names of some flags work as well."""
+
+    dataset: str = word("which one it is", None, tuple(sorted(PLANS)))
+    source: Path = flag(None, Path, "the unpacked data set", "--ds", "--cub-root", metavar="DIR", required=True)
+    out: Path = flag(None, Path, "the new folder", "--output-root", metavar="DIR", required=True)
+    link: str = flag("none", ("none", "hard", "soft"), "copy (none), hard links, or symbolic links")
+
+
+def parse(argv: Sequence[str] | None = None) -> OrganizeOptions:
+    """The options; raises ConfigError with every problem."""
     parser = Parser(prog="python -m tools.organize", description="A published data set as train/test class folders.")
-    parser.add_argument("dataset", choices=sorted(PLANS), help="which one it is")
-    parser.add_argument("--source", "--ds", "--cub-root", type=Path, required=True, metavar="DIR",
-                        help="the unpacked data set")
-    parser.add_argument("--out", "--output-root", type=Path, required=True, metavar="DIR", help="the new folder")
-    parser.add_argument("--link", choices=("none", "hard", "soft"), default="none",
-                        help="copy (none), hard links, or symbolic links")
+    add_options(parser, OrganizeOptions)
     add_list_left_out(parser)
-    return parser
+    options, problems = gather_options(parser, OrganizeOptions, argv)
+    problems.refuse()
+    return options
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    args = make_parser().parse_args(argv)
-    print(organize(args.dataset, args.source, args.out, args.link))
+    options = parse(argv)
+    print(organize(options.dataset, options.source, options.out, options.link))
 
 
 if __name__ == "__main__":

@@ -9,133 +9,80 @@ python -m tools.report docs/study.jsonl --write docs/results.md  a study's means
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.studies.figure import draw_study
 from engine.flags.command import exit_cleanly
-from engine.flags.parser import Parser
-from evaluation.ledger import read_measurements
-from evaluation.reports.figure import label_text, load_pyplot
-from evaluation.reports.grid import Grid, markdown_grid
-from evaluation.reports.html import embed_picture, render
-from evaluation.reports.study_table import list_grids, take_studies
-from evaluation.reports.table import Measurement, choose_columns, markdown, read_ledgers, tabulate_measurements
-from runtime.errors import ConfigError
-from runtime.files import write_atomically, write_text
+from engine.flags.parser import Parser, add_options, gather_options
+from runtime.files import write_text
 from runtime.folders.overlaps import find_overlaps, is_same_path
-
-START, END = "<!-- results: made by tools/report.py, do not edit -->", "<!-- end of results -->"
-
-
-def write_tables(ledgers: Sequence[str]) -> str:
-    """All tables of the ledgers in Markdown: single measurements first, then studies."""
-    lines = read_ledgers(ledgers)
-    return "\n\n".join([markdown(lines)] * bool(lines) + [markdown_grid(grid) for grid in read_grids(ledgers)])
+from runtime.options import Options, flag, repeated, word
 
 
-def read_grids(ledgers: Sequence[str]) -> list[Grid]:
-    """The studies' tables."""
-    return list_grids(row for path in ledgers for row in read_measurements(path))
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(Options):
+    """Which ledgers, and what is made of them."""
+
+    ledgers: tuple[str, ...] = word("ledgers, in the order of the table", "RESULTS.jsonl", nargs="+")
+    write: str | None = flag(None, None, "put the table between the markers of this file", metavar="FILE.md")
+    html: str | None = flag(None, None, "write one page with the table and the pictures", metavar="FILE.html")
+    figure: str | None = flag(None, None, "draw the numbers; of studies mAP with intervals", metavar="FILE.png")
+    picture: tuple[str, ...] = repeated("a picture for the page", "TITLE=FILE")
+    lead: str = flag("", None, "a sentence under the headline")
+    headline: str = flag("Plumage results", None, "headline of the page", "--title", metavar="TITLE")
+
+    @property
+    def pictures(self) -> list[tuple[str, Path]]:
+        """Title and file of each picture."""
+        parts = (text.partition("=") for text in self.picture)
+        return [(title, Path(path)) for title, _, path in parts]
 
 
-def insert(text: str, table: str) -> str:
-    """The text with everything between the markers replaced; raises ConfigError when it has no markers."""
-    if START not in text or END not in text:
-        raise ConfigError(f"no place for the table: put the lines `{START}` and `{END}` into the file")
-    before, rest = text.split(START, 1)
-    return f"{before}{START}\n{table}\n{END}{rest.split(END, 1)[1]}"
-
-
-def page(
-    title: str, lead: str, lines: Sequence[Measurement], pictures: Sequence[tuple[str, Path]],
-    grids: Sequence[Grid] = (),
-) -> str:
-    """One HTML page with tables, notes and pictures inside it."""
-    shown = [(name, embed_picture(path.read_bytes())) for name, path in pictures if path.is_file()]
-    tables = [tabulate_measurements(lines), *grids] if lines else grids
-    return render("report", title=title, lead=lead, grids=tables, pictures=shown)
-
-
-def draw_figure(lines: Sequence[Measurement], picture: Path) -> None:
-    """Every metric of every network as a dot, one row a network, into a PNG."""
-    pyplot = load_pyplot()
-    columns = choose_columns(lines)
-    figure, axes = pyplot.subplots(1, len(columns), figsize=(11, 0.9 + 0.36 * len(lines)), sharey=True)
-    places, colours = range(len(lines)), ["#0a6b3d" if "LEAD" in line.name else "#6d7f94" for line in lines]
-    for axis, (title, key) in zip(axes, columns.items()):
-        values = [100 * line.metrics.get(key, float("nan")) for line in lines]
-        axis.grid(axis="y", color="#e4e9ef")
-        axis.scatter(values, places, color=colours, zorder=3)
-        for place, value in zip(places, values):
-            axis.annotate(f"{value:.1f}", (value, place), (6, 0), textcoords="offset points", va="center", fontsize=8)
-        known = [value for value in values if value == value]
-        low, high = min(known, default=0), max(known, default=1)
-        axis.set(title=f"{title}, %", xlim=(low - 0.25 * (high - low) - 1, high + 0.45 * (high - low) + 1), xticks=[])
-        axis.spines[["top", "right", "bottom"]].set_visible(False)
-    axes[0].set_yticks(list(places), [label_text(line.name) for line in lines])
-    axes[0].invert_yaxis()
-    figure.tight_layout()
-    write_atomically(picture, lambda draft: figure.savefig(draft, dpi=120))
-    pyplot.close(figure)
-
-
-def draw_report_figure(lines: Sequence[Measurement], ledgers: Sequence[str], picture: Path) -> None:
-    """The studies of the ledgers, mAP with intervals, where there are any; else every metric of single measurements."""
-    studies = take_studies(row for path in ledgers for row in read_measurements(path))
-    if studies:
-        draw_study(studies, picture)
-    else:
-        draw_figure(lines, picture)
-
-
-def make_parser() -> Parser:
-    """The flags."""
+def parse(argv: Sequence[str] | None = None) -> ReportOptions:
+    """The options; raises ConfigError with every problem."""
     parser = Parser(prog="python -m tools.report", description="Tables from results.jsonl files.")
-    parser.add_argument("ledgers", nargs="+", metavar="RESULTS.jsonl", help="ledgers, in the order of the table")
-    parser.add_argument("--write", metavar="FILE.md", help="put the table between the markers of this file")
-    parser.add_argument("--html", metavar="FILE.html", help="write one page with the table and the pictures")
-    parser.add_argument("--figure", metavar="FILE.png", help="draw the numbers; of studies mAP with intervals")
-    parser.add_argument("--picture", action="append", default=[], metavar="TITLE=FILE", help="a picture for the page")
-    parser.add_argument("--lead", default="", help="a sentence under the headline")
-    parser.add_argument("--title", default="Plumage results", help="headline of the page")
-    return parser
+    add_options(parser, ReportOptions)
+    options, problems = gather_options(parser, ReportOptions, argv)
+    problems.lines += list_report_problems(options)
+    problems.refuse()
+    return options
 
 
-def list_report_problems(args: argparse.Namespace, pictures: Sequence[tuple[str, Path]]) -> list[str]:
+def list_report_problems(options: ReportOptions) -> list[str]:
     """A line for every picture that is not there, and for outputs that are inputs or one another."""
     outputs = {flag: Path(path) for flag, path in
-               (("--write", args.write), ("--html", args.html), ("--figure", args.figure)) if path}
-    inputs = [*(("RESULTS.jsonl", Path(path)) for path in args.ledgers),
-              *((f"--picture {title}", path) for title, path in pictures)]
-    problems = [f"--picture {title}: there is no {path}" for title, path in pictures if not path.is_file()]
+               (("--write", options.write), ("--html", options.html), ("--figure", options.figure)) if path}
+    inputs = [*(("RESULTS.jsonl", Path(path)) for path in options.ledgers),
+              *((f"--picture {title}", path) for title, path in options.pictures)]
+    problems = [f"--picture {title}: there is no {path}" for title, path in options.pictures if not path.is_file()]
     problems += [f"{flag} and {other} are one file" for (flag, one), (other, two)
                  in combinations(outputs.items(), 2) if is_same_path(one, two)]
     return problems + find_overlaps(outputs, inputs)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    args, problems = make_parser().gather()
-    pictures = [(title, Path(path)) for title, _, path in (text.partition("=") for text in args.picture)]
-    problems.lines += list_report_problems(args, pictures)
-    problems.refuse()
-    lines, grids = read_ledgers(args.ledgers), read_grids(args.ledgers)
-    if args.write:
-        path = Path(args.write)
-        write_text(path, insert(path.read_text(encoding="utf-8"), write_tables(args.ledgers)))
-    if args.html:
-        write_text(Path(args.html), page(args.title, args.lead, lines, pictures, grids))
-    if args.figure:
-        draw_report_figure(lines, args.ledgers, Path(args.figure))
-    if not (args.write or args.html or args.figure):
-        print(write_tables(args.ledgers))
+    options = parse(argv)
+    from benchmarks.studies.figure import draw_report_figure  # after the flags: --help does without torch
+    from evaluation.reports.ledger_report import insert, page, read_grids, write_tables
+    from evaluation.reports.table import read_ledgers
+
+    lines, grids = read_ledgers(options.ledgers), read_grids(options.ledgers)
+    if options.write:
+        path = Path(options.write)
+        write_text(path, insert(path.read_text(encoding="utf-8"), write_tables(options.ledgers)))
+    if options.html:
+        write_text(Path(options.html), page(options.headline, options.lead, lines, options.pictures, grids))
+    if options.figure:
+        draw_report_figure(lines, options.ledgers, Path(options.figure))
+    if not (options.write or options.html or options.figure):
+        print(write_tables(options.ledgers))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluation.ledger import Row
+from evaluation.ledger import Row, read_measurements
 from evaluation.reports.figure import label_text, load_pyplot
+from evaluation.reports.ledger_report import draw_figure
+from evaluation.reports.study_table import take_studies
+from evaluation.reports.table import Measurement
 from runtime.files import write_atomically
 
 if TYPE_CHECKING:
@@ -44,3 +47,12 @@ def draw_task(axis: Axes, task: str, rows: Sequence[Row]) -> None:
     axis.grid(axis="x", color="#e4e9ef")
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def draw_report_figure(lines: Sequence[Measurement], ledgers: Sequence[str], picture: Path) -> None:
+    """The studies of the ledgers, mAP with intervals, where there are any; else every metric of single measurements."""
+    studies = take_studies(row for path in ledgers for row in read_measurements(path))
+    if studies:
+        draw_study(studies, picture)
+    else:
+        draw_figure(lines, picture)

@@ -22,11 +22,11 @@ from evaluation.features.store import find_differences
 from evaluation.metrics.clustering import FAISS_SEEDS
 from evaluation.metrics.ranking import take_top
 from evaluation.metrics.similarity import cross_chunks
+from evaluation.options import INDEX_KINDS
 from runtime.errors import ConfigError, DataError
 from runtime.files import hash_file, write_atomically, write_json
 from runtime.side_files import read_json
 
-KINDS = ("flat", "ivf", "hnsw", "ivfpq")
 CHUNK = 65536  # embeddings added at a time
 OWN = "index_sha256"  # of the file itself
 TAUGHT = 256  # training embeddings a list
@@ -105,7 +105,7 @@ def _make(plan: IndexPlan, width: int) -> Any:
     elif plan.kind == "ivfpq":
         index = faiss.IndexIVFPQ(flat, width, plan.lists, plan.bytes, 8, by_cosine)
     else:
-        raise ConfigError(f"no index is called {plan.kind!r}, only {', '.join(KINDS)}")
+        raise ConfigError(f"no index is called {plan.kind!r}, only {', '.join(INDEX_KINDS)}")
     index.own_fields = True
     flat.this.disown()
     return index

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from evaluation.reports.ledger_report import END, START, draw_figure, insert, page
 from evaluation.reports.table import collect, markdown, read_ledgers
 from runtime.errors import ConfigError
-from tools.report import END, START, draw_figure, insert, page
 
 ROOT = Path(__file__).resolve().parents[2]
 

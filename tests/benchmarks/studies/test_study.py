@@ -12,12 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.studies.figure import draw_report_figure
 from benchmarks.studies.networks import METRICS, SplitPair, StudyRow, parse_study_row, score_images, shape_rows
 from benchmarks.studies.study import main
 from datasets.images import scan
 from evaluation.ledger import read_results
 from evaluation.metrics.knn import knn_accuracy
 from evaluation.metrics.similarity import normalise_embeddings
+from evaluation.reports.ledger_report import END, START, insert, write_tables
 from evaluation.reports.study_table import list_grids
 from evaluation.retrieval.score import retrieve
 from models.attention import RationaleBranch
@@ -25,7 +27,6 @@ from models.backbones import build_backbone
 from models.encoder import Encoder, save_encoder
 from models.heads import build_head
 from runtime.errors import ConfigError
-from tools.report import END, START, draw_report_figure, insert, write_tables
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -13,9 +13,9 @@ from engine.curves import draw_curves
 from evaluation.metrics.calibration import calibrate
 from evaluation.reports.confusion import draw_confusion
 from evaluation.reports.figure import label_text, load_pyplot
+from evaluation.reports.ledger_report import draw_figure
 from evaluation.reports.reliability import draw_reliability
 from evaluation.reports.table import Measurement
-from tools.report import draw_figure
 
 NAMES = ("$0_$5", "US$1", "$10 bill $", "_under", "two\nlines", "%s {x} \\frac", "   ", "caf\udce9")
 

@@ -1,0 +1,34 @@
+"""Search indices of embeddings: built, kept in their folder, and measured, one line of a table for each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from evaluation.features.store import Embeddings
+from evaluation.retrieval.index import IndexPlan, IndexReport, build_index, load_index, measure_index, save_index
+
+HEAD = "index     build s   file MB   ms/query   exact ms"
+
+
+def build_indices(embeddings: Embeddings, folder: Path, plans: Sequence[IndexPlan], queries: int) -> None:
+    """Build, keep and measure the index of every plan with `queries` of the embeddings; prints the table."""
+    for number, plan in enumerate(plans):
+        start = time.perf_counter()
+        path = save_index(build_index(embeddings.vectors, plan), folder, plan, embeddings.meta)
+        seconds = time.perf_counter() - start
+        loaded = load_index(path, embeddings.meta)
+        report = measure_index(loaded, embeddings.vectors, queries=queries, seed=plan.seed)
+        if number == 0:
+            count, width = embeddings.vectors.shape
+            print(f"{count} embeddings of {width}, {report.queries} of them queries\n"
+                  + HEAD + "".join(f"{f'recall@{depth}':>10}" for depth in report.recall))
+        print(tell_index(plan.kind, seconds, path.stat().st_size / 1e6, report))
+
+
+def tell_index(kind: str, seconds: float, megabytes: float, report: IndexReport) -> str:
+    """One line of the table."""
+    found = "".join(f"{recall:>10.4f}" for recall in report.recall.values())
+    return (f"{kind:<8}{seconds:>9.1f}{megabytes:>10.1f}{report.milliseconds:>11.3f}{report.exact_milliseconds:>11.3f}"
+            f"{found}")
