@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from datasets.layouts.cars import ALL_CARS, CAR_LISTS, CAR_NAMES, find_list
 from datasets.layouts.findings import announce
-from datasets.layouts.labelled import DOG_LISTS, find_dog_lists
+from datasets.layouts.labelled import DOG_LISTS, find_dog_lists, variant_folder
 from datasets.layouts.listing import Entry, show_first
-from datasets.layouts.read import read_listing, variant_folder
+from datasets.layouts.read import read_listing
 from engine.flags.command import exit_cleanly
 from engine.flags.groups import add_list_left_out
 from engine.flags.parser import Parser, add_options, gather_options

@@ -1,4 +1,4 @@
-"""Data sets of supervised recognition as they are distributed: Stanford Dogs, FoodX-251, NABirds."""
+"""Data sets of supervised recognition as they are distributed, and the list of all their readers."""
 
 from __future__ import annotations
 
@@ -143,6 +143,50 @@ def tell_apart(numbers: Sequence[str], names: dict[str, str]) -> tuple[str, ...]
     return tuple(names[number] if times[names[number]] == 1 else f"{names[number]} [{number}]" for number in numbers)
 
 
-# Tried in this order by `datasets.layouts.read.read_listing`, before the layouts that are recognised by less.
-READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Listing]], ...] = (
-    (is_cars, read_cars), (is_dogs, read_dogs), (is_food, read_food), (is_nabirds, read_nabirds))
+def is_cub(root: Path) -> bool:
+    """True for an unpacked CUB-200-2011."""
+    lists = ("images.txt", "train_test_split.txt")
+    return all((root / name).is_file() for name in lists) and (root / "images").is_dir()
+
+
+def read_cub(root: Path) -> Listing:
+    """A raw CUB-200-2011 tree: the official split, keys images/<class>/<file>, classes named as their folders."""
+    entries = [
+        Entry(root / "images" / name, f"images/{name}", name.split("/")[0], split)
+        for name, split in read_split_files(root).items()
+    ]
+    return make_listing(root, check_files(entries, root / "images.txt"))
+
+
+def variant_folder(root: Path) -> Path | None:
+    """The folder of FGVC-Aircraft's variant lists (`root` or its data/), None for another layout."""
+    for folder in (root, root / "data"):
+        if (folder / "images_variant_trainval.txt").is_file() or (folder / "images_variant_test.txt").is_file():
+            return folder
+    return None
+
+
+def read_aircraft(root: Path) -> Listing:
+    """A raw FGVC-Aircraft-2013b tree by variant: trainval is train; slashes leave the class names."""
+    folder = variant_folder(root)
+    assert folder is not None, f"{root} has no variant lists"
+    entries = []
+    for split, name in (("train", "images_variant_trainval.txt"), ("test", "images_variant_test.txt")):
+        if not (folder / name).is_file():
+            continue
+        for image, variant in read_table(folder / name).items():
+            path = folder / "images" / f"{image}.jpg"
+            entries.append(Entry(path, path.relative_to(root).as_posix(), variant.replace("/", ""), split))
+    return make_listing(root, check_files(entries, folder))
+
+
+# Whether a folder has a layout, and its reader. Tried in this order, so that a layout which is recognised by less comes
+# after one which has the same files and more: NABirds before CUB.
+READERS: tuple[tuple[Callable[[Path], object], Callable[[Path], Listing]], ...] = (
+    (is_cars, read_cars),
+    (is_dogs, read_dogs),
+    (is_food, read_food),
+    (is_nabirds, read_nabirds),
+    (is_cub, read_cub),
+    (variant_folder, read_aircraft),
+)

@@ -15,9 +15,8 @@ from datasets.layouts.findings import describe_listing, join_same_names
 from datasets.layouts.folders.account import Account, join_names
 from datasets.layouts.folders.meaning import enter, need_pictures, read_tree, unwrap_folder
 from datasets.layouts.folders.names import NOTES_BESIDE_CONTAINERS, plain_name, recognise_split
-from datasets.layouts.labelled import READERS, read_split_files
-from datasets.layouts.listing import Entry, Listing, check_files, make_listing
-from datasets.layouts.tables import read_table
+from datasets.layouts.labelled import READERS
+from datasets.layouts.listing import Listing
 from datasets.suffixes import find_remedy, find_suffix, is_archive, is_image
 from datasets.walk import Folder, read_folder
 from runtime.errors import DataError
@@ -95,8 +94,7 @@ def find_reader(root: Path) -> Callable[[Path], Listing] | None:
     """The reader of a crop folder or of a data set as it is distributed, None for plain folders."""
     if (root / "ddt.json").is_file() and (root / "boxes.csv").is_file():
         return lambda crops: recognise_layout(find_original_root(crops))
-    return next((read for belongs, read in (*READERS, (is_cub, read_cub), (variant_folder, read_aircraft))
-                 if belongs(root)), None)
+    return next((read for belongs, read in READERS if belongs(root)), None)
 
 
 def read_folders(folder: Folder) -> Listing:
@@ -139,40 +137,3 @@ def find_original_root(crops: Path) -> Path:
     if os.path.samefile(original, crops):
         raise DataError(f"{note}: says that the crops are their own original; give the data set's folder instead")
     return original
-
-
-def is_cub(root: Path) -> bool:
-    """True for an unpacked CUB-200-2011."""
-    lists = ("images.txt", "train_test_split.txt")
-    return all((root / name).is_file() for name in lists) and (root / "images").is_dir()
-
-
-def read_cub(root: Path) -> Listing:
-    """A raw CUB-200-2011 tree: the official split, keys images/<class>/<file>, classes named as their folders."""
-    entries = [
-        Entry(root / "images" / name, f"images/{name}", name.split("/")[0], split)
-        for name, split in read_split_files(root).items()
-    ]
-    return make_listing(root, check_files(entries, root / "images.txt"))
-
-
-def variant_folder(root: Path) -> Path | None:
-    """The folder of FGVC-Aircraft's variant lists (`root` or its data/), None for another layout."""
-    for folder in (root, root / "data"):
-        if (folder / "images_variant_trainval.txt").is_file() or (folder / "images_variant_test.txt").is_file():
-            return folder
-    return None
-
-
-def read_aircraft(root: Path) -> Listing:
-    """A raw FGVC-Aircraft-2013b tree by variant: trainval is train; slashes leave the class names."""
-    folder = variant_folder(root)
-    assert folder is not None, f"{root} has no variant lists"
-    entries = []
-    for split, name in (("train", "images_variant_trainval.txt"), ("test", "images_variant_test.txt")):
-        if not (folder / name).is_file():
-            continue
-        for image, variant in read_table(folder / name).items():
-            path = folder / "images" / f"{image}.jpg"
-            entries.append(Entry(path, path.relative_to(root).as_posix(), variant.replace("/", ""), split))
-    return make_listing(root, check_files(entries, folder))

@@ -179,7 +179,7 @@ def tell_search(search: Search, options: SearchOptions) -> str:
 def write_per_query(path: Path, search: Search) -> None:
     """One line an image: key, class, rank of the first hit and AP (blank when not scored), keys of the nearest five.
 
-    The columns after them are the query's other metrics, by the names of `rank_metrics`.
+    The columns after them are the query's other metrics, by the names of `evaluation.metrics.ranks`.
     """
     names, keys = (*search.images.classes, ""), [sample.key for sample in search.gallery.samples]
     more = [name for name in (search.measured.scores.per_query if search.measured else ()) if name != "map"]
