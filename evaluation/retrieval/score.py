@@ -2,7 +2,8 @@
 
 AP of a query = (1/P) sum_k k / r_k over the full ranking, with P the images of its class without itself and r_k the
 rank of the k-th of them. Rank-1 and rank-5: a hit within the first one or five. Equal scores rank by gallery index;
-the query itself is removed by its index, not by its rank. All other numbers are of the same ranks (`evaluation.metrics.ranks`).
+the query itself is removed by its index, not by its rank. All other numbers are of the same ranks
+(`evaluation.metrics.ranks`).
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class RetrievalScores:
     """Means over queries in [0, 1], and what every query got.
 
     `average_precision` float64 [N] is NaN and `first_hit` int64 [N] (1-based rank) is 0 where a query was skipped
-    because no other image has its class. `per_query` has all metrics of `evaluation.metrics.ranks` by name, float64 [N] with NaN;
-    `of_set` what belongs to the whole set: clusters, distances, spectrum.
+    because no other image has its class. `per_query` has all METRICS of `evaluation.metrics.ranks`, float64 [N] with
+    NaN; `of_set` what belongs to the whole set: clusters, distances, spectrum.
     """
 
     rank1: float

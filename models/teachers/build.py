@@ -1,45 +1,71 @@
-"""Teachers: timm networks, ensembles of them, and CLIP through open_clip. The one file that imports open_clip."""
+"""Teachers by name: timm networks, the kinds of TEACHERS, and ensembles of both."""
 
 from __future__ import annotations
 
-import difflib
-import logging
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from models.arch_names import resolve_arch
-from models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone, build_backbone
+from models.backbones import Backbone, build_backbone
 from models.sizes import build_without_memory, check_size
-from models.teachers.clip import ClipModel, ClipNetwork, ClipTeacher, Tokenizer, has_quick_gelu, read_text_tensor
-from models.teachers.frozen import PRECISIONS, EnsembleTeacher, FrozenTeacher, ImageTeacher, settle_precision
-from models.weights import hub
-from models.weights.files import find_weights, read_checkpoint
-from models.weights.match import match_state
-from models.weights.styles import unwrap_checkpoint
+from models.teachers.clip import ClipTeacher, has_quick_gelu, read_text_tensor
+from models.teachers.frozen import (
+    PRECISIONS,
+    EnsembleTeacher,
+    FrozenTeacher,
+    ImageTeacher,
+    TeacherLook,
+    set_norm,
+    settle_precision,
+)
+from models.teachers.pretrained_clip import build_clip, check_clip
 from models.weights.usual import CLIP_ARCH
 from runtime.errors import WeightsError
 
 __all__ = ["ClipTeacher", "EnsembleTeacher", "FrozenTeacher", "ImageTeacher", "build_teacher", "has_quick_gelu",
            "read_text_tensor"]
 
-OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
-QUICK_GELU_NAMES = ("openai", "quickgelu", "metaclip", "dfn")  # published weights that were trained with QuickGELU
 NORMS = ("own", "student")
 
 
 @dataclass(frozen=True)
-class TeacherLook:
-    """How a teacher is to look at images: normalisation, precision, size in pixels (None: its own), device."""
+class TeacherKind:
+    """How teachers of a kind are built, and refused before anything is built, from the name after "kind:".
 
-    norm: str
-    precision: str
-    size: int | None
-    device: str | torch.device
+    `build` gets name, weights and TeacherLook; `check` gets name and TeacherLook, and raises WeightsError.
+    """
+
+    build: Callable[[str, str | Path, TeacherLook], FrozenTeacher]
+    check: Callable[[str, TeacherLook], None]
+
+
+def build_image_teacher(arch: str, weights: str | Path, look: TeacherLook) -> ImageTeacher:
+    """A timm network as a teacher."""
+    backbone = build_backbone(arch, weights, device=look.device)
+    config = backbone.net.pretrained_cfg
+    size = look.size or (config.get("test_input_size") or config["input_size"])[-1]
+    check_size(backbone, size, flag="--teacher-size")
+    set_norm(backbone.mean, backbone.std, look.norm)
+    precision = settle_precision(backbone, look.precision, size)
+    return ImageTeacher(backbone, size=size, dim=backbone.num_features, precision=precision)
+
+
+def check_image_teacher(arch: str, look: TeacherLook) -> None:
+    """Raise WeightsError for a name that timm does not know, or a side that the network cannot look at."""
+    known = resolve_arch(arch)
+    if look.size is not None:
+        check_size(build_without_memory(lambda: Backbone(known)), look.size, flag="--teacher-size")
+
+
+# By the word before the colon; any other word is the name of a timm network.
+TEACHERS: dict[str, TeacherKind] = {
+    "clip": TeacherKind(build_clip, check_clip),
+}
+TIMM = TeacherKind(build_image_teacher, check_image_teacher)
 
 
 def build_teacher(
@@ -52,7 +78,8 @@ def build_teacher(
     size: int | None = None,
     device: str | torch.device = "cpu",
 ) -> FrozenTeacher:
-    """A frozen teacher: `spec` is "clip", "clip:<open_clip name>", a timm name, or several timm names joined by "+".
+    """A frozen teacher: `spec` is "clip", "clip:<open_clip name>", another of TEACHERS, a timm name, or several joined
+    by "+".
 
     `weights`: a source as for a backbone (an ensemble: one per member, joined by "+"). `norm` "student" feeds the
     network images normalised by ImageNet's mean and std, as LEAD's public code does. `precision` fp32, bf16, or auto:
@@ -60,56 +87,33 @@ def build_teacher(
     """
     if norm not in NORMS or not set(precision.split("+")) <= {*PRECISIONS, "auto"}:
         raise WeightsError(f"teacher norm is one of {', '.join(NORMS)}, its precision one of auto, fp32, bf16")
-    options = TeacherLook(norm=norm, precision=precision, size=size, device=device)
+    look = TeacherLook(norm=norm, precision=precision, size=size, device=device, clip_arch=clip_arch)
     if "+" not in spec:
-        return _build_one(spec, weights, clip_arch, options)
+        return _build_one(spec, weights, look)
     pairs = _split_sources(spec, str(weights))
     formats = precision.split("+") if "+" in precision else [precision] * len(pairs)
-    members = [_build_one(name, source, clip_arch, replace(options, precision=each))
+    members = [_build_one(name, source, replace(look, precision=each))
                for (name, source), each in zip(pairs, formats, strict=True)]
     return EnsembleTeacher(members)
 
 
 def check_teacher(spec: str, clip_arch: str, size: int | None) -> None:
     """Raise WeightsError for one teacher's unknown name, or a side that it cannot look at, before anything is built."""
-    kind, _, name = spec.partition(":")
-    if kind != "clip":
-        arch = resolve_arch(spec)
-        if size is not None:
-            check_size(build_without_memory(lambda: Backbone(arch)), size, flag="--teacher-size")
-    elif size is not None:
-        _refuse_clip_size(name or clip_arch, size)
-    else:
-        _read_clip_config(name or clip_arch)
+    kind, name = find_kind(spec)
+    kind.check(name, TeacherLook(norm="own", precision="auto", size=size, device="cpu", clip_arch=clip_arch))
 
 
-def _read_clip_config(name: str) -> dict:
-    import open_clip
-
-    config = open_clip.get_model_config(name)
-    if config is None:
-        close = difflib.get_close_matches(name, open_clip.list_models(), n=5)
-        hint = f"Did you mean {', '.join(close)}?" if close else "Names look like ViT-B-16, ViT-L-14-quickgelu, RN50"
-        raise WeightsError(f"open_clip knows no model '{name}'. {hint}")
-    return config
+def find_kind(spec: str) -> tuple[TeacherKind, str]:
+    """The kind of one teacher, and its name within the kind: "" where there is only the kind's word."""
+    word, _, name = spec.partition(":")
+    return (TEACHERS[word], name) if word in TEACHERS else (TIMM, spec)
 
 
-def _refuse_clip_size(name: str, size: int) -> None:
-    vision = _read_clip_config(name)["vision_cfg"]
-    step = 32 if isinstance(vision.get("layers"), list) else vision.get("patch_size", 1)  # a ResNet halves five times
-    if size % step:
-        near = [side for side in (size // step * step, (size // step + 1) * step) if side]
-        raise WeightsError(f"--teacher-size {size}: {name} looks at patches of {step} pixels, which do not fill that "
-                           f"side; take {' or '.join(map(str, near))}")
-
-
-def _build_one(spec: str, weights: str | Path, clip_arch: str, options: TeacherLook) -> FrozenTeacher:
+def _build_one(spec: str, weights: str | Path, look: TeacherLook) -> FrozenTeacher:
     if str(weights) == "none":
         warnings.warn(f"teacher {spec} has random weights: it teaches nothing", stacklevel=3)
-    kind, _, name = spec.partition(":")
-    if kind == "clip":
-        return _build_clip(name or clip_arch, weights, options)
-    return _build_image_teacher(spec, weights, options)
+    kind, name = find_kind(spec)
+    return kind.build(name, weights, look)
 
 
 def _split_sources(spec: str, weights: str) -> list[tuple[str, str]]:
@@ -119,127 +123,3 @@ def _split_sources(spec: str, weights: str) -> list[tuple[str, str]]:
     if len(sources) != len(names):
         raise WeightsError(f"{spec} has {len(names)} members and {len(sources)} weights; join one source each by '+'")
     return list(zip(names, sources, strict=True))
-
-
-def _build_image_teacher(arch: str, weights: str | Path, options: TeacherLook) -> ImageTeacher:
-    backbone = build_backbone(arch, weights, device=options.device)
-    config = backbone.net.pretrained_cfg
-    size = options.size or (config.get("test_input_size") or config["input_size"])[-1]
-    check_size(backbone, size, flag="--teacher-size")
-    _set_norm(backbone, options.norm)
-    precision = settle_precision(backbone, options.precision, size)
-    return ImageTeacher(backbone, size=size, dim=backbone.num_features, precision=precision)
-
-
-def _build_clip(name: str, weights: str | Path, options: TeacherLook) -> ClipTeacher:
-    import open_clip
-
-    model = _create_clip(name, weights, options.size)
-    config = open_clip.get_model_preprocess_cfg(model)
-    size = config["size"] if isinstance(config["size"], int) else config["size"][0]
-    network = ClipNetwork(model, config["mean"], config["std"]).to(options.device)
-    _set_norm(network, options.norm)
-    precision = settle_precision(network, options.precision, size)
-    with torch.no_grad():
-        dim = network(torch.zeros(1, 3, size, size, device=options.device)).shape[1]
-    tokenizer = _find_tokenizer(name, asked=str(weights).partition(":")[0] == "hub")
-    return ClipTeacher(network, tokenizer=tokenizer, size=size, dim=dim, precision=precision)
-
-
-def _find_tokenizer(name: str, *, asked: bool) -> Tokenizer:
-    """What cuts text into the model's tokens. Some come from the hub: out of its cache, or loaded where `asked`."""
-    import open_clip
-
-    if not _read_clip_config(name)["text_cfg"].get("hf_tokenizer_name"):
-        return open_clip.get_tokenizer(name)
-    remedy = f"Say --teacher-weights hub once where there is a network, or take a model such as {CLIP_ARCH}"
-    if asked:
-        return hub.download(lambda: open_clip.get_tokenizer(name), f"the tokenizer of {name}", remedy)
-    try:
-        with hub.no_network():
-            return open_clip.get_tokenizer(name)
-    except Exception as error:  # every hub client raises its own kind
-        raise WeightsError(f"{name} reads text with a tokenizer that is not in the hub's cache, and nothing is "
-                           f"downloaded unless asked for. {remedy}") from error
-
-
-def _set_norm(network: Backbone | ClipNetwork, norm: str) -> None:
-    if norm == "student":
-        network.mean.copy_(torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
-        network.std.copy_(torch.tensor(IMAGENET_STD).view(3, 1, 1))
-
-
-def _create_clip(name: str, weights: str | Path, size: int | None) -> ClipModel:
-    """The open_clip model with its weights, on the CPU in float32."""
-    import open_clip
-
-    _read_clip_config(name)
-    if size is not None:
-        _refuse_clip_size(name, size)
-    place, _, tag = str(weights).partition(":")
-    if place == "hub":
-        return _download_clip(name, tag, size)
-    state = {} if str(weights) == "none" else read_checkpoint(weights)
-    quick = bool(state) and _uses_quick_gelu(state, find_weights(weights).name)
-    if quick and not name.endswith("-quickgelu"):
-        warnings.warn(f"{weights} looks trained with QuickGELU: building {name} with it", stacklevel=2)
-    if state and name.endswith("-quickgelu") and not quick:
-        plain = name.removesuffix("-quickgelu")
-        warnings.warn(f"{weights} does not look like OpenAI's; if it was trained with GELU, name {plain}", stacklevel=2)
-    with _quiet_open_clip(), hub.no_network():
-        model = open_clip.create_model(name, load_weights=False, force_quick_gelu=quick, force_image_size=size)
-    if state:
-        _fill_clip(model, state, str(weights))
-    return model
-
-
-def _uses_quick_gelu(state: Mapping, file_name: str) -> bool:
-    """OpenAI's archives carry three extra numbers, their bare state dicts mix half and full floats."""
-    types = {tensor.dtype for tensor in unwrap_checkpoint(state).values() if tensor.is_floating_point()}
-    mixed = torch.float16 in types and torch.float32 in types
-    named = any(word in file_name.lower() for word in QUICK_GELU_NAMES)
-    return named or mixed or any(extra in state for extra in OPENAI_EXTRAS)
-
-
-def _fill_clip(model: ClipModel, checkpoint: Mapping, source: str) -> None:
-    """Strictly load OpenAI's or open_clip's names; position embeddings follow another image size."""
-    from open_clip.model import convert_to_custom_text_state_dict, resize_pos_embed
-
-    state = {name: value for name, value in unwrap_checkpoint(checkpoint).items() if name not in OPENAI_EXTRAS}
-    state.pop("attn_mask", None)  # old open_clip files keep the causal mask, which the model makes itself
-    if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
-        state = convert_to_custom_text_state_dict(state)
-    if "logit_scale" in state:
-        state["logit_scale"] = state["logit_scale"].reshape(model.logit_scale.shape)
-    own = model.state_dict().get("visual.positional_embedding")
-    given = state.get("visual.positional_embedding")
-    if own is not None and given is not None and own.shape[1:] == given.shape[1:]:
-        resize_pos_embed(state, model)
-    model.load_state_dict(match_state(state, model, source=source))
-
-
-def _download_clip(name: str, tag: str, size: int | None) -> ClipModel:
-    """The model with published weights: OpenAI's, or those that open_clip knows by `tag`."""
-    import open_clip
-
-    plain, tag = name.removesuffix("-quickgelu"), tag or "openai"
-    known = open_clip.list_pretrained_tags_by_model(plain)
-    if tag not in known:
-        raise WeightsError(f"open_clip knows no weights '{tag}' of {plain}, only {', '.join(known) or 'none'}")
-    quick = bool(open_clip.get_pretrained_cfg(plain, tag).get("quick_gelu"))
-    with _quiet_open_clip():
-        return hub.download(
-            lambda: open_clip.create_model(plain, tag, force_quick_gelu=quick, force_image_size=size),
-            f"open_clip's weights {tag} of {plain}", f"Without network, download {plain}.pt or "
-            "open_clip_model.safetensors elsewhere and give its path as the teacher's weights")
-
-
-@contextmanager
-def _quiet_open_clip() -> Iterator[None]:
-    """Without open_clip's remark that a model is random, which is about to be filled here."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.disable(before)

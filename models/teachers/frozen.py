@@ -6,19 +6,35 @@ import copy
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.backbones import Backbone
+from models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from models.weights.read import fingerprint
+from models.weights.usual import CLIP_ARCH
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 WORTHWHILE = 0.9  # bfloat16 costs digits: it must save a tenth of the time
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class TeacherLook:
+    """How a teacher is to look at images: normalisation, precision, size in pixels (None: its own), device.
+
+    `clip_arch` is the CLIP of a teacher that is called no more than "clip".
+    """
+
+    norm: str
+    precision: str
+    size: int | None
+    device: str | torch.device
+    clip_arch: str = CLIP_ARCH
 
 
 class WrappedNetwork(Protocol):
@@ -117,6 +133,13 @@ def resize(images: Tensor, size: int) -> Tensor:
         return images
     images = images.float() / (255 if images.dtype == torch.uint8 else 1)
     return F.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def set_norm(mean: Tensor, std: Tensor, norm: str) -> None:
+    """With `norm` "student", put ImageNet's numbers in place of a network's own `mean` and `std` [3, 1, 1]."""
+    if norm == "student":
+        mean.copy_(torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
+        std.copy_(torch.tensor(IMAGENET_STD).view(3, 1, 1))
 
 
 def settle_precision(network: WrappedNetwork, precision: str, size: int) -> str:

@@ -40,7 +40,7 @@ def test_hub_without_network_is_one_question_and_one_message(no_answer: list[obj
 def test_nothing_else_asks(no_answer: list[object]) -> None:
     build_backbone("test_resnet", "none")
     with pytest.raises(WeightsError, match="tokenizer that is not in the hub's cache, and nothing is downloaded unless"):
-        from models.teachers.build import _find_tokenizer
+        from models.teachers.pretrained_clip import _find_tokenizer
         _find_tokenizer("ViT-B-16-SigLIP", asked=False)
     assert no_answer == []
 
