@@ -8,7 +8,7 @@ check_demo "$@" # sets task, data and flags, or leaves before anything is made
 export PYTHON=.venv/bin/python
 lite0=package:efficientnet-lite0 lite2=package:efficientnet-lite2 size=96 device="${DEVICE:-cpu}"
 student=(--preset small --monitor-every 1 -a tf_efficientnet_lite0 --size "$size" --crop-root "demo/crops/${task}_crop" ${flags[@]+"${flags[@]}"})
-$PYTHON -c 'from engine import args, pretrain_args; args.exit_cleanly(pretrain_args.parse)' --root "$data" "${student[@]}"
+$PYTHON -c 'from engine.flags import command; from engine.flags.pretrain import arguments; command.exit_cleanly(arguments.parse)' --root "$data" "${student[@]}"
 if [ "$task" = elpv ]; then $PYTHON -m tools.demo_data --out "$data"; fi
 rm -rf checkpoints/demo_lead checkpoints/demo_moco
 ./run_ddt.sh "$task" "$data" "$lite0" "$device" demo/crops --size 224 --restart

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ def copy(tmp_path: Path) -> Path:
     for folder in ("demo/mine", "checkpoints/demo_lead", "checkpoints/demo_moco", ".venv/bin"):
         (place / folder).mkdir(parents=True)
     (place / ".venv/bin/python").write_text(
-        f'#!/bin/sh\ncase "$*" in *import\\ sys*) exec {sys.executable} "$@";; *pretrain_args*) exit 2;; esac\n')
+        f'#!/bin/sh\ncase "$*" in *import\\ sys*) exec {sys.executable} "$@";; *exit_cleanly*) exit 2;; esac\n')
     (place / ".venv/bin/python").chmod(0o755)
     return place
 
@@ -46,3 +47,12 @@ def test_a_python_that_is_too_old_is_named(copy: Path) -> None:
     done = run(copy)
     assert done.returncode == 2 and "older than Python 3.10" in done.stderr
     assert (copy / "checkpoints/demo_lead").is_dir()
+
+
+def test_the_code_within_the_script_runs() -> None:
+    """What the script gives to `python -c` names modules that are there: it is asked for --help."""
+    codes = re.findall(r"-c '([^']+)'", (ROOT / "run_demo.sh").read_text())
+    assert codes
+    for code in codes:
+        done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0 and "usage: main_pretrain.py" in done.stdout, done.stderr

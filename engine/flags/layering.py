@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -47,12 +49,14 @@ class Command(Generic[Told]):
         """
         args, problems = self.lay_presets(argv, told)
         silent = take_silent(args, self.silent)
+        before = dict(vars(args))
         self.settle(args, problems)
         options = self.options.read(vars(args), list_given(args))
         table = self.readers(options)
         problems.lines += self.presets.find_problems(options) + self.check(options) + find_unread(options, table)
         problems.refuse(lambda: check_present(options), lambda: self.look(options))
         note_unread(options, table, silent, self.page)
+        tell_resolved(before, options)
         return options
 
     def lay_presets(
@@ -70,3 +74,12 @@ class Command(Generic[Told]):
             args.resume = None
         warn_ignored(args)
         return args, problems
+
+
+def tell_resolved(before: Mapping[str, object], options: TrainingOptions) -> None:
+    """Print, once, what automatic values became: all of it stands in args.json too."""
+    settings = options.settings()
+    found = [f"{name} {settings[name]}" for name, value in before.items()
+             if value == "auto" and settings.get(name, "auto") not in ("auto", None)]
+    if found and os.environ.get("RANK", "0") == "0":
+        print(f"auto is {', '.join(found)}", file=sys.stderr)
