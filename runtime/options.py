@@ -46,7 +46,7 @@ def flag(
 ) -> Any:
     """A field that `--its-name WORD` sets; `kind` reads the word, or is the tuple of known words, or None for any text.
 
-    `names` are further spellings of the flag.
+    `names` are further spellings of the flag; where its own is among them, their order is that of --help.
     """
     choices = kind if isinstance(kind, tuple) else None
     reader = None if isinstance(kind, tuple) else kind

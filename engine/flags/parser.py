@@ -137,6 +137,8 @@ def add_flag(group: argparse._ActionsContainer, name: str, default: object, spec
     own = f"--{name.replace('_', '-')}"
     short = [other for other in spec.names if not other.startswith("--")]
     spellings = [*short, own, *(other for other in spec.names if other not in short)]
+    if own in spec.names:
+        spellings = list(spec.names)
     usual = list(default) if isinstance(default, tuple) else default
     if spec.repeated:
         group.add_argument(*spellings, dest=name, action="append", type=spec.kind, help=spec.help,

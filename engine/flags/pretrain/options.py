@@ -110,7 +110,7 @@ class GuidanceOptions(Options):
     neighbour_steps: int = flag(2, COUNT, "how often they are smoothed")
     head_start: str = flag("random", ("random", "least-squares"), "least-squares = initialise the head in closed "
                            "form, by ridge regression to the remembered embeddings",
-                           "--head-init")
+                           "--head-init", "--head-start")
     cache: str = flag("cache", None, "where teacher answers are kept between runs", metavar="DIR")
 
 
