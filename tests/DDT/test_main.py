@@ -15,7 +15,9 @@ from PIL import Image
 
 from datasets.crops import read_boxes
 from datasets.images import scan
-from DDT.__main__ import choose_arch, main
+from DDT.__main__ import main
+from DDT.options import DdtOptions
+from DDT.prepare import choose_arch
 from runtime.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,7 +101,7 @@ def test_no_weights_at_hand_are_told_and_nothing_is_downloaded(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="--pretrained: no weights of resnet10t are at hand; .*hub to download"):
         main(words(tmp_path, "--pretrained", "auto", "-a", "resnet10t"))
-    assert main.__globals__["build_parser"]().get_default("pretrained") == "auto"
+    assert DdtOptions.__dataclass_fields__["pretrained"].default == "auto"
 
 
 def test_architecture_of_a_package() -> None:
