@@ -24,6 +24,7 @@ from runtime.words import architecture
 
 EVAL_VIEWS = ("eval", "squash", "squash-exact", "short", "short-exact", "deit-eval", "warp", "pim-eval")
 FEATURES = {"gap": "backbone", "backbone": "backbone", "masked": "masked", "head": "head", "auto": "auto"}  # by word
+RERANKINGS = ("none", "aqe", "alpha-qe", "k-reciprocal", "diffusion")
 INDEX_KINDS = ("flat", "ivf", "hnsw", "ivfpq")  # see evaluation/retrieval/index.py
 
 
@@ -73,7 +74,7 @@ class RerankOptions(Options):
 
     title: ClassVar[str | None] = "re-ranking"
 
-    rerank: str = flag("none", ("none", "aqe", "alpha-qe", "k-reciprocal", "diffusion"), "what to do with neighbours "
+    rerank: str = flag("none", RERANKINGS, "what to do with neighbours "
                        "after the search")
     qe_n: int = flag(10, COUNT, "aqe, alpha-qe: neighbours averaged with the query")
     qe_alpha: float = flag(3.0, POSITIVE, "alpha-qe: power of the cosine that weighs them")

@@ -6,6 +6,7 @@ its queries; all networks meet the same ones, so that what makes a query hard ca
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.studies.options import PartitionsOptions, StudyNetwork
+from benchmarks.studies.plain_table import format_estimate
 from datasets.disjoint_split import split_classes
 from datasets.images import ImageSet
 from datasets.layouts.collections import read_collection
+from datasets.loader import count_workers
 from datasets.views.recipes import AUGMENTATIONS, View
 from evaluation.features.extract import extract
 from evaluation.metrics.bootstrap import DRAWS, Estimate, Values, resample_means
@@ -27,25 +31,11 @@ from evaluation.retrieval.rerank import Reranking, rerank
 from evaluation.retrieval.score import choose_chunk_size, score_chunks
 from evaluation.run_record import Settings, read_settings, show_value
 from models.encoder import load_encoder
+from runtime.devices import resolve_device
 
 METRICS = ("R@1", "mAP@R", "mAP")
 QueryScores = dict[str, NDArray[np.float64]]
-
-
-@dataclass(frozen=True)
-class StudyNetwork:
-    """A row of the study: `{partition}` and `{seed}` in `source` stand for each of both."""
-
-    label: str
-    source: str
-
-    def file(self, partition: int, seed: int) -> str:
-        """Where its weights are."""
-        return self.source.format(partition=partition, seed=seed)
-
-    def runs(self, partitions: Sequence[int], seeds: Sequence[int]) -> list[str]:
-        """All its weights, each once."""
-        return list(dict.fromkeys(self.file(partition, seed) for partition in partitions for seed in seeds))
+Scores = dict[tuple[int, str], list[Values]]  # network and re-ranking -> for each partition [metrics, seeds, queries]
 
 
 @dataclass(frozen=True)
@@ -136,3 +126,54 @@ def estimate_differences(
 ) -> list[Estimate]:
     """The paired difference of every row from row `reference`; arguments as in `estimate_means`."""
     return estimate_means([values - values[reference] for values in parts], draws=draws, seed=seed)
+
+
+def make_look(options: PartitionsOptions) -> Look:
+    """How networks are looked at; those that are of no run, as the runs beside them where those agree."""
+    runs = [read_run(file) for row in options.row for file in row.runs(options.partitions, options.seeds)]
+    sizes = {int(run["size"]) for run in runs if run.get("size")}
+    views = {str(run["augmentation"]) for run in runs if run.get("augmentation")}
+    return Look(options.root, options.dataset, options.augmentation or (views.pop() if len(views) == 1 else "base"),
+                options.size or (sizes.pop() if len(sizes) == 1 else 224), count_workers(options.num_workers),
+                resolve_device(options.device))
+
+
+def score_partitions(options: PartitionsOptions) -> Scores:
+    """Every network's scores under every re-ranking, partition by partition."""
+    look = make_look(options)
+    plans = [Reranking(how=how) for how in ("none", *options.rerank)]
+    scores: Scores = {}
+    for partition in options.partitions:
+        print(f"partition {partition}", file=sys.stderr)
+        for place, seeds in score_partition(options.row, partition, options.seeds, plans, look):
+            scores.setdefault(place, []).append(np.stack([[v[name] for v in seeds] for name in METRICS]))
+    return scores
+
+
+def tabulate_partitions(options: PartitionsOptions, scores: Scores) -> list[list[str]]:
+    """Head and rows: means of each network, differences from the reference, then what each re-ranking adds."""
+    reference = [row.label for row in options.row].index(options.against)
+    table = [["network", "search", *METRICS, *(f"{name}, more than {options.against}" for name in METRICS)]]
+    for number, row in enumerate(options.row):
+        means, gains = compare_networks(options, scores, (number, "none"), (reference, "none"))
+        same = number == reference
+        table.append([row.label, "cosine", *means, *(["–"] * len(METRICS) if same else gains)])
+    for how in options.rerank:
+        for number, row in enumerate(options.row):
+            means, gains = compare_networks(options, scores, (number, how), (number, "none"))
+            table.append([row.label, f"{how}, differences from its own cosine", *means, *gains])
+    return table
+
+
+def compare_networks(
+    options: PartitionsOptions, scores: Scores, place: tuple[int, str], other: tuple[int, str]
+) -> tuple[list[str], list[str]]:
+    """Means of one network and search, and paired differences from another, one cell a metric."""
+    pairs = zip(scores[place], scores[other], strict=True)
+    stacked = [np.stack([other_part, part]) for part, other_part in pairs]
+    means, gains = [], []
+    for metric in range(len(METRICS)):
+        parts = [values[:, metric] for values in stacked]
+        means.append(format_estimate(estimate_means(parts, draws=options.draws)[1]))
+        gains.append(format_estimate(estimate_differences(parts, 0, draws=options.draws)[1], difference=True))
+    return means, gains

@@ -16,8 +16,8 @@ from benchmarks.studies.networks import (
     ImageScores,
     NetworkScores,
     SplitPair,
-    StudyRow,
 )
+from benchmarks.studies.options import StudyRow
 from evaluation.ledger import Result, append_result
 from evaluation.metrics import bootstrap
 from evaluation.metrics.bootstrap import Estimate

@@ -8,108 +8,53 @@ train/<class>/<file> as in a data set of train/ and test/ folders, so that its c
 
 from __future__ import annotations
 
-import os
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from datasets.images import ImageSet, scan
-from datasets.layouts.listing import Sample, show_first
+from benchmarks.studies.options import FOLDS
 from datasets.layouts.read import need_root
 from engine.flags.command import exit_cleanly
 from engine.flags.groups import add_list_left_out
-from engine.flags.parser import Parser
-from engine.results_folder import hold_results
-from runtime.errors import ConfigError, DataError, refuse
-from runtime.folders.claims import claim_folder
-from runtime.folders.overlaps import find_overlaps, lies_in
-from runtime.names.safe import name_each, safe_name
+from engine.flags.parser import Parser, add_options, gather_options
+from runtime.folders.overlaps import find_overlaps
+from runtime.options import Options, flag
 from runtime.ranges import whole_number
 
-FOLDS = 5
+
+@dataclass(frozen=True, kw_only=True)
+class FoldsOptions(Options):
+    """Which fifth of which data set, and where its links are made."""
+
+    root: str = flag(None, None, "the data set, in any layout", metavar="DIR", required=True)
+    fold: int = flag(0, whole_number(0, FOLDS - 1), f"which fifth is held out, 0 to {FOLDS - 1}")
+    out: str = flag(None, None, "where the links are made; an earlier fold goes", metavar="DIR", required=True)
 
 
-def split_fold(images: ImageSet, fold: int) -> dict[str, list[Sample]]:
-    """Samples by split: "test" the fold, "train" the rest. Raises ConfigError when either would be empty."""
-    seen: Counter[int | None] = Counter()
-    splits: dict[str, list[Sample]] = {"train": [], "test": []}
-    for sample in sorted(images.samples, key=lambda sample: sample.key):
-        splits["test" if seen[sample.label] % FOLDS == fold else "train"].append(sample)
-        seen[sample.label] += 1
-    if not all(splits.values()):
-        raise ConfigError(f"{images.root}: fold {fold} of {len(images)} training images would leave a split empty; "
-                          f"no class has more than {max(seen.values())}, give --fold 0 or more images")
-    return splits
-
-
-def place_link(sample: Sample, split: str, folders: Mapping[str, str], classes: tuple[str, ...]) -> Path:
-    """Where a sample is linked, within the split whatever labels and keys say.
-
-    Its key below train/ where the folder there is its class, else its class's folder and its key with "_" for "/".
-    """
-    parts, label = sample.key.split("/"), classes[sample.label] if sample.label is not None else None
-    if parts[0] == "train" and ".." not in parts and label in (None, parts[1]):
-        return Path(split, *parts[1:])
-    folder = folders[label] if label is not None else ""
-    return Path(split, folder, safe_name(sample.key))
-
-
-def plan_links(splits: Mapping[str, Sequence[Sample]], classes: tuple[str, ...]) -> dict[Path, Sample]:
-    """Every link to be made; raises DataError for classes or images that would share a place."""
-    folders = name_each(classes, "classes")
-    links: dict[Path, Sample] = {}
-    clashes = []
-    for split, samples in splits.items():
-        for sample in samples:
-            other = links.setdefault(place_link(sample, split, folders, classes), sample)
-            if other is not sample:
-                clashes.append(f"{other.key} and {sample.key}")
-    if clashes:
-        raise DataError(f"these images would share a link, rename one of each: {show_first(clashes)}")
-    return links
-
-
-def list_link_overlaps(root: Path, out: Path) -> list[str]:
-    """A line when the links would lie among the photographs."""
-    return find_overlaps({"--out": out}, [("--root", root)])
-
-
-def link_fold(root: Path, fold: int, out: Path) -> dict[str, list[Sample]]:
-    """Make the tree of links in `out`; raises DataError for no data set, ConfigError for a folder that is not ours."""
-    images = scan(root, "train")
-    splits = split_fold(images, fold)
-    links = plan_links(splits, images.classes)
-    refuse(list_link_overlaps(root, out)
-           or [f"--out {out} holds {sample.path}, which it would be emptied of; give it a place outside"
-              for sample in images.samples if lies_in(sample.path, out)][:1])
-    with hold_results(out):
-        claim_folder(out, "benchmarks.studies.folds", tuple(splits))
-        for place, sample in links.items():
-            (out / place).parent.mkdir(parents=True, exist_ok=True)
-            (out / place).symlink_to(os.path.abspath(sample.path))
-    return splits
-
-
-def main() -> None:
-    """The command."""
+def parse(argv: Sequence[str] | None = None) -> FoldsOptions:
+    """The options; raises ConfigError with every problem."""
     parser = Parser(prog="python -m benchmarks.studies.folds",
                     description="A fifth of the training split as a test split.")
-    parser.add_argument("--root", required=True, metavar="DIR", help="the data set, in any layout")
+    add_options(parser, FoldsOptions)
     add_list_left_out(parser)
-    parser.add_argument("--fold", type=whole_number(0, FOLDS - 1), choices=range(FOLDS), default=0,
-                        help="which fifth is held out")
-    parser.add_argument("--out", required=True, metavar="DIR", help="where the links are made; an earlier fold goes")
-    args, problems = parser.gather()
-    root, out = Path(args.root), Path(args.out)
-    problems.lines += list_link_overlaps(root, out)
-    problems.refuse(lambda: need_root(root))
-    splits = link_fold(root, args.fold, out)
-    print(f"{args.out}: {len(splits['train'])} training images, {len(splits['test'])} held out as test (fold "
-          f"{args.fold} of {FOLDS})")
+    options, problems = gather_options(parser, FoldsOptions, argv)
+    problems.lines += find_overlaps({"--out": Path(options.out)}, [("--root", Path(options.root))])
+    problems.refuse(lambda: need_root(Path(options.root)))
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    options = parse(argv)
+    from benchmarks.studies.links import link_fold  # after the flags: --help does without torch
+
+    splits = link_fold(Path(options.root), options.fold, Path(options.out))
+    print(f"{options.out}: {len(splits['train'])} training images, {len(splits['test'])} held out as test (fold "
+          f"{options.fold} of {FOLDS})")
     if not all(sample.key.startswith("train/") for sample in splits["train"]):
         print("note: the data set has no train/ folder, so keys are new and its crops do not serve", file=sys.stderr)
 

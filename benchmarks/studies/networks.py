@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
-import re
-from collections.abc import Sequence
+import sys
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datasets.images import ImageSet
-from evaluation.features.subject import Subject, open_subject
+from benchmarks.studies.options import StudyOptions, StudyRow
+from datasets.images import ImageSet, scan
+from evaluation.features.subject import Subject, check_classes, open_subject
 from evaluation.metrics.knn import predict_neighbours
 from evaluation.metrics.linear import LinearPlan, predict
 from evaluation.metrics.probe import RATES, Split, probe_cached
 from evaluation.metrics.similarity import normalise_embeddings
-from evaluation.options import FEATURES, SearchOptions
+from evaluation.options import SearchOptions
 from evaluation.retrieval.score import retrieve
 from models.teachers.prototypes import balance, fit_space
 from runtime.devices import resolve_device
@@ -29,39 +28,8 @@ from runtime.errors import ConfigError, Problems
 METRICS = ("rank1", "rank5", "map", "knn", "top1")
 NEIGHBOURS, TEMPERATURE = 20, 0.07
 HOLD_OUT = 0.2
-SHAPE = re.compile(r"(?P<size>\d+)(?::(?P<feature>\w+))?(?P<options>(?:,[^,]+)*)")
 
 ImageScores = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class StudyRow:
-    """A network and how it is looked at.
-
-    `source` may hold `{seed}` and join the members of an ensemble by "+"; `pca` 0 = all directions as they are.
-    Ensembles and PCA are centred by nature.
-    """
-
-    label: str
-    source: str
-    size: int
-    feature: str = "backbone"
-    centred: bool = False
-    pca: int = 0
-
-    def members(self, seed: int) -> tuple[str, ...]:
-        """The weight sources of a seed; a file whose name has a "+" in it is one network."""
-        source = self.source.replace("{seed}", str(seed))
-        return (source,) if Path(source).exists() else tuple(source.split("+"))
-
-    def seeds(self, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        """Those of the seeds that make a difference: the first alone for a frozen network."""
-        return seeds if "{seed}" in self.source else seeds[:1]
-
-    def describe(self) -> str:
-        """What was done to the features, for tables."""
-        words = [self.feature, *["centred"] * self.centred, *[f"PCA {self.pca}"] * bool(self.pca)]
-        return f"{', '.join(words)}, {self.size} px"
 
 
 @dataclass(frozen=True)
@@ -85,49 +53,35 @@ class NetworkScores:
     arch: str
 
 
-def parse_study_row(text: str) -> StudyRow:
-    """"LABEL=SOURCE@SIZE[:FEATURE][,centred][,pca=D]"."""
-    label, _, rest = text.partition("=")
-    source, _, shape = rest.rpartition("@")
-    found = SHAPE.fullmatch(shape)
-    options = found["options"].split(",")[1:] if found else []
-    feature = FEATURES.get(found["feature"] or "backbone", "auto") if found else "auto"
-    unknown = [option for option in options if not re.fullmatch(r"centred|pca=[1-9]\d*", option)]
-    if found is None or not label or not source or feature == "auto" or unknown or int(found["size"]) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not LABEL=SOURCE@SIZE[:backbone|masked|head][,centred][,pca=D]")
-    pca = max((int(option[4:]) for option in options if option.startswith("pca=")), default=0)
-    centred = "centred" in options or pca > 0 or len(StudyRow(label, source, 1).members(0)) > 1
-    return StudyRow(label, source, int(found["size"]), feature, centred, pca)
+def read_pair(root: str) -> SplitPair:
+    """Both splits; raises DataError when one is missing or has no labels."""
+    pair = SplitPair(scan(root, "train", "learned"), scan(root, "test", "learned"))
+    check_classes(pair.train, 0)
+    check_classes(pair.test, 0)
+    return pair
 
 
-def find_label_faults(labels: Sequence[str], against: Sequence[str]) -> list[str]:
-    """What is wrong with the names of a study's rows: given twice, or compared with and not there."""
-    twice = [f"--row {label} is given {labels.count(label)} times" for label in sorted(set(labels))
-             if labels.count(label) > 1]
-    return twice + [f"--against {label}: no row is called so; there are {', '.join(labels)}" for label in against
-                    if label not in labels]
-
-
-def open_members(row: StudyRow, seed: int, args: argparse.Namespace) -> list[Subject]:
+def open_members(row: StudyRow, seed: int, options: StudyOptions) -> list[Subject]:
     """The row's networks; raises ConfigError or WeightsError for one that is not there or has no such feature."""
     subjects = []
     for source in row.members(seed):
-        told = {"task": args.task, "root": args.root, "pretrained": source, "size": row.size, "input": "full",
-                "feature": row.feature, "eval_view": "eval", "label": row.label, "centre": False, "seed": args.seed,
-                "device": args.device, "precision": "fp32", "cache": args.cache, "num_workers": args.num_workers,
-                "batch_size": args.batch_size, "threads": args.threads}
-        options = SearchOptions(**told, given={name: f"--{name.replace('_', '-')}" for name in told})
-        subjects.append(open_subject(options, torch.device(resolve_device(args.device)), options.batch_size))
+        told: dict[str, Any] = {
+            "task": options.task, "root": options.root, "pretrained": source, "size": row.size, "input": "full",
+            "feature": row.feature, "eval_view": "eval", "label": row.label, "centre": False, "seed": options.seed,
+            "device": options.device, "precision": "fp32", "cache": options.cache, "num_workers": options.num_workers,
+            "batch_size": options.batch_size, "threads": options.threads}
+        searched = SearchOptions(**told, given={name: f"--{name.replace('_', '-')}" for name in told})
+        subjects.append(open_subject(searched, torch.device(resolve_device(searched.device)), searched.batch_size))
     return subjects
 
 
-def check_study_rows(rows: list[StudyRow], seeds: tuple[int, ...], pair: SplitPair, args: argparse.Namespace) -> None:
+def check_study_rows(options: StudyOptions, pair: SplitPair) -> None:
     """Open every network once; raises ConfigError that lists all rows that cannot be measured."""
     problems = Problems()
-    for row in rows:
-        for seed in row.seeds(seeds):
+    for row in options.row:
+        for seed in row.seeds(options.seeds):
             before = len(problems.lines)
-            members = problems.attempt(partial(open_members, row, seed, args))
+            members = problems.attempt(partial(open_members, row, seed, options))
             most = min(len(pair.train) - 1, sum(map(measure_width, members or ())))
             if members and row.pca > most:
                 problems.lines.append(f"pca={row.pca}: there are {most} directions at most")
@@ -143,18 +97,27 @@ def measure_width(subject: Subject) -> int:
     return encoder.backbone.num_features
 
 
-def score_row(row: StudyRow, seed: int, pair: SplitPair, args: argparse.Namespace) -> NetworkScores:
+def score_row(row: StudyRow, seed: int, pair: SplitPair, options: StudyOptions) -> NetworkScores:
     """Extract, shape and score one network; raises DataError or ConfigError."""
-    members = open_members(row, seed, args)
+    members = open_members(row, seed, options)
     train = [subject.extract(pair.train) for subject in members]
     test = [subject.extract(pair.test) for subject in members]
     rows = shape_rows(row, *([found.tensors[row.feature] for found in side] for side in (train, test)))
     return NetworkScores(
-        scores=score_images(*rows, pair, args.seed),
+        scores=score_images(*rows, pair, options.seed),
         images_per_second=1 / sum(1 / found.images_per_second for found in train),
         sha256="+".join(subject.sha256 for subject in members),
         arch="+".join(subject.encoder.backbone.arch for subject in members),
     )
+
+
+def score_seeds(row: StudyRow, pair: SplitPair, options: StudyOptions, name: str) -> tuple[NetworkScores, ...]:
+    """A row's scores for each seed; a frozen network is scored once."""
+    found, seeds = [], options.seeds
+    for seed in row.seeds(seeds):
+        print(f"{name}: {row.label}, {row.describe()}{f', seed {seed}' * ('{seed}' in row.source)}", file=sys.stderr)
+        found.append(score_row(row, seed, pair, options))
+    return tuple(found) if len(found) == len(seeds) else tuple(found * len(seeds))
 
 
 def shape_rows(row: StudyRow, train: list[Tensor], test: list[Tensor]) -> tuple[Tensor, Tensor]:

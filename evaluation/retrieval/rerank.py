@@ -19,12 +19,10 @@ from evaluation.retrieval.diffusion import DiffusionPlan, diffusion_chunks
 from evaluation.retrieval.k_reciprocal import ReciprocalPlan, reciprocal_chunks
 from evaluation.retrieval.pairing import Pairing
 
-METHODS = ("none", "aqe", "alpha-qe", "k-reciprocal", "diffusion")
-
 
 @dataclass(frozen=True)
 class Reranking:
-    """What follows the search: `how` is one of METHODS; the numbers of the method in use."""
+    """What follows the search: `how` is one of RERANKINGS; the numbers of the method in use."""
 
     how: str = "none"
     neighbours: int = 10

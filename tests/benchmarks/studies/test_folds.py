@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.studies.folds import FOLDS, link_fold, main
+from benchmarks.studies.folds import main
+from benchmarks.studies.links import link_fold
+from benchmarks.studies.options import FOLDS
 from datasets.images import scan
 from runtime.errors import ConfigError, DataError
 

@@ -20,7 +20,8 @@ from benchmarks.studies.class_splits import (
     find_run_faults,
     score_queries,
 )
-from benchmarks.studies.partitions import main, parse_study_network
+from benchmarks.studies.options import parse_study_network
+from benchmarks.studies.partitions import main
 from benchmarks.studies.plain_table import format_estimate
 from evaluation.features.extract import Features
 from evaluation.retrieval.rerank import Reranking

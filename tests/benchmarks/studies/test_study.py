@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from benchmarks.studies.figure import draw_report_figure
-from benchmarks.studies.networks import METRICS, SplitPair, StudyRow, parse_study_row, score_images, shape_rows
+from benchmarks.studies.networks import METRICS, SplitPair, score_images, shape_rows
+from benchmarks.studies.options import StudyRow, parse_study_row
 from benchmarks.studies.study import main
 from datasets.images import scan
 from evaluation.ledger import read_results

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.studies.trials import main, parse_recipe
+from benchmarks.studies.options import parse_recipe
+from benchmarks.studies.trials import main
 from datasets.images import scan
 from datasets.views.recipes import View
 from evaluation.classifier.classify import classify

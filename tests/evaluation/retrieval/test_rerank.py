@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.flags.parser import Parser, add_options
-from evaluation.options import RerankOptions
+from evaluation.options import RERANKINGS, RerankOptions
 from evaluation.retrieval.diffusion import DiffusionPlan
 from evaluation.retrieval.k_reciprocal import ReciprocalPlan
 from evaluation.retrieval.pairing import Pairing
-from evaluation.retrieval.rerank import METHODS, Reranking, read_rerank, rerank
+from evaluation.retrieval.rerank import Reranking, read_rerank, rerank
 from evaluation.retrieval.score import score_chunks
 from runtime.errors import ConfigError
 
@@ -133,7 +133,7 @@ def test_reaching_everything_is_dense_and_blocks_change_nothing(pairing: Pairing
     whole = replace(dense, mode="truncated", reach=54, steps=200, tolerance=1e-10)
     torch.testing.assert_close(collect(pairing, Reranking("diffusion", diffusion=dense)),
                                collect(pairing, Reranking("diffusion", diffusion=whole)), **LOOSE)
-    for how in METHODS:
+    for how in RERANKINGS:
         plan = Reranking(how, diffusion=replace(whole, reach=20), reciprocal=ReciprocalPlan(7, 3))
         assert torch.equal(collect(pairing, plan), collect(pairing, plan, 7))
 
@@ -142,7 +142,7 @@ def mean_precision(pairing: Pairing, plan: Reranking) -> float:
     return score_chunks(rerank(pairing, plan), pairing.labels, pairing.labels, among_selves=True).map
 
 
-@pytest.mark.parametrize("how", METHODS[1:])
+@pytest.mark.parametrize("how", RERANKINGS[1:])
 def test_it_helps_where_images_are_noisy(how: str) -> None:
     labels = torch.arange(120) % 6
     embeddings = F.normalize(torch.randn(6, 32)[labels] + 1.5 * torch.randn(120, 32), dim=1)
