@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, check, run; a full disk or a lost folder becomes a message, since everything finished is kept."""
     options = parse(argv)
     from DDT.job import run_job
-    from DDT.prepare import open_backbone, prepare_job, fix_precision
+    from DDT.prepare import fix_precision, open_backbone, prepare_job
     from engine.results_folder import hold_results
 
     job = prepare_job(options)

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Generic, TypeVar
 
 from engine.flags.absent import check_present
@@ -45,9 +45,13 @@ class Command(Generic[Told]):
     def parse(self, argv: Sequence[str] | None = None, **told: object) -> Told:
         """Options with presets and automatic values resolved; raises ConfigError that names every problem.
 
-        `told` are options that a program gives by their names: they count as the user's own.
+        `told` are options that a program gives by their names: they count as the user's own, and the words of the
+        process are not read. Raises TypeError for a name that is no option.
         """
-        args, problems = self.lay_presets(argv, told)
+        unknown = sorted(told.keys() - {one.name for one in fields(self.options)})
+        if unknown:
+            raise TypeError(f"{self.options.__name__} has no {', '.join(unknown)}")
+        args, problems = self.lay_presets(() if told and argv is None else argv, told)
         silent = take_silent(args, self.silent)
         before = dict(vars(args))
         self.settle(args, problems)

@@ -35,6 +35,7 @@ def parse(argv: Sequence[str] | None = None, **told: object) -> MetricOptions:
 
     `told` are options that a program gives by their names, beside or in place of `argv`.
     """
+    argv = () if told and argv is None else argv
     make_parser().gather(argv)  # --help and unknown flags end here, before torch is imported
     from engine.flags.metric.command import METRIC_COMMAND
 

@@ -26,6 +26,7 @@ def parse(argv: Sequence[str] | None = None, **told: object) -> PretrainOptions:
 
     `told` are options that a program gives by their names, beside or in place of `argv`.
     """
+    argv = () if told and argv is None else argv
     make_parser().gather(argv)  # --help and unknown flags end here, before torch is imported
     from engine.flags.pretrain.command import PRETRAIN_COMMAND
 

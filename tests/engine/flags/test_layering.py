@@ -73,3 +73,13 @@ def test_what_the_user_gave_is_known_by_name() -> None:
                                 "--preset", "small"])
     assert set(list_given(args)) == {"root", "pretrained", "device", "pin_mem", "batch_size", "preset"}
     assert "given" not in args.settings()
+
+
+def test_a_program_gives_options_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["notebook", "--no-such-flag"])
+    told = {"root": "birds", "pretrained": "none", "device": "cpu", "method": "moco", "preset": "small"}
+    options = pretrain_args.parse(**told)
+    words = [word for name, value in told.items() for word in (f"--{name}", value)]
+    assert options == pretrain_args.parse(words) and options.given == {name: f"--{name}" for name in told}
+    with pytest.raises(TypeError, match="PretrainOptions has no learning_rate"):
+        pretrain_args.parse(**told, learning_rate=0.1)
