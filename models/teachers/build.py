@@ -36,11 +36,13 @@ NORMS = ("own", "student")
 class TeacherKind:
     """How teachers of a kind are built, and refused before anything is built, from the name after "kind:".
 
-    `build` gets name, weights and TeacherLook; `check` gets name and TeacherLook, and raises WeightsError.
+    `build` gets name, weights and TeacherLook; `check` gets name and TeacherLook, and raises WeightsError. With
+    `has_weights` False there is nothing to load, and nobody is warned that nothing was.
     """
 
     build: Callable[[str, str | Path, TeacherLook], FrozenTeacher]
     check: Callable[[str, TeacherLook], None]
+    has_weights: bool = True
 
 
 def build_image_teacher(arch: str, weights: str | Path, look: TeacherLook) -> ImageTeacher:
@@ -110,9 +112,9 @@ def find_kind(spec: str) -> tuple[TeacherKind, str]:
 
 
 def _build_one(spec: str, weights: str | Path, look: TeacherLook) -> FrozenTeacher:
-    if str(weights) == "none":
-        warnings.warn(f"teacher {spec} has random weights: it teaches nothing", stacklevel=3)
     kind, name = find_kind(spec)
+    if kind.has_weights and str(weights) == "none":
+        warnings.warn(f"teacher {spec} has random weights: it teaches nothing", stacklevel=3)
     return kind.build(name, weights, look)
 
 
