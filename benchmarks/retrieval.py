@@ -7,68 +7,36 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 if __package__ in (None, ""):  # started as a file: its own folder is on the path, the root is not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-from benchmarks.reference.retrieval import PlainScores, rank_gallery, retrieve_one_by_one, score_gallery
-from benchmarks.timing import Report, make_parser, start_benchmark, time_both, time_once
-from evaluation.retrieval.score import RetrievalScores, retrieve
+from benchmarks.timing import BenchmarkOptions, parse_benchmark
+from runtime.options import flag
 from runtime.ranges import COUNT, WIDTH
 
-CLASSES, GUARDED, COPIES = 200, 100, 50
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalTimingOptions(BenchmarkOptions):
+    """The table of features."""
+
+    count: int = flag(5794, COUNT, "images")
+    width: int = flag(2048, WIDTH, "numbers in a feature")
 
 
-def make_features(count: int, width: int) -> tuple[Tensor, Tensor]:
-    """Rows [N, D] around 200 class centres, and labels [N]."""
-    labels = torch.arange(count) % CLASSES
-    return torch.randn(CLASSES, width)[labels] + 3 * torch.randn(count, width), labels
-
-
-def guard(report: Report, features: Tensor) -> None:
-    """The reference's product and its sort against torch's own."""
-    rows = F.normalize(features, dim=1)
-    scores = [score_gallery(rows, rows[query]) for query in range(GUARDED)]
-    report.check_reference("product", GUARDED, lambda: [score_gallery(rows, rows[q]) for q in range(GUARDED)],
-                           lambda: [torch.mv(rows, rows[q]) for q in range(GUARDED)])
-    report.check_reference("sort", GUARDED, lambda: [rank_gallery(one) for one in scores],
-                           lambda: [torch.argsort(one, descending=True, stable=True) for one in scores])
+def parse(argv: Sequence[str] | None = None) -> RetrievalTimingOptions:
+    """The options, with the sizes that --quick makes smaller."""
+    return parse_benchmark(__doc__, RetrievalTimingOptions, argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Time both; every query costs the reference the same, so with --quick it gets only some of them.
+    """The command."""
+    options = parse(argv)
+    from benchmarks.timed.retrieval import time_retrieval  # after the flags: --help does without torch
 
-    The public code also copies the gallery without the query, every time: that is timed on a few and printed beside.
-    """
-    parser = make_parser(__doc__)
-    parser.add_argument("--count", type=COUNT, default=5794, help="images")
-    parser.add_argument("--width", type=WIDTH, default=2048, help="numbers in a feature")
-    args, report = start_benchmark(parser, argv, "retrieval")
-    features, labels = make_features(args.count, args.width)
-    guard(report, features)
-    queries = range(args.count)[:: max(args.count // 200, 1) if args.quick else 1]
-    plain_scores: list[PlainScores] = []
-    our_scores: list[RetrievalScores] = []
-
-    def plain() -> None:
-        plain_scores.append(retrieve_one_by_one(features, labels, queries=queries))
-
-    def ours() -> None:
-        our_scores.append(retrieve(features, labels))
-
-    theirs, own = time_both(plain, ours, args.rounds, warm=args.quick)
-    few = queries[:: max(len(queries) // COPIES, 1)]
-    copying = time_once(lambda: retrieve_one_by_one(features, labels, queries=few, copy_gallery=True))
-    found = our_scores[-1].average_precision[list(queries)].nanmean()
-    report.add("AGREEMENT", abs(float(found) - plain_scores[-1].map))
-    report.add("OURS images/s", args.count / own)
-    report.add("RATIO retrieval-copied-gallery", copying / len(few) / (own / args.count))
-    return report.finish(theirs / len(queries) / (own / args.count))
+    return time_retrieval(options)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,17 @@ passes must reach `FAIR` of the bare network (or product, or decoder) timed alon
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-import torch
-
-from engine.flags.parser import Parser
+from engine.flags.parser import Parser, add_options, gather_options
 from runtime.allocator import keep_freed_memory
 from runtime.errors import ConfigError
+from runtime.options import Options, flag, switch
 from runtime.ranges import whole_number
 
 Work = Callable[[], object]
@@ -62,27 +61,38 @@ class Report:
         return 1 if self.slow else 0
 
 
-def make_parser(text: str) -> Parser:
-    """The flags that every benchmark has."""
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions(Options):
+    """What every benchmark is told."""
+
+    quick: bool = switch(False, "smaller samples, under a minute")
+    threads: int = flag(2, whole_number(1, 1024), "CPU threads of both sides")
+    rounds: int = flag(3, whole_number(3, 10**6), "how often each side is timed, at least 3")
+
+
+Given = TypeVar("Given", bound=BenchmarkOptions)
+
+
+def parse_benchmark(text: str | None, options: type[Given], argv: Sequence[str] | None) -> Given:
+    """The options of a benchmark; ends the process with one message of all that is wrong."""
     parser = Parser(description=text)
-    parser.add_argument("--quick", action="store_true", help="smaller samples, under a minute")
-    parser.add_argument("--threads", type=whole_number(1, 1024), default=2, help="CPU threads of both sides")
-    parser.add_argument("--rounds", type=whole_number(3, 10**6), default=3,
-                        help="how often each side is timed, at least 3")
-    return parser
-
-
-def start_benchmark(parser: Parser, argv: Sequence[str] | None, name: str) -> tuple[argparse.Namespace, Report]:
-    """Parse, set the threads, the generator, and the allocator as every command has it: for both sides."""
-    keep_freed_memory()
-    args, problems = parser.gather(argv)
+    add_options(parser, options)
+    found, problems = gather_options(parser, options, argv)
     try:
         problems.refuse()
     except ConfigError as error:
         parser.exit(2, f"error: {error}\n")
-    torch.set_num_threads(args.threads)
+    return found
+
+
+def start_benchmark(options: BenchmarkOptions, name: str) -> Report:
+    """Set the threads, the generator, and the allocator as every command has it: for both sides."""
+    import torch  # not before it is asked: flags are read without it
+
+    keep_freed_memory()
+    torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    return args, Report(name, args.rounds)
+    return Report(name, options.rounds)
 
 
 def time_once(work: Work) -> float:

@@ -10,15 +10,15 @@ import torchvision
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.ddt import PlainMaps
-from benchmarks.evaluate import make_embeddings
-from benchmarks.metric_step import CUB, SECOND_OF_TWO, make_timed_method
 from benchmarks.photos import make_photo, save_photos
 from benchmarks.reference.ddt import crop_plain, fit_plain
 from benchmarks.reference.evaluate import evaluate_one_by_one, score_clusters_plainly
 from benchmarks.reference.linear import PlainPhotos, PlainProbe
 from benchmarks.reference.loader import IMAGENET_MEAN, IMAGENET_STD, plain_recipe
 from benchmarks.reference.obdsd import ReferenceObdSd, make_plain_step, plain_multi_similarity
+from benchmarks.timed.ddt import PlainMaps
+from benchmarks.timed.evaluate import make_embeddings
+from benchmarks.timed.metric_step import CUB, SECOND_OF_TWO, make_timed_method
 from datasets.images import scan
 from datasets.loader import Batch
 from datasets.views.recipes import View, make_transform

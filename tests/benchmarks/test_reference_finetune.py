@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.distill_step import TwoHeadStudent
 from benchmarks.reference.distill import ReferenceDistill, step_plainly
+from benchmarks.timed.distill_step import TwoHeadStudent
 from datasets.loader import Batch
 from datasets.views.recipes import View
 from methods.distill import Distill, DistillOptions

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.timing import Report, interleave, make_parser, start_benchmark
+from benchmarks.timing import BenchmarkOptions, Report, interleave, parse_benchmark
 
 
 def test_works_take_turns_and_the_first_turn_is_not_counted() -> None:
@@ -49,5 +49,5 @@ def test_a_fair_reference_passes(capsys: pytest.CaptureFixture[str], wait: Calla
 
 def test_fewer_than_three_rounds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        start_benchmark(make_parser("text"), ["--rounds", "2"], "thing")
+        parse_benchmark("text", BenchmarkOptions, ["--rounds", "2"])
     assert stopped.value.code == 2 and "--rounds is 2" in capsys.readouterr().err

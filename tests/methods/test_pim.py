@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from test_distributed import run_ranks
 from two_ranks_pim import CASES, CLASSES, make_batch, make_method
 
-from benchmarks.finetune_step import Stages
 from benchmarks.reference.pim import ReferencePim
+from benchmarks.timed.finetune_step import Stages
 from datasets.views.recipes import View
 from engine.checkpoint import load_trained_state, trained_state
 from methods.method import Clock

@@ -85,7 +85,7 @@ def test_what_begins_with_a_flag_keeps_its_words() -> None:
 
 def test_benchmarks_end_with_one_message(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        timing.start_benchmark(timing.make_parser("x"), ["--rounds", "2"], "x")
+        timing.parse_benchmark("x", timing.BenchmarkOptions, ["--rounds", "2"])
     assert end.value.code == 2
     text = capsys.readouterr().err
     assert text == "error: cannot start:\n  - --rounds is 2, but it must be a whole number, within 3..1000000\n"

@@ -1,0 +1,1 @@
+"""What the speed benchmarks time: ours and the plain transcription, by the name of the command."""
