@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -12,7 +11,7 @@ from runtime.errors import refuse
 from runtime.folders.overlaps import find_overlaps
 from runtime.options import Options, list_given
 
-# Flags by their names in the namespace, and what people call them.
+# Options by their names, and what people call them.
 OUTPUTS = {"results_dir": "--results-dir", "out": "--out", "cache": "--cache"}
 INPUTS = {"folder": "FOLDER", "root": "--root", "test_root": "--test-root", "pictures": "PICTURE", "image": "--image",
           "labels": "--labels", "boxes": "--boxes", "pretrained": "--pretrained",
@@ -27,17 +26,17 @@ EVALUATION_FILES = ("results.jsonl", "per_query.csv", "neighbours.png", "confusi
 PROBE_FILES = (*EVALUATION_FILES, "model_last.pth", "model_best.pth")
 
 
-def check_places(options: Options | argparse.Namespace, writes: Collection[str] = (), **more: Path) -> None:
+def check_places(options: Options, writes: Collection[str] = (), **more: Path) -> None:
     """Raise ConfigError with everything that `list_overlaps` finds."""
     refuse(list_overlaps(options, writes, **more))
 
 
-def list_overlaps(options: Options | argparse.Namespace, writes: Collection[str] = (), **more: object) -> list[str]:
+def list_overlaps(options: Options, writes: Collection[str] = (), **more: object) -> list[str]:
     """A line for every output of the flags that is an input, or lies in a folder that is read.
 
     `writes` are files that the command lays into its output folder; `more` are resolved places by their flags' names.
     """
-    values = {**(options.settings() if isinstance(options, Options) else vars(options)), **more}
+    values = {**options.settings(), **more}
     outputs = {flag: Path(values[name]) for name, flag in OUTPUTS.items()
                if values.get(name) and values[name] != "none"}
     inputs = {path: word for name, word in reversed(INPUTS.items()) for path in list_paths(values.get(name))

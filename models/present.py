@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from models.arch_names import resolve_arch
@@ -12,7 +11,7 @@ from runtime.errors import Problems
 from runtime.options import Options, name_flags
 
 
-def check_architecture(options: Options | argparse.Namespace, name: str) -> None:
+def check_architecture(options: Options, name: str) -> None:
     """Raise WeightsError, with its flag, for an architecture that timm does not know; `name` is that of the flag."""
     asked = getattr(options, name, None)
     if asked and asked not in PLUG_INS:
@@ -20,7 +19,7 @@ def check_architecture(options: Options | argparse.Namespace, name: str) -> None
             resolve_arch(asked)
 
 
-def check_weights(options: Options | argparse.Namespace, name: str, sources: Sequence[str]) -> None:
+def check_weights(options: Options, name: str, sources: Sequence[str]) -> None:
     """Raise ConfigError, with the flag `name`, for weights that are not there; `hub` and `none` are no files."""
     problems = Problems()
     for source in sources:
@@ -29,6 +28,6 @@ def check_weights(options: Options | argparse.Namespace, name: str, sources: Seq
     problems.refuse()
 
 
-def _find(options: Options | argparse.Namespace, name: str, source: str) -> None:
+def _find(options: Options, name: str, source: str) -> None:
     with name_flags(options, name):
         find_weights(source)

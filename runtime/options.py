@@ -135,7 +135,7 @@ def list_given(options: Options | argparse.Namespace) -> Mapping[str, str]:
 
 
 @contextmanager
-def name_flags(options: Options | argparse.Namespace, *names: str) -> Iterator[None]:
+def name_flags(options: Options, *names: str) -> Iterator[None]:
     """Refusals from within begin with those of these flags that were given, in the user's words: `-a: unknown ...`.
 
     What names a flag already keeps its words.

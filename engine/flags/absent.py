@@ -17,7 +17,7 @@ FOLDERS = ("root", "test_root", "folder")
 NETWORKS = ("arch", "model", "teacher_model")
 
 
-def check_present(options: Options | argparse.Namespace) -> None:
+def check_present(options: Options) -> None:
     """Raise ConfigError with a line for every folder and every architecture of the flags that is not available.
 
     For `Problems.refuse`: cheap, nothing is read; a run that starts looks closer later on.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import shutil
 import sys
-from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from datasets.places import list_overlaps
-from engine.flags.parser import Flags, imply
 from runtime.errors import ConfigError
+from runtime.options import Options
 
 LOOK = ("--pretrained", "none", "-a", "test_resnet", "--device", "cpu", "-j", "0")
 COMMANDS = [
@@ -49,11 +49,21 @@ def test_every_command_refuses_an_output_in_its_data(
         assert list_files(photo_tree) == before
 
 
+@dataclass(frozen=True, kw_only=True)
+class Told(Options):
+    """Where a command reads and writes."""
+
+    root: str | None = None
+    results_dir: str | None = None
+    out: str | None = None
+    cache: str = "none"
+    pretrained: str = "none"
+    text: tuple[str, ...] = ()
+
+
 def overlaps(root: Path, out: Path, *given: str) -> list[str]:
-    flags = Flags(root=str(root), results_dir=str(out), cache="none")
-    for name in given:
-        imply(flags, f"--{name}", name)
-    return list_overlaps(flags, ("results.jsonl",))
+    told = Told(root=str(root), results_dir=str(out), given={name: f"--{name}" for name in given})
+    return list_overlaps(told, ("results.jsonl",))
 
 
 def test_links_and_spellings_lead_to_the_same_place(photo_tree: Path, tmp_path: Path) -> None:
@@ -93,4 +103,4 @@ def test_a_list_is_no_folder_but_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_words_that_are_no_paths_are_no_inputs(tmp_path: Path) -> None:
-    assert not list_overlaps(Namespace(out=str(tmp_path), pretrained="package:x", text=["a red bird " * 100]))
+    assert not list_overlaps(Told(out=str(tmp_path), pretrained="package:x", text=("a red bird " * 100,)))
