@@ -13,6 +13,10 @@ HEAVY = {"torch", "timm", "torchvision", "matplotlib", "sklearn", "scipy", "open
 COMMANDS = ["main_pretrain", "main_metric", "main_finetune", "main_linear", "main_retrieval", "tools.embed",
             "tools.sort", "tools.search", "tools.heatmap", "tools.infer", "tools.evaluate", "tools.text_studio",
             "tools.text_ablation", "tools.encode_text"]
+MORE = ["DDT.__main__", "tools.compare", "tools.convert_config", "tools.demo_data", "tools.index", "tools.organize",
+        "tools.report", *(f"benchmarks.studies.{name}" for name in ("folds", "partitions", "study", "trials")),
+        *(f"benchmarks.{name}" for name in ("ddt", "evaluate", "finetune_step", "linear", "loader", "metric_step",
+                                            "pretrain_step", "retrieval"))]
 RUN = """
 import runpy, sys
 sys.path.insert(0, {root!r})
@@ -32,10 +36,10 @@ def run(module: str, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("module", COMMANDS)
+@pytest.mark.parametrize("module", [*COMMANDS, *MORE])
 def test_help_needs_no_torch(module: str) -> None:
     said = run(module, "--help")
-    assert "usage: " in said and "--device" in said and "ended with 0" in said
+    assert "usage: " in said and "--help" in said and "ended with 0" in said
     assert said.splitlines()[-1] == "imported"
 
 
