@@ -149,8 +149,3 @@ def add_flag(group: argparse._ActionsContainer, name: str, default: object, spec
     if spec.negation:
         group.add_argument(f"--no-{own[2:]}", dest=name, action="store_false", default=argparse.SUPPRESS,
                            help=f"the same as {own} false")
-
-
-def toggle(group: argparse._ArgumentGroup, name: str, default: bool | None, text: str) -> None:
-    """Add a boolean flag: `--name`, `--name true`, `--name false`."""
-    group.add_argument(name, type=boolean, nargs="?", const=True, default=default, metavar="BOOL", help=text)

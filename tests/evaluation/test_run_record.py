@@ -13,7 +13,7 @@ from engine.flags.finetune.arguments import make_parser
 from engine.flags.finetune.finished import find_finished_classifier, is_own
 from engine.flags.finetune.options import FinetuneOptions
 from engine.flags.finished import find_contradictions, settle_flags
-from engine.flags.parser import Parser, imply, toggle
+from engine.flags.parser import Parser, boolean, imply
 from evaluation.run_record import ARGS, find_photographs, find_run, name_method, open_finished, read_args, write_args
 from runtime.errors import ConfigError
 from runtime.options import list_given
@@ -32,7 +32,7 @@ def parser() -> Parser:
     made.add_argument("--size", "--input-size", type=int, default=224)
     made.add_argument("--results-dir", default="out")
     made.add_argument("--root", nargs="+", required=True)
-    toggle(made, "--normalize", True, "")
+    made.add_argument("--normalize", type=boolean, nargs="?", const=True, default=True)
     made.set_defaults(size=32)
     return made
 
