@@ -7,6 +7,7 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image, ImageFile
 
@@ -162,7 +163,7 @@ def _drop_rows(image: Image.Image, rows: int, path: str | Path) -> Image.Image:
     return image.crop((0, 0, image.width, image.height - rows))
 
 
-def find_crop_bottom(wanted: int | str, task: str) -> int:
+def find_crop_bottom(wanted: int | Literal["auto"], task: str) -> int:
     """Pixel rows to drop at the bottom: what was asked for, else FGVC-Aircraft's banner of 20."""
     if wanted == "auto":
         return 20 if task == "aircraft" else 0

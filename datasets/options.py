@@ -16,8 +16,8 @@ class DataOptions(Options):
     title: ClassVar[str | None] = "data"
 
     task: str = flag("custom", None, "name of the data set; picks crop folder and policies", "-t")
-    crop_bottom: int | str = flag("auto", ROWS, "rows to drop at the bottom (FGVC's banner); auto = 20 for the task "
-                                  "aircraft", metavar="PIXELS")
+    crop_bottom: int | Literal["auto"] = flag(
+        "auto", ROWS, "rows to drop at the bottom (FGVC's banner); auto = 20 for the task aircraft", metavar="PIXELS")
     num_workers: int | str = flag("auto", WORKERS, "loader processes per rank; auto = one per core, at most 8", "-j",
                                   "--workers")
     skip_bad: bool = switch(False, "leave images out that do not decode instead of refusing to start")

@@ -10,6 +10,7 @@ import torch
 
 from datasets.crops import Crops
 from datasets.images import ImageSet
+from engine.checkpoint import ResumeState
 from engine.options import TrainingOptions
 from runtime import distributed
 from runtime.errors import ConfigError, refuse
@@ -26,22 +27,22 @@ EARLIER = {"lars_norm": "apart", "rows_as_stored": False, "class_token": False, 
 
 def describe_run(
     options: TrainingOptions, images: ImageSet, crops: Crops | None, device: torch.device,
-    saved: Mapping[str, object] | None,
+    saved: ResumeState | None,
 ) -> dict[str, object]:
     """What makes this run this run; a continuation must agree with it and takes its precision from it."""
     asked = None if options.precision == "auto" else options.precision
-    here = {"flags": options.identify(FREE), "data": images.fingerprint(),
+    here: dict[str, object] = {"flags": options.identify(FREE), "data": images.fingerprint(),
             "crops": hash_crops(crops, images), "precision": asked,
             "threads": torch.get_num_threads(), "world": distributed.world(), "accum_steps": options.accum_steps,
             "device": device.type}
-    return agree(dict(saved["identity"]), here) if saved is not None else here
+    return agree(saved["identity"], here) if saved is not None else here
 
 
 def agree(before: dict[str, object], here: dict[str, object]) -> dict[str, object]:
     """The identity of a continued run; raises ConfigError for every flag that changed, warns where bits may differ."""
     old = parse_json(str(before["flags"]), dict, source="what the resume state says of its flags", error=ConfigError,
                      remedy="it is damaged: begin again without --resume in another --results-dir")
-    new, old = json.loads(here["flags"]), fill_in(old)
+    new, old = json.loads(str(here["flags"])), fill_in(old)
     new.pop("OBD_SD", None)  # a word for two others, which are compared
     if new.get("schedule_kind", "step") != "step":  # whose milestones are not read; their default was another once
         new.pop("schedule", None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from datasets.options import DataOptions
-from runtime.options import MachineOptions, flag
+from runtime.options import MachineOptions, again, flag
 from runtime.ranges import BATCH, COUNT, COUNT_OR_0, EPOCHS, RATE, WEIGHT
 from runtime.words import sinks
 
@@ -43,6 +43,7 @@ class TrainingOptions(DataOptions, MachineOptions):
     monitor_images: int = flag(2000, COUNT, "at most so many training images are monitored")
     save_every: int = flag(0, COUNT_OR_0, "also save within an epoch; 0 = at its end only", metavar="STEPS")
     logger: str = flag("", sinks, "tensorboard, wandb, or both with a comma", metavar="NAMES")
+    crop_bottom: int = again(DataOptions, "crop_bottom", "auto")  # a number before anyone reads it
     centre: bool = False
     test: bool = False
 

@@ -83,7 +83,7 @@ def append_to(folders: Sequence[Path], *rows: dict[str, object]) -> None:
                 append_result(folder / "results.jsonl", row)
         except (OSError, StopTraining) as error:
             cause = error if isinstance(error, OSError) else error.__cause__
-            if getattr(cause, "errno", None) not in CLOSED:
+            if not isinstance(cause, OSError) or cause.errno not in CLOSED:
                 raise
             tell_not_kept(f"{folder} cannot be written to ({cause.strerror})")
 

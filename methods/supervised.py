@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -93,9 +93,9 @@ class Supervised(Method):
         self.forwards = 0  # of this optimiser step, so that no two micro-batches share a draw
 
     @property
-    def averaged(self) -> nn.Module | None:
+    def averaged(self) -> ClassNetwork | None:
         """The moving average of the network, in eval mode, or None."""
-        return None if self.ema is None else self.ema.module
+        return None if self.ema is None else cast(ClassNetwork, self.ema.module)  # a copy of `network`
 
     def train(self, mode: bool = True) -> Supervised:
         """Like every module's, but the average stays in eval mode."""

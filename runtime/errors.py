@@ -56,6 +56,11 @@ class Problems:
             self.lines += error.problems if isinstance(error, ConfigError) else [str(error)]
             return None
 
+    def have(self, value: Result | None) -> Result:
+        """What `attempt` returned, once `refuse` has let it pass: nothing failed, so it is there."""
+        assert value is not None and not self.lines, "ask for it after refuse()"
+        return value
+
     def refuse(self, *rest: Callable[[], object]) -> None:
         """Raise one ConfigError if there are any problems; only then `rest` is attempted too, so that it names all."""
         if self.lines:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from datasets.options import CropOptions
 from models.weights.usual import CLIP_ARCH
-from runtime.options import MachineOptions, Options, flag
+from runtime.options import MachineOptions, Options, again, flag
 from runtime.ranges import SIDE_OR_0
 
 PLAIN = "{description}"  # the template that adds nothing
@@ -38,6 +38,7 @@ class AskingOptions(ClipOptions, CropOptions, MachineOptions):
     title: ClassVar[str | None] = "CLIP"
 
     teacher: str = "clip"
+    crop_bottom: int = again(CropOptions, "crop_bottom", "auto")  # a number before anyone reads it
     teacher_norm: str = flag("own", ("own", "student"), "mean and std for the teacher")
     teacher_size: int = flag(0, SIDE_OR_0, "pixels the teacher sees; 0 = its own")
     cache: str = flag("cache", None, "where its answers are kept, or none", metavar="DIR")

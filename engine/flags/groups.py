@@ -18,7 +18,7 @@ def add_ignored(parser: Parser) -> None:
     for flag in IGNORED:
         switch = flag == "--multiprocessing-distributed"
         parser.add_argument(flag, nargs="?", const="true", default=None, help=argparse.SUPPRESS,
-                            type=boolean if switch else None)
+                            type=boolean if switch else str)
 
 
 def warn_ignored(args: argparse.Namespace) -> None:

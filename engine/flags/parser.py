@@ -33,7 +33,8 @@ class Flags(argparse.Namespace):
 
 def take_out(args: argparse.Namespace, name: str) -> object:
     """Remove a flag that is no part of what a command does; its value, None where it was not given."""
-    list_given(args).pop(name, None)
+    if isinstance(args, Flags):
+        args.given.pop(name, None)
     return vars(args).pop(name, None)
 
 
@@ -123,15 +124,17 @@ def gather_options(parser: Parser, options: type[Told], argv: Sequence[str] | No
 def find_home(options: type[Options], name: str) -> type[Options]:
     """The class that declared a field's flag first: one that only changes its default leaves it in its group."""
     spec = options.__dataclass_fields__[name].metadata["flag"]
-    bases = [base for base in options.__mro__ if name in vars(base).get("__annotations__", {})]
+    bases = [base for base in options.__mro__
+             if issubclass(base, Options) and name in vars(base).get("__annotations__", {})]
     return next(base for base in reversed(bases)
                 if base.__dataclass_fields__[name].metadata.get("flag") is spec)
 
 
 def add_flag(group: argparse._ActionsContainer, name: str, default: object, spec: Flag) -> None:
     """Add one flag under `--its-name` and its other spellings; argparse keeps it as `name`."""
+    kind = spec.kind or str
     if spec.place:
-        group.add_argument(name, type=spec.kind, choices=spec.choices, nargs=spec.nargs, metavar=spec.metavar,
+        group.add_argument(name, type=kind, choices=spec.choices, nargs=spec.nargs, metavar=spec.metavar,
                            help=spec.help)
         return
     own = f"--{name.replace('_', '-')}"
@@ -141,10 +144,10 @@ def add_flag(group: argparse._ActionsContainer, name: str, default: object, spec
         spellings = list(spec.names)
     usual = list(default) if isinstance(default, tuple) else default
     if spec.repeated:
-        group.add_argument(*spellings, dest=name, action="append", type=spec.kind, help=spec.help,
+        group.add_argument(*spellings, dest=name, action="append", type=kind, help=spec.help,
                            default=None if spec.required else usual, metavar=spec.metavar, required=spec.required)
         return
-    group.add_argument(*spellings, dest=name, type=spec.kind, default=usual, help=spec.help, choices=spec.choices,
+    group.add_argument(*spellings, dest=name, type=kind, default=usual, help=spec.help, choices=spec.choices,
                        nargs=spec.nargs, const=spec.const, metavar=spec.metavar, required=spec.required)
     if spec.negation:
         group.add_argument(f"--no-{own[2:]}", dest=name, action="store_false", default=argparse.SUPPRESS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from datasets.crops import Crops
 from datasets.images import ImageSet
-from datasets.loader import count_workers, make_loader
+from datasets.loader import Loader, count_workers, make_loader
 from datasets.places import RUN_FILES, list_overlaps
 from datasets.sampling.batches import Batches, EpochBatches
 from datasets.view_set import ViewSet
@@ -23,7 +23,6 @@ from engine import checkpoint
 from engine.batch_norm import check_batch_norm, shares_statistics
 from engine.identity import describe_run
 from engine.logger import Logger
-from engine.monitor import Monitor
 from engine.options import EncoderTrainingOptions, TrainingOptions
 from engine.schedule import TrainingPlan
 from engine.selection import Selection
@@ -57,7 +56,7 @@ class Start:
     """Where a run begins: on which device, from which saved state (None for a new one), and what makes it this run."""
 
     device: torch.device
-    saved: Mapping[str, Any] | None
+    saved: checkpoint.ResumeState | None
     identity: dict[str, Any]
 
 
@@ -76,7 +75,7 @@ class System(Generic[Told, Read]):
     method: Callable[[Told, Read, Start], Method]
     optimizer: Callable[[Told, Method], Optimizer]
     plan: Callable[[Told, int], TrainingPlan]
-    monitor: Callable[[Told, Read, torch.device, str], Monitor]
+    monitor: Callable[[Told, Read, torch.device, str], Callable[[Method, int], dict[str, float]]]
     selection: Callable[[Told], Selection | None]
     run: Callable[[Told, Trainer, Read], Run]
 
@@ -99,15 +98,15 @@ def build(system: System[Told, Read], options: Told, device: torch.device) -> Ru
     selection = system.selection(options)
     folder.mkdir(parents=True, exist_ok=True)
     refuse(need_disk(folder, checkpoint_bytes(method, selecting=selection is not None)) if saved is None else [])
-    identity["precision"] = identity["precision"] or choose_training_precision(options, method, device)
+    number_format = str(identity["precision"] or choose_training_precision(options, method, device))
+    identity["precision"] = number_format
     method = share_statistics(options, method, device)  # last: timing a copy on one rank must not wait for the others
     trainer = Trainer(
         method, optimizer=system.optimizer(options, method), batches=batches,
         loader=load(options, inputs, method, batches, device), plan=make_plan(system, options, batches),
-        device=device,
-        number_format=identity["precision"], folder=folder,
+        device=device, number_format=number_format, folder=folder,
         logger=Logger(folder, sinks=options.sinks, active=distributed.is_main(), name=folder.name),
-        monitor=system.monitor(options, inputs, device, identity["precision"]),
+        monitor=system.monitor(options, inputs, device, number_format),
         names=[sample.key for sample in inputs.train.samples], identity=identity, selection=selection)
     if saved is not None:
         trainer.resume(saved)
@@ -116,7 +115,7 @@ def build(system: System[Told, Read], options: Told, device: torch.device) -> Ru
     return system.run(options, trainer, inputs)
 
 
-def find_saved(options: TrainingOptions) -> dict[str, Any] | None:
+def find_saved(options: TrainingOptions) -> checkpoint.ResumeState | None:
     """The resume state that `--resume` asks for; raises ConfigError when a run would be overwritten without it."""
     folder = Path(options.results_dir)
     if options.resume is None:
@@ -153,7 +152,8 @@ def check_accumulation(options: TrainingOptions, method: Method) -> None:
 
 def move_to_device(method: Method, options: TrainingOptions, device: torch.device) -> Method:
     """The method on its device, in its memory format."""
-    return method.to(device, memory_format=torch.channels_last) if options.channels_last else method.to(device)
+    method = method.to(device)
+    return method.to(memory_format=torch.channels_last) if options.channels_last else method
 
 
 def share_statistics(options: TrainingOptions, method: Method, device: torch.device) -> Method:
@@ -164,7 +164,7 @@ def share_statistics(options: TrainingOptions, method: Method, device: torch.dev
 def choose_training_precision(options: TrainingOptions, method: Method, device: torch.device) -> str:
     """The number format of the run: measured on the main process where `--precision auto`, then told to all."""
     if not distributed.is_main():
-        return distributed.broadcast_object(None)
+        return distributed.broadcast_object("")  # the main process has the word
     share = options.batch_size // (distributed.world() * options.accum_steps)
     batch = min(share, 8 if device.type == "cpu" else 64)  # a GPU is not busy with 8 images, a CPU is
     chosen, seconds = precision.choose_fastest_format(method.encoder(), options.size, device, batch)
@@ -175,7 +175,7 @@ def choose_training_precision(options: TrainingOptions, method: Method, device: 
 
 def load(
     options: TrainingOptions, inputs: Inputs, method: Method, batches: Batches, device: torch.device
-) -> torch.utils.data.DataLoader:
+) -> Loader:
     """Batches of the method's views of the training images."""
     views = ViewSet(inputs.train, stand_in(method.views(), inputs.crops), crops=inputs.crops, seed=options.seed,
                     crop_bottom=options.crop_bottom)

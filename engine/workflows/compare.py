@@ -41,16 +41,17 @@ def evaluate_networks(options: CompareOptions, out: Path) -> list[Path]:
 
 def evaluate_network(options: CompareOptions, network: ComparedNetwork, centred: bool, folder: Path) -> None:
     """One row: retrieval always, the probe where there are labels in both splits."""
-    told = {"task": options.task, "root": options.root, "pretrained": network.source, "label": network.label,
-            "size": network.size or options.size, "input": options.input, "crop_root": options.crop_root,
-            "feature": network.feature or options.feature, "centre": centred, "device": options.device,
-            "cache": options.cache, "num_workers": options.num_workers, "results_dir": str(folder)}
-    told["given"] = {name: f"--{name.replace('_', '-')}" for name in told}  # a run's own settings yield to them
-    searched = SearchOptions(**told, knn=has_split(options.root, "test"))
+    told: dict[str, object] = {
+        "task": options.task, "root": options.root, "pretrained": network.source, "label": network.label,
+        "size": network.size or options.size, "input": options.input, "crop_root": options.crop_root,
+        "feature": network.feature or options.feature, "centre": centred, "device": options.device,
+        "cache": options.cache, "num_workers": options.num_workers, "results_dir": str(folder)}
+    given = {name: f"--{name.replace('_', '-')}" for name in told}  # a run's own settings yield to them
+    searched = SearchOptions.read({**told, "knn": has_split(options.root, "test")}, given)
     device = torch.device(resolve_device(options.device))
     write_search(run_search(open_subject(searched, device, searched.batch_size), searched), folder, searched)
     if has_labelled_images(options.root, "train") and has_labelled_images(options.root, "test"):
-        probed = ProbeOptions(**told)
+        probed = ProbeOptions.read(told, given)
         write_probe(run_probe(open_subject(probed, device, probed.extract_batch_size), probed), folder, probed)
 
 

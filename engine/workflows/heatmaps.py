@@ -32,6 +32,7 @@ from evaluation.heatmaps.sheet import draw_heat_sheet
 from evaluation.heatmaps.table import find_view_boxes, write_box_table
 from evaluation.options import ClassMapOptions
 from evaluation.run_record import is_resumable, read_args
+from methods.byol import Byol
 from runtime.files import write_atomically
 from runtime.names.spelling import show_name
 
@@ -50,9 +51,10 @@ def choose_losses(subject: Subject, images: ImageSet, sign: str) -> tuple[Losses
 def find_losses(subject: Subject, images: ImageSet) -> tuple[Losses | None, str]:
     """BYOL's own loss where its run is kept, InfoNCE where there is a head, else none."""
     trained = read_args(subject.folder)
-    if trained.get("method") in ("byol", "lcr-byol") and is_resumable(subject.folder):
+    if subject.folder and trained.get("method") in ("byol", "lcr-byol") and is_resumable(subject.folder):
         told = PretrainOptions.read({**trained, "pretrained": "none"})
         method = build_pretrain_method(told, len(images), build_student(told), None)
+        assert isinstance(method, Byol)  # LCR on BYOL is one too
         checkpoint.load_trained_state(method, checkpoint.load_resume_state(subject.folder)["method"])
         return byol_losses(method.to(subject.device).eval()), "BYOL's loss against the mirrored picture"
     if subject.encoder.head is None:

@@ -196,7 +196,7 @@ def write_per_query(path: Path, search: Search) -> None:
 def describe_query(measured: SearchScores | None, index: int, names: Sequence[str]) -> list[str]:
     """Rank of the first hit and the named metrics of one query, blank where it was not scored."""
     hit = int(measured.scores.first_hit[index]) if measured else 0
-    if not hit:
+    if measured is None or not hit:
         return [""] * (1 + len(names))
     return [str(hit), *(f"{float(measured.scores.per_query[name][index]):.6f}" for name in names)]
 
@@ -222,7 +222,7 @@ def draw_neighbours(search: Search, options: SearchOptions) -> Image.Image:
     cells = [cell for query in choose_queries(search, options.queries, options.seed)
              for cell in (query_cell(query), *(found_cell(other, query) for other in near[query].tolist()))]
     title = "query, then its nearest images: "
-    if scored:
+    if search.measured is not None:
         title += f"same class (green), other class (red); mAP {search.measured.scores.map:.1%}"
     else:
         title += "there are no labels"

@@ -17,7 +17,7 @@ from engine.options import TrainingOptions
 from engine.trainer import Trainer
 from evaluation.features.extract import extract
 from evaluation.run_record import keep_settings, name_method
-from models.encoder import save_encoder
+from models.encoder import Encoder, save_encoder
 from models.weights.read import fingerprint
 from runtime import distributed
 from runtime.errors import BrokenNetwork
@@ -64,6 +64,7 @@ class Run:
     def export(self, centre: dict[str, Tensor], name: str = "model_last.pth", epoch: int | None = None) -> None:
         """Write the encoder with all that evaluation needs to know; `epoch` counts from 1, None is the last."""
         encoder = self.trainer.method.encoder()
+        assert isinstance(encoder, Encoder)  # a system of another kind of network exports it itself
         encoder.centre = centre
         meta = self.describe(epoch)
         write_atomically(self.folder / name, lambda path: save_encoder(encoder, path, meta))
@@ -76,6 +77,6 @@ class Run:
     def fingerprint_line(self) -> str:
         """Method, sha256 of weights, of the list of images and of the flags: two runs with equal lines are the same."""
         weights = fingerprint(self.trainer.method.encoder())
-        flags = hash_flags(self.trainer.identity["flags"])
+        flags = hash_flags(str(self.trainer.identity["flags"]))
         return (f"fingerprint method={name_method(self.options.settings())} weights={weights[:16]} "
                 f"data={self.images.fingerprint()[:16]} args={flags[:16]}")

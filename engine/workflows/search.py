@@ -65,7 +65,7 @@ def read_words(options: QueryOptions, subject: Subject) -> list[Query]:
         return look_up(options.text, load_text(Path(options.text_tensor), width=head_width(subject)))
     command = f'python -m tools.search {options.folder} --pretrained {options.pretrained} --text "..."'
     teacher = open_clip_teacher(options, subject.device, command=command)
-    vectors = teacher.encode_text(options.text)
+    vectors = teacher.encode_text(list(options.text))
     check_width(vectors, subject, options.teacher_arch)
     return [Query(text, vector, "head") for text, vector in zip(options.text, vectors)]
 
@@ -92,6 +92,7 @@ def measure_zero_shot(
 ) -> None:
     """Zero-shot accuracy of the student, printed and added to results.jsonl here and in the run's folder."""
     check_classes(images, options.num_classes)
+    assert options.zero_shot is not None  # else there is nothing to measure
     path, command = Path(options.zero_shot), f"python -m tools.search {options.folder} --zero-shot {options.zero_shot}"
     if path.suffix.lower() == ".csv":
         text = open_text(path, open_clip_teacher(options, subject.device, command=command), options)
@@ -159,4 +160,5 @@ def answer(options: QueryOptions, subject: Subject, images: ImageSet, folder: Pa
     if rankings and kept:
         publish_rankings(rankings, subject, images, folder, options.top)
     if student is not None:
+        assert features is not None  # only words and pictures can do with an index
         measure_zero_shot(options, student, images, features, folder, kept)

@@ -68,8 +68,11 @@ def extract_features(subject: Subject, images: ImageSet) -> Sight:
 def sort_images(sight: Sight, images: ImageSet, given: dict[int, str], options: SortOptions) -> Sorting:
     """Groups, odd pictures, which to name next, and labels where some are given."""
     cloud = sight.cloud
-    estimate = estimate_groups(cloud.reduced, show=True) if options.groups == "auto" else None
-    groups = group(cloud.smooth, estimate.count if estimate else options.groups)
+    estimate = None
+    if (count := options.groups) == "auto":
+        estimate = estimate_groups(cloud.reduced, show=True)
+        count = estimate.count
+    groups = group(cloud.smooth, count)
     names = tuple(sorted(set(given.values())))
     labels = torch.full((len(images),), -1)
     for index, name in given.items():

@@ -56,9 +56,9 @@ def measure_student(plan: StudentPlan, folder: Path, title: str, classes: Tensor
     write_search(search, folder / "retrieval", asked)
     if search.measured is None:
         return {}
-    row = make_retrieval_row(search, search.measured, asked).to_dict()
-    append_result(plan.folder / "results.jsonl", row)
-    found = {name: row["metrics"][name] for name in ("map", "rank1", "knn")}
+    row = make_retrieval_row(search, search.measured, asked)
+    append_result(plan.folder / "results.jsonl", row.to_dict())
+    found = {name: row.metrics[name] for name in ("map", "rank1", "knn")}
     return found if classes is None else found | score_by_text(plan, search, classes)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -18,7 +17,7 @@ from losses.relational import in_single
 
 # Of pytorch-metric-learning's losses by these names only ProxyAnchor's values are the published code's: SoftTriple's
 # penalty, ArcFace's clamp, the mean of multi-similarity and the classes that Smooth-AP takes are others.
-CRITERIA: dict[str, Callable[..., Criterion]] = {
+CRITERIA: dict[str, type[Criterion]] = {
     "contrastive": Contrastive, "triplet": Triplet, "margin": Margin, "quadruplet": Quadruplet, "snr": SignalToNoise,
     "multisimilarity": MultiSimilarity, "npair": NPair, "angular": Angular, "lifted": Lifted, "histogram": Histogram,
     "smooth-ap": SmoothAP, "proxynca": ProxyNCA, "proxyanchor": ProxyAnchor, "softmax": Softmax, "arcface": ArcFace,

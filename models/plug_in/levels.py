@@ -54,7 +54,7 @@ class Levels(nn.Module):
     std: Tensor
 
     def __init__(
-        self, net: nn.Module, taps: Sequence[int] | Sequence[str] | None, *, image_size: int,
+        self, net: nn.Module, taps: Sequence[int | str] | None, *, image_size: int,
         mean: Sequence[float] | None = None, std: Sequence[float] | None = None,
         prefix_tokens: int | None = None, keep_prefix: bool = False, nhwc: bool | None = None,
     ) -> None:

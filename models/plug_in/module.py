@@ -154,7 +154,7 @@ class PlugIn(ClassNetwork):
 
 
 def build_plug_in(
-    name: str, classes: int, *, size: int | None = None, taps: Sequence[int] | Sequence[str] | None = None,
+    name: str, classes: int, *, size: int | None = None, taps: Sequence[int | str] | None = None,
     drop_path: float | None = None, upsample: Upsample | None = None, class_token: bool = False,
     options: PlugInOptions = PlugInOptions(),
 ) -> PlugIn:

@@ -22,7 +22,7 @@ class SortOptions(ImagesOptions):
 
     pretrained: str = again(ImagesOptions, "pretrained", FIRST_WEIGHTS)
     centre: bool = again(ImagesOptions, "centre", True)
-    groups: int | str = flag("auto", whole_number(1, LARGEST, "auto"), "how many; auto = by silhouette")
+    groups: int | Literal["auto"] = flag("auto", whole_number(1, LARGEST, "auto"), "how many; auto = by silhouette")
     labels: str | None = flag(None, None, "columns path,label; blank labels are not read", metavar="FILE.csv")
     name_first: int = flag(20, COUNT_OR_0, "pictures to propose for naming", metavar="N")
     apply: str = flag("none", ("none", "link", "copy"), "fill OUT/sorted/ with a folder for each label (else group): "

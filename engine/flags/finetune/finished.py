@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from engine.flags.finetune.options import FinetuneOptions
 from engine.flags.finished import find_contradictions, settle_flags
 from evaluation.run_record import ARGS, Finished, Settings, as_list, find_network, find_photographs, open_selected
 from models.plug_in.published import is_public_pim
@@ -53,7 +54,7 @@ def find_finished_classifier(args: argparse.Namespace) -> Finished | None:
     return saved
 
 
-def is_own(args: argparse.Namespace, settings: Settings) -> bool:
+def is_own(args: FinetuneOptions | argparse.Namespace, settings: Settings) -> bool:
     """Whether the given folders, where some are, are those of the run itself: then its own split is reported on."""
     return all(places(getattr(args, name)) == places(settings.get(name)) for name in ("root", "test_root")
                if name in list_given(args))

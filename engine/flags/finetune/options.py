@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from datasets.options import DataOptions
 from engine.flags.finetune.recipe import AugmentationOptions, FinetuneSteps, FinetuneWatching
 from engine.flags.finetune.words import read_tap
 from engine.options import TrainingOptions
 from runtime.names.hub import strip_hub
-from runtime.options import Options, flag, switch
+from runtime.options import Options, again, flag, switch
 from runtime.ranges import COUNT_OR_0, SHARE, SHARE_BELOW_1, SIDE, TEMPERATURE, WEIGHT, WIDTH
 from runtime.words import switch_or_run
 
@@ -22,6 +22,7 @@ class LabelledOptions(DataOptions):
 
     title: ClassVar[str | None] = "data"
 
+    crop_bottom: int = again(DataOptions, "crop_bottom", "auto")  # a number before anyone reads it
     root: tuple[str, ...] = flag(None, None, "train/test folders, a raw CUB or FGVC tree, a flat folder, a CSV list, "
                                  "or a crop folder", metavar="DIR")
     data_set: tuple[str, ...] = flag((), None, "what the folders are, for names and checks: CUB, DOG, FOOD, NABIRDS, "
@@ -68,12 +69,13 @@ class TeacherOptions(Options):
                                      "its own", metavar="NAME")
     teacher_path: str | None = flag(None, None, "the trained teacher: model_last.pth of --method teacher, or the "
                                     "public code's file", "--teacher-weights", metavar="FILE")
-    distillation_type: str = flag(None, ("none", "hard", "soft"), "hard = the teacher's class, soft = its "
-                                         "probabilities; hard unless given")
+    distillation_type: Literal["none", "hard", "soft"] = flag(
+        None, ("none", "hard", "soft"), "hard = the teacher's class, soft = its probabilities; hard unless given")
     distillation_alpha: float = flag(0.5, SHARE, "weight of the teacher, within 0..1")
     distillation_tau: float = flag(1.0, TEMPERATURE, "temperature of soft")
-    distillation_reduction: str = flag("batchmean", ("batchmean", "legacy"), "legacy = also divided by the number of "
-                                       "classes, as the public code does")
+    distillation_reduction: Literal["batchmean", "legacy"] = flag(
+        "batchmean", ("batchmean", "legacy"), "legacy = also divided by the number of classes, as the public code "
+        "does")
     teacher_cache: bool = switch(False, "ask the teacher once an image, in the evaluation view, not every step")
 
 

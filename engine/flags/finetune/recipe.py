@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from runtime.options import Options, flag, switch
 from runtime.ranges import (
@@ -41,7 +41,7 @@ class AugmentationOptions(Options):
     color_jitter: float = flag(0.4, real(0, 100), "acts with --aa none only, as in timm")
     train_interpolation: str = flag("bicubic", ("bicubic", "bilinear", "random"), "how training views are resized",
                                     "--interpolation")
-    scale: tuple[float, ...] = flag((0.08, 1.0), SHARE_ABOVE_0, "area of a training crop, least, most", nargs=2)
+    scale: tuple[float, float] = flag((0.08, 1.0), SHARE_ABOVE_0, "area of a training crop, least, most", nargs=2)
     hflip: float = flag(0.5, SHARE, "how often a training view is mirrored")
     reprob: float = flag(0.25, SHARE, "how often a rectangle is erased")
     remode: str = flag("pixel", ("const", "rand", "pixel"), "with what")
@@ -50,11 +50,11 @@ class AugmentationOptions(Options):
     repeats: int = flag(3, whole_number(1, 1000), "of --repeated-aug")
     mixup: float = flag(0.0, WEIGHT, "alpha of mixup; 0 = off")
     cutmix: float = flag(0.0, WEIGHT, "alpha of CutMix; 0 = off")
-    cutmix_minmax: tuple[float, ...] | None = flag(None, SHARE, "side of CutMix's rectangle as shares, in place of "
+    cutmix_minmax: tuple[float, float] | None = flag(None, SHARE, "side of CutMix's rectangle as shares, in place of "
                                                    "its alpha", nargs=2, metavar=("LEAST", "MOST"))
     mixup_prob: float = flag(1.0, SHARE, "how often a batch is mixed")
     mixup_switch_prob: float = flag(0.5, SHARE, "CutMix's share when both are on")
-    mixup_mode: str = flag("batch", ("batch", "pair", "elem"), "who shares a lambda")
+    mixup_mode: Literal["batch", "pair", "elem"] = flag("batch", ("batch", "pair", "elem"), "who shares a lambda")
     smoothing: float = flag(0.1, SHARE_BELOW_1, "label smoothing")
 
 
@@ -108,8 +108,9 @@ class FinetuneWatching(Options):
                           "--eval-freq", metavar="EPOCHS")
     monitor_images: int = flag(500, COUNT, "at most so many training images are looked at")
     disable_eval: bool = switch(False, "look at no images but those that train")
-    ensemble_order: str = flag("descending", ("descending", "ascending"), "highest-x adds the x most certain "
-                               "branches; ascending = the least certain, as PIM's code")
+    ensemble_order: Literal["descending", "ascending"] = flag(
+        "descending", ("descending", "ascending"), "highest-x adds the x most certain branches; ascending = the "
+        "least certain, as PIM's code")
     cache: str = flag("cache", None, "where a teacher's answers are kept", metavar="DIR")
     save_every: int = flag(0, COUNT_OR_0, "also save within an epoch", metavar="STEPS")
     logger: str = flag("", sinks, "tensorboard, wandb, or both with a comma", metavar="NAMES")

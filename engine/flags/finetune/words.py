@@ -17,10 +17,12 @@ def read_selects(words: Sequence[str | int] | None) -> dict[str, int]:
     Raises argparse.ArgumentTypeError for anything else.
     """
     pieces = [piece for word in words or () for piece in str(word).split(",") if piece]
-    named = dict(piece.split("=", 1) if "=" in piece else (f"layer{place}", piece)
-                 for place, piece in enumerate(pieces, start=1))
+    named: dict[str, str] = {}
+    for place, piece in enumerate(pieces, start=1):
+        name, equals, count = piece.partition("=")
+        named |= {name: count} if equals else {f"layer{place}": piece}
     if len(named) != len(pieces) or not all(value.isdigit() and int(value) > 0 for value in named.values()):
         raise argparse.ArgumentTypeError(
-            f"--num-selects {' '.join(map(str, words))}: give layer1=2048,layer2=512,layer3=128,layer4=32 or one "
+            f"--num-selects {' '.join(map(str, words or ()))}: give layer1=2048,layer2=512,layer3=128,layer4=32 or one "
             "number above 0 for each level")
     return {name: int(value) for name, value in named.items()}

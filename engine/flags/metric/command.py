@@ -29,7 +29,7 @@ def settle_metric(args: argparse.Namespace, problems: Problems) -> None:
     contradictions = problems.attempt(lambda: settle_metric_evaluation(args))
     if contradictions is None:
         problems.refuse()
-    problems.lines += words + contradictions
+    problems.lines += [*(words or ()), *(contradictions or ())]
     resolve_embedding_network(args)
     args.device = resolve_device(args.device)
     if args.pretrained == "auto":

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from engine.flags.finished import find_contradictions, settle_flags
+from engine.flags.metric.options import MetricOptions
 from evaluation.run_record import ARGS, Finished, Settings, find_photographs, open_selected, show_value
 from runtime.errors import ConfigError
 from runtime.options import list_given
@@ -74,12 +75,14 @@ def name_published(file: Path) -> str:
     return kinds[-1] if kinds and file.name == "net.pth" else ""
 
 
-def find_published(args: argparse.Namespace) -> list[Path]:
+def find_published(options: MetricOptions) -> list[Path]:
     """The published files, of two kinds, each the best epoch of one metric; raises ConfigError for those not there."""
-    if args.dataset is None:
+    assert options.pretrained_root is not None  # else a run is evaluated
+    if options.dataset is None:
         raise ConfigError("--pretrained-root needs --dataset: there is a network for each")
-    kind = f"OBDSD_d{args.embed_dim}" if args.OBDP else "PSD"
-    files = [Path(args.pretrained_root) / metric / kind / args.dataset / "net.pth" for metric in ("Recall", "NMI")]
+    kind = f"OBDSD_d{options.embed_dim}" if options.OBDP else "PSD"
+    files = [Path(options.pretrained_root) / metric / kind / options.dataset / "net.pth"
+             for metric in ("Recall", "NMI")]
     absent = [str(file) for file in files if not file.is_file()]
     if absent:
         raise ConfigError(f"no such network: {', '.join(absent)}; {REMEDY}; --OBD-SD and --embed-dim say which of them")

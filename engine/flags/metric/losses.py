@@ -32,7 +32,7 @@ class LossFlag:
     option: str
     flag: str
     kind: Callable[[str], object]
-    default: object
+    default: float
 
     @property
     def dest(self) -> str:
@@ -57,8 +57,9 @@ def find_value_type(loss: str, option: str, default: float) -> Callable[[str], o
 def add_loss_flags(group: argparse._ArgumentGroup) -> None:
     """Every loss's options; one that is not given is the loss's own default."""
     for flag in list_loss_options():
-        switch = {"nargs": "?", "const": True} if flag.kind is boolean else {}
-        group.add_argument(flag.flag, type=flag.kind, default=argparse.SUPPRESS, metavar="X", **switch,
+        switch = flag.kind is boolean
+        group.add_argument(flag.flag, type=flag.kind, default=argparse.SUPPRESS, metavar="X",
+                           nargs="?" if switch else None, const=True if switch else None,
                            help=f"{flag.option.replace('_', ' ')} of {flag.loss} ({flag.default})")
 
 

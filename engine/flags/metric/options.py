@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from datasets.options import RootOptions
 from engine.options import EncoderTrainingOptions
 from runtime.names.hub import strip_hub
-from runtime.options import Options, flag, switch
+from runtime.options import Options, again, flag, switch
 from runtime.ranges import (
     BATCH,
     BETWEEN,
@@ -38,6 +38,7 @@ class ClassesOptions(RootOptions):
 
     title: ClassVar[str | None] = "data"
 
+    crop_bottom: int = again(RootOptions, "crop_bottom", "auto")  # 0 for auto: `resolve_embedding_network`
     dataset: str | None = flag(None, ("cub200", "cars196", "online_products"), "whose folder to look for under "
                                "--root; other trees need none")
     partition: int | None = flag(None, SEED, "another order of the classes before they are halved", metavar="SEED")
@@ -48,8 +49,8 @@ class ClassesOptions(RootOptions):
     noisy_ratio: float = flag(0.0, SHARE, "share of labels to flip")
     augmentation: str = flag("base", ("base", "adv", "big", "red"), "views; see docs/data.md")
     size: int = flag(0, SIDE_OR_0, "pixels of a view's side; 0 = the augmentation's")
-    data_sampler: str = flag("class_random", ("class_random", "without-replacement"), "how classes and images come "
-                             "into a batch")
+    data_sampler: Literal["class_random", "without-replacement"] = flag(
+        "class_random", ("class_random", "without-replacement"), "how classes and images come into a batch")
     samples_per_class: int = flag(2, COUNT, "images of a class in a batch")
 
 
@@ -64,9 +65,10 @@ class EmbedderOptions(Options):
     pretrained: str = flag("auto", None, "as in main_pretrain.py", metavar="WEIGHTS")
     not_pretrained: bool = switch(False, "start from random weights")
     embed_dim: int = flag(128, WIDTH, "width of the embedding")
-    pool: str | None = flag(None, ("avg", "avg+max"), "what the embedding is made of; avg")
-    normalize: bool | None = switch(None, "rows of length 1; true unless --arch has words")
-    frozen_bn: bool | None = switch(None, "keep batch statistics; true unless --arch has words")
+    # None = not given: `resolve_embedding_network` has decided the next three before anyone reads them.
+    pool: Literal["avg", "avg+max"] = flag(None, ("avg", "avg+max"), "what the embedding is made of; avg")
+    normalize: bool = switch(None, "rows of length 1; true unless --arch has words")
+    frozen_bn: bool = switch(None, "keep batch statistics; true unless --arch has words")
     max_pool: bool = switch(True, "false = leave a ResNet's max-pool out")
     channels_last: bool = switch(True, "memory format of images and weights")
 
@@ -94,8 +96,9 @@ class MetricLossOptions(Options):
     kd_tau: float = flag(1.0, TEMPERATURE, "temperature of similarities")
     diffusion_w: float = flag(0.99, SHARE_BELOW_1, "how far the diffusion goes, below 1")
     diffusion_tau: float = flag(1.0, TEMPERATURE, "temperature of the diffusion's walk")
-    diffusion_norm: str = flag("softmax", ("softmax", "symmetric", "uniform"), "softmax = the public code, symmetric "
-                               "= the paper, uniform = an ablation")
+    diffusion_norm: Literal["softmax", "symmetric", "uniform"] = flag(
+        "softmax", ("softmax", "symmetric", "uniform"), "softmax = the public code, symmetric = the paper, uniform "
+        "= an ablation")
 
 
 @dataclass(frozen=True, kw_only=True)

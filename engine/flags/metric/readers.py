@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.flags.metric.losses import list_loss_options
 from engine.flags.metric.options import MetricOptions
 from engine.flags.unread import Readers, always
@@ -23,9 +25,12 @@ def loss_readers() -> tuple[Readers, ...]:
     options: dict[str, list[str]] = {}
     for flag in list_loss_options():
         options.setdefault(flag.loss, []).append(flag.dest)
-    return tuple(Readers(tuple(dests), f"--loss {name}",
-                         lambda told, name=name: ALIASES.get(told.loss, told.loss) == name, always)
-                 for name, dests in options.items())
+    return tuple(Readers(tuple(dests), f"--loss {name}", has_loss(name), always) for name, dests in options.items())
+
+
+def has_loss(name: str) -> Callable[[MetricOptions], bool]:
+    """Whether the options' loss is the one of that name."""
+    return lambda told: ALIASES.get(told.loss, told.loss) == name
 
 
 READERS = (

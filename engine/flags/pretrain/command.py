@@ -30,8 +30,8 @@ def settle_pretrain(args: argparse.Namespace, problems: Problems) -> None:
         args.pretrained = usual_weights(args.arch)
     if args.teacher_weights is None:
         names = [args.teacher_arch] if args.teacher == "clip" else args.teacher.split("+")
-        members = [usual_weights(name) for name in names]
-        args.teacher_weights = None if None in members else "+".join(members)
+        members = [source for name in names if (source := usual_weights(name)) is not None]
+        args.teacher_weights = "+".join(members) if len(members) == len(names) else None
     problems.attempt(lambda: follow_max_pool(args))
     problems.lines += send_elsewhere(args)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from datasets.options import CropOptions
 from engine.flags.pretrain.methods import METHODS, list_methods
@@ -59,17 +59,18 @@ class ContrastFlags(Options):
 
     moco_dim: int | None = flag(None, WIDTH, "width of the head; LEAD takes the prototypes', else MoCo's is 128, "
                                 "LCR's and BYOL's 256")
-    moco_k: int | str = flag("auto", QUEUE, "queue length; auto = largest power of two that leaves room for a batch "
-                             "of other images")
+    moco_k: int | Literal["auto"] = flag(
+        "auto", QUEUE, "queue length; auto = largest power of two that leaves room for a batch of other images")
     moco_m: float = flag(0.999, SHARE, "momentum of the key encoder or target network; BYOL 0.996", "--tau")
-    tau_schedule: str = flag("constant", ("constant", "cosine"), "cosine = BYOL's momentum rises to 1")
+    tau_schedule: Literal["constant", "cosine"] = flag(
+        "constant", ("constant", "cosine"), "cosine = BYOL's momentum rises to 1")
     projector_hidden: int = flag(4096, WIDTH, "hidden width of BYOL's two heads")
     mlp: bool = switch(True, f"false = MoCo v1's linear head ({', '.join(list_methods('moco'))})")
     aug_plus: bool = switch(True, f"false = MoCo v1's augmentation ({', '.join(list_methods('moco'))})")
     view_recipe: str = flag("mocov2", ("mocov2", "mild", "small"), f"of {', '.join(list_methods('queue'))}: mild = "
                             "crop and flip only; small = photos of a few dozen pixels")
     moco_t: float = flag(0.27, TEMPERATURE, "temperature of the contrast")
-    moco_source: str = flag("full", ("full", "crop"), "which picture every method but LEAD sees")
+    moco_source: Literal["full", "crop"] = flag("full", ("full", "crop"), "which picture every method but LEAD sees")
     queue_mask: str = flag("self", ("self", "none"), "self = an image's own old keys are not its negatives")
 
 
@@ -104,9 +105,9 @@ class GuidanceOptions(Options):
     cosine_weight: float = flag(0.0, WEIGHT, "weight of 1 - cos(head, teacher feature)")
     teacher_dim: int | None = flag(None, WIDTH, "directions kept of an image teacher's features, at most N - 1; "
                                    "default 512", metavar="D")
-    neighbours: int | str = flag(0, whole_number(0, LARGEST, "auto"), "neighbour smoothing: average each remembered "
-                                 "embedding of the teacher with its K nearest; 0 = off; auto = 10, fewer below 200 "
-                                 "images", metavar="K")
+    neighbours: int | Literal["auto"] = flag(
+        0, whole_number(0, LARGEST, "auto"), "neighbour smoothing: average each remembered embedding of the teacher "
+        "with its K nearest; 0 = off; auto = 10, fewer below 200 images", metavar="K")
     neighbour_steps: int = flag(2, COUNT, "how often they are smoothed")
     head_start: str = flag("random", ("random", "least-squares"), "least-squares = initialise the head in closed "
                            "form, by ridge regression to the remembered embeddings",
@@ -122,14 +123,15 @@ class RationaleFlags(Options):
 
     cam_weight: float = flag(0.001, WEIGHT, "weight of the CAM term of one image out of LEAD's 32 or LCR's 128; LCR "
                              "0.01", "--nu")
-    cam: str = flag("peak", ("peak", "rows", "positions"), "peak = target scaled to its peak and detached, over all "
-                    "positions; rows, positions = the public MoCo and BYOL code: attached, unscaled, softmax within "
-                    "rows or over positions")
+    cam: Literal["peak", "rows", "positions"] = flag(
+        "peak", ("peak", "rows", "positions"), "peak = target scaled to its peak and detached, over all positions; "
+        "rows, positions = the public MoCo and BYOL code: attached, unscaled, softmax within rows or over positions")
     cam_temperature: float = flag(0.1, TEMPERATURE, "of both softmaxes with --cam peak")
-    cam_sign: str = flag("loss", ("loss", "similarity"), "look where activation raises the loss (as published) or "
-                         "lowers it (lcr-*)")
+    cam_sign: Literal["loss", "similarity"] = flag(
+        "loss", ("loss", "similarity"), "look where activation raises the loss (as published) or lowers it (lcr-*)")
     branch_width: int = flag(32, WIDTH, "patterns that compete at each position")
-    attention_normalise: str = flag("image", ("image", "batch"), "whose minimum and maximum bring attention to [0, 1]")
+    attention_normalise: Literal["image", "batch"] = flag(
+        "image", ("image", "batch"), "whose minimum and maximum bring attention to [0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +153,7 @@ class SeedFacts(Options):
 @dataclass(frozen=True, kw_only=True)
 class PretrainOptions(
     StudentOptions, ContrastFlags, GuidanceOptions, RationaleFlags, SeedFacts, PretrainSteps, PretrainWatching,
-    CropOptions, EncoderTrainingOptions,
+    EncoderTrainingOptions, CropOptions,
 ):
     """All that main_pretrain.py is told."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from datasets.class_names import relabel
@@ -43,9 +44,9 @@ def load_photographs(options: FinetuneOptions) -> Photographs:
     held_out = options.val_share > 0
     train, val = split_off(train, options.val_share, options.seed) if held_out else (train, find_val(options, names))
     test = None if options.disable_eval else find_test(options, names, joined)
-    parts = [part and check_images(part, skip_bad=options.skip_bad, crop_bottom=options.crop_bottom)
-             for part in (train, val, test)]
-    return Photographs(parts[0], None if options.disable_eval else parts[1], parts[2], joined.sources)
+    whole = partial(check_images, skip_bad=options.skip_bad, crop_bottom=options.crop_bottom)
+    train, val, test = whole(train), val and whole(val), test and whole(test)
+    return Photographs(train, None if options.disable_eval else val, test, joined.sources)
 
 
 def name_sources(roots: Sequence[str], given: Sequence[str]) -> list[str]:
@@ -66,8 +67,8 @@ def split_off(images: ImageSet, share: float, seed: int) -> tuple[ImageSet, Imag
 
 def find_val(options: FinetuneOptions, names: Sequence[str]) -> ImageSet | None:
     """The data sets' own validation splits, where all have one with labels."""
-    found = [scan_labelled(root, "val") for root in options.root]
-    return join(found, names).images if all(found) else None
+    found = [images for root in options.root if (images := scan_labelled(root, "val")) is not None]
+    return join(found, names).images if len(found) == len(options.root) else None
 
 
 def find_test(options: FinetuneOptions, names: Sequence[str], trained: Joint) -> ImageSet | None:
@@ -78,14 +79,14 @@ def find_test(options: FinetuneOptions, names: Sequence[str], trained: Joint) ->
     if options.test_root:
         return relabel(scan_any(options.test_root).images, trained.images.classes, describe_sources(trained.sources),
                        text="the training images")
-    found = [scan_labelled(root, "test") for root in options.root]
-    without = [root for root, images in zip(options.root, found, strict=True) if images is None]
-    if len(without) == len(options.root):
+    found = {root: images for root in options.root if (images := scan_labelled(root, "test")) is not None}
+    without = [root for root in options.root if root not in found]
+    if not found:
         return None
     if without:
         raise DataError(f"{', '.join(without)}: no test split, but the other sets have one; add labelled test "
                         "folders, or name all test images with --test-root")
-    return join(found, names).images
+    return join([found[root] for root in options.root], names).images
 
 
 def scan_labelled(root: str, split: str) -> ImageSet | None:

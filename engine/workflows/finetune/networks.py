@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from datasets.class_names import name_key
 from datasets.images import ImageSet
@@ -20,6 +20,7 @@ from models.arch_names import resolve_arch
 from models.classifiers.classifier import Classifier
 from models.classifiers.file import SavedClassifier, load_classifier
 from models.classifiers.start import start_from
+from models.network import ClassNetwork
 from models.plug_in.module import PlugIn, PlugInOptions, build_plug_in
 from models.plug_in.presets import find_preset
 from models.present import check_architecture
@@ -32,7 +33,7 @@ from runtime.options import name_flags
 Built = TypeVar("Built")
 
 
-def build_network(options: FinetuneOptions, classes: int) -> nn.Module:
+def build_network(options: FinetuneOptions, classes: int) -> ClassNetwork:
     """The network that learns, with its start weights; raises WeightsError, or ConfigError for impossible choices."""
     torch.manual_seed(options.seed)
     make = make_plug_in if options.method == "pim" else make_classifier
@@ -82,6 +83,7 @@ def explain(build: Callable[[], Built]) -> Built:
 def load_teacher(options: FinetuneOptions, names: Sequence[str]) -> SavedClassifier:
     """The trained teacher; raises ConfigError when its classes are not those of the data."""
     check_architecture(options, "teacher_model")
+    assert options.teacher_path is not None, "`list_finetune_problems` refuses to distil from nobody"
     with name_flags(options, "teacher_path"):
         saved = load_classifier(find_weight_file(options.teacher_path), arch=options.teacher_model, size=options.size)
     check_size(saved.network, int(saved.view.get("size", options.size)))

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from datasets.joint import Source, describe_sources
 from datasets.loader import count_workers
 from datasets.views.recipes import View
-from engine.curves import read_log
+from engine.curves import LogLine, read_log
 from engine.flags.finetune.options import FinetuneOptions
 from engine.flags.finetune.views import evaluation_view
 from engine.workflows.finetune.images import Photographs
@@ -20,7 +20,9 @@ from engine.workflows.run import Run
 from evaluation.classifier.report import ReportedClassifier, report
 from evaluation.ledger import Result
 from evaluation.run_record import name_method
+from methods.supervised import Supervised
 from models.classifiers.file import save_classifier
+from models.network import ClassNetwork
 from runtime import distributed
 from runtime.files import write_atomically, write_text
 
@@ -36,11 +38,16 @@ class FinetuneRun(Run):
     options: FinetuneOptions
     photos: Photographs
 
+    @property
+    def method(self) -> Supervised:
+        """What is trained."""
+        assert isinstance(self.trainer.method, Supervised), "FINETUNE makes no other"
+        return self.trainer.method
+
     def train(self) -> None:
         """Train, leave networks and curves, and report on the test images, else on the validation images."""
         super().train()
-        trainer = self.trainer
-        method, selection = trainer.method.eval(), trainer.selection
+        method, selection = self.method.eval(), self.trainer.selection
         distributed.share_buffers(method)
         if method.averaged is not None:
             self.report(method.averaged, "ema", "last epoch, moving average")
@@ -55,7 +62,7 @@ class FinetuneRun(Run):
             write_seed_log(self.folder, sum(p.numel() for p in method.encoder().parameters()), row)
         distributed.barrier()
 
-    def report(self, network: nn.Module, epoch: str, selection: str) -> Result | None:
+    def report(self, network: ClassNetwork, epoch: str, selection: str) -> Result | None:
         """A row of results.jsonl and the files beside it (ema_... of the moving average), if there are images."""
         images = self.photos.test if self.photos.test is not None else self.photos.val
         if images is None:
@@ -70,12 +77,12 @@ class FinetuneRun(Run):
 
     def export(self, centre: dict[str, Tensor], name: str = "model_last.pth", epoch: int | None = None) -> None:
         """Write the network under `name`, and beside the last epoch's its moving average where there is one."""
-        method, options = self.trainer.method, self.options
+        method, options = self.method, self.options
         self.write(method.encoder(), name, epoch or options.epochs)
         if method.averaged is not None and epoch is None:
             self.write(method.averaged, "model_ema.pth", options.epochs)
 
-    def write(self, network: nn.Module, name: str, epoch: int) -> None:
+    def write(self, network: ClassNetwork, name: str, epoch: int) -> None:
         """A network with all that evaluation needs to know, whole or not at all."""
         view, photos = evaluation_view(self.options), self.photos
         write_atomically(self.folder / name, lambda draft: save_classifier(
@@ -84,7 +91,7 @@ class FinetuneRun(Run):
 
 
 def name_subject(
-    network: nn.Module, sources: tuple[Source, ...], view: View, options: FinetuneOptions, *, weights: str
+    network: ClassNetwork, sources: tuple[Source, ...], view: View, options: FinetuneOptions, *, weights: str
 ) -> ReportedClassifier:
     """A network of a run, to be reported on under the run's name."""
     label = Path(options.run).parent.name if options.run else Path(options.results_dir).name
@@ -101,7 +108,7 @@ def write_seed_log(folder: Path, parameters: int, row: Result | None) -> None:
     write_text(folder / "log.txt", "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def translate(rows: list[dict[str, object]], parameters: int) -> Iterator[dict[str, object]]:
+def translate(rows: list[LogLine], parameters: int) -> Iterator[dict[str, object]]:
     """Epochs of log.jsonl in the public codes' words."""
     rate = 0.0
     for row in rows:

@@ -10,7 +10,7 @@ import torch
 
 from datasets.class_names import relabel
 from datasets.images import ImageSet, check_images
-from datasets.joint import Source
+from datasets.joint import Source, describe_sources
 from datasets.loader import count_workers
 from datasets.views.recipes import View
 from engine.flags.finetune.finished import REMEDY, is_own
@@ -19,7 +19,7 @@ from engine.workflows.finetune.images import load_photographs, scan_any
 from engine.workflows.finetune.run import name_subject
 from evaluation.classifier.report import report
 from evaluation.classifier.trained import load_saved, name_public
-from evaluation.run_record import choose_evaluation_precision, read_settings
+from evaluation.run_record import Settings, choose_evaluation_precision, read_settings
 from models.classifiers.file import SavedClassifier
 from models.weights.files import read_checkpoint
 from models.weights.styles import CLASSIFIER_FORMAT
@@ -34,11 +34,12 @@ def evaluate_saved_classifier(options: FinetuneOptions, device: torch.device, *,
     """Report on the network of a finished run, or on a public file; raises ConfigError, WeightsError."""
     if options.threads:
         torch.set_num_threads(options.threads)
+    assert options.run is not None  # as --eval has it
     source = Path(options.run)
     if not source.is_file():
         raise ConfigError(f"--eval: no network at {source}; {REMEDY}")
     saved = open_saved(source, options)
-    images, sources = find_images(options, saved)
+    images, sources = find_images(options, saved, read_settings(source))
     view = View("full", saved.view.get("recipe", options.eval_view), saved.view.get("size", options.size))
     if not saved.meta.get("method"):  # a public file, of which the flags may say more
         view = look_as_asked(view, options)
@@ -53,13 +54,15 @@ def evaluate_saved_classifier(options: FinetuneOptions, device: torch.device, *,
         print(f"tables and pictures are in {options.results_dir}")
 
 
-def find_images(options: FinetuneOptions, saved: SavedClassifier) -> tuple[ImageSet, tuple[Source, ...]]:
-    """The images of the folders that were given, else those that the run itself was reported on; and its sources.
+def find_images(
+    options: FinetuneOptions, saved: SavedClassifier, settings: Settings
+) -> tuple[ImageSet, tuple[Source, ...]]:
+    """The images of the given folders, else those that the run of `settings` was reported on; and its sources.
 
     Raises DataError or ConfigError where there are none.
     """
     told = tuple(Source(**one) for one in saved.sources)
-    if told and is_own(options, read_settings(Path(options.run))):
+    if told and is_own(options, settings):
         photos = load_photographs(replace(options, disable_eval=False))
         images = photos.test if photos.test is not None else photos.val
         if images is None:
@@ -93,7 +96,8 @@ def open_saved(source: Path, options: FinetuneOptions) -> SavedClassifier:
 def match_class_names(images: ImageSet, saved: SavedClassifier) -> ImageSet:
     """The images under the numbers of the network's classes, by name; raises ConfigError when that cannot be."""
     if saved.class_names:
-        return relabel(images, saved.class_names, saved.sources, text="the network")
+        return relabel(images, saved.class_names, describe_sources([Source(**one) for one in saved.sources]),
+                       text="the network")
     if len(images.classes) != saved.network.classes:
         raise ConfigError(f"{images.root} has {len(images.classes)} classes, the network {saved.network.classes}; its "
                           "file does not name them, so that they must be all of them, in order")

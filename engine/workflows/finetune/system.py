@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from datasets.sampling.batches import Batches
@@ -36,6 +36,8 @@ from methods.method import Method
 from methods.pim import Pim, PimOptions
 from methods.supervised import Supervised, Supervision
 from models.classifiers.file import SavedClassifier
+from models.network import ClassNetwork
+from models.plug_in.module import PlugIn
 from runtime.errors import ConfigError, Problems
 
 
@@ -45,7 +47,7 @@ class FinetuneInputs(Inputs):
 
     photos: Photographs
     view: View
-    network: nn.Module
+    network: ClassNetwork
     teacher: SavedClassifier | None
 
 
@@ -58,14 +60,15 @@ def read_finetune_inputs(options: FinetuneOptions, problems: Problems) -> Finetu
     problems.attempt(lambda: check_selectable(options, photos))
     batches = problems.attempt(lambda: shuffle_batches(options, len(photos.train))) if photos else None
     problems.refuse()
-    names = photos.train.classes
+    found = problems.have(photos)
+    names = found.train.classes
     teacher = problems.attempt(lambda: load_teacher(options, names)) if options.method == "distill" else None
     network = problems.attempt(lambda: build_network(options, len(names)))
     if network is not None:
         problems.attempt(lambda: check_batch_norm(options, network.backbone, frozen=options.frozen_bn))
     problems.refuse()
-    return FinetuneInputs(train=photos.train, batches=batches, photos=photos, view=view, network=network,
-                          teacher=teacher)
+    return FinetuneInputs(train=found.train, batches=problems.have(batches), photos=found, view=problems.have(view),
+                          network=problems.have(network), teacher=teacher)
 
 
 def check_selectable(options: FinetuneOptions, photos: Photographs | None) -> None:
@@ -92,6 +95,7 @@ def make_finetune_method(options: FinetuneOptions, inputs: FinetuneInputs, start
     chosen = read_supervision(options, len(inputs.train.classes), inputs.view)
     network, saved, identity = inputs.network, inputs.teacher, start.identity
     if options.method == "pim":
+        assert isinstance(network, PlugIn)  # `build_network` makes it so
         return explain(lambda: Pim(network, chosen, read_pim(options)))
     if saved is None:
         return explain(lambda: Supervised(network, chosen))
@@ -112,7 +116,7 @@ def read_supervision(options: FinetuneOptions, classes: int, view: View) -> Supe
     """What every method needs, from the flags."""
     return Supervision(
         classes=classes, view=view, smoothing=options.smoothing, mixup=options.mixup, cutmix=options.cutmix,
-        cutmix_minmax=options.cutmix_minmax and tuple(options.cutmix_minmax), mixup_prob=options.mixup_prob,
+        cutmix_minmax=options.cutmix_minmax, mixup_prob=options.mixup_prob,
         mixup_switch_prob=options.mixup_switch_prob, mixup_mode=options.mixup_mode, layer_decay=options.layer_decay,
         backbone_lr_scale=options.backbone_lr_scale, ema_decay=options.model_ema_decay if options.model_ema else None,
         frozen_bn=options.frozen_bn, no_weight_decay_on_vectors=not options.vector_decay, seed=options.seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from datasets.images import ImageSet, sample_images
 from datasets.loader import count_workers
@@ -14,7 +13,9 @@ from engine.workflows.finetune.images import Photographs
 from evaluation.classifier.classify import Predictions, classify
 from evaluation.metrics.calibration import calibrate
 from evaluation.metrics.classification import score_branches
+from methods.method import Method
 from methods.supervised import Supervised
+from models.network import ClassNetwork
 
 
 class Watch:
@@ -29,11 +30,12 @@ class Watch:
         self.options, self.photos, self.device, self.number_format = options, photos, device, number_format
         self.sample = sample_images(photos.train, options.monitor_images)
 
-    def __call__(self, method: Supervised, epoch: int) -> dict[str, object]:
+    def __call__(self, method: Method, epoch: int) -> dict[str, float]:
         """The numbers of this epoch's networks; {}, with a note, when one of them returns NaN or infinity."""
+        assert isinstance(method, Supervised), "FINETUNE makes no other"
         return measure_or_warn(self.measure, method, epoch)
 
-    def measure(self, method: Supervised) -> dict[str, object]:
+    def measure(self, method: Supervised) -> dict[str, float]:
         """The numbers; raises BrokenNetwork."""
         network, val = method.encoder(), self.photos.val
         row = list_epoch_scores("train", self.classify(network, self.sample))
@@ -45,18 +47,18 @@ class Watch:
             row |= {f"{key}_ema": value for key, value in averaged.items()}
         return row
 
-    def classify(self, network: nn.Module, images: ImageSet) -> Predictions:
+    def classify(self, network: ClassNetwork, images: ImageSet) -> Predictions:
         """Predictions in the evaluation view."""
         options = self.options
         return classify(network, images, evaluation_view(options), device=self.device, precision=self.number_format,
                         workers=count_workers(options.num_workers), crop_bottom=options.crop_bottom)
 
 
-def list_epoch_scores(name: str, predictions: Predictions, *, branches: bool = False) -> dict[str, object]:
+def list_epoch_scores(name: str, predictions: Predictions, *, branches: bool = False) -> dict[str, float]:
     """The numbers of predictions as an epoch's row has them."""
     scores = score_branches(predictions.logits, predictions.labels)
     own = scores[predictions.answer]
-    row: dict[str, object] = {f"{name}_top1": own.top1, f"{name}_top5": own.top5,
+    row: dict[str, float] = {f"{name}_top1": own.top1, f"{name}_top5": own.top5,
                               f"{name}_loss": calibrate(predictions.probabilities, predictions.labels).nll}
     if branches and len(scores) > 1:
         row |= {f"{name}_top1_{branch}": score.top1 for branch, score in scores.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 from datasets.disjoint_split import USUAL_CHOICES, DisjointSplit, flip_labels, hold_out_validation, split_classes
 from datasets.images import check_images
@@ -22,9 +23,10 @@ def load_disjoint_split(options: MetricOptions) -> DisjointSplit:
     whole = partial(check_images, skip_bad=options.skip_bad, crop_bottom=options.crop_bottom)
     split = replace(split, train=whole(split.train), test=whole(split.test))
     if options.use_tv_split:
-        by = "sample" if options.tv_split_by_samples else "class"
+        by: Literal["class", "sample"] = "sample" if options.tv_split_by_samples else "class"
         choice = USUAL_CHOICES.get(options.dataset, "even")
         split = hold_out_validation(split, options.tv_split_perc, by=by, choice=choice, seed=options.seed)
+        assert split.val is not None  # that is what was held out
         if len(split.val.labels.unique()) == len(split.val):
             raise DataError(f"{options.root}: no class has two images to validate on; hold out more (--tv-split-perc "
                             f"is the share that stays in training, {options.tv_split_perc} now)")

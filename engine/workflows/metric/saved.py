@@ -57,6 +57,7 @@ def check_same_images(train: ImageSet, meta: Mapping[str, object], options: Metr
     known = meta.get("data_sha256")
     if known is None or known == train.fingerprint():
         return
+    assert options.run is not None  # the published networks tell nothing of their images
     before = read_settings(Path(options.run)).get("root", "a folder of other images")
     raise ConfigError(f"--root is {options.root}, but {options.run} was trained with {before}: the training classes "
                       "are not the same, so that classes that it knows might be searched as unseen ones. Give the data "

@@ -54,6 +54,7 @@ class MetricRun(Run):
         """
         super().train()
         method, selection = self.trainer.method.eval(), self.trainer.selection
+        assert isinstance(method, ObdSd), "METRIC makes no other"
         distributed.share_buffers(method)
         if selection is not None:
             selection.restore(method.encoder())
@@ -73,7 +74,9 @@ def read_metric_inputs(options: MetricOptions, problems: Problems) -> MetricInpu
     backbone = problems.attempt(lambda: build_student(options))
     batches = problems.attempt(lambda: make_batches(options, len(split.train))) if split else None
     problems.refuse()
-    return MetricInputs(train=split.train, batches=batches, split=split, backbone=backbone)
+    found = problems.have(split)
+    return MetricInputs(train=found.train, batches=problems.have(batches), split=found,
+                        backbone=problems.have(backbone))
 
 
 def make_metric_method(options: MetricOptions, inputs: MetricInputs, start: Start) -> Method:

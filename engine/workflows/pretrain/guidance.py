@@ -18,9 +18,11 @@ from datasets.crops import Crops
 from datasets.images import ImageSet
 from datasets.loader import count_workers
 from datasets.views.recipes import View
+from engine.checkpoint import ResumeState
 from engine.flags.pretrain.options import PretrainOptions
 from evaluation.features.extract import extract
 from models.teachers.build import build_teacher
+from models.teachers.clip import ClipTeacher
 from models.teachers.frozen import FrozenTeacher
 from models.teachers.guide import BankGuide, Guide, LiveGuide, Prototypes
 from models.teachers.neighbours import smooth_by_neighbours
@@ -50,18 +52,18 @@ class Asking(Protocol):
     @property
     def num_workers(self) -> int | str: ...
     @property
-    def crop_bottom(self) -> int | str: ...
+    def crop_bottom(self) -> int: ...
     @property
     def cache(self) -> str: ...
 
 
 def build_guide(
     options: PretrainOptions, images: ImageSet, crops: Crops | None, device: torch.device,
-    saved: Mapping[str, object] | None,
+    saved: ResumeState | None,
 ) -> Guide:
     """LEAD's guide as the flags ask for it, or as the checkpoint `saved` remembers it."""
     if saved is not None:
-        return restore_guide(options, saved["method"], saved["identity"]["teacher_precision"], device)
+        return restore_guide(options, saved["method"], str(saved["identity"]["teacher_precision"]), device)
     teacher = make_guide_teacher(options, device)
     if options.teacher == "clip":
         return guide_by_text(options, teacher, images, crops, device)
@@ -85,11 +87,12 @@ def restore_guide(
 def make_guide_teacher(options: PretrainOptions, device: torch.device, precision: str | None = None) -> FrozenTeacher:
     """The frozen teacher. Answers that are kept are taken in float32, so that two machines keep the same ones."""
     kept = options.teacher_view == "clean" and options.teacher != "clip"
+    assert options.teacher_weights is not None, "`list_pretrain_problems` refuses a teacher without weights"
     build = partial(build_teacher, options.teacher, weights=options.teacher_weights, clip_arch=options.teacher_arch,
                     norm=options.teacher_norm, size=options.teacher_size or None, device=device)
     wanted = "fp32" if kept else precision or options.teacher_precision
     if wanted == "auto" and distributed.is_on():  # ranks would time, and choose, each for itself
-        mine = build(precision="auto").precision if distributed.is_main() else None
+        mine = build(precision="auto").precision if distributed.is_main() else ""
         wanted = distributed.broadcast_object(mine)
     return build(precision=wanted)
 
@@ -98,6 +101,7 @@ def guide_by_text(
     options: PretrainOptions, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
 ) -> Guide:
     """CLIP and class descriptions; with `--prototypes both` also centroids of CLIP's own image features."""
+    assert isinstance(teacher, ClipTeacher) and options.text_load is not None, "`list_pretrain_problems` sees to it"
     path = ensure_text_tensor(options.text_load, teacher, options.teacher_arch)
     text = load_text(path, teacher=teacher, rows=options.num_classes or None, as_stored=options.rows_as_stored)
     rows = order_rows(text, images) if options.text_rows == "classes" else text.rows

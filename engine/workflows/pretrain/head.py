@@ -16,6 +16,7 @@ from engine.flags.pretrain.options import PretrainOptions
 from evaluation.features.extract import extract
 from losses.distillation import cosine_distance
 from methods.lead import Lead
+from models.heads import ProjectionHead
 from models.teachers.guide import BankGuide
 from runtime import distributed
 
@@ -33,11 +34,12 @@ def initialise_head(
     assert isinstance(method.guide, BankGuide)
     looks = look_around(method, options, images, crops, device)
     seen, targets = torch.cat(looks).to(device), method.guide.bank.repeat(len(looks), 1)
-    head = method.query.head
+    head, key_head = method.query.head, method.key.head
+    assert isinstance(head, ProjectionHead) and isinstance(key_head, ProjectionHead), "LEAD's heads are MLPs"
     head.fit(seen, targets, ridge=RIDGE * len(looks), seed=options.seed)
     fitted = distributed.broadcast_object(head.state_dict())  # ranks may differ in the last bits
     head.load_state_dict(fitted)
-    method.key.head.load_state_dict(fitted)
+    key_head.load_state_dict(fitted)
     if distributed.is_main():
         with torch.no_grad():
             agreement = 1 - float(cosine_distance(head(seen), targets).mean())

@@ -81,7 +81,8 @@ def read_pretrain_inputs(options: PretrainOptions, problems: Problems) -> Pretra
         problems.attempt(lambda: check_batch_norm(options, backbone, frozen=options.frozen_bn))
     validation = problems.attempt(lambda: load_validation(options)) if options.monitor_retrieval else None
     problems.refuse()
-    return PretrainInputs(train=images, batches=batches, crops=crops, backbone=backbone, validation=validation)
+    return PretrainInputs(train=problems.have(images), batches=problems.have(batches), crops=crops,
+                          backbone=problems.have(backbone), validation=validation)
 
 
 def make_pretrain_method(options: PretrainOptions, inputs: PretrainInputs, start: Start) -> Method:
