@@ -47,8 +47,8 @@ def change(source: str, hunk: str) -> str:
     return source.replace(before, "".join(line[1:] for line in lines))
 
 
-def extend(folder: Path, section: str) -> list[str]:
-    """Do in a copy of the code what a section says; the files that it touches."""
+def extend(folder: Path, section: str) -> None:
+    """Do in a copy of the code what a section says."""
     for name, text in find_blocks("python new", section):
         assert not (folder / name).exists()
         (folder / name).write_text(text, encoding="utf-8")
@@ -56,7 +56,6 @@ def extend(folder: Path, section: str) -> list[str]:
         path = folder / name
         for hunk in text.split("@@\n"):
             path.write_text(change(path.read_text(encoding="utf-8"), hunk), encoding="utf-8")
-    return [name for kind in ("python new", "diff") for name, _ in find_blocks(kind, section)]
 
 
 def write_pictures(folder: Path) -> None:
@@ -105,7 +104,7 @@ def read_epochs(folder: Path) -> list[dict]:
 
 @pytest.mark.parametrize(("name", "title"), [
     ("method", "a method"), ("metric", "a retrieval metric"), ("layout", "a layout"), ("teacher", "a teacher")])
-def test_the_table_counts_the_files_that_are_touched(name: str, title: str, tmp_path: Path) -> None:
+def test_the_table_counts_the_files_that_are_touched(name: str, title: str) -> None:
     (said,) = re.findall(rf"^\| {title} \| (\d+)", TEXT, re.MULTILINE)
     section = SECTIONS[name]
     touched = {place for kind in ("python new", "diff") for place, _ in find_blocks(kind, section)}
