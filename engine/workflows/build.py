@@ -21,6 +21,7 @@ from datasets.view_set import ViewSet
 from datasets.views.recipes import View
 from engine import checkpoint
 from engine.batch_norm import check_batch_norm, shares_statistics
+from engine.flags.layering import Command
 from engine.identity import describe_run
 from engine.logger import Logger
 from engine.options import EncoderTrainingOptions, TrainingOptions
@@ -68,9 +69,11 @@ Read = TypeVar("Read", bound=Inputs)
 class System(Generic[Told, Read]):
     """What one published system does its own way, in the order in which it is asked.
 
-    `read` raises one error that names all that is wrong with what lies on disk; `method` builds networks and losses.
+    `command` makes options of a command line: parser, presets, checks. `read` raises one error that names all that is
+    wrong with what lies on disk; `method` builds networks and losses.
     """
 
+    command: Command[Told]
     read: Callable[[Told, Problems], Read]
     method: Callable[[Told, Read, Start], Method]
     optimizer: Callable[[Told, Method], Optimizer]

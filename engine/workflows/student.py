@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.flags.pretrain.arguments import parse
 from engine.workflows.build import build
 from engine.workflows.pretrain.system import PRETRAIN
 from engine.workflows.retrieval import Search, make_retrieval_row, run_search, write_search
@@ -44,7 +43,8 @@ def train_student(
     folder, tensor = plan.folder / "runs" / key, plan.folder / "tensors" / f"{key}.pt"
     tensor.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(tensor, lambda draft: torch.save(rows.cpu(), draft))
-    options = parse(plan.flags, **plan.options, text_load=str(tensor), temperature=temperature, results_dir=str(folder))
+    options = PRETRAIN.command.parse(plan.flags, **plan.options, text_load=str(tensor), temperature=temperature,
+                                     results_dir=str(folder))
     build(PRETRAIN, options, plan.device).train()
     return measure_student(plan, folder, title, classes)
 

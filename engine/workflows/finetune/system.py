@@ -14,6 +14,7 @@ from datasets.sampling.repeated import RepeatedBatches
 from datasets.views.recipes import View
 from engine.batch_norm import check_batch_norm
 from engine.flags.finetune.checks import check_finetune_sources
+from engine.flags.finetune.command import FINETUNE_COMMAND
 from engine.flags.finetune.options import FinetuneOptions
 from engine.flags.finetune.views import training_view
 from engine.optimizer import build_optimizer
@@ -155,6 +156,7 @@ def warmup_epochs(options: FinetuneOptions, steps_per_epoch: int) -> float:
 
 
 FINETUNE = System(
+    command=FINETUNE_COMMAND,
     read=read_finetune_inputs, method=make_finetune_method, optimizer=make_finetune_optimizer, plan=make_finetune_plan,
     monitor=lambda options, inputs, device, number_format: Watch(options, inputs.photos, device, number_format),
     selection=lambda options: Selection("val_top1") if options.select == "best-val" else None,

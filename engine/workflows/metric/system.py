@@ -12,6 +12,7 @@ from datasets.disjoint_split import DisjointSplit
 from datasets.images import sample_images
 from datasets.loader import count_workers
 from datasets.views.recipes import AUGMENTATIONS
+from engine.flags.metric.command import METRIC_COMMAND
 from engine.flags.metric.losses import find_option, read_loss_options
 from engine.flags.metric.options import MetricOptions
 from engine.monitor import Monitor
@@ -141,6 +142,7 @@ def make_metric_monitor(
 
 
 METRIC = System(
+    command=METRIC_COMMAND,
     read=read_metric_inputs, method=make_metric_method, optimizer=make_metric_optimizer, plan=make_metric_plan,
     monitor=make_metric_monitor,
     selection=lambda options: Selection(f"val_{options.select_by}_head") if options.select == "best-val" else None,

@@ -15,6 +15,7 @@ from datasets.loader import count_workers
 from datasets.views.recipes import View
 from engine.batch_norm import check_batch_norm
 from engine.flags.pretrain.checks import check_pretrain_sources
+from engine.flags.pretrain.command import PRETRAIN_COMMAND
 from engine.flags.pretrain.methods import METHODS
 from engine.flags.pretrain.options import PretrainOptions
 from engine.flags.pretrain.readers import reads
@@ -132,6 +133,7 @@ def make_pretrain_optimizer(options: PretrainOptions, method: Method) -> Optimiz
 
 
 PRETRAIN = System(
+    command=PRETRAIN_COMMAND,
     read=read_pretrain_inputs, method=make_pretrain_method, optimizer=make_pretrain_optimizer, plan=make_pretrain_plan,
     monitor=make_pretrain_monitor,
     selection=lambda options: None,
