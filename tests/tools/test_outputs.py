@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.ledger import Result, append_result
+from evaluation.reports import ledger_report
 from runtime.errors import ConfigError, DataError, StopTraining
 from tools import encode_text, infer, organize, report
 
@@ -50,7 +51,7 @@ def test_report_keeps_ledgers_and_pictures(
 
 def test_report_writes_its_table_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readme = tmp_path / "README.md"
-    text = f"# Mine\n{report.START}\nold\n{report.END}\nafter\n"
+    text = f"# Mine\n{ledger_report.START}\nold\n{ledger_report.END}\nafter\n"
     readme.write_text(text)
     row = Result(kind="linear", task="bird", dataset_sha256="d", split="test", images=3, weights="none",
                  weights_sha256="w", arch="resnet18", feature="backbone", input="full", view="eval", size=32,

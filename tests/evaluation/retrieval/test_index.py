@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from evaluation.options import INDEX_KINDS
 from evaluation.retrieval.index import (
-    KINDS,
     IndexPlan,
     build_index,
     load_index,
@@ -29,7 +29,7 @@ def embeddings() -> NDArray[np.float32]:
     return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", INDEX_KINDS)
 def test_saved_and_loaded_it_answers_the_same_and_recall_is_told(
     kind: str, embeddings: NDArray[np.float32], tmp_path: Path
 ) -> None:
