@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -101,7 +101,8 @@ def guide_by_text(
     options: PretrainOptions, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
 ) -> Guide:
     """CLIP and class descriptions; with `--prototypes both` also centroids of CLIP's own image features."""
-    assert isinstance(teacher, ClipTeacher) and options.text_load is not None, "`list_pretrain_problems` sees to it"
+    assert options.text_load is not None, "`list_pretrain_problems` sees to it"
+    teacher = cast(ClipTeacher, teacher)  # the only teacher of that name, see `build_teacher`
     path = ensure_text_tensor(options.text_load, teacher, options.teacher_arch)
     text = load_text(path, teacher=teacher, rows=options.num_classes or None, as_stored=options.rows_as_stored)
     rows = order_rows(text, images) if options.text_rows == "classes" else text.rows
