@@ -18,6 +18,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+if __package__ in (None, ""):  # started as a file: the root is not on the path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from runtime.requirements import Requirement, find_installed, read_requirements, read_tested, release_numbers
 
 ROOT = Path(__file__).resolve().parents[1]

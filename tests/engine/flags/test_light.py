@@ -47,3 +47,10 @@ def test_help_needs_no_torch(module: str) -> None:
 def test_an_unknown_flag_is_told_without_torch(module: str) -> None:
     said = run(module, "--pretrained", "none", "--no-such-flag")
     assert "ended with 2" in said and said.splitlines()[-1] == "imported"
+
+
+@pytest.mark.parametrize("module", [name for name in [*COMMANDS, *MORE, "tools.doctor"] if name != "DDT.__main__"])
+def test_a_command_starts_as_a_file_from_any_folder(module: str, tmp_path: Path) -> None:
+    file = ROOT / f"{module.replace('.', '/')}.py"
+    done = subprocess.run([sys.executable, str(file), "--help"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0 and "usage: " in done.stdout, done.stderr
