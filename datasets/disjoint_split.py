@@ -52,7 +52,7 @@ def split_classes(collection: Collection, partition: int | None = None) -> Disjo
     names = tuple(classes[old] for old in order)
     train, test = ([s for s in samples if (s.known_label < count) == first] for first in (True, False))
     return DisjointSplit(ImageSet(collection.root, "train", tuple(train), names),
-                  ImageSet(collection.root, "test", tuple(test), names))
+                         ImageSet(collection.root, "test", tuple(test), names))
 
 
 def hold_out_validation(

@@ -31,10 +31,10 @@ def describe_run(
 ) -> dict[str, object]:
     """What makes this run this run; a continuation must agree with it and takes its precision from it."""
     asked = None if options.precision == "auto" else options.precision
-    here: dict[str, object] = {"flags": options.identify(FREE), "data": images.fingerprint(),
-            "crops": hash_crops(crops, images), "precision": asked,
-            "threads": torch.get_num_threads(), "world": distributed.world(), "accum_steps": options.accum_steps,
-            "device": device.type}
+    here: dict[str, object] = {
+        "flags": options.identify(FREE), "data": images.fingerprint(), "crops": hash_crops(crops, images),
+        "precision": asked, "threads": torch.get_num_threads(), "world": distributed.world(),
+        "accum_steps": options.accum_steps, "device": device.type}
     return agree(saved["identity"], here) if saved is not None else here
 
 

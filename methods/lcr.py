@@ -59,7 +59,7 @@ class LcrByol(Byol):
     def combine(self, view: Encoded, loss1: Tensor, loss2: Tensor) -> LossParts:
         """BYOL's loss plus the rationale of the first view, which only `loss1` depends on."""
         return add_rationale_term(super().combine(view, loss1, loss2),
-                             fit_rationale(view, loss1 / 2, self.rationale, "positions"))
+                                  fit_rationale(view, loss1 / 2, self.rationale, "positions"))
 
 
 def add_rationale_term(loss: LossParts, rationale: Rationale) -> LossParts:

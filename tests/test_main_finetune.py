@@ -122,7 +122,7 @@ def test_a_finished_network_is_evaluated_again(photo_tree: Path, tmp_path: Path)
     again = ["--device", "cpu", "--num-workers", "0", "--eval", "--results-dir", str(tmp_path / "run")]
     evaluate_saved_classifier(parse([*again, "--root", str(photo_tree)]), CPU)
     evaluate_saved_classifier(parse([*again[:-1], str(tmp_path / "other"), "--resume", str(tmp_path / "run"), "--val-root",
-                          str(photo_tree / "test")]), CPU)
+                                     str(photo_tree / "test")]), CPU)
     first, second = rows(tmp_path / "run", "results.jsonl")
     (third,) = rows(tmp_path / "other", "results.jsonl")
     assert first["metrics"] == pytest.approx(second["metrics"], abs=1e-5)
@@ -218,7 +218,7 @@ def test_plug_in_modules_train_and_report_branches(scribbles: Path, tmp_path: Pa
     assert {"top1_layer1", "top1_layer4", "top1_combiner", "top1_highest-1", "top1_highest-5"} <= row["metrics"].keys()
     assert "layer1-top-3" in (tmp_path / "pim/eval_results.txt").read_text()
     evaluate_saved_classifier(parse(["--device", "cpu", "--num-workers", "0", "--eval", "--root", str(scribbles), "--results-dir",
-                          str(tmp_path / "pim"), "--ensemble-order", "ascending"]), CPU)
+                                     str(tmp_path / "pim"), "--ensemble-order", "ascending"]), CPU)
     assert rows(tmp_path / "pim", "results.jsonl")[1]["metrics"] == pytest.approx(row["metrics"], abs=1e-5)
 
 
@@ -253,7 +253,7 @@ def test_a_joint_set_is_reported_by_source(scribbles: Path, photo_tree: Path, tm
     assert np.sum(row["details"]["source_confusion"]) == 32 and row["details"]["classes"] == 7
     assert len(load_classifier(tmp_path / "joint/model_last.pth").sources) == 2
     evaluate_saved_classifier(parse(["--device", "cpu", "--num-workers", "0", "--eval", "--root", str(scribbles), "--results-dir",
-                          str(tmp_path / "joint")]), CPU)  # one of the parts, by the names of its classes
+                                     str(tmp_path / "joint")]), CPU)  # one of the parts, by the names of its classes
     alone = rows(tmp_path / "joint", "results.jsonl")[1]
     assert alone["metrics"]["top1"] == pytest.approx(row["details"]["sources"]["DOG"]["top1"])
 

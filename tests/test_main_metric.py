@@ -33,7 +33,7 @@ TINY = ["--device", "cpu", "-a", "test_resnet", "--pretrained", "none", "--size"
 
 def run(folder: Path, photos: Path, *words: str) -> dict[str, torch.Tensor]:
     build(METRIC, parse([*TINY, "--root", str(photos), "--results-dir", str(folder), *words]),
-                     torch.device("cpu")).train()
+          torch.device("cpu")).train()
     return torch.load(folder / "model_last.pth")["state_dict"]
 
 
@@ -95,7 +95,7 @@ def test_the_best_epoch_on_validation_images_is_exact_after_a_kill(
     assert rows["whole"]["metrics"] == rows["cut"]["metrics"]
     assert rows["whole"]["weights_sha256"] == rows["cut"]["weights_sha256"]
     evaluate_saved_embedding(parse([*TINY, "--root", str(photo_tree), "--results-dir", str(tmp_path / "cut"), *words, "--evaluate"]),
-                   torch.device("cpu"))
+                             torch.device("cpu"))
     again = json.loads((tmp_path / "cut/results.jsonl").read_text().splitlines()[1])
     assert again["weights_sha256"] == rows["cut"]["weights_sha256"] and again["selection"] == "model_best.pth of the run"
     with pytest.raises(ConfigError, match="monitor-every-to-select was 1 and is 2 now"):
@@ -211,7 +211,7 @@ def test_published_networks_are_measured(photo_tree: Path, tmp_path: Path) -> No
     assert all(head.head_pool == "avg+max" for head in heads)  # main_retrieval.py and the others see it too
     file = str(tmp_path / "published/NMI/OBDSD_d128/cars196/net.pth")
     evaluate_saved_embedding(parse(["--evaluate", file, "--root", str(photo_tree), "--size", "32", "--device", "cpu", "--num-workers",
-                          "0", "-a", "resnet18", "--results-dir", str(tmp_path / "one")]), torch.device("cpu"))
+                                    "0", "-a", "resnet18", "--results-dir", str(tmp_path / "one")]), torch.device("cpu"))
     alone = json.loads((tmp_path / "one/results.jsonl").read_text())
     assert alone["metrics"] == pytest.approx(rows[1]["metrics"], abs=1e-6) and alone["selection"] == rows[1]["selection"]
     with pytest.raises(ConfigError, match="--pool is avg, but what is published as OBD-SD was trained with avg.max"):
@@ -223,7 +223,7 @@ def test_published_networks_are_measured(photo_tree: Path, tmp_path: Path) -> No
     torch.save(plain.net.state_dict(), tmp_path / "out/model_last.pth")
     with pytest.raises(WeightsError, match="no embedding layer"):
         evaluate_saved_embedding(parse([word for word in words if word not in ("--pretrained-root", str(tmp_path / "published"))]),
-                       torch.device("cpu"))
+                                 torch.device("cpu"))
 
 
 @pytest.mark.slow

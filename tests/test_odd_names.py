@@ -74,7 +74,7 @@ def test_retrieval_embeddings_and_sorting(monkeypatch: pytest.MonkeyPatch, odd: 
     assert "caf\\xE9" in page and "<b>.png" not in page
     names = ["x$", "caf\udce9"]
     write_cells(Path("labels.csv"), [("path", "label"), *((unspell(row["path"]), names[number % 2])
-                                                        for number, row in enumerate(asked))])
+                                                          for number, row in enumerate(asked))])
     images = scan(odd, "test")
     given = read_labels("labels.csv", images)
     assert sorted(given.values()) == sorted(names * 3)

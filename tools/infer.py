@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     trained = need_names(open_classifier(options, options.batch_size))
     given = gather_pictures(options.pictures, trained.names, describe_sources(trained.sources), split=options.split,
-                   labels=options.labels, text=trained.source)
+                            labels=options.labels, text=trained.source)
     images = check_images(given, skip_bad=options.skip_bad, workers=count_workers(options.num_workers),
                           crop_bottom=trained.crop_bottom)
     folder = Path(options.out)

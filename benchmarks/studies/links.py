@@ -69,7 +69,7 @@ def link_fold(root: Path, fold: int, out: Path) -> dict[str, list[Sample]]:
     links = plan_links(splits, images.classes)
     refuse(list_link_overlaps(root, out)
            or [f"--out {out} holds {sample.path}, which it would be emptied of; give it a place outside"
-              for sample in images.samples if lies_in(sample.path, out)][:1])
+               for sample in images.samples if lies_in(sample.path, out)][:1])
     with hold_results(out):
         claim_folder(out, "benchmarks.studies.folds", tuple(splits))
         for place, sample in links.items():

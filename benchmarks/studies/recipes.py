@@ -32,7 +32,7 @@ def classify_file(file: str, images: ImageSet, options: TrialsOptions) -> Predic
     known = relabel(images, saved.class_names, sources, text=file)
     view = View("full", saved.view["recipe"], saved.view["size"])
     return classify(saved.network, known, view, device=device, workers=count_workers(options.num_workers),
-                 crop_bottom=int(read_settings(Path(file)).get("crop_bottom") or 0))
+                    crop_bottom=int(read_settings(Path(file)).get("crop_bottom") or 0))
 
 
 def find_hits(predictions: Predictions, branch: str) -> Values:

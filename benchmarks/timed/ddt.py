@@ -129,8 +129,8 @@ def time_ddt(options: DdtTimingOptions) -> int:
         guard(report, network, bare.net, paths[0], options.size)
         places = (folder / f"out{number}" for number in itertools.count())
         theirs, own = time_both(lambda: run_plain(network, paths, options.size, folder / "plain"),
-                              lambda: run_ours(backbone, images, make_reading(options, backbone), next(places)),
-                              options.rounds, warm=not options.quick)
+                                lambda: run_ours(backbone, images, make_reading(options, backbone), next(places)),
+                                options.rounds, warm=not options.quick)
     report.add("OURS images/s", count / own)
     base = 2 * options.batch
     with ThreadPoolExecutor() as pool:  # memory, not time: side by side

@@ -102,7 +102,7 @@ def time_distill(options: DistillStepOptions) -> int:
     optimizer = torch.optim.AdamW(system.student.parameters(), lr=5e-5, weight_decay=0.05)
     ours = make_ours(options, choose_number(learning, "autocast", 0.9))
     theirs, own = time_both(lambda: step_plainly(system, optimizer, images, labels), ours, options.rounds,
-                          warm=not options.quick)
+                            warm=not options.quick)
     needed = min(learning.values()) + (min(looking.values()) if options.teacher_view == "live" else 0)
     report.add("OURS images/s", options.batch / own)
     report.add("BOUND", needed / own)

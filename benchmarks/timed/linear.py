@@ -71,6 +71,6 @@ def time_probes(options: LinearTimingOptions) -> int:
         train, test = make_sets(Path(folder), options.count, options.classes)
         plain_train, plain_test = plain_set(train, options.size, train=True), plain_set(test, options.size, train=False)
         theirs, own = time_both(lambda: plain.run_epoch(plain_train, plain_test),
-                              lambda: probe(encoder, train, test, options), options.rounds, warm=not options.quick)
+                                lambda: probe(encoder, train, test, options), options.rounds, warm=not options.quick)
     report.add("OURS seconds", own)
     return report.finish(options.epochs * theirs / own)

@@ -80,8 +80,8 @@ class Parser(GatheringParser):
             spelled = {word.partition("=")[0] for word in words}
             found._actions = {action.dest: action for action in reversed(self._actions)}
             found.given = {action.dest: next((flag for flag in action.option_strings if flag in spelled),
-                                              action.option_strings[-1])
-                            for action in self._actions if action.dest in self._seen and action.option_strings}
+                                             action.option_strings[-1])
+                           for action in self._actions if action.dest in self._seen and action.option_strings}
         return found, rest
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:

@@ -85,7 +85,7 @@ def encode_variant(variant: Variant, scene: Scene) -> EncodedVariant:
     scored = variant.of_classes and scene.labelled
     order = match_rows(names, scene.images.classes, text="the CSV", data=str(scene.images.root)) if scored else None
     return EncodedVariant(variant.key, variant.title, rows, None if order is None else rows[order], readings,
-                   variant.same_training)
+                          variant.same_training)
 
 
 def make_centroids(options: AblationOptions, scene: Scene, classes: int) -> EncodedVariant:

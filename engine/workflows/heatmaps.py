@@ -72,7 +72,7 @@ def compute_maps(subject: Subject, images: ImageSet, losses: Losses | None) -> d
 
 
 def draw_heatmaps(subject: Subject, images: ImageSet, maps: dict[str, Tensor], boxes: list[Box | None],
-         rows: list[dict[str, float]], shown: int) -> Image.Image:
+                  rows: list[dict[str, float]], shown: int) -> Image.Image:
     """The sheet of evenly chosen pictures."""
     chosen = [number * len(images) // min(shown, len(images)) for number in range(min(shown, len(images)))]
     transform = make_transform(subject.view)

@@ -62,7 +62,7 @@ def report(
     share the prediction, the main one writes.
     """
     predictions = classify(subject.network.to(device), images, subject.view, sources=subject.sources, device=device,
-                    precision=precision, workers=workers, order=subject.order, crop_bottom=crop_bottom)
+                           precision=precision, workers=workers, order=subject.order, crop_bottom=crop_bottom)
     row = replace(make_classifier_row(predictions, subject, images, precision), epoch=epoch, selection=selection)
     if distributed.is_main():
         print(describe_classifier_row(row))

@@ -104,7 +104,7 @@ def write_embeddings(subject: Subject, images: ImageSet, folder: Path, piece: in
     if distributed.is_main():
         assert target is not None  # there are images
         _finish(folder, target, images, facts | {"weights": subject.source, CONTENTS: contents,
-                                                "images_per_second": round(len(images) / seconds, 2)})
+                                                 "images_per_second": round(len(images) / seconds, 2)})
     distributed.barrier()
     return read_embeddings_meta(folder)
 

@@ -88,7 +88,7 @@ def test_cars_with_a_list_for_each_split_are_halved_by_their_official_numbers(tm
     root = make_split_cars(tmp_path / "cars196", meta=meta)
     split = split_classes(read_collection(tmp_path, "cars196"))
     assert [(s.key, s.label) for s in split.train.samples] == [("cars_test/cars_test/00001.jpg", 1),
-                                                                ("cars_train/00002.jpg", 0)]
+                                                               ("cars_train/00002.jpg", 0)]
     assert [(s.key, s.label) for s in split.test.samples] == [
         ("cars_test/cars_test/00002.jpg", 3), ("cars_train/00001.jpg", 2), ("cars_train/00003.jpg", 3)]
     assert split.train.classes == (("Z", "Ram CV", "A", "B") if meta else ("1", "2", "3", "4"))

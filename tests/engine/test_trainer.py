@@ -68,7 +68,7 @@ def make_trainer(folder: Path, method: Method, *, accum: int = 1, epochs: int = 
     folder.mkdir(exist_ok=True)
     batches = EpochBatches(IMAGES, 4 // accum, seed=1)
     plan = TrainingPlan(epochs=epochs, batch_size=4, accum_steps=accum, steps_per_epoch=3, lr=0.1, schedule="constant",
-                warmup_epochs=0, milestones=(), clip_grad=0, save_every=save_every, monitor_every=2, seed=0)
+                        warmup_epochs=0, milestones=(), clip_grad=0, save_every=save_every, monitor_every=2, seed=0)
     groups = [{"params": g.params, "lr_scale": g.lr_scale, "start_epoch": g.start_epoch} for g in method.param_groups()]
     return Trainer(method, optimizer=torch.optim.SGD(groups, lr=0.1, momentum=0.9), batches=batches,
                    loader=Indices(batches), plan=plan, device=torch.device("cpu"), number_format="fp32", folder=folder,

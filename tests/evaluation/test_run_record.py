@@ -93,7 +93,7 @@ def test_settings_that_no_flag_could_have_had_are_refused(name: str, value: obje
 def test_settings_of_a_run_pass_as_they_were_written() -> None:
     args = make_parser().parse_args(["--root", "a", "--eval"])
     settle_flags(args, {"size": 32, "num_selects": {"layer1": 3}, "taps": ["stages.0", "stages.1"], "recipe": "seed",
-                  "data_set": ["CUB"], "crop_bottom": 0, "eval_view": "warp", "seed": 2 ** 32 - 1, "nb_classes": 3})
+                        "data_set": ["CUB"], "crop_bottom": 0, "eval_view": "warp", "seed": 2 ** 32 - 1, "nb_classes": 3})
     assert args.size == 32 and args.data_set == ["CUB"]
 
 

@@ -29,7 +29,7 @@ class LabelledOptions(DataOptions):
                                      "CUB_DOG = CUB DOG, FOLDER; layouts are recognised by themselves", nargs="+",
                                      metavar="NAME")
     test_root: tuple[str, ...] = flag(None, None, "class folders to evaluate, where --root has training images "
-                                             "only", "--val-root", "--eval-data-path", nargs="+", metavar="DIR")
+                                      "only", "--val-root", "--eval-data-path", nargs="+", metavar="DIR")
     nb_classes: int = flag(0, COUNT_OR_0, "checked against the data; 0 = any", "--num-classes")
     val_share: float = flag(0.0, SHARE_BELOW_1, "share of each class's training images kept for validation")
     pin_mem: bool = switch(True, "page-locked batches, on CUDA", negation=True)
@@ -44,12 +44,12 @@ class NetworkOptions(Options):
     model: str = flag("deit_base_distilled_patch16_384", strip_hub, "any timm classifier; for --method pim also "
                       "swin-t, resnet50, vit, efficient with the published taps", "-a", "--arch", "--model-name")
     size: int = flag(None, SIDE, "pixels of a view's side; default 384, or what a published plug-in module has",
-                            "--input-size", "--data-size")
+                     "--input-size", "--data-size")
     pretrained: str = flag("auto", None, "start weights: a file or a run's folder (ImageNet's, our pre-trained "
                            "encoder, a classifier of ours or of the public codes), "
                            "package:efficientnet-lite0|1|2, hub, or none", "--finetune", metavar="WEIGHTS")
     second_head: bool = flag("auto", ("auto", "true", "false"), "a head for the teacher's answers; auto = with "
-                            "--method distill and for distilled models")
+                             "--method distill and for distilled models")
     drop: float = flag(0.0, SHARE_BELOW_1, "dropout before the head")
     drop_path: float | None = flag(0.8, SHARE_BELOW_1, "stochastic depth")
     head_init_scale: float = flag(1.0, WEIGHT, "new heads begin with weights times this")
@@ -92,7 +92,7 @@ class PlugInFlags(Options):
     fpn_size: int = flag(512, WIDTH, "that width")
     use_selection: bool = switch(True, "keep a level's most certain positions, push the others to no class")
     num_selects: Mapping[str, int] = flag(None, None, "positions kept by level: layer1=2048,layer2=512,... or a "
-                                               "number for each; default 32 each", nargs="*", metavar="N")
+                                          "number for each; default 32 each", nargs="*", metavar="N")
     use_combiner: bool = switch(True, "one prediction from a graph over the kept positions")
     comb_proj_size: int = flag(512, WIDTH, "width before it, without --use-fpn")
     class_token: bool = switch(False, "a transformer's class token is a position, as in the public code")

@@ -51,7 +51,7 @@ class AugmentationOptions(Options):
     mixup: float = flag(0.0, WEIGHT, "alpha of mixup; 0 = off")
     cutmix: float = flag(0.0, WEIGHT, "alpha of CutMix; 0 = off")
     cutmix_minmax: tuple[float, float] | None = flag(None, SHARE, "side of CutMix's rectangle as shares, in place of "
-                                                   "its alpha", nargs=2, metavar=("LEAST", "MOST"))
+                                                     "its alpha", nargs=2, metavar=("LEAST", "MOST"))
     mixup_prob: float = flag(1.0, SHARE, "how often a batch is mixed")
     mixup_switch_prob: float = flag(0.5, SHARE, "CutMix's share when both are on")
     mixup_mode: Literal["batch", "pair", "elem"] = flag("batch", ("batch", "pair", "elem"), "who shares a lambda")
@@ -105,7 +105,7 @@ class FinetuneWatching(Options):
     select: str = flag("last", ("last", "best-val"), "which epoch is reported and written; best-val needs a "
                        "validation part")
     monitor_every: int = flag(5, COUNT_OR_0, "epochs between looks at validation (or training) images; 0 = never",
-                          "--eval-freq", metavar="EPOCHS")
+                              "--eval-freq", metavar="EPOCHS")
     monitor_images: int = flag(500, COUNT, "at most so many training images are looked at")
     disable_eval: bool = switch(False, "look at no images but those that train")
     ensemble_order: Literal["descending", "ascending"] = flag(

@@ -40,6 +40,7 @@ class MethodRow:
     named: Mapping[str, Settings] = field(default_factory=dict)
     first_epoch: int = 0
 
+
 # LEAD on its four data sets.
 PUBLISHED: Settings = {
     "arch": "resnet50", "size": 224, "epochs": 100, "batch_size": 64, "optimizer": "sgd", "lr": 0.02,

@@ -64,8 +64,8 @@ def check_fit(options: FinetuneOptions) -> None:
 def make_plug_in(options: FinetuneOptions, classes: int) -> PlugIn:
     """A backbone with the plug-in module, without weights."""
     chosen = PlugInOptions(use_fpn=options.use_fpn, fpn_size=options.fpn_size, use_selection=options.use_selection,
-                            selects=options.num_selects, use_combiner=options.use_combiner,
-                            combiner_size=options.comb_proj_size)
+                           selects=options.num_selects, use_combiner=options.use_combiner,
+                           combiner_size=options.comb_proj_size)
     return build_plug_in(options.model, classes, size=options.size, taps=options.taps, drop_path=options.drop_path,
                          class_token=options.class_token, options=chosen)
 

@@ -142,10 +142,10 @@ def make_finetune_plan(options: FinetuneOptions, steps_per_epoch: int) -> Traini
     falls = tuple(int(number * options.decay_epochs) for number in range(1, count))
     decay_floor = 1.0 if options.weight_decay_end is None or not options.wd else options.weight_decay_end / options.wd
     return TrainingPlan(options.epochs, options.batch_size, options.accum_steps, steps_per_epoch, options.peak_lr,
-                options.sched, warmup_epochs(options, steps_per_epoch), falls, options.clip_grad, options.save_every,
-                0 if options.disable_eval else options.monitor_every, options.seed, floor=options.min_lr_ratio,
-                gamma=options.decay_rate, warmup_start=min(options.warmup_lr / options.peak_lr, 1.0),
-                decay_floor=decay_floor)
+                        options.sched, warmup_epochs(options, steps_per_epoch), falls, options.clip_grad,
+                        options.save_every, 0 if options.disable_eval else options.monitor_every, options.seed,
+                        floor=options.min_lr_ratio, gamma=options.decay_rate,
+                        warmup_start=min(options.warmup_lr / options.peak_lr, 1.0), decay_floor=decay_floor)
 
 
 def warmup_epochs(options: FinetuneOptions, steps_per_epoch: int) -> float:

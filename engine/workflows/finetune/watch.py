@@ -59,7 +59,7 @@ def list_epoch_scores(name: str, predictions: Predictions, *, branches: bool = F
     scores = score_branches(predictions.logits, predictions.labels)
     own = scores[predictions.answer]
     row: dict[str, float] = {f"{name}_top1": own.top1, f"{name}_top5": own.top5,
-                              f"{name}_loss": calibrate(predictions.probabilities, predictions.labels).nll}
+                             f"{name}_loss": calibrate(predictions.probabilities, predictions.labels).nll}
     if branches and len(scores) > 1:
         row |= {f"{name}_top1_{branch}": score.top1 for branch, score in scores.items()}
     return row

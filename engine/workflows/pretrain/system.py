@@ -112,9 +112,9 @@ def make_pretrain_plan(options: PretrainOptions, steps_per_epoch: int) -> Traini
     kind = options.schedule_kind if options.cos else "step"
     falls = tuple(milestone - METHODS[options.method].first_epoch for milestone in options.schedule)
     return TrainingPlan(options.epochs, options.batch_size, options.accum_steps, steps_per_epoch, options.peak_lr, kind,
-                options.warmup_epochs, falls, options.clip_grad, options.save_every, options.monitor_every,
-                options.seed, options.schedule_epochs or options.epochs, options.warmup_lr / options.lr,
-                options.final_lr / options.lr)
+                        options.warmup_epochs, falls, options.clip_grad, options.save_every, options.monitor_every,
+                        options.seed, options.schedule_epochs or options.epochs, options.warmup_lr / options.lr,
+                        options.final_lr / options.lr)
 
 
 def make_pretrain_monitor(

@@ -85,9 +85,9 @@ def test_a_methods_own_sampler_draws_the_batches(
 
     def start(name: str) -> object:
         return build(PRETRAIN, parse(["--root", str(photo_tree), "--method", "moco", "--pretrained", "none", "--moco-k", "16",
-                                "-a", "test_efficientnet", "--size", "32", "--batch-size", "6", "--device", "cpu",
-                                "--crop-root", "none", "--precision", "fp32", "--num-workers", "0",
-                                "--results-dir", str(tmp_path / name)]), torch.device("cpu")).trainer
+                                      "-a", "test_efficientnet", "--size", "32", "--batch-size", "6", "--device", "cpu",
+                                      "--crop-root", "none", "--precision", "fp32", "--num-workers", "0",
+                                      "--results-dir", str(tmp_path / name)]), torch.device("cpu")).trainer
 
     usual = start("usual")
     monkeypatch.setattr(Moco, "sampler", sampler)
