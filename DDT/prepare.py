@@ -20,7 +20,7 @@ from models.backbones import Backbone, build_backbone
 from models.present import check_architecture
 from models.sizes import check_size
 from models.weights.usual import RESNET_FILE, usual_weights
-from runtime.devices import list_device_problems, resolve_device
+from runtime.devices import list_device_problems, resolve_device, use_threads
 from runtime.options import name_flags
 
 PACKAGE = "package:efficientnet-"
@@ -107,8 +107,7 @@ def choose_arch(arch: str | None, pretrained: str) -> str:
 def open_backbone(options: DdtOptions, device: torch.device) -> Backbone:
     """The network, with threads and seed set; raises ConfigError or WeightsError."""
     torch.manual_seed(options.seed)
-    if options.threads > 0:
-        torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     weights = find_backbone_weights(options)
     assert weights is not None  # refused with the other problems
     check_architecture(options, "arch")

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from engine.flags.parser import Parser, add_options, gather_options
 from runtime.allocator import keep_freed_memory
+from runtime.devices import use_threads
 from runtime.errors import ConfigError
 from runtime.options import Options, flag, switch
 from runtime.ranges import whole_number
@@ -90,7 +91,7 @@ def start_benchmark(options: BenchmarkOptions, name: str) -> Report:
     import torch  # not before it is asked: flags are read without it
 
     keep_freed_memory()
-    torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     torch.manual_seed(0)
     return Report(name, options.rounds)
 

@@ -18,6 +18,14 @@ def resolve_device(name: str) -> str:
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def use_threads(count: int) -> None:
+    """CPU threads of this process from now on; 0 leaves torch its choice."""
+    import torch
+
+    if count:
+        torch.set_num_threads(count)
+
+
 def list_device_problems(name: str) -> list[str]:
     """A line when the device is not here."""
     import torch

@@ -20,7 +20,7 @@ from datasets.places import list_overlaps
 from engine.flags.command import exit_cleanly
 from engine.flags.groups import add_list_left_out
 from engine.flags.parser import Parser, add_options
-from engine.flags.text import AblationOptions
+from engine.flags.text import AblationOptions, settle_asking
 from runtime.names.safe import safe_name
 from runtime.options import list_given
 
@@ -31,24 +31,16 @@ def parse(argv: Sequence[str] | None = None) -> tuple[AblationOptions, list[str]
                     epilog="With --train, flags that are not listed here go to main_pretrain.py.")
     add_options(parser, AblationOptions)
     add_list_left_out(parser)
-    args, further, problems = parser.gather_known(argv)
-    import torch
-
-    from datasets.files import find_crop_bottom
+    args, further, problems = parser.gather_known(argv)  # ends here for --help, before torch is imported
     from engine.flags.absent import check_present
-    from runtime.devices import list_device_problems, resolve_device
 
     if further and not args.train:
         problems.lines.append(f"{' '.join(further)}: unknown here; without --train nothing goes to main_pretrain.py")
-    problems.lines += list_device_problems(args.device)
-    args.device = resolve_device(args.device)
-    args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
+    settle_asking(args, problems)
     args.out = args.out or str(Path("ablation") / safe_name(Path(args.csv).stem))
     options = AblationOptions.read(vars(args), list_given(args))
     problems.lines += list_overlaps(options, ("ablation.csv", "ablation.html", "results.jsonl"))
     problems.refuse(lambda: check_present(options))
-    if options.threads:
-        torch.set_num_threads(options.threads)
     return options, further
 
 

@@ -19,7 +19,7 @@ from datasets.places import list_overlaps
 from engine.flags.command import exit_cleanly
 from engine.flags.groups import add_list_left_out
 from engine.flags.parser import Parser, add_options
-from engine.flags.text import StudioOptions
+from engine.flags.text import StudioOptions, settle_asking
 from runtime.files import write_json, write_text
 from runtime.names.safe import safe_name
 from runtime.options import list_given
@@ -30,22 +30,14 @@ def parse(argv: Sequence[str] | None = None) -> StudioOptions:
     parser = Parser(prog="python -m tools.text_studio", description="Audit class text before it costs a training run.")
     add_options(parser, StudioOptions)
     add_list_left_out(parser)
-    args, problems = parser.gather(argv)
-    import torch
-
-    from datasets.files import find_crop_bottom
+    args, problems = parser.gather(argv)  # ends here for --help, before torch is imported
     from engine.flags.absent import check_present
-    from runtime.devices import list_device_problems, resolve_device
 
-    problems.lines += list_device_problems(args.device)
-    args.device = resolve_device(args.device)
-    args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)
+    settle_asking(args, problems)
     args.out = args.out or str(Path("studio") / safe_name(Path(args.text).stem))
     options = StudioOptions.read(vars(args), list_given(args))
     problems.lines += list_overlaps(options, ("studio.json", "studio.html"))
     problems.refuse(lambda: check_present(options))
-    if options.threads:
-        torch.set_num_threads(options.threads)
     return options
 
 

@@ -19,7 +19,7 @@ from datasets.places import list_overlaps
 from engine.flags.command import exit_cleanly
 from engine.flags.groups import add_list_left_out
 from engine.flags.parser import Parser, add_options, gather_options
-from runtime.devices import list_device_problems
+from runtime.devices import list_device_problems, use_threads
 
 
 def parse(argv: Sequence[str] | None = None) -> TrialsOptions:
@@ -47,14 +47,11 @@ def list_trial_problems(options: TrialsOptions) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     options = parse(argv)
-    import torch
-
     from benchmarks.studies.plain_table import publish_table
     from benchmarks.studies.recipes import collect_hits, tabulate_trials
     from engine.results_folder import hold_results
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     with hold_results(options.out):
         publish_table(tabulate_trials(options, collect_hits(options)), Path(options.out), options.table)
 

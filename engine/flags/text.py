@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from datasets.options import RootOptions
+from runtime.errors import Problems
 from runtime.options import again, flag, word
 from runtime.ranges import BETWEEN, COUNT_OR_0, TEMPERATURE
 from runtime.words import device
@@ -69,3 +71,13 @@ class EncodeOptions(EncodingOptions, ClipOptions):
     out: str | None = flag(None, None, "default text_description_tensor/<csv's name>_text_tensor.pt",
                            metavar="FILE.pt")
     device: str = flag("cpu", device, "cpu or cuda")
+
+
+def settle_asking(args: argparse.Namespace, problems: Problems) -> None:
+    """What every command that shows photographs to CLIP settles: the device, and the rows cut off below."""
+    from datasets.files import find_crop_bottom
+    from runtime.devices import list_device_problems, resolve_device
+
+    problems.lines += list_device_problems(args.device)
+    args.device = resolve_device(args.device)
+    args.crop_bottom = find_crop_bottom(args.crop_bottom, args.task)

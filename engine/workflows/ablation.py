@@ -19,6 +19,7 @@ from evaluation.ledger import Result, append_result
 from evaluation.options import SearchOptions
 from models.teachers.clip import ClipTeacher
 from models.teachers.prototypes import kmeans_prototypes
+from runtime.devices import use_threads
 from runtime.errors import refuse
 from runtime.files import write_text
 from text.ablation import VariantResult, render_ablation, summarise_audit, write_ablation_csv
@@ -154,6 +155,7 @@ def write_ablation(options: AblationOptions, scene: Scene, lines: Sequence[Varia
 
 def run_variants(options: AblationOptions, further: Sequence[str]) -> list[VariantResult]:
     """Every variant, encoded, measured and where asked trained with."""
+    use_threads(options.threads)
     rows = read_descriptions(Path(options.csv))
     variants, free = choose_variants(options, rows)
     images = load_images(options.root, "train", skip_bad=options.skip_bad, labels="ignored")

@@ -35,6 +35,7 @@ from models.backbones import Backbone, build_backbone, list_learning_norms
 from models.present import check_architecture
 from models.sizes import check_size
 from runtime import distributed, precision
+from runtime.devices import use_threads
 from runtime.errors import ConfigError, Problems, refuse
 from runtime.files import need_disk
 from runtime.options import name_flags
@@ -85,8 +86,7 @@ class System(Generic[Told, Read]):
 
 def build(system: System[Told, Read], options: Told, device: torch.device) -> Run:
     """Everything that `options` ask for, checked and ready to train; raises one error that names every problem."""
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     torch.manual_seed(options.seed)
     folder, problems = Path(options.results_dir), Problems()
     problems.lines += list_overlaps(options, RUN_FILES)

@@ -10,12 +10,14 @@ from datasets.crops import open_crops
 from datasets.images import load_images
 from engine.flags.text import StudioOptions
 from engine.workflows.pretrain.guidance import ask
+from runtime.devices import use_threads
 from text.audit import Audit, audit
 from text.sources import open_clip_teacher, open_text, read_texts
 
 
 def study(options: StudioOptions) -> tuple[Audit, str]:
     """The audit that the flags ask for, and a line that says of what."""
+    use_threads(options.threads)
     images = load_images(options.root, options.split, skip_bad=options.skip_bad, labels="ignored")
     crops = open_crops(options, images)
     command = f"python -m tools.text_studio {options.text} --root {options.root}"

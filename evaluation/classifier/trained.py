@@ -29,7 +29,7 @@ from models.sizes import check_size
 from models.weights.files import read_checkpoint
 from models.weights.read import fingerprint
 from models.weights.styles import CLASSIFIER_FORMAT, EXPORT_FORMAT
-from runtime.devices import find_device
+from runtime.devices import find_device, use_threads
 from runtime.errors import ConfigError, DataError
 from runtime.options import list_given, name_flags
 
@@ -98,8 +98,7 @@ class Trained:
 
 def open_classifier(options: ClassifierOptions, batch_size: int) -> Trained:
     """The classifier that the flags ask for; raises ConfigError or WeightsError."""
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     if options.pretrained in SOURCES or options.pretrained.startswith("package:"):
         raise ConfigError(f"--pretrained {options.pretrained}: these weights name no classes of yours; give a network "
                           "that main_finetune.py trained, or a public checkpoint of a classifier")

@@ -30,6 +30,7 @@ from models.encoder import Encoder, describe_encoder, load_encoder
 from models.present import check_architecture
 from models.sizes import check_size
 from models.weights.read import fingerprint
+from runtime.devices import use_threads
 from runtime.errors import ConfigError, DataError
 from runtime.options import name_flags
 
@@ -135,8 +136,7 @@ class Subject:
 
 def open_subject(options: EncoderOptions, device: torch.device, batch_size: int) -> Subject:
     """The encoder and protocol that the flags ask for; raises ConfigError, WeightsError or DataError."""
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     source, folder = find_source(options.pretrained)
     with name_flags(options, "pretrained"):
         options = inherit(options, folder, source)

@@ -24,6 +24,7 @@ from models.classifiers.file import SavedClassifier
 from models.weights.files import read_checkpoint
 from models.weights.styles import CLASSIFIER_FORMAT
 from runtime import distributed
+from runtime.devices import use_threads
 from runtime.errors import ConfigError
 from runtime.options import list_given
 
@@ -32,8 +33,7 @@ EPOCHS = {"model_last.pth": "last", "model_best.pth": "best", "model_ema.pth": "
 
 def evaluate_saved_classifier(options: FinetuneOptions, device: torch.device, *, keep: bool = True) -> None:
     """Report on the network of a finished run, or on a public file; raises ConfigError, WeightsError."""
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     assert options.run is not None  # as --eval has it
     source = Path(options.run)
     if not source.is_file():

@@ -19,6 +19,7 @@ from evaluation.run_record import choose_evaluation_precision, name_method, read
 from models.encoder import Encoder, load_encoder
 from models.sizes import check_size
 from runtime import distributed
+from runtime.devices import use_threads
 from runtime.errors import ConfigError, WeightsError
 
 PUBLISHED = "published: best epoch on the test classes"
@@ -30,8 +31,7 @@ def evaluate_saved_embedding(options: MetricOptions, device: torch.device, *, ke
     Raises ConfigError for networks that are not there, or whose training classes are not those that the data set gives;
     WeightsError for files without an embedding layer.
     """
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     sources = find_published(options) if options.run is None else [Path(options.run)]
     meta = read_meta(sources[0])
     split = load_disjoint_split(options)
