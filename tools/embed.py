@@ -16,14 +16,14 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from engine.flags.command import exit_cleanly
-from engine.flags.evaluate.arguments import make_parser, read_images
+from engine.flags.evaluate.arguments import make_parser, read_evaluation
 from engine.flags.evaluate.options import EmbedOptions
 
 
 def parse(argv: Sequence[str] | None = None) -> EmbedOptions:
     """The options, automatic values resolved; raises ConfigError with every problem."""
     parser = make_parser("python -m tools.embed", "Write the embeddings of a folder of photographs.", EmbedOptions)
-    options, problems = read_images(parser, EmbedOptions, sys.argv[1:] if argv is None else argv)
+    options, problems, _ = read_evaluation(parser, EmbedOptions, argv)
     from engine.flags.evaluate.sources import check_evaluation_sources
 
     problems.refuse(lambda: check_evaluation_sources(options))

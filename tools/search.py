@@ -19,14 +19,14 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from engine.flags.command import exit_cleanly
-from engine.flags.evaluate.arguments import make_parser, read_images
+from engine.flags.evaluate.arguments import make_parser, read_evaluation
 from engine.flags.evaluate.options import QueryOptions
 
 
 def parse(argv: Sequence[str] | None = None) -> QueryOptions:
     """The options, automatic values resolved; raises ConfigError with every problem."""
     parser = make_parser("python -m tools.search", "Search photographs by words or by a picture.", QueryOptions)
-    options, problems = read_images(parser, QueryOptions, sys.argv[1:] if argv is None else argv)
+    options, problems, _ = read_evaluation(parser, QueryOptions, argv)
     from engine.flags.evaluate.sources import check_evaluation_sources
 
     if not (options.text or options.image or options.zero_shot):

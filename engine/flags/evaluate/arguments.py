@@ -11,10 +11,26 @@ from engine.flags.groups import add_ignored, add_list_left_out
 from engine.flags.parser import Parser, add_options
 from engine.flags.public import PROBE_SILENT, SEARCH_SILENT, add_name, add_probe
 from engine.flags.unread import add_silent, find_unread, note_unread, take_silent
-from evaluation.options import ImagesOptions, ProbeOptions, SearchOptions
+from evaluation.options import EncoderOptions, ProbeOptions, SearchOptions
 from runtime.errors import Problems
 from runtime.names.safe import safe_name
 from runtime.options import Options, list_given
+
+Told = TypeVar("Told", bound=EncoderOptions)
+
+
+def read_evaluation(
+    parser: Parser, options: type[Told], argv: Sequence[str] | None, silent: Sequence[str] = ()
+) -> tuple[Told, Problems, list[str]]:
+    """The options of an evaluation, what is wrong with them so far, and which of the `silent` flags were given."""
+    args, problems = parser.gather(argv)  # ends here for --help, before torch is imported
+    from engine.flags.evaluate.readers import list_readers, settle_evaluation
+
+    taken = take_silent(args, silent)
+    settle_evaluation(args, problems)
+    told = options.read(vars(args), list_given(args))
+    problems.lines += find_unread(told, list_readers(told))
+    return told, problems, taken
 
 
 def make_probe_parser() -> Parser:
@@ -36,15 +52,11 @@ def make_parser(prog: str, description: str, options: type[Options]) -> Parser:
 
 def parse_probe(argv: Sequence[str] | None = None) -> ProbeOptions:
     """The options of main_linear.py, automatic values resolved; raises ConfigError with every problem."""
-    args, problems = make_probe_parser().gather(argv)  # ends here for --help, before torch is imported
-    from engine.flags.evaluate.readers import PROBE, settle_evaluation
+    options, problems, silent = read_evaluation(make_probe_parser(), ProbeOptions, argv, PROBE_SILENT)
+    from engine.flags.evaluate.readers import PROBE
     from engine.flags.evaluate.sources import check_evaluation_sources
     from evaluation.features.sources import name_results_folder
 
-    silent = take_silent(args, PROBE_SILENT)
-    settle_evaluation(args, problems)
-    options = ProbeOptions.read(vars(args), list_given(args))
-    problems.lines += find_unread(options, PROBE)
     problems.refuse(lambda: check_evaluation_sources(options))
     options = replace(options, results_dir=options.results_dir or f"checkpoints_linear/{name_results_folder(options)}")
     check_places(options, PROBE_FILES)
@@ -62,32 +74,13 @@ def make_search_parser() -> Parser:
 
 def parse_search(argv: Sequence[str] | None = None) -> SearchOptions:
     """The options of main_retrieval.py, automatic values resolved; raises ConfigError with every problem."""
-    args, problems = make_search_parser().gather(argv)  # ends here for --help, before torch is imported
-    from engine.flags.evaluate.readers import SEARCH, settle_evaluation
+    options, problems, silent = read_evaluation(make_search_parser(), SearchOptions, argv, SEARCH_SILENT)
+    from engine.flags.evaluate.readers import SEARCH
     from engine.flags.evaluate.sources import check_evaluation_sources
     from evaluation.features.sources import find_source, name_results_folder
     from evaluation.run_record import CHECKPOINTS
 
-    silent = take_silent(args, SEARCH_SILENT)
-    settle_evaluation(args, problems)
-    options = SearchOptions.read(vars(args), list_given(args))
-    problems.lines += find_unread(options, SEARCH)
     problems.refuse(lambda: check_evaluation_sources(options))
     note_unread(options, SEARCH, silent, "see docs/evaluation.md")
     own = "retrieval" if find_source(options.pretrained)[1] else f"retrieval-{safe_name(options.task, room=10)}"
     return replace(options, results_dir=options.results_dir or str(CHECKPOINTS / name_results_folder(options) / own))
-
-
-Told = TypeVar("Told", bound=ImagesOptions)
-
-
-def read_images(parser: Parser, options: type[Told], argv: Sequence[str]) -> tuple[Told, Problems]:
-    """The options of a tool that looks at one folder, and what is wrong with them so far."""
-    args, problems = parser.gather(argv)  # ends here for --help, before torch is imported
-    from engine.flags.evaluate.readers import CROPS, settle_evaluation
-
-    settle_evaluation(args, problems)
-    args.root = args.folder
-    told = options.read(vars(args), list_given(args))
-    problems.lines += find_unread(told, CROPS)
-    return told, problems

@@ -7,6 +7,7 @@ import argparse
 from engine.flags.groups import warn_ignored
 from engine.flags.parser import imply
 from engine.flags.unread import Readers, Test, always
+from evaluation.options import EncoderOptions, ProbeOptions, SearchOptions
 from runtime.devices import list_device_problems, resolve_device
 from runtime.errors import Problems
 from runtime.options import list_given
@@ -39,11 +40,18 @@ SEARCH = (
 )
 
 
+def list_readers(options: EncoderOptions) -> tuple[Readers, ...]:
+    """The rows of the table that these options answer to."""
+    return PROBE if isinstance(options, ProbeOptions) else SEARCH if isinstance(options, SearchOptions) else CROPS
+
+
 def settle_evaluation(args: argparse.Namespace, problems: Problems) -> None:
     """What every evaluation of an encoder settles: launch flags of old, device, preset and recipe."""
     warn_ignored(args)
     problems.lines += list_device_problems(args.device)
     args.device = resolve_device(args.device)
+    if "folder" in args:  # the tools of one folder name it by its place
+        args.root = args.folder
     lay_evaluation(args)
 
 
