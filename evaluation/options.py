@@ -154,7 +154,7 @@ class HeatmapOptions(EncoderOptions):
 
     title: ClassVar[str | None] = "pictures"
 
-    input: Literal["full", "crop"] = again(EncoderOptions, "input", "full")
+    input: Literal["full"] = flag("full", ("full",), "maps are drawn over whole images")
     split: str = flag("auto", ("auto", "test", "val", "train"), "auto = test, or what there is in its place")
     boxes: str = flag("auto", None, "path,x1,y1,x2,y2 in pixels; auto = boxes.csv in the data set, if there; or none",
                       metavar="FILE")

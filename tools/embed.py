@@ -16,7 +16,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from engine.flags.command import exit_cleanly
-from engine.flags.evaluate.arguments import make_parser, read_evaluation
+from engine.flags.evaluate.arguments import make_parser, read_evaluation, refuse_or_note
 from engine.flags.evaluate.options import EmbedOptions
 
 
@@ -24,9 +24,7 @@ def parse(argv: Sequence[str] | None = None) -> EmbedOptions:
     """The options, automatic values resolved; raises ConfigError with every problem."""
     parser = make_parser("python -m tools.embed", "Write the embeddings of a folder of photographs.", EmbedOptions)
     options, problems, _ = read_evaluation(parser, EmbedOptions, argv)
-    from engine.flags.evaluate.sources import check_evaluation_sources
-
-    problems.refuse(lambda: check_evaluation_sources(options))
+    refuse_or_note(options, problems)
     return options
 
 

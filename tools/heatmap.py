@@ -20,23 +20,16 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from datasets.places import list_overlaps
 from engine.flags.command import exit_cleanly
-from engine.flags.evaluate.arguments import make_parser
+from engine.flags.evaluate.arguments import make_parser, read_evaluation, refuse_or_note
 from evaluation.options import ClassMapOptions
-from runtime.options import list_given
 
 
 def parse(argv: Sequence[str] | None = None) -> ClassMapOptions:
     """The options, automatic values resolved; raises ConfigError with every problem."""
     parser = make_parser("python -m tools.heatmap", "Where does a network look?", ClassMapOptions)
-    args, problems = parser.gather(argv)  # ends here for --help, before torch is imported
-    from engine.flags.evaluate.sources import check_evaluation_sources
-    from runtime.devices import list_device_problems, resolve_device
-
-    problems.lines += list_device_problems(args.device)
-    args.device, args.input = resolve_device(args.device), "full"
-    options = ClassMapOptions.read(vars(args), list_given(args))
+    options, problems, _ = read_evaluation(parser, ClassMapOptions, argv)
     problems.lines += list_overlaps(options, ("heatmap.csv", "heatmap.png"))
-    problems.refuse(lambda: check_evaluation_sources(options))
+    refuse_or_note(options, problems)
     return options
 
 

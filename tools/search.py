@@ -19,7 +19,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from engine.flags.command import exit_cleanly
-from engine.flags.evaluate.arguments import make_parser, read_evaluation
+from engine.flags.evaluate.arguments import make_parser, read_evaluation, refuse_or_note
 from engine.flags.evaluate.options import QueryOptions
 
 
@@ -27,13 +27,11 @@ def parse(argv: Sequence[str] | None = None) -> QueryOptions:
     """The options, automatic values resolved; raises ConfigError with every problem."""
     parser = make_parser("python -m tools.search", "Search photographs by words or by a picture.", QueryOptions)
     options, problems, _ = read_evaluation(parser, QueryOptions, argv)
-    from engine.flags.evaluate.sources import check_evaluation_sources
-
     if not (options.text or options.image or options.zero_shot):
         problems.lines.append("nothing to look for: give --text WORDS, --image FILE, or --zero-shot FILE")
     if options.text_tensor and not options.text:
         problems.lines.append("--text-tensor serves --text, which is not given")
-    problems.refuse(lambda: check_evaluation_sources(options))
+    refuse_or_note(options, problems)
     return options
 
 

@@ -16,7 +16,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from engine.flags.command import exit_cleanly
-from engine.flags.evaluate.arguments import make_parser, read_evaluation
+from engine.flags.evaluate.arguments import make_parser, read_evaluation, refuse_or_note
 from engine.flags.evaluate.options import FIRST_WEIGHTS, SortOptions
 from runtime.errors import Problems
 from runtime.files import DRAFT
@@ -29,11 +29,9 @@ def parse(argv: Sequence[str] | None = None) -> SortOptions:
     parser = make_parser("python -m tools.sort", "Sort photographs into groups and labels.", SortOptions)
     parser.epilog = f"Without --pretrained, {FIRST_WEIGHTS} looks at the pictures."
     options, problems, _ = read_evaluation(parser, SortOptions, ["--pretrained", FIRST_WEIGHTS, *words])
-    from engine.flags.evaluate.sources import check_evaluation_sources
-
     options = replace(options, out=options.out or options.results_dir or "sort")
     problems.lines += check_out(options)
-    problems.refuse(lambda: check_evaluation_sources(options))
+    refuse_or_note(options, problems)
     return options
 
 

@@ -33,6 +33,15 @@ def read_evaluation(
     return told, problems, taken
 
 
+def refuse_or_note(options: EncoderOptions, problems: Problems, silent: Sequence[str] = ()) -> None:
+    """Raise ConfigError with every problem, those of weights and folders too; else note what has no effect here."""
+    from engine.flags.evaluate.readers import list_readers
+    from engine.flags.evaluate.sources import check_evaluation_sources
+
+    problems.refuse(lambda: check_evaluation_sources(options))
+    note_unread(options, list_readers(options), silent, "see docs/evaluation.md")
+
+
 def make_probe_parser() -> Parser:
     """The parser of main_linear.py."""
     parser = make_parser("main_linear.py", "Train a linear classifier on an encoder's frozen features.", ProbeOptions)
@@ -53,14 +62,11 @@ def make_parser(prog: str, description: str, options: type[Options]) -> Parser:
 def parse_probe(argv: Sequence[str] | None = None) -> ProbeOptions:
     """The options of main_linear.py, automatic values resolved; raises ConfigError with every problem."""
     options, problems, silent = read_evaluation(make_probe_parser(), ProbeOptions, argv, PROBE_SILENT)
-    from engine.flags.evaluate.readers import PROBE
-    from engine.flags.evaluate.sources import check_evaluation_sources
     from evaluation.features.sources import name_results_folder
 
-    problems.refuse(lambda: check_evaluation_sources(options))
+    refuse_or_note(options, problems, silent)
     options = replace(options, results_dir=options.results_dir or f"checkpoints_linear/{name_results_folder(options)}")
     check_places(options, PROBE_FILES)
-    note_unread(options, PROBE, silent, "see docs/evaluation.md")
     return options
 
 
@@ -75,12 +81,9 @@ def make_search_parser() -> Parser:
 def parse_search(argv: Sequence[str] | None = None) -> SearchOptions:
     """The options of main_retrieval.py, automatic values resolved; raises ConfigError with every problem."""
     options, problems, silent = read_evaluation(make_search_parser(), SearchOptions, argv, SEARCH_SILENT)
-    from engine.flags.evaluate.readers import SEARCH
-    from engine.flags.evaluate.sources import check_evaluation_sources
     from evaluation.features.sources import find_source, name_results_folder
     from evaluation.run_record import CHECKPOINTS
 
-    problems.refuse(lambda: check_evaluation_sources(options))
-    note_unread(options, SEARCH, silent, "see docs/evaluation.md")
+    refuse_or_note(options, problems, silent)
     own = "retrieval" if find_source(options.pretrained)[1] else f"retrieval-{safe_name(options.task, room=10)}"
     return replace(options, results_dir=options.results_dir or str(CHECKPOINTS / name_results_folder(options) / own))

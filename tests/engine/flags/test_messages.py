@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from engine.flags.metric import arguments as metric_args
 from engine.flags.pretrain import arguments as pretrain_args
 from engine.workflows.pretrain.system import build_student
 from evaluation.features.subject import open_subject
+from evaluation.options import EncoderOptions
 from runtime.errors import ConfigError, WeightsError
 from runtime.options import name_flags
 from tools import embed, encode_text, evaluate, heatmap, infer, search, sort, text_ablation, text_studio
@@ -104,3 +106,23 @@ def test_a_word_that_is_no_choice_is_told_once(name: str) -> None:
 def test_an_empty_results_folder_is_not_the_one_that_one_stands_in(name: str, word: str) -> None:
     with pytest.raises(ConfigError, match="--results-dir is empty, perhaps a variable"):
         COMMANDS[name][0](["--results-dir", word, "--pretrained", "none", "--root", "no/such/folder", "--device", "cpu"])
+
+
+@pytest.mark.parametrize("read", [
+    lambda *words: embed.parse(["x", "--out", "y", *words]), lambda *words: sort.parse(["x", "--out", "y", *words]),
+    lambda *words: search.parse(["x", "--image", "q.jpg", *words]), lambda *words: heatmap.parse(["--root", "x", *words]),
+    lambda *words: parse_search(["--root", "x", "--input", "full", *words])])
+def test_every_evaluation_lays_a_preset_and_says_which_flags_have_no_effect(
+    read: Callable[..., object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("--pretrained", "none", "--device", "cpu")
+    told = read(*common, "--preset", "aircraft", "--recipe", "seed")
+    assert isinstance(told, EncoderOptions) and (told.task, told.eval_view) == ("aircraft", "squash")
+    assert "without effect" not in capsys.readouterr().err
+    read(*common, "--crop-root", "crops")
+    assert "--crop-root (read only with --input crop) without effect here" in capsys.readouterr().err
+
+
+def test_maps_are_drawn_over_whole_images_alone() -> None:
+    with pytest.raises(ConfigError, match="--input: invalid choice: 'crop'"):
+        heatmap.parse(["--root", "x", "--pretrained", "none", "--device", "cpu", "--input", "crop"])
