@@ -22,7 +22,7 @@ RUN_FILES = ("args.json", "log.jsonl", "checkpoint.pt", "checkpoint.prev.pt", "m
              "model_ema.pth", "results.jsonl", "curves.png", "classes.csv")
 
 EVALUATION_FILES = ("results.jsonl", "per_query.csv", "neighbours.png", "confusion.csv", "curves.png", "sort.csv",
-                    "search.csv", "heatmap.csv", "heatmap.png", "ids.csv", "meta.json")
+                    "audit.csv", "search.csv", "heatmap.csv", "heatmap.png", "ids.csv", "meta.json")
 PROBE_FILES = (*EVALUATION_FILES, "model_last.pth", "model_best.pth")
 
 

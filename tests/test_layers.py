@@ -35,6 +35,7 @@ LAW = {
     "evaluation/classifier": {*NETWORKS, "evaluation.ledger", "evaluation.options", "evaluation.run_record", "evaluation.metrics",
                               "evaluation.features", "evaluation.reports"},
     "evaluation/sorting": {*NETWORKS, "evaluation.metrics", "evaluation.features", "evaluation.reports"},
+    "evaluation/audit": {*NETWORKS, "evaluation.metrics", "evaluation.features", "evaluation.reports", "evaluation.sorting"},
     "evaluation/heatmaps": {*NETWORKS, "evaluation"},
     "text": {*NETWORKS, "evaluation"},
     "engine": {*NETWORKS, "evaluation"},

@@ -37,6 +37,25 @@ class SortOptions(ImagesOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AuditOptions(ImagesOptions):
+    """Which photographs are audited, and what is written. `place` is where everything goes."""
+
+    title: ClassVar[str | None] = "audit"
+
+    pretrained: str = again(ImagesOptions, "pretrained", FIRST_WEIGHTS)
+    centre: bool = again(ImagesOptions, "centre", True)
+    split: str = flag("all", ("all", "train", "val", "test"), "which part of the photographs; all = every part, and "
+                      "the pictures that several share")
+    out: str = flag(None, None, "where everything goes; default --results-dir or audit", metavar="DIR")
+    score: bool = switch(False, "measure how well wrong labels would be found here: plant some, in memory only")
+
+    @property
+    def place(self) -> Path:
+        """The folder of all that is written."""
+        return Path(self.out)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EmbedOptions(ImagesOptions):
     """Which photographs are embedded, by which encoder, and where to."""
 
