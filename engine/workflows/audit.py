@@ -17,7 +17,7 @@ from datasets.images import ImageSet, take_split
 from datasets.layouts.findings import announce
 from datasets.layouts.read import read_listing
 from datasets.suffixes import find_remedy
-from evaluation.audit.copies import Copies, find_copies
+from evaluation.audit.copies import Copies, find_copies, find_like_details
 from evaluation.audit.flaws import (
     KINDS,
     Flaw,
@@ -103,25 +103,30 @@ def audit_files(shelf: Shelf, facts: Sequence[FileFacts]) -> list[Flaw]:
     return flaws + [Flaw("odd file", index, "; ".join(texts)) for index, texts in odd if texts]
 
 
+def search_copies(facts: Sequence[FileFacts], sound: Sequence[int], seen: Comparison) -> Copies:
+    """Copies among the sound pictures, by their indices in the whole set: near for the network, or of like detail."""
+    small = stack_small([facts[index] for index in sound])
+    near, cosine = (torch.cat(both, dim=1) for both in zip((seen.near, seen.cosine), find_like_details(small)))
+    found = find_copies(near, cosine, small, show=True)
+    return replace(found, pairs=torch.tensor(sound)[found.pairs])
+
+
 def judge_shelf(shelf: Shelf, facts: Sequence[FileFacts], sound: Sequence[int], seen: Comparison | None) -> PhotoAudit:
     """All flaws; `sound` are the indices of the pictures that `seen` is of, None where they could not be compared."""
     place = torch.tensor(sound, dtype=torch.long)
-    none = torch.empty(0)
-    copies = Copies(torch.empty(0, 2, dtype=torch.long), none, none.bool(), none.bool())
-    if seen is not None:
-        found = find_copies(seen.near, seen.cosine, stack_small([facts[index] for index in sound]), show=True)
-        copies = replace(found, pairs=place[found.pairs])
-    twins = list_twins(facts, copies)
+    twins = list_twins(facts, search_copies(facts, sound, seen) if seen is not None else None)
     groups = group_twins(len(shelf.images), twins)
     flaws = [*audit_files(shelf, facts), *list_copy_flaws(shelf.images, shelf.splits, twins, groups)]
+    agreement = None
     if seen is not None:
         images = take_images(shelf.images, sound)
         own = list(list_odd_pictures(seen.oddness))
         if len(images.labels[images.labels >= 0].unique()) > 1:
             doubts = rate_labels(seen.points, images.labels, groups[place], show=True)
             own += list_label_flaws(images, doubts, seen.near)
+            agreement = doubts.agreement()
         flaws += [replace(flaw, index=sound[flaw.index]) for flaw in own]
-    return PhotoAudit(shelf.images, shelf.splits, sort_flaws(flaws), shelf.unread)
+    return PhotoAudit(shelf.images, shelf.splits, sort_flaws(flaws), shelf.unread, agreement)
 
 
 def take_images(images: ImageSet, indices: Sequence[int]) -> ImageSet:
@@ -138,13 +143,16 @@ def audit_shelf(subject: Subject, shelf: Shelf) -> tuple[PhotoAudit, Comparison 
 
 
 def tell_limits(audit: PhotoAudit, seen: Comparison | None) -> list[str]:
-    """What could not be looked for here, and why."""
+    """How far the network can be trusted with these labels; or what could not be looked for here, and why."""
     if seen is None:
         return ["too few different pictures to compare: only equal files and the files themselves were judged"]
     known = audit.images.labels[audit.images.labels >= 0]
     if len(known) and len(known.unique()) < 2:
         return ["one label only, so labels were not judged"]
-    return [] if len(known) else ["no labels, so none were judged"]
+    if audit.agreement is None:
+        return ["no labels, so none were judged"]
+    few = "; so few that doubts mean little: give another network with --pretrained" if audit.agreement < 0.5 else ""
+    return [f"the other pictures speak for {audit.agreement:.0%} of the labels{few}"]
 
 
 def find_example(images: ImageSet, seen: Comparison, label: int, index: int) -> int:

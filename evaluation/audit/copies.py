@@ -16,6 +16,9 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 from tqdm import tqdm
 
+from evaluation.metrics.ranking import leave_self
+from evaluation.metrics.similarity import cross_chunks
+
 SIDE = 32  # pixels of a small picture's side
 CUTS = (0.0, 0.06, 0.12, 0.18, 0.24)  # shares of a side that may be missing at either end: where to look first
 STEPS = (0.04, 0.02, 0.01)  # how far the best cut is then moved, again and again
@@ -68,6 +71,22 @@ def find_copies(near: Tensor, cosine: Tensor, small: Tensor, *, show: bool = Fal
     kept = likeness >= SAME
     best = best[kept]
     return Copies(pairs[kept], likeness[kept], fits.mirrored[best], fits.cuts[best].amax(dim=1) >= CUT)
+
+
+def find_like_details(small: Tensor, count: int = 4) -> tuple[Tensor, Tensor]:
+    """Indices and correlations [N, 2 count] of pictures with like detail, as they are and mirrored, with no network.
+
+    They find what a network takes for different, but not what was cut. `small` is [N, SIDE, SIDE].
+    """
+    details = sharpen(F.avg_pool2d(small.float()[:, None], 2)[:, 0])
+    plain, mirrored = (_scale(one.flatten(1)) for one in (details, details.flip(2)))
+    near, cosine = [], []
+    for one, other in zip(cross_chunks(plain, plain), cross_chunks(mirrored, plain)):
+        scores = [leave_self(chunk.scores, chunk.start) for chunk in (one, other)]
+        best = [score.topk(min(count, len(small) - 1), dim=1) for score in scores]
+        near.append(torch.cat([part.indices for part in best], dim=1))
+        cosine.append(torch.cat([part.values for part in best], dim=1))
+    return torch.cat(near), torch.cat(cosine)
 
 
 def propose_pairs(near: Tensor, cosine: Tensor, least: float = PROPOSED) -> Tensor:

@@ -43,12 +43,17 @@ class Flaw:
 
 @dataclass(frozen=True)
 class PhotoAudit:
-    """A finished audit of N images, in their order: their splits, all flaws, and files that no reader here can open."""
+    """A finished audit of N images, in their order: their splits, all flaws, and files that no reader here can open.
+
+    `agreement` is the share of judged labels that the other pictures speak for, None where none was judged: how far
+    doubts can be trusted.
+    """
 
     images: ImageSet
     splits: tuple[str, ...]
     flaws: tuple[Flaw, ...]
     unread: tuple[tuple[str, str], ...] = ()
+    agreement: float | None = None
 
     def of_kind(self, kind: str) -> list[Flaw]:
         """The flaws of one kind, the surest first."""
@@ -85,8 +90,11 @@ class Twins:
     how: str
 
 
-def list_twins(facts: Sequence[FileFacts], copies: Copies) -> list[Twins]:
-    """Pairs of equal files, of equal pictures in other files, and of copies; `copies` index the same files."""
+def list_twins(facts: Sequence[FileFacts], copies: Copies | None) -> list[Twins]:
+    """Pairs of equal files, of equal pictures in other files, and of copies; `copies` index the same files.
+
+    None where none were looked for.
+    """
     found: dict[tuple[int, int], Twins] = {}
     for of, how in (("content", "the same file"), ("pixels", "the same pixels in another file")):
         met: dict[str, int] = {}
@@ -95,10 +103,11 @@ def list_twins(facts: Sequence[FileFacts], copies: Copies) -> list[Twins]:
                 linked = one.place == facts[first].place
                 found.setdefault((first, index),
                                  Twins(first, index, 1.0, "one file under two names" if linked else how))
-    for (first, second), likeness, mirrored, cut in zip(copies.pairs.tolist(), copies.likeness.tolist(),
-                                                        copies.mirrored.tolist(), copies.cut.tolist()):
-        words = " and ".join(["mirrored"] * mirrored + ["cut"] * cut) or "saved anew"
-        found.setdefault((first, second), Twins(first, second, likeness, words))
+    if copies is not None:
+        for (first, second), likeness, mirrored, cut in zip(copies.pairs.tolist(), copies.likeness.tolist(),
+                                                            copies.mirrored.tolist(), copies.cut.tolist()):
+            words = " and ".join(["mirrored"] * mirrored + ["cut"] * cut) or "saved anew"
+            found.setdefault((first, second), Twins(first, second, likeness, words))
     return list(found.values())
 
 

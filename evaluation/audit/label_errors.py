@@ -31,6 +31,11 @@ class LabelDoubts:
     confidence: Tensor
     flagged: Tensor
 
+    def agreement(self) -> float | None:
+        """Share of the judged labels that are likelier than any other; None where none was judged."""
+        judged = self.suggested >= 0
+        return float((self.doubt[judged] < 0.5).double().mean()) if judged.any() else None
+
 
 def rate_disagreement(near: Tensor, cosine: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
     """Share of the nearest others' votes that are for another label: float32 [N], in [0, 1].

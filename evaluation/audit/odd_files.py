@@ -13,7 +13,7 @@ SUFFIXES_OF = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif"), "PNG": (".png
                "WEBP": (".webp",), "TIFF": (".tif", ".tiff"), "GIF": (".gif",), "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
                "AVIF": (".avif", ".avifs"), "HEIF": (".heic", ".heif", ".hif")}
 RARE = 0.1  # what more pictures than this share have is no oddity
-TINY, TINY_SHARE = 64, 0.25  # pixels of the shorter side; and as a share of its median
+TINY = 64  # pixels of the shorter side, in a folder of larger pictures
 LONG = 4.0  # longer side over shorter
 BLANK, GREY = 3.0, 2.0  # grey levels: all one colour, no colour
 TURNED = {2: "mirrored", 3: "by 180 degrees", 4: "upside down", 5: "mirrored and by 90 degrees", 6: "by 90 degrees",
@@ -29,7 +29,8 @@ def list_oddities(names: Sequence[str], facts: Sequence[FileFacts]) -> list[list
     sound = [one for one in facts if one.fault is None]
     rare = [remark for remark in (_make_form_remark(sound), _tell_grey, _tell_turned)
             if 0 < sum(bool(remark(one)) for one in sound) <= max(RARE * len(sound), 1) < len(sound)]
-    tiny = max(TINY, TINY_SHARE * statistics.median([min(one.width, one.height) for one in sound] or [0]))
+    usual = statistics.median([min(one.width, one.height) for one in sound] or [0])
+    tiny = max(usual / 4, min(TINY, usual / 2))
     return [[] if one.fault is not None else
             [text for text in (_tell_suffix(name, one), _tell_tiny(one, tiny), _tell_shape(one), _tell_blank(one),
                                "several frames, of which the first is read" if one.moving else "",

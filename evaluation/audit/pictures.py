@@ -68,7 +68,7 @@ def inspect_file(path: Path, crop_bottom: int = 0) -> FileFacts:
         status = os.stat(path)
         content = hash_file(path)
     except (DataError, OSError) as error:
-        return FileFacts(fault=str(error))
+        return FileFacts(fault=str(error).removeprefix(f"{path}: "))
     form, orientation, moving = _read_head(path)
     grey = picture.convert("L")
     channels = np.asarray(picture.resize((COLOURS, COLOURS), Image.Resampling.BILINEAR), dtype=np.int16)

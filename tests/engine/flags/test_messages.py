@@ -18,7 +18,7 @@ from evaluation.features.subject import open_subject
 from evaluation.options import EncoderOptions
 from runtime.errors import ConfigError, WeightsError
 from runtime.options import name_flags
-from tools import embed, encode_text, evaluate, heatmap, infer, search, sort, text_ablation, text_studio
+from tools import audit, embed, encode_text, evaluate, heatmap, infer, search, sort, text_ablation, text_studio
 
 COMMANDS = {
     "pretrain": (pretrain_args.parse, "-a no_such_net --pretrained none --recipe seed --accum-steps 2"),
@@ -42,6 +42,7 @@ def test_faults_contradictions_and_absences_are_in_one_message(name: str) -> Non
 TOOLS = {
     "embed": (embed.parse, "no/such/folder --pretrained gone --out x -b 0 --crop-from boxes", "--crop-from"),
     "search": (search.parse, "no/such/folder --pretrained gone -b 0", "nothing to look for"),
+    "audit": (audit.parse, "no/such/folder --pretrained gone -b 0 --crop-from boxes", "--crop-from"),
     "sort": (sort.parse, "no/such/folder --pretrained gone -b 0 --crop-from boxes", "--crop-from"),
     "evaluate": (evaluate.parse, "--root no/such/folder --pretrained gone -b 0 --data-set CIFAR", "CIFAR is not read"),
     "infer": (infer.parse, "no/such/folder --pretrained gone -b 0 --device cuda:99", "--device cuda:99"),
