@@ -23,7 +23,7 @@ class LabelDoubts:
     `doubt` float32 [N] in [0, 1] is p / (p + q), with p the probability of the best other class and q that of the
     given one: above 0.5 another class is likelier. 0 where there is no label, or no other picture of it. `suggested`
     int64 [N] is that other class (-1 = none), `confidence` float32 [N] its probability. `flagged` bool [N]: it is
-    likelier than the given one, and at least as sure as pictures of that class are of their own label on average.
+    likelier than all others together, the given one among them.
     """
 
     doubt: Tensor
@@ -53,8 +53,8 @@ def rate_labels(points: Tensor, labels: Tensor, together: Tensor | None = None, 
     """Judge labels int64 [N] (-1 = none) by a logistic regression on points [N, d] that has not seen the picture.
 
     The pictures are dealt into five folds, class by class; those of one group of `together` int64 [N] (-1 = alone),
-    such as copies, share a fold, so that none vouches for another. The threshold of `flagged` is that of confident
-    learning (Northcutt et al., JAIR 2021). `show` draws a progress bar.
+    such as copies, share a fold, so that none vouches for another. This is the out-of-fold step of confident learning
+    (Northcutt et al., JAIR 2021) with another rank and threshold, see docs/audit.md. `show` draws a progress bar.
     """
     known = (labels >= 0).nonzero().flatten()
     probability = torch.zeros(len(labels), int(labels.max()) + 1 if len(known) else 0)
@@ -102,10 +102,7 @@ def judge_labels(probability: Tensor, labels: Tensor) -> LabelDoubts:
     best, which = others.max(dim=1)
     doubt[rows] = best.clamp_min(LEAST) / (best.clamp_min(LEAST) + own.clamp_min(LEAST))
     suggested[rows], confidence[rows] = which, best
-    classes = probability.shape[1]
-    counts = torch.bincount(given, minlength=classes).clamp_min(1)
-    usual = torch.zeros(classes).index_add_(0, given, own) / counts
-    flagged[rows] = (best > own) & (best >= usual[which])
+    flagged[rows] = best > 0.5
     return LabelDoubts(doubt, suggested, confidence, flagged)
 
 

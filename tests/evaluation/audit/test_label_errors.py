@@ -50,8 +50,9 @@ def test_judging_by_hand() -> None:
     probability = torch.tensor([[0.9, 0.1, 0.0], [0.3, 0.7, 0.0], [0.2, 0.8, 0.0], [0.0, 0.0, 0.0], [0.4, 0.6, 0.0]])
     judged = judge_labels(probability, torch.tensor([0, 0, 1, 1, -1]))
     assert judged.doubt.tolist() == pytest.approx([0.1, 0.7, 0.2, 0.0, 0.0])
-    assert judged.suggested.tolist() == [1, 1, 0, -1, -1] and judged.flagged.tolist() == [False] * 5  # 0.7 < 0.8
-    assert judge_labels(probability, torch.tensor([0, 0, -1, -1, 1])).flagged.tolist() == [False, True, False, False, False]
+    assert judged.suggested.tolist() == [1, 1, 0, -1, -1] and judged.flagged.tolist() == [False, True, False, False, False]
+    unsure = judge_labels(torch.tensor([[0.2, 0.4, 0.4]]), torch.tensor([0]))
+    assert float(unsure.doubt) == pytest.approx(2 / 3) and not unsure.flagged.any()
 
 
 def test_planted_errors_come_first_and_their_own_label_is_suggested() -> None:
