@@ -1,6 +1,7 @@
 """boxes.csv: one row an image, appended batch by batch, whole after any interruption.
 
-`cuts.csv` beside it has the same form and keeps what boxes.csv has no column for: the cut boxes and empty masks.
+`cuts.csv` beside it has the same form and keeps what boxes.csv has no column for: the cut boxes, empty masks, and the
+group of images whose direction found the object.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.crops import Box
+from DDT.directions.grouped import ONLY_GROUP, Membership
 from DDT.localize import Frame
 from runtime.files import write_text
 from runtime.lines import append_line
@@ -19,7 +21,8 @@ from runtime.names.spelling import spell, unspell
 
 CORNERS = ("x1", "y1", "x2", "y2")
 COLUMNS = ("path", *CORNERS, *(f"tight_{corner}" for corner in CORNERS), "cut_rate", "width", "height")
-CUT_COLUMNS = ("path", *CORNERS, "empty")
+CUT_COLUMNS = ("path", *CORNERS, "empty", "group", "margin")
+EARLIER_CUT_COLUMNS = CUT_COLUMNS[:-2]  # of releases with one direction for all
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class BoxRow:
 
     crop: the policy's training crop. tight: the mask's box. cut: the box of the cut rate.
     frame: the image's size, with rows dropped at the bottom. empty: the mask was empty, the boxes are a fallback.
+    member: the group of images that it is in.
     """
 
     path: str
@@ -37,6 +41,7 @@ class BoxRow:
     rate: float
     frame: Frame
     empty: bool = False
+    member: Membership = ONLY_GROUP
 
     def cells(self) -> list[str]:
         """The row of boxes.csv."""
@@ -44,8 +49,9 @@ class BoxRow:
         return [spell(self.path), *write_corners(self.crop), *write_corners(self.tight), *sizes]
 
     def cut_cells(self) -> list[str]:
-        """The row of cuts.csv."""
-        return [spell(self.path), *write_corners(self.cut), str(int(self.empty))]
+        """The row of cuts.csv; groups are counted from 1 there."""
+        member = [str(self.member.group + 1), f"{self.member.margin:.3f}"]
+        return [spell(self.path), *write_corners(self.cut), str(int(self.empty)), *member]
 
 
 def write_corners(box: Box) -> list[str]:
@@ -55,12 +61,15 @@ def write_corners(box: Box) -> list[str]:
 
 def parse_box_row(cells: Sequence[str], cut_cells: Sequence[str]) -> BoxRow:
     """The row that both lines describe; ValueError when they are not whole or not of one image."""
-    if len(cells) != len(COLUMNS) or len(cut_cells) != len(CUT_COLUMNS) or cells[0] != cut_cells[0]:
+    lengths = (len(CUT_COLUMNS), len(EARLIER_CUT_COLUMNS))
+    if len(cells) != len(COLUMNS) or len(cut_cells) not in lengths or cells[0] != cut_cells[0]:
         raise ValueError(f"not a whole row: {cells}, {cut_cells}")
     numbers = [float(cell) for cell in cells[1:]]
     crop, tight, (rate, width, height) = Box(*numbers[:4]), Box(*numbers[4:8]), numbers[8:]
     cut = Box(*(float(cell) for cell in cut_cells[1:5]))
-    return BoxRow(unspell(cells[0]), crop, tight, cut, rate, Frame(int(width), int(height)), bool(int(cut_cells[5])))
+    frame, empty = Frame(int(width), int(height)), bool(int(cut_cells[5]))
+    member = Membership(int(cut_cells[6]) - 1, float(cut_cells[7])) if cut_cells[6:] else ONLY_GROUP
+    return BoxRow(unspell(cells[0]), crop, tight, cut, rate, frame, empty, member)
 
 
 def format_lines(lines: Sequence[Sequence[str]]) -> str:

@@ -19,10 +19,11 @@ from DDT.boxes import BoxRow, RowLog, format_lines
 from DDT.corloc import Score, format_table, score_splits
 from DDT.crops import SHEET, CropWriter, check_crops
 from DDT.descriptors import MapBatch, MapReading, Samples, prepare_backbone, slice_batches, stream_maps
-from DDT.principal import Direction
+from DDT.directions.account import describe_directions, list_numbers, tabulate_groups
+from DDT.directions.grouped import GroupedDirections
 from DDT.scratch import Scratch
 from DDT.sheet import save_sheet
-from DDT.stages import Rule, find_boxes, fit_direction, localise, restore_crops
+from DDT.stages import Rule, find_boxes, fit_direction, fit_groups, localise, restore_crops
 from DDT.state import Fit, Setting, load_fit, open_folder, save_fit, write_note
 from models.backbones import Backbone
 from models.weights.read import fingerprint
@@ -38,6 +39,7 @@ class Job:
 
     truth: boxes by key, only to be scored against. skip_bad: leave undecodable images out instead of refusing.
     scratch: bytes of disk that the maps of the fit may take until the boxes are found. seed: the public code's recipe.
+    directions: how many groups of images have a direction of their own, None to find it.
     """
 
     task: str
@@ -52,6 +54,7 @@ class Job:
     restart: bool = False
     scratch: float = 0
     seed: bool = False
+    directions: int | None = 1
 
     @property
     def root(self) -> Path:
@@ -61,7 +64,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Note:
-    """What ddt.json says: enough to find the originals, to continue, and to know how the boxes came about."""
+    """What ddt.json says: enough to find the originals, to continue, and to know how the boxes came about.
+
+    direction: the one of all images; groups: those that found the objects, one where all share the first.
+    """
 
     root: str
     task: str
@@ -69,6 +75,7 @@ class Note:
     settings: dict[str, Setting]
     undecodable: dict[str, str]
     direction: dict[str, float] | None = None
+    groups: list[dict[str, float]] | None = None
     counts: dict[str, int] | None = None
     cut_rates: dict[str, int] | None = None
     scores: list[dict[str, object]] | None = None
@@ -90,10 +97,11 @@ def run_job(job: Job, backbone: Backbone) -> None:
     samples, log = list(chain.from_iterable(batches)), RowLog(job.folder)
     compute = partial(stream_maps, prepare_backbone(backbone), job.reading, job.device)
     with Scratch(job.folder, job.scratch) as scratch:
-        direction = fit_once(job, network, lambda train: scratch.record(compute(train)))
+        directions = fit_once(job, network, lambda train: scratch.record(compute(train)),
+                              lambda train: scratch.recall(train, compute))
         done = log.recover([sample.key for sample in samples])
-        rows = localise_rest(job, direction, lambda rest: scratch.recall(rest, compute), batches, done, log)
-    write_summary(job, report, direction, samples, rows)
+        rows = localise_rest(job, directions, lambda rest: scratch.recall(rest, compute), batches, done, log)
+    write_summary(job, report, directions, samples, rows)
     seconds = time.perf_counter() - begun
     fresh = len(rows) - len(done)
     print(f"{fresh} images localised ({len(done)} were done) in {seconds:.0f} s, {fresh / seconds:.1f} images/s")
@@ -105,8 +113,15 @@ def list_settings(job: Job) -> dict[str, Setting]:
     rule = {"policy": str(job.rule.policy), "cut_rate": job.rule.rate or "search"}
     # Folders of an older seed recipe, which cut images without a mask to their central 85 %, are not continued.
     recipe = "seed, whole image without a mask" if job.seed else "default"
-    rule |= {"over_num": job.rule.over_num, "recipe": recipe}
+    rule |= {"over_num": job.rule.over_num, "recipe": recipe, "directions": name_directions(job)}
+    # So neither are those of releases before masks of a speck or of everything counted as none.
+    rule |= {"no_mask": "empty" if job.rule.any_mask else "empty, a speck or everything"}
     return images | rule
+
+
+def name_directions(job: Job) -> Setting:
+    """The number of groups, or the word for finding it."""
+    return job.directions or "auto"
 
 
 def list_network_settings(reading: MapReading, backbone: Backbone) -> dict[str, Setting]:
@@ -136,21 +151,29 @@ def leave_out(job: Job, bad: dict[str, str]) -> Job:
     return replace(job, splits={split: without(images, bad) for split, images in job.splits.items()})
 
 
-def fit_once(job: Job, network: dict[str, Setting], read: ReadMaps) -> Direction:
-    """The direction in fit.npz when it was made with the same settings, else a new one."""
+def fit_once(job: Job, network: dict[str, Setting], read: ReadMaps, again: ReadMaps) -> GroupedDirections:
+    """The directions in fit.npz when they were made with the same settings, else new ones.
+
+    `read` gives maps for the first time, `again` those of the same batches.
+    """
     train = job.splits["train"]
-    settings = network | {"fitted_images": train.fingerprint()}
+    batches = slice_batches([train.samples], job.reading.batch_size)
+    images = sum(map(len, batches))
+    settings = network | {"fitted_images": train.fingerprint(), "directions": name_directions(job)}
     saved = load_fit(job.folder / "fit.npz")
     if saved and saved.settings == settings:
-        return saved.direction
-    batches = slice_batches([train.samples], job.reading.batch_size)
-    direction = fit_direction(read(batches), sum(map(len, batches)))
-    save_fit(job.folder / "fit.npz", Fit(direction, settings))
-    return direction
+        one = job.directions == 1  # earlier releases did not save the number of images
+        return GroupedDirections.of_one(saved.directions.whole, images) if one else saved.directions
+    if job.directions == 1:
+        directions = GroupedDirections.of_one(fit_direction(read(batches), images), images)
+    else:
+        directions = fit_groups(read(batches), lambda: again(batches), images, job.directions)
+    save_fit(job.folder / "fit.npz", Fit(directions, settings))
+    return directions
 
 
 def localise_rest(
-    job: Job, direction: Direction, read: ReadMaps, batches: Sequence[Samples], done: list[BoxRow], log: RowLog
+    job: Job, directions: GroupedDirections, read: ReadMaps, batches: Sequence[Samples], done: list[BoxRow], log: RowLog
 ) -> list[BoxRow]:
     """Rows of all images: the finished ones, whose lost crops are written again, and the rest, found now.
 
@@ -158,7 +181,7 @@ def localise_rest(
     """
     reading, finished = job.reading, {row.path for row in done}
     rest = [batch for batch in batches if any(sample.key not in finished for sample in batch)]
-    found = find_boxes(read(rest), direction, job.rule, reading)
+    found = find_boxes(read(rest), directions, job.rule, reading)
     samples = list(chain.from_iterable(batches))
     with CropWriter(
         job.folder, crop_bottom=reading.crop_bottom, threads=reading.workers, enabled=job.write_crops
@@ -168,7 +191,7 @@ def localise_rest(
 
 
 def write_summary(
-    job: Job, report: Note, direction: Direction, samples: Sequence[Sample], rows: Sequence[BoxRow]
+    job: Job, report: Note, directions: GroupedDirections, samples: Sequence[Sample], rows: Sequence[BoxRow]
 ) -> None:
     """Write the finished ddt.json, corloc.csv and boxes.png, and say what is in them."""
     scores = score_truth(job, rows)
@@ -176,13 +199,12 @@ def write_summary(
     counts = {split: len(images) for split, images in job.splits.items()}
     counts |= {"images": len(rows), "undecodable": len(report.undecodable)}
     counts["empty_masks"] = sum(row.empty for row in rows)
-    fitted = asdict(direction)
-    numbers = {name: fitted[name] for name in ("sign", "share", "correlation", "count")}
-    scored = [asdict(score) for score in scores]
-    note = replace(report, finished=True, direction=numbers, counts=counts, cut_rates=dict(rates), scores=scored)
+    note = replace(report, finished=True, direction=list_numbers(directions.whole), groups=tabulate_groups(directions),
+                   counts=counts, cut_rates=dict(rates), scores=[asdict(score) for score in scores])
     title = f"DDT boxes: {job.task}, {report.settings['arch']} at {job.reading.size} px, policy {job.rule.policy}"
     save_sheet(job.folder / SHEET, samples, rows, job.truth, title=title)
     write_note(job.folder, asdict(note))
+    print(describe_directions(directions))
     print(describe_job(note, job.folder))
 
 
@@ -200,12 +222,10 @@ def score_truth(job: Job, rows: Sequence[BoxRow]) -> list[Score]:
 
 def describe_job(note: Note, folder: Path) -> str:
     """The numbers that tell whether a run went well."""
-    fitted, counts = note.direction, note.counts
-    assert fitted is not None and counts is not None and note.cut_rates is not None  # it is finished
+    counts = note.counts
+    assert counts is not None and note.cut_rates is not None  # it is finished
     rates = ", ".join(f"{rate} for {count}" for rate, count in sorted(note.cut_rates.items()))
     return (
-        f"direction: {fitted['share']:.1%} of the variance, correlation with the norm {fitted['correlation']:.2f} "
-        f"(sign {fitted['sign']:+.0f})\n"
         f"cut rates: {rates or 'none'}; {counts['empty_masks']} of {counts['images']} images have no mask\n"
         f"boxes, crops, ddt.json and boxes.png are in {folder}"
     )

@@ -47,8 +47,10 @@ class BoxOptions(Options):
 
     cut_rate: str = flag("search", None, "search, or a number: the crop's sides in units of the mask's box")
     policy: str = flag("auto", None, "auto = the task's own, square, none, or rect:W,H in percent to grow by")
+    directions: int | str = flag("auto", whole_number(1, 16, "auto"), "one for all images, or one each for N groups "
+                                 "of images that look alike; auto = as many as there are kinds of things", metavar="N")
     over_num: float = flag(0.0, SHARE_BELOW_1, "threshold of the rescaled indicator map, in [0, 1)")
-    recipe: str = flag("default", ("default", "seed"), "seed: banner kept")
+    recipe: str = flag("default", ("default", "seed"), "seed: banner kept, one direction, any mask counts")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,8 +30,9 @@ def prepare_job(options: DdtOptions) -> Job:
     """The run that checked options describe, with its images; raises ConfigError or DataError."""
     task = find_task(options.task)
     rate = None if options.cut_rate == "search" else float(options.cut_rate)
-    rule = Rule(parse_policy(options.policy, options.task), rate, options.over_num)
-    banner = 0 if options.recipe == "seed" else task.crop_bottom
+    seed = options.recipe == "seed"
+    rule = Rule(parse_policy(options.policy, options.task), rate, options.over_num, any_mask=seed)
+    banner = 0 if seed else task.crop_bottom
     device = torch.device(resolve_device(options.device))
     reading = MapReading(
         size=options.size,
@@ -53,8 +54,16 @@ def prepare_job(options: DdtOptions) -> Job:
         skip_bad=options.skip_bad,
         restart=options.restart,
         scratch=options.scratch * GIGABYTE,
-        seed=options.recipe == "seed",
+        seed=seed,
+        directions=count_directions(options),
     )
+
+
+def count_directions(options: DdtOptions) -> int | None:
+    """The number of groups, None to find it; the seed recipe has one direction unless more are asked for."""
+    if isinstance(options.directions, int):
+        return options.directions
+    return 1 if options.recipe == "seed" else None
 
 
 def read_splits(root: str, limit: int) -> dict[str, ImageSet]:

@@ -76,17 +76,18 @@ def draw_photo(sample: Sample, row: BoxRow, truth: Box | None) -> Image.Image:
     return ImageOps.pad(small, (SIDE, SIDE), color=MAT)
 
 
-def describe(row: BoxRow, truth: Box | None) -> str:
-    """A note about the photograph: overlap with the truth, an empty mask, or its class."""
-    words = ["no mask"] if row.empty else []
+def describe(row: BoxRow, truth: Box | None, grouped: bool = False) -> str:
+    """A note about the photograph: its group and the margin, an empty mask, overlap with the truth; or its class."""
+    words = [f"group {row.member.group + 1} ({row.member.margin:.2f})"] if grouped else []
+    words += ["no mask"] if row.empty else []
     if truth:
         words.append("IoU " + " / ".join(f"{overlap:.2f}" for overlap in measure_overlaps(row, truth)))
     parts = row.path.split("/")
     return " · ".join(words) or (parts[-2] if len(parts) > 1 else parts[-1])
 
 
-def draw_legend(pens: Sequence[Pen]) -> Image.Image:
-    """The pens' colours and names in one line."""
+def draw_legend(pens: Sequence[Pen], grouped: bool = False) -> Image.Image:
+    """The pens' colours and names in one line, and what the numbers below the photographs are."""
     parts = []
     for pen in pens:
         sample = Image.new("RGB", (27, 20), PAPER)
@@ -94,19 +95,26 @@ def draw_legend(pens: Sequence[Pen]) -> Image.Image:
         parts.append(put_beside([sample, write(pen.label, 16, INK)], 10))
     if TRUTH in pens:
         parts.append(write("IoU with the truth: mask / cut / policy", 16, FAINT))
+    if grouped:
+        parts.append(write("group (margin: 0 between two groups, 1 within one)", 16, FAINT))
     return put_beside(parts, 30)
 
 
 def draw_box_sheet(
     samples: Sequence[Sample], rows: Sequence[BoxRow], truth: Mapping[str, Box], *, title: str
 ) -> Image.Image:
-    """A grid of evenly chosen photographs with mask box, cut box, policy crop and, where known, ground truth."""
-    shown = choose_evenly(len(rows))
-    legend = draw_legend(PENS + ((TRUTH,) if any(rows[i].path in truth for i in shown) else ()))
+    """A grid of evenly chosen photographs with mask box, cut box, policy crop and, where known, ground truth.
+
+    Where images are in several groups, one group follows the other, and each photograph says which it is in.
+    """
+    by_group = sorted(range(len(rows)), key=lambda index: rows[index].member.group)
+    grouped = bool(rows) and rows[by_group[-1]].member.group > 0
+    shown = [by_group[place] for place in choose_evenly(len(rows))]
+    legend = draw_legend(PENS + ((TRUTH,) if any(rows[i].path in truth for i in shown) else ()), grouped)
     tiles = []
     for index in shown:
         row, box = rows[index], truth.get(rows[index].path)
-        tiles.append(caption(draw_photo(samples[index], row, box), describe(row, box), 14))
+        tiles.append(caption(draw_photo(samples[index], row, box), describe(row, box, grouped), 14))
     return compose(tiles, COLUMNS, GAP, title, 22, legend)
 
 

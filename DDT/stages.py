@@ -1,33 +1,40 @@
-"""The two stages: fit the direction to maps, then find, cut and record the object of every image."""
+"""The two stages: fit the directions to maps, then find, cut and record the object of every image."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from datasets.layouts.listing import Sample
 from DDT.boxes import BoxRow, RowLog
 from DDT.crops import CropWriter
 from DDT.descriptors import MapBatch, MapReading
+from DDT.directions.grouped import ONLY_GROUP, GroupedDirections, Membership
+from DDT.directions.leaves import find_leaves, find_nearest, pool_maps
+from DDT.directions.merging import merge_leaves
+from DDT.directions.principal import Direction, Moments
 from DDT.localize import Cut, Frame, Region, cut_at, find_region, search_cut, snap, whole_frame
 from DDT.policy import Policy, apply_policy
-from DDT.principal import Direction, Moments, project
 
 
 @dataclass(frozen=True)
 class Rule:
     """How an indicator map becomes boxes.
 
-    rate: the cut rate, None to search. over_num: the mask's threshold in [0, 1].
+    rate: the cut rate, None to search. over_num: the mask's threshold in [0, 1]. any_mask: a speck or a mask of
+    everything counts too, as in the public code.
     """
 
     policy: Policy
     rate: float | None = None
     over_num: float = 0.0
+    any_mask: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,21 +48,61 @@ class Unfinished:
 def fit_direction(batches: Iterable[MapBatch], images: int) -> Direction:
     """The first principal direction of all descriptors of some images; raises DataError when there is none."""
     moments = Moments()
-    with tqdm(total=images, unit="img", desc="fit") as bar:
-        for batch in batches:
-            moments.update(batch.maps)
-            bar.update(len(batch.keys))
+    for batch in follow(batches, images, "fit"):
+        moments.update(batch.maps)
     return moments.direction()
 
 
-def make_box_row(indicator: np.ndarray, key: str, frame: Frame, rule: Rule, reading: MapReading) -> BoxRow:
+def fit_groups(
+    batches: Iterable[MapBatch], recall: Callable[[], Iterable[MapBatch]], images: int, wanted: int | None
+) -> GroupedDirections:
+    """A direction for each kind of thing among some images; raises DataError when nothing varies.
+
+    wanted: the number of groups, None to find it. The first pass gathers the moments of all images and their global
+    features, which alone grow with the images; the second, over `recall`, the moments of each leaf.
+    """
+    whole, pooled = Moments(), []
+    for batch in follow(batches, images, "fit"):
+        whole.update(batch.maps)
+        pooled.append(pool_maps(batch.maps))
+    whole.direction()  # where nothing varies, this says so
+    centres = find_leaves(torch.cat(pooled), wanted or 1)
+    if len(centres) == 1:
+        return GroupedDirections.of_one(whole.direction(), images)
+    leaves, sizes = measure_leaves(follow(recall(), images, "group"), centres)
+    return merge_leaves(leaves, sizes, centres, whole, wanted)
+
+
+def measure_leaves(batches: Iterable[MapBatch], centres: Tensor) -> tuple[list[Moments], list[int]]:
+    """The moments of the images that are nearest to each centre [L, C], and how many images these are."""
+    leaves, sizes = [Moments() for _ in centres], [0] * len(centres)
+    for batch in batches:
+        nearest = torch.from_numpy(find_nearest(pool_maps(batch.maps).double().numpy(), centres.double().numpy()))
+        for leaf in nearest.unique().tolist():
+            chosen = (nearest == leaf).to(batch.maps.device)
+            leaves[leaf].update(batch.maps[chosen])
+            sizes[leaf] += int(chosen.sum())
+    return leaves, sizes
+
+
+def follow(batches: Iterable[MapBatch], images: int, what: str) -> Iterator[MapBatch]:
+    """The batches, with a bar of how many images have passed."""
+    with tqdm(total=images, unit="img", desc=what) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch.keys))
+
+
+def make_box_row(
+    indicator: np.ndarray, key: str, frame: Frame, rule: Rule, reading: MapReading, member: Membership = ONLY_GROUP
+) -> BoxRow:
     """All boxes of one image from its indicator map [h, w]; `frame` is the picture without dropped rows."""
-    region = find_region(indicator, frame, size=reading.size, over_num=rule.over_num)
+    region = find_region(indicator, frame, size=reading.size, over_num=rule.over_num, any_mask=rule.any_mask)
     tight = region.box if region else whole_frame(frame)
     cut = choose_cut(region, frame, rule)
     crop = snap(apply_policy(rule.policy, cut.box, frame), frame)
     size = Frame(frame.width, frame.height + reading.crop_bottom)
-    return BoxRow(key, crop, tight, cut.box, cut.rate, size, empty=region is None)
+    return BoxRow(key, crop, tight, cut.box, cut.rate, size, region is None, member)
 
 
 def choose_cut(region: Region | None, frame: Frame, rule: Rule) -> Cut:
@@ -69,13 +116,15 @@ def choose_cut(region: Region | None, frame: Frame, rule: Rule) -> Cut:
 
 
 def find_boxes(
-    batches: Iterable[MapBatch], direction: Direction, rule: Rule, reading: MapReading
+    batches: Iterable[MapBatch], directions: GroupedDirections, rule: Rule, reading: MapReading
 ) -> Iterator[list[BoxRow]]:
     """Rows of each batch of maps."""
     for batch in batches:
-        indicators = project(batch.maps, direction).cpu().numpy()
-        described = zip(indicators, batch.keys, batch.frames, strict=True)
-        yield [make_box_row(indicator, key, frame, rule, reading) for indicator, key, frame in described]
+        members = directions.find_members(batch.maps)
+        indicators = directions.project(batch.maps, members).cpu().numpy()
+        described = zip(indicators, batch.keys, batch.frames, members, strict=True)
+        yield [make_box_row(indicator, key, frame, rule, reading, member)
+               for indicator, key, frame, member in described]
 
 
 def localise(

@@ -1,4 +1,4 @@
-"""What a crop folder remembers besides its boxes: the fitted direction (fit.npz) and the run's note (ddt.json)."""
+"""What a crop folder remembers besides its boxes: the fitted directions (fit.npz) and the run's note (ddt.json)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import torch
 
-from DDT.principal import Direction
+from DDT.directions.grouped import Group, GroupedDirections
+from DDT.directions.principal import Direction
 from runtime.errors import DataError
 from runtime.files import write_bytes, write_json
 from runtime.side_files import parse_json, read_json
@@ -21,6 +22,10 @@ from runtime.side_files import parse_json, read_json
 REPLACED = ("boxes.csv", "cuts.csv", "corloc.csv", "boxes.png")  # what --restart may replace
 Setting = str | int | float | bool
 Settings = Mapping[str, Setting]
+# What the folders of releases with one direction for all images, and no limits to a mask, were made with.
+EARLIER: dict[str, Setting] = {"directions": 1, "no_mask": "empty"}
+NUMBERS = ("sign", "share", "correlation", "count")  # of a direction, in fit.npz
+VECTORS = ("mean", "vector")
 NOTE = {"root": str, "settings?": dict, "undecodable?": dict, "finished?": bool}
 ANEW = "do the folder anew with --restart, or choose another --out"
 
@@ -37,17 +42,21 @@ class SavedNote(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Fit:
-    """A direction and the settings that it depends on."""
+    """Directions and the settings that they depend on."""
 
-    direction: Direction
+    directions: GroupedDirections
     settings: dict[str, Setting]
 
 
 def save_fit(path: Path, fit: Fit) -> None:
-    """Write a fit, whole or not at all."""
-    numbers = asdict(fit.direction) | {"mean": fit.direction.mean.numpy(), "vector": fit.direction.vector.numpy()}
+    """Write a fit, whole or not at all: the direction of all images is the first, those of the groups follow."""
+    found = fit.directions
+    saved = [found.whole, *(group.direction for group in found.groups)]
+    arrays: dict[str, Any] = {name: np.array([getattr(direction, name) for direction in saved]) for name in NUMBERS}
+    arrays |= {name: np.stack([getattr(direction, name).numpy() for direction in saved]) for name in VECTORS}
+    arrays |= {"images": [group.images for group in found.groups], "owners": found.owners, "centres": found.centres}
     content = io.BytesIO()
-    np.savez(content, settings=json.dumps(fit.settings), **numbers)
+    np.savez(content, settings=json.dumps(fit.settings), **arrays)
     write_bytes(path, content.getvalue())
 
 
@@ -58,12 +67,27 @@ def load_fit(path: Path) -> Fit | None:
     remedy = "delete this file and run the same command again"  # --restart keeps the fit
     try:
         with np.load(path) as saved:
-            mean, vector = (torch.from_numpy(saved[name]) for name in ("mean", "vector"))
-            sign, share, correlation = (float(saved[name]) for name in ("sign", "share", "correlation"))
-            direction = Direction(mean, vector, sign, share, correlation, int(saved["count"]))
-            return Fit(direction, parse_json(str(saved["settings"]), dict, source=str(path), remedy=remedy))
+            settings = parse_json(str(saved["settings"]), dict, source=str(path), remedy=remedy)
+            if saved["mean"].ndim == 1:  # of a release with one direction for all images
+                only = read_direction({name: saved[name][None] for name in (*NUMBERS, *VECTORS)}, 0)
+                return Fit(GroupedDirections.of_one(only, 0), {"directions": 1} | settings)
+            return Fit(read_directions(saved), settings)
     except (OSError, EOFError, KeyError, ValueError, TypeError, IndexError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a fit of DDT ({error}); {remedy}") from error
+
+
+def read_directions(saved: Mapping[str, np.ndarray]) -> GroupedDirections:
+    """All directions of a file."""
+    whole, *rest = (read_direction(saved, number) for number in range(len(saved["mean"])))
+    groups = tuple(Group(direction, int(images)) for direction, images in zip(rest, saved["images"], strict=True))
+    return GroupedDirections(whole, groups, torch.from_numpy(saved["centres"]), tuple(saved["owners"].tolist()))
+
+
+def read_direction(saved: Mapping[str, np.ndarray], number: int) -> Direction:
+    """One direction of several."""
+    mean, vector = (torch.from_numpy(saved[name][number]) for name in VECTORS)
+    sign, share, correlation = (float(saved[name][number]) for name in ("sign", "share", "correlation"))
+    return Direction(mean, vector, sign, share, correlation, int(saved["count"][number]))
 
 
 def list_changes(old: Settings, new: Settings) -> list[str]:
@@ -100,11 +124,14 @@ def open_folder(folder: Path, settings: Settings, *, restart: bool) -> SavedNote
         refuse_foreign_files(folder)
     if not note or note.get("restarted"):
         return {}
-    changes = list_changes(note["settings"], settings)
+    earlier = {name: value for name, value in EARLIER.items() if name in settings}
+    changes = list_changes(earlier | note["settings"], settings)
     if changes:
+        gone = earlier.keys() - note["settings"].keys()
+        give = "an earlier release began it: give" if gone else "give the old ones to continue,"
         raise DataError(
             f"{folder} was begun with other settings:\n  - " + "\n  - ".join(changes) + "\n"
-            "give the old ones to continue, another --out to keep both, or --restart to do it anew"
+            f"{give} another --out to keep both, or --restart to do it anew"
         )
     return note
 

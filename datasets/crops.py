@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,9 +16,12 @@ from datasets.images import SHOWN, ImageSet
 from datasets.layouts.listing import Sample, show_first
 from datasets.layouts.tables import read_rows
 from datasets.options import CropOptions
+from runtime.distributed import is_main
 from runtime.errors import DataError
 from runtime.names.safe import safe_name
 from runtime.names.spelling import unspell_path
+
+MANY_EMPTY = 0.2  # share of images without a mask from which crops deserve a second look
 
 Prefer = Literal["auto", "boxes", "files"]
 
@@ -123,7 +127,19 @@ def find_crops(folder: Path, prefer: Prefer, task: str, root: str | Path) -> Cro
     """The crops in a folder; raises DataError with the command that makes them when it is not there."""
     if not folder.exists():
         raise DataError(f"no crops at {folder}. {crop_remedy(task, root)}")
-    return Crops.open(folder, prefer=prefer)
+    crops = Crops.open(folder, prefer=prefer)
+    warn_of_empty_masks(crops.root)
+    return crops
+
+
+def warn_of_empty_masks(root: Path) -> None:
+    """Say so when DDT found no object in many of the images: their crops are whole images, or squares of these."""
+    table = root / "cuts.csv"
+    empty = [row["empty"] == "1" for _, row in read_rows(table, ("path", "empty"))] if table.is_file() else []
+    if is_main() and sum(empty) > MANY_EMPTY * len(empty):
+        print(f"warning: DDT found no object in {sum(empty)} of the {len(empty)} images of {root}, their crops show "
+              "all of the picture; look at its boxes.png, and run it with another --directions, --layer or network",
+              file=sys.stderr)
 
 
 def need_crops(crops: Crops, images: ImageSet, task: str, root: str | Path) -> None:

@@ -25,6 +25,7 @@ from datasets.images import ImageSet, scan
 from DDT.boxes import RowLog
 from DDT.crops import CropWriter
 from DDT.descriptors import MapReading, choose_map_precision, prepare_backbone, slice_batches, stream_maps
+from DDT.directions.grouped import GroupedDirections
 from DDT.policy import Policy
 from DDT.scratch import GIGABYTE, Scratch
 from DDT.stages import Rule, find_boxes, fit_direction, localise
@@ -73,7 +74,8 @@ def run_ours(backbone: Backbone, images: ImageSet, reading: MapReading, folder: 
     log, rule = RowLog(folder), Rule(Policy("square"))
     with contextlib.redirect_stderr(io.StringIO()), Scratch(folder, SCRATCH) as scratch:
         direction = fit_direction(scratch.record(compute(batches)), len(images))
-        found = find_boxes(scratch.recall(batches, compute), direction, rule, reading)
+        directions = GroupedDirections.of_one(direction, len(images))
+        found = find_boxes(scratch.recall(batches, compute), directions, rule, reading)
         done = log.recover([])
         with CropWriter(folder, crop_bottom=0, threads=1) as writer:
             localise(found, images.samples, done, log, writer)

@@ -14,8 +14,8 @@ import DDT.descriptors as descriptors
 from datasets.layouts.listing import Sample
 from DDT.__main__ import main
 from DDT.descriptors import MapBatch, Samples
+from DDT.directions.principal import Moments, project
 from DDT.localize import Frame
-from DDT.principal import Moments, project
 from DDT.scratch import Scratch
 from runtime.errors import ConfigError
 
@@ -89,7 +89,10 @@ def test_every_image_goes_through_the_network_once(tmp_path: Path, words: Words,
     main(words(tmp_path / "kept", "--no-crops", "--batch-size", 5))
     assert sum(passes) == 36
     main(words(tmp_path / "twice", "--no-crops", "--batch-size", 5, "--scratch", 0))
-    assert sum(passes) == 36 + 24 + 36
+    assert sum(passes) == 36 + 24 + 24 + 36, "once for the features, once for the groups, once for the boxes"
+    passes.clear()
+    main(words(tmp_path / "one", "--no-crops", "--batch-size", 5, "--scratch", 0, "--directions", 1))
+    assert sum(passes) == 24 + 36
     assert read_boxes(tmp_path / "kept") == read_boxes(tmp_path / "twice")
     names = ("boxes.csv", "boxes.png", "cuts.csv", "ddt.json", "fit.npz")
     assert tuple(sorted(path.name for path in (tmp_path / "kept/bird_crop").iterdir())) == names
@@ -110,7 +113,7 @@ def test_a_small_limit_keeps_what_fits(
     main(words(tmp_path / "twice", "--no-crops", "--scratch", 0))
     passes.clear()
     main(words(tmp_path / "some", "--no-crops", "--scratch", 0.0001))  # 3 batches of 4 maps of 8 KiB
-    assert sum(passes) == 24 + 36 - 12
+    assert sum(passes) == 24 + (24 - 12) + (36 - 12)
     assert "hold the maps of 12 images" in capsys.readouterr().out
     assert read_boxes(tmp_path / "some") == read_boxes(tmp_path / "twice")
 

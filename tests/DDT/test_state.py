@@ -4,22 +4,39 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from DDT.principal import Direction
+from DDT.directions.grouped import Group, GroupedDirections
+from DDT.directions.principal import Direction
 from DDT.state import Fit, list_changes, load_fit, open_folder, save_fit, write_note
 from runtime.errors import DataError
 
 
 def test_fit_round_trip(tmp_path: Path) -> None:
-    direction = Direction(torch.randn(7), torch.randn(7), -1.0, 0.25, 0.5, 123)
+    drawn = [Direction(torch.randn(7), torch.randn(7), -1.0, 0.25 / n, 0.5 / n, 123 * n) for n in (1, 2, 3)]
+    groups = (Group(drawn[1], 20), Group(drawn[2], 10))
+    directions = GroupedDirections(drawn[0], groups, torch.randn(5, 7), (0, 1, 1, 0, 0))
     assert load_fit(tmp_path / "fit.npz") is None
-    save_fit(tmp_path / "fit.npz", Fit(direction, {"arch": "resnet50", "size": 448}))
+    save_fit(tmp_path / "fit.npz", Fit(directions, {"arch": "resnet50", "size": 448}))
     found = load_fit(tmp_path / "fit.npz")
-    assert torch.equal(found.direction.mean, direction.mean) and torch.equal(found.direction.vector, direction.vector)
-    assert (found.direction.sign, found.direction.count) == (-1.0, 123)
     assert found.settings == {"arch": "resnet50", "size": 448}
+    assert torch.equal(found.directions.centres, directions.centres) and found.directions.owners == directions.owners
+    assert [group.images for group in found.directions.groups] == [20, 10]
+    back = [found.directions.whole, *(group.direction for group in found.directions.groups)]
+    for old, new in zip(drawn, back, strict=True):
+        assert torch.equal(new.mean, old.mean) and torch.equal(new.vector, old.vector)
+        assert (new.sign, new.share, new.correlation, new.count) == (old.sign, old.share, old.correlation, old.count)
+
+
+def test_a_fit_of_the_earlier_release_is_one_direction(tmp_path: Path) -> None:
+    mean, vector = np.arange(7, dtype=np.float32), np.ones(7, dtype=np.float32)
+    numbers = {"sign": -1.0, "share": 0.25, "correlation": 0.5, "count": 123}
+    np.savez(tmp_path / "fit.npz", settings='{"arch": "resnet50"}', mean=mean, vector=vector, **numbers)
+    found = load_fit(tmp_path / "fit.npz")
+    assert found.settings == {"directions": 1, "arch": "resnet50"} and len(found.directions.groups) == 1
+    assert (found.directions.whole.mean.numpy() == mean).all() and found.directions.groups[0].direction.count == 123
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"words"])
@@ -60,3 +77,13 @@ def test_boxes_of_unknown_origin_stay(tmp_path: Path) -> None:
     (tmp_path / "ddt.json").write_text("{")
     with pytest.raises(DataError, match="not a note"):
         open_folder(tmp_path, {}, restart=False)
+
+
+def test_folders_of_the_earlier_release(tmp_path: Path) -> None:
+    """Those of the seed recipe, whose rules are the same, are continued; the others are refused with a way out."""
+    write_note(tmp_path, {"root": "x", "settings": {"a": 1}})
+    rules = {"directions": 1, "no_mask": "empty"}
+    assert open_folder(tmp_path, {"a": 1, **rules}, restart=False)["root"] == "x"
+    changed = "directions was 1, is auto(.|\n)*an earlier release began it: give another --out .*, or --restart"
+    with pytest.raises(DataError, match=changed):
+        open_folder(tmp_path, {"a": 1, **rules, "directions": "auto"}, restart=False)

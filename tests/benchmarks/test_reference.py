@@ -23,6 +23,7 @@ from datasets.images import scan
 from datasets.loader import Batch
 from datasets.views.recipes import View, make_transform
 from DDT.descriptors import MapReading, slice_batches, stream_maps
+from DDT.directions.grouped import GroupedDirections
 from DDT.policy import Policy
 from DDT.stages import Rule, find_boxes, fit_direction
 from evaluation.metrics.clustering import score_clusters
@@ -43,7 +44,7 @@ def test_plain_ddt_finds_the_same_boxes(tmp_path: Path) -> None:
     paths = [sample.path for sample in images.samples]
     plain = fit_plain(PlainMaps(backbone.net), paths, reading.size)
     assert float(torch.from_numpy(plain.vector) @ direction.vector) == pytest.approx(1, abs=1e-3)
-    found = find_boxes(maps, direction, Rule(Policy("none")), reading)
+    found = find_boxes(maps, GroupedDirections.of_one(direction, len(images)), Rule(Policy("none"), any_mask=True), reading)
     rows = [row for batch in found for row in batch]
     for path, row in zip(paths, rows, strict=True):
         box = crop_plain(PlainMaps(backbone.net), path, reading.size, plain)

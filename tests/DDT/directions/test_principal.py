@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from DDT.principal import Direction, Moments, project, top_eigenvector
+from DDT.directions.principal import Direction, Moments, project, top_eigenvector
 from runtime.errors import DataError
 
 

@@ -58,6 +58,15 @@ class Moments:
         centred = (rows - mean).float()
         self._merge(len(rows), mean, (centred.T @ centred).double())
 
+    def join(self, other: Moments) -> None:
+        """Take in all that other moments have seen."""
+        if other.mean is not None and other.scatter is not None:
+            self._merge(other.count, other.mean.clone(), other.scatter.clone())
+
+    def vary(self) -> bool:
+        """Whether any two descriptors differ, so that there is a direction."""
+        return self.scatter is not None and float(self.scatter.diagonal()[:-1].sum()) > 0
+
     def _merge(self, count: int, mean: Tensor, scatter: Tensor) -> None:
         """Join the moments of one batch to those of all earlier ones."""
         if self.mean is None or self.scatter is None:
