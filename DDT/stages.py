@@ -17,7 +17,7 @@ from DDT.crops import CropWriter
 from DDT.descriptors import MapBatch, MapReading
 from DDT.directions.grouped import ONLY_GROUP, GroupedDirections, Membership
 from DDT.directions.leaves import find_leaves, find_nearest, pool_maps
-from DDT.directions.merging import merge_leaves
+from DDT.directions.merging import Cluster, make_leaf, merge_leaves
 from DDT.directions.principal import Direction, Moments
 from DDT.localize import Cut, Frame, Region, cut_at, find_region, search_cut, snap, whole_frame
 from DDT.policy import Policy, apply_policy
@@ -69,12 +69,12 @@ def fit_groups(
     centres = find_leaves(torch.cat(pooled), wanted or 1)
     if len(centres) == 1:
         return GroupedDirections.of_one(whole.direction(), images)
-    leaves, sizes = measure_leaves(follow(recall(), images, "group"), centres)
-    return merge_leaves(leaves, sizes, centres, whole, wanted)
+    leaves = measure_leaves(follow(recall(), images, "group"), centres)
+    return merge_leaves(leaves, centres, whole.direction(), images, wanted)
 
 
-def measure_leaves(batches: Iterable[MapBatch], centres: Tensor) -> tuple[list[Moments], list[int]]:
-    """The moments of the images that are nearest to each centre [L, C], and how many images these are."""
+def measure_leaves(batches: Iterable[MapBatch], centres: Tensor) -> list[Cluster]:
+    """The images that are nearest to each centre [L, C], where any two of their descriptors differ."""
     leaves, sizes = [Moments() for _ in centres], [0] * len(centres)
     for batch in batches:
         nearest = torch.from_numpy(find_nearest(pool_maps(batch.maps).double().numpy(), centres.double().numpy()))
@@ -82,7 +82,8 @@ def measure_leaves(batches: Iterable[MapBatch], centres: Tensor) -> tuple[list[M
             chosen = (nearest == leaf).to(batch.maps.device)
             leaves[leaf].update(batch.maps[chosen])
             sizes[leaf] += int(chosen.sum())
-    return leaves, sizes
+    return [make_leaf(number, size, moments)
+            for number, (size, moments) in enumerate(zip(sizes, leaves, strict=True)) if moments.vary()]
 
 
 def follow(batches: Iterable[MapBatch], images: int, what: str) -> Iterator[MapBatch]:

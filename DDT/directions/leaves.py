@@ -10,8 +10,9 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-BRANCHES = 8  # at most so many groups at first, each of which is halved
-PER_LEAF = 10  # training images that a leaf has on average, at least
+BRANCHES = 12  # at most so many groups at first, each of which is halved
+MEMORY = 5e8  # bytes that the leaves' scatter matrices may take: 24 of 320 channels take 20 MB, 14 of 2048 take 470 MB
+PER_LEAF = 8  # training images that a leaf has on average, at least
 LEAST = 5  # a group of fewer images has no centre of its own
 STARTS = 4  # of k-means
 
@@ -26,10 +27,12 @@ def find_leaves(pooled: Tensor, wanted: int = 1) -> Tensor:
     """Centres [L, C] of small groups of unit rows [N, C]: k-means, and again within each of its groups.
 
     The second round splits what a large and varied kind leaves no centres for: thirty cats and dogs among hundreds of
-    flowers are one group at first. L is 16 at most, or `wanted` where that is more; fewer where images are few.
+    flowers are one group at first. L is 24 at most, fewer where images are few or channels many; `wanted` at least, where
+    there are images for it.
     """
     rows = pooled.double().numpy()
-    branches = max(min(BRANCHES, len(rows) // PER_LEAF), min(wanted, len(rows) // LEAST), 1)
+    room = int(MEMORY / (2 * 8 * (rows.shape[1] + 1) ** 2))
+    branches = max(min(BRANCHES, room, len(rows) // PER_LEAF), min(wanted, len(rows) // LEAST), 1)
     centres = split_rows(rows, branches)
     members = find_nearest(rows, centres)
     halves = [halve_rows(rows[members == number]) for number in range(branches)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from DDT.directions.grouped import Group, GroupedDirections
-from DDT.directions.principal import Moments
+from DDT.directions.principal import Direction, Moments
 
 # The cosine from which two directions are of one kind of thing. With EfficientNet-Lite0 leaves within birds, flowers,
 # cars, cats or dogs join at 0.33 to 0.7 at the lowest; groups of different kinds stay at 0.25 and below.
@@ -31,28 +31,33 @@ class Cluster:
         return cosine if self.group.sign_is_sure and other.group.sign_is_sure else abs(cosine)
 
 
+def make_leaf(number: int, images: int, moments: Moments) -> Cluster:
+    """One leaf, before any is joined."""
+    return Cluster((number,), Group(moments.direction(), images), moments)
+
+
 def merge_leaves(
-    leaves: Sequence[Moments], sizes: Sequence[int], centres: Tensor, whole: Moments, wanted: int | None
+    clusters: list[Cluster], centres: Tensor, whole: Direction, images: int, wanted: int | None
 ) -> GroupedDirections:
     """Join the two clusters of leaves whose directions agree best, until none agree, or `wanted` groups are left.
 
-    leaves: moments of each leaf's images, `sizes` their numbers, `centres` [L, C] of their features. whole: the moments
-    of all images; where one group is left, its direction is theirs to the last bit.
+    clusters: the leaves; the list is changed, so that moments are freed. centres [L, C]: of all leaves' features.
+    whole: the direction of all images; where one group is left, it is the group's, to the last bit.
     """
-    shared = whole.direction()
-    clusters = [Cluster((number,), Group(moments.direction(), size), moments)
-                for number, (moments, size) in enumerate(zip(leaves, sizes, strict=True)) if moments.vary()]
-    clusters = join_agreeing(clusters) if wanted is None else join_to_number(clusters, wanted)
+    if wanted is None:
+        join_agreeing(clusters)
+    else:
+        join_to_number(clusters, wanted)
     if len(clusters) < 2:
-        return GroupedDirections.of_one(shared, sum(sizes))
+        return GroupedDirections.of_one(whole, images)
     clusters.sort(key=lambda cluster: -cluster.group.images)
     owners = {leaf: number for number, cluster in enumerate(clusters) for leaf in cluster.leaves}
     kept = sorted(owners)
     groups = tuple(cluster.group for cluster in clusters)
-    return GroupedDirections(shared, groups, centres[kept], tuple(owners[leaf] for leaf in kept))
+    return GroupedDirections(whole, groups, centres[kept], tuple(owners[leaf] for leaf in kept))
 
 
-def join_agreeing(clusters: list[Cluster]) -> list[Cluster]:
+def join_agreeing(clusters: list[Cluster]) -> None:
     """Join as long as two directions agree, and that of both together agrees with each.
 
     The latter fails where two kinds differ more from each other than from their backgrounds, whose directions may be
@@ -60,23 +65,33 @@ def join_agreeing(clusters: list[Cluster]) -> list[Cluster]:
     """
     refused: set[tuple[Cluster, Cluster]] = set()
     while pairs := [pair for pair in combinations(clusters, 2) if pair not in refused]:
-        one, other = max(pairs, key=lambda pair: pair[0].agree(pair[1]))
+        one, other = find_most_alike(pairs)
         if one.agree(other) < AGREEMENT:
             break
         both = join_clusters(one, other)
         if min(both.agree(one), both.agree(other)) < AGREEMENT:
-            refused.add((one, other))  # new clusters come last, so a pair keeps its order
+            refused.add((one, other))  # the list keeps its order, and so does the pair
         else:
-            clusters = [*(cluster for cluster in clusters if cluster not in (one, other)), both]
-    return clusters
+            replace_pair(clusters, one, other, both)
 
 
-def join_to_number(clusters: list[Cluster], wanted: int) -> list[Cluster]:
+def join_to_number(clusters: list[Cluster], wanted: int) -> None:
     """Join those that agree best until `wanted` are left."""
     while len(clusters) > wanted:
-        one, other = max(combinations(clusters, 2), key=lambda pair: pair[0].agree(pair[1]))
-        clusters = [*(cluster for cluster in clusters if cluster not in (one, other)), join_clusters(one, other)]
-    return clusters
+        one, other = find_most_alike(combinations(clusters, 2))
+        replace_pair(clusters, one, other, join_clusters(one, other))
+
+
+def find_most_alike(pairs: Iterable[tuple[Cluster, Cluster]]) -> tuple[Cluster, Cluster]:
+    """The pair whose directions agree best, the first among equals."""
+    return max(pairs, key=lambda pair: pair[0].agree(pair[1]))
+
+
+def replace_pair(clusters: list[Cluster], one: Cluster, other: Cluster, both: Cluster) -> None:
+    """Put what two were joined to in their place, last."""
+    clusters.remove(one)
+    clusters.remove(other)
+    clusters.append(both)
 
 
 def join_clusters(one: Cluster, other: Cluster) -> Cluster:
