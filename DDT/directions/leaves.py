@@ -27,8 +27,8 @@ def find_leaves(pooled: Tensor, wanted: int = 1) -> Tensor:
     """Centres [L, C] of small groups of unit rows [N, C]: k-means, and again within each of its groups.
 
     The second round splits what a large and varied kind leaves no centres for: thirty cats and dogs among hundreds of
-    flowers are one group at first. L is 24 at most, fewer where images are few or channels many; `wanted` at least, where
-    there are images for it.
+    flowers are one group at first. L is 24 at most, fewer where images are few or channels many, but `wanted` where
+    there are images for them.
     """
     rows = pooled.double().numpy()
     room = int(MEMORY / (2 * 8 * (rows.shape[1] + 1) ** 2))

@@ -10,6 +10,7 @@ import pytest
 
 from datasets.crops import Box, read_boxes
 from DDT.boxes import COLUMNS, BoxRow, RowLog
+from DDT.directions.grouped import ONLY_GROUP, Membership
 from DDT.localize import Frame
 from runtime.errors import StopTraining
 
@@ -20,7 +21,8 @@ def make_rows(count: int = 5) -> list[BoxRow]:
     """Rows with awkward names and fractions."""
     names = ["train/a b/ü, \"x\".jpg", "train/c/1.png"] + [f"test/c/{number}.jpg" for number in range(count)]
     boxes = [(Box(n, 2.0, n + 30.0, 40.0), Box(n + 1 / 3, 5, 22, 33.125), Box(n, 5, 22.77, 33)) for n in range(count)]
-    return [BoxRow(name, *box, 0.85, Frame(100, 80), empty=name.endswith("png")) for name, box in zip(names, boxes)]
+    return [BoxRow(name, *box, 0.85, Frame(100, 80), name.endswith("png"), Membership(place % 3, place / 8))
+            for place, (name, box) in enumerate(zip(names, boxes))]
 
 
 def test_columns(tmp_path: Path) -> None:
@@ -39,6 +41,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert [row.path for row in found] == [row.path for row in rows]
     for row, back in zip(rows, found):
         assert (back.crop, back.rate, back.frame, back.empty) == (row.crop, row.rate, row.frame, row.empty)
+        assert back.member == row.member
         assert vars(back.tight) == pytest.approx(vars(row.tight), abs=0.0051)
         assert vars(back.cut) == pytest.approx(vars(row.cut), abs=0.0051)
     assert (log.boxes.read_bytes(), log.cuts.read_bytes()) == before
@@ -61,6 +64,20 @@ def test_half_written_lines_are_dropped(tmp_path: Path, lost: int, name: str) ->
     assert 0 < len(found) < len(rows) and [row.path for row in found] == keys[: len(found)]
     log.add(rows[len(found) :])
     assert (log.boxes.read_bytes(), log.cuts.read_bytes()) == whole
+
+
+def test_rows_of_the_earlier_release_are_continued(tmp_path: Path) -> None:
+    rows, log = make_rows(), RowLog(tmp_path)
+    keys = [row.path for row in rows]
+    log.recover([])
+    log.add(rows[:3])
+    lines = log.cuts.read_text().splitlines()
+    assert lines[0] == "path,x1,y1,x2,y2,empty,group,margin" and lines[3].endswith(",3,0.250")
+    log.cuts.write_text("".join(line.rpartition(",")[0].rpartition(",")[0] + "\n" for line in lines))
+    found = log.recover(keys)
+    assert [row.path for row in found] == keys[:3] and {row.member for row in found} == {ONLY_GROUP}
+    log.add(rows[3:])
+    assert len(log.recover(keys)) == 5 and log.cuts.read_text().splitlines()[1].endswith(",1,1.000")
 
 
 def test_rows_of_other_images_are_dropped(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from DDT.localize import (
     fit_box,
     largest_component,
     measure_mask,
+    outlines_object,
     rate_box,
     search_cut,
     snap,
@@ -47,6 +48,32 @@ def test_threshold_rescales_the_non_negative_values() -> None:
 def test_no_mask(indicator: np.ndarray) -> None:
     assert not threshold(indicator).any()
     assert find_region(indicator, Frame(30, 20), size=6) is None
+
+
+def mark(rows: slice, columns: slice) -> np.ndarray:
+    """A mask [14, 14] of one block."""
+    mask = np.zeros((14, 14), dtype=bool)
+    mask[rows, columns] = True
+    return mask
+
+
+def test_a_mask_of_a_speck_of_everything_or_on_all_borders_is_none() -> None:
+    few, enough = mark(slice(5, 6), slice(5, 7)), mark(slice(5, 6), slice(5, 8))
+    assert not outlines_object(few) and outlines_object(enough)
+    most, less = ~mark(slice(0, 1), slice(0, 9)), ~mark(slice(0, 1), slice(0, 14))
+    assert most.mean() > 0.95 > less.mean() and not outlines_object(most) and outlines_object(less)
+    cross = mark(slice(7, 8), slice(0, 14)) | mark(slice(0, 14), slice(7, 8))
+    assert cross.mean() < 0.2 and not outlines_object(cross)
+    assert outlines_object(cross & ~mark(slice(13, 14), slice(0, 14))), "three borders are an object's right"
+
+
+@pytest.mark.parametrize("block", [(slice(5, 6), slice(5, 7)), (slice(0, 14), slice(0, 14))])
+def test_such_masks_are_regions_where_any_mask_counts(block: tuple[slice, slice]) -> None:
+    indicator = paint(block)
+    indicator[5, 5] = 3.0
+    indicator[indicator < 2.0] = np.where(indicator[indicator < 2.0] < 0, -1.0, 0.0)
+    assert find_region(indicator, Frame(28, 28), size=14) is None
+    assert find_region(indicator, Frame(28, 28), size=14, any_mask=True) is not None
 
 
 def test_largest_component_is_4_connected() -> None:

@@ -98,6 +98,16 @@ def test_every_image_goes_through_the_network_once(tmp_path: Path, words: Words,
     assert tuple(sorted(path.name for path in (tmp_path / "kept/bird_crop").iterdir())) == names
 
 
+def test_groups_are_the_same_without_scratch(tmp_path: Path, words: Words) -> None:
+    given = ("--no-crops", "--directions", 2)
+    main(words(tmp_path / "kept", *given))
+    main(words(tmp_path / "computed", *given, "--scratch", 0))
+    for name in ("boxes.csv", "cuts.csv"):
+        kept, computed = ((tmp_path / folder / "bird_crop" / name).read_bytes() for folder in ("kept", "computed"))
+        assert kept == computed
+    assert {line.split(",")[6] for line in kept.decode().splitlines()[1:]} == {"1", "2"}
+
+
 def test_a_flat_folder_is_read_once(photo_tree: Path, tmp_path: Path, words: Words, passes: list[int]) -> None:
     flat = tmp_path / "flat"
     flat.mkdir()

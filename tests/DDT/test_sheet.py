@@ -10,6 +10,7 @@ from PIL import Image, ImageColor, ImageDraw
 from datasets.crops import Box
 from datasets.layouts.listing import Sample
 from DDT.boxes import BoxRow
+from DDT.directions.grouped import Membership
 from DDT.localize import Frame
 from DDT.sheet import PENS, TRUTH, choose_evenly, draw_box_sheet, outline_box
 from runtime.drawing import draw_box
@@ -35,6 +36,20 @@ def test_draws_every_box_and_the_truth_where_known(tmp_path: Path) -> None:
     wanted = {ImageColor.getrgb(pen.colour) for pen in PENS}
     assert wanted <= colours(plain) and ImageColor.getrgb(TRUTH.colour) not in colours(plain)
     assert wanted | {ImageColor.getrgb(TRUTH.colour)} <= colours(scored)
+
+
+def test_groups_follow_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (120, 80), "#808080").save(tmp_path / "a.png")
+    samples = [Sample(tmp_path / "a.png", f"train/x/{n}.png", None) for n in range(3)]
+    box, notes = Box(0, 0, 80, 80), []
+    rows = [BoxRow(sample.key, box, box, box, 0.85, Frame(120, 80), member=Membership(group, 0.25))
+            for sample, group in zip(samples, (1, 0, 1))]
+    monkeypatch.setattr("DDT.sheet.caption", lambda photo, text, letters: notes.append(text) or photo)
+    draw_box_sheet(samples, rows, {rows[1].path: box}, title="boxes")
+    assert notes == ["group 1 (0.25) · IoU 1.00 / 1.00 / 1.00", "group 2 (0.25)", "group 2 (0.25)"]
+    notes.clear()
+    draw_box_sheet(samples[1:2], rows[1:2], {}, title="boxes")
+    assert notes == ["x"], "where all are of one group, it is not told"
 
 
 @pytest.mark.parametrize("box", [Box(0, 0, 1, 1), Box(39, 0, 40, 2), Box(0, 1.2, 40, 2), Box(20, 1, 21, 2)])

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from datasets.crops import find_crops, need_crops
+from datasets.crops import find_crops, need_crops, open_crops
 from datasets.files import find_crop_bottom
 from datasets.images import load_images, sample_images, scan
 from datasets.loader import count_workers
+from datasets.options import CropOptions
 from engine.flags.pretrain.arguments import parse
 from engine.workflows.pretrain.methods import queue_size
 from runtime.errors import DataError
@@ -44,6 +45,24 @@ def test_missing_crops_name_the_command(photo_tree: Path, tmp_path: Path) -> Non
     crops = find_crops(tmp_path, "auto", "bird", photo_tree)
     with pytest.raises(DataError, match="23 of 24 train images have no crop"):
         need_crops(crops, scan(photo_tree), "bird", photo_tree)
+
+
+@pytest.mark.parametrize("columns", ["path,x1,y1,x2,y2,empty", "path,x1,y1,x2,y2,empty,group,margin"])
+@pytest.mark.parametrize(("empty", "told"), [(0, False), (4, False), (5, True), (24, True)])
+def test_many_images_without_a_mask_are_told_before_training(
+    photo_tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], columns: str, empty: int, told: bool
+) -> None:
+    keys = [sample.key for sample in scan(photo_tree).samples]
+    rest = ",1,0.5" * columns.endswith("margin")
+    (tmp_path / "boxes.csv").write_text("path,x1,y1,x2,y2\n" + "".join(f"{key},1,1,9,9\n" for key in keys))
+    cuts = [f"{key},1,1,9,9,{int(number < empty)}{rest}\n" for number, key in enumerate(keys)]
+    (tmp_path / "cuts.csv").write_text(f"{columns}\n" + "".join(cuts))
+    crops = open_crops(CropOptions(task="bird", root=str(photo_tree), crop_root=str(tmp_path)), scan(photo_tree))
+    assert crops is not None and crops.boxes is not None
+    lines = [line for line in capsys.readouterr().err.splitlines() if "no object" in line]
+    assert len(lines) == told
+    if told:
+        assert f"in {empty} of the 24 images" in lines[0] and "--directions, --layer or network" in lines[0]
 
 
 def test_automatic_values() -> None:
