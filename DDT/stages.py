@@ -15,7 +15,7 @@ from datasets.layouts.listing import Sample
 from DDT.boxes import BoxRow, RowLog
 from DDT.crops import CropWriter
 from DDT.descriptors import MapBatch, MapReading
-from DDT.directions.grouped import ONLY_GROUP, GroupedDirections, Membership
+from DDT.directions.grouped import ONLY_GROUP, UNCLEAR, GroupedDirections, Membership
 from DDT.directions.leaves import find_leaves, find_nearest, pool_maps
 from DDT.directions.merging import Cluster, make_leaf, merge_leaves
 from DDT.directions.principal import Direction, Moments
@@ -119,13 +119,32 @@ def choose_cut(region: Region | None, frame: Frame, rule: Rule) -> Cut:
 def find_boxes(
     batches: Iterable[MapBatch], directions: GroupedDirections, rule: Rule, reading: MapReading
 ) -> Iterator[list[BoxRow]]:
-    """Rows of each batch of maps."""
+    """Rows of each batch of maps.
+
+    An image without a mask whose group is not clear is looked at along the direction of the next nearest group, too.
+    """
     for batch in batches:
         members = directions.find_members(batch.maps)
-        indicators = directions.project(batch.maps, members).cpu().numpy()
-        described = zip(indicators, batch.keys, batch.frames, members, strict=True)
-        yield [make_box_row(indicator, key, frame, rule, reading, member)
-               for indicator, key, frame, member in described]
+        rows = make_box_rows(batch, members, directions, rule, reading)
+        if any(map(may_be_of_another, rows)):
+            turned = [row.member.turn() if may_be_of_another(row) else row.member for row in rows]
+            others = make_box_rows(batch, turned, directions, rule, reading)
+            rows = [other if row.empty and not other.empty else row for row, other in zip(rows, others, strict=True)]
+        yield rows
+
+
+def may_be_of_another(row: BoxRow) -> bool:
+    """Whether an image without a mask lies between two groups."""
+    return row.empty and row.member.margin < UNCLEAR
+
+
+def make_box_rows(
+    batch: MapBatch, members: list[Membership], directions: GroupedDirections, rule: Rule, reading: MapReading
+) -> list[BoxRow]:
+    """The row of each image of a batch, found by the direction of its group."""
+    indicators = directions.project(batch.maps, members).cpu().numpy()
+    described = zip(indicators, batch.keys, batch.frames, members, strict=True)
+    return [make_box_row(indicator, key, frame, rule, reading, member) for indicator, key, frame, member in described]
 
 
 def localise(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ from torch import Tensor
 from DDT.directions.leaves import measure_from_centres, pool_maps
 from DDT.directions.principal import Direction, project
 
+# An image that is nearly as near to another group may be of its kind. In folders of 30 birds among pets or flowers, all
+# 40 birds of a wrong group had margins of 0.14 at most, and the right ones without a mask 0.43 at least.
+UNCLEAR = 0.15
 UNSURE = 0.3  # a correlation with the norm below it says little about where the object is
 
 
@@ -32,11 +35,16 @@ class Membership:
     """The group that an image is in, counted from 0, and how clearly.
 
     margin: 1 - the distance to the group's nearest centre over that to the nearest centre of another group, in [0, 1]:
-    0 is half-way between two groups. 1 where there is one group.
+    0 is half-way between two groups. 1 where there is one group. second: the next nearest group.
     """
 
     group: int
     margin: float
+    second: int = field(default=0, compare=False)
+
+    def turn(self) -> Membership:
+        """In the next nearest group instead; the margin is 0."""
+        return Membership(self.second, 0.0, self.group)
 
 
 ONLY_GROUP = Membership(0, 1.0)
@@ -85,4 +93,4 @@ def make_membership(distances: np.ndarray) -> Membership:
     """The membership of an image at these distances [G] from the groups."""
     first, second = np.argsort(distances, kind="stable")[:2]
     far = float(distances[second])
-    return Membership(int(first), 1 - float(distances[first]) / far if far > 0 else 0.0)
+    return Membership(int(first), 1 - float(distances[first]) / far if far > 0 else 0.0, int(second))

@@ -10,13 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from DDT.descriptors import MapBatch
+from datasets.crops import Box
+from DDT.descriptors import MapBatch, MapReading
 from DDT.directions.account import describe_directions, tabulate_groups
-from DDT.directions.grouped import ONLY_GROUP, Group, GroupedDirections, Membership, make_membership
+from DDT.directions.grouped import ONLY_GROUP, UNCLEAR, Group, GroupedDirections, Membership, make_membership
 from DDT.directions.leaves import LEAST, find_leaves, pool_maps
 from DDT.directions.principal import Direction, Moments
 from DDT.localize import Frame, largest_component, threshold
-from DDT.stages import fit_direction, fit_groups
+from DDT.policy import Policy
+from DDT.stages import Rule, find_boxes, fit_direction, fit_groups
 from runtime.errors import DataError
 
 CHANNELS, SIDE = 40, 7
@@ -167,3 +169,24 @@ def test_an_unsure_sign_is_told() -> None:
     assert "6 training images" in first and "unsure" not in first and "sign -1, unsure" in second
     assert [group["images"] for group in tabulate_groups(both)] == [6, 4]
     assert "unsure" in describe_directions(GroupedDirections.of_one(unsure, 10))
+
+
+def make_axes() -> GroupedDirections:
+    """Two groups along channels 0 and 1, whose images are told apart by channels 2 and 3."""
+    axes = torch.eye(CHANNELS)
+    first, second = (Direction(torch.zeros(CHANNELS), axes[channel], 1.0, 0.1, 0.8, 90) for channel in (0, 1))
+    return GroupedDirections(first, (Group(first, 6), Group(second, 4)), axes[2:4], (0, 1))
+
+
+@pytest.mark.parametrize(("nearness", "group"), [(1.05, 1), (3.0, 0)])
+def test_a_picture_between_two_groups_is_looked_at_along_both(nearness: float, group: int) -> None:
+    """Nothing stands out along the direction of the group that is a little nearer, an object along that of the other."""
+    maps = torch.full((1, CHANNELS, SIDE, SIDE), -0.01)
+    maps[:, 1, 2:5, 1:4] = torch.arange(2.0, 11.0).view(3, 3)
+    maps[:, 2], maps[:, 3] = nearness, 1.0
+    (row,) = next(find_boxes(make_batches(maps), make_axes(), Rule(Policy("none")), MapReading(size=70)))
+    assert row.member.group == group and row.empty == (group == 0)
+    if group:
+        assert (row.member.margin, row.tight) == (0.0, Box(10, 20, 40, 50))
+    else:
+        assert row.member.margin > UNCLEAR
