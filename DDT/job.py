@@ -21,6 +21,7 @@ from DDT.crops import SHEET, CropWriter, check_crops
 from DDT.descriptors import MapBatch, MapReading, Samples, prepare_backbone, slice_batches, stream_maps
 from DDT.directions.account import describe_directions, list_numbers, tabulate_groups
 from DDT.directions.grouped import GroupedDirections
+from DDT.directions.leaves import LEAST
 from DDT.scratch import Scratch
 from DDT.sheet import save_sheet
 from DDT.stages import Rule, find_boxes, fit_direction, fit_groups, localise, restore_crops
@@ -168,8 +169,16 @@ def fit_once(job: Job, network: dict[str, Setting], read: ReadMaps, again: ReadM
         directions = GroupedDirections.of_one(fit_direction(read(batches), images), images)
     else:
         directions = fit_groups(read(batches), lambda: again(batches), images, job.directions)
+        tell_missing_groups(directions, job.directions or 1, images)
     save_fit(job.folder / "fit.npz", Fit(directions, settings))
     return directions
+
+
+def tell_missing_groups(directions: GroupedDirections, wanted: int, images: int) -> None:
+    """Say so when images are too few, or too much alike, for as many groups as are asked for."""
+    made = len(directions.groups)
+    if made < wanted:
+        print(f"note: --directions {wanted}: {images} training images make {made} groups of {LEAST} images or more")
 
 
 def localise_rest(

@@ -99,6 +99,13 @@ def test_groups_are_told(photo_tree: Path, tmp_path: Path, words: Words, capsys:
     assert json.loads((folder / "ddt.json").read_text()) == note, "read again from fit.npz"
 
 
+def test_fewer_groups_than_asked_for_are_told(tmp_path: Path, words: Words, capsys: pytest.CaptureFixture[str]) -> None:
+    main(words(tmp_path, "--no-crops", "--directions", 16))
+    made = len(json.loads((tmp_path / "bird_crop/ddt.json").read_text())["groups"])
+    assert 1 < made < 5
+    assert f"note: --directions 16: 24 training images make {made} groups of 5 images or more" in capsys.readouterr().out
+
+
 def test_the_seed_recipe_has_one_direction(tmp_path: Path, words: Words) -> None:
     main(words(tmp_path, "--no-crops", "--recipe", "seed"))
     settings = json.loads((tmp_path / "bird_crop/ddt.json").read_text())["settings"]
