@@ -80,7 +80,7 @@ def describe(row: BoxRow, truth: Box | None, grouped: bool = False) -> str:
     """A note about the photograph: its group and the margin, an empty mask, overlap with the truth; or its class."""
     words = [f"group {row.member.group + 1} ({row.member.margin:.2f})"] if grouped else []
     words += ["no mask"] if row.empty else []
-    if truth:
+    if truth and not (grouped and row.empty):  # the line has no room, and these boxes are a fallback
         words.append("IoU " + " / ".join(f"{overlap:.2f}" for overlap in measure_overlaps(row, truth)))
     parts = row.path.split("/")
     return " · ".join(words) or (parts[-2] if len(parts) > 1 else parts[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,9 @@ def test_groups_follow_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("DDT.sheet.caption", lambda photo, text, letters: notes.append(text) or photo)
     draw_box_sheet(samples, rows, {rows[1].path: box}, title="boxes")
     assert notes == ["group 1 (0.25) · IoU 1.00 / 1.00 / 1.00", "group 2 (0.25)", "group 2 (0.25)"]
+    notes.clear()
+    draw_box_sheet(samples, [*rows[:2], replace(rows[2], empty=True)], {row.path: box for row in rows}, title="boxes")
+    assert notes[-1] == "group 2 (0.25) · no mask"
     notes.clear()
     draw_box_sheet(samples[1:2], rows[1:2], {}, title="boxes")
     assert notes == ["x"], "where all are of one group, it is not told"
