@@ -36,7 +36,7 @@ from evaluation.audit.pictures import FileFacts, inspect_files, stack_small
 from evaluation.features.subject import Subject
 from evaluation.ledger import append_result
 from evaluation.metrics.similarity import normalise_embeddings
-from evaluation.sorting.groups import DIRECTIONS, NEIGHBOURS, find_nearest_others, rate_oddness, reduce
+from evaluation.sorting.cloud import DIRECTIONS, NEIGHBOURS, find_nearest_others, rate_oddness, reduce
 from runtime.errors import DataError
 
 FEWEST = 3  # pictures that can be compared

@@ -18,19 +18,11 @@ from evaluation.ledger import append_result
 from evaluation.metrics.similarity import normalise_embeddings
 from evaluation.reports.sheet import SIDE
 from evaluation.sorting import page as sorting_page
-from evaluation.sorting.groups import (
-    Cloud,
-    choose_to_name,
-    estimate_groups,
-    group,
-    match_accuracy,
-    naming_accuracy,
-    rate_oddness,
-    rate_typicality,
-    spread_labels,
-    survey,
-)
+from evaluation.sorting.choice import choose_to_name
+from evaluation.sorting.cloud import Cloud, rate_oddness, survey
+from evaluation.sorting.groups import estimate_groups, group, match_accuracy, rate_typicality
 from evaluation.sorting.page import Sorting
+from evaluation.sorting.spread import naming_accuracy, spread_labels
 from runtime.errors import ConfigError, DataError
 
 BUDGETS, DRAWS = (20, 50, 100), 5  # names given, and how often they are drawn, where a sorting is scored
@@ -79,7 +71,7 @@ def sort_images(sight: Sight, images: ImageSet, given: dict[int, str], options: 
         labels[index] = names.index(name)
     return Sorting(images, groups, rate_typicality(cloud.embeddings, groups), sight.oddness, given,
                    choose_to_name(cloud.reduced, options.name_first, sorted(given)), names,
-                   spread_labels(cloud.smooth, labels) if given else None, estimate)
+                   spread_labels(cloud, labels) if given else None, estimate)
 
 
 def measure_groups(sorting: Sorting, cloud: Cloud) -> dict[str, float]:
@@ -131,6 +123,9 @@ def tell_sorting(sorting: Sorting, out: Path) -> str:
     if sorting.estimate:
         scores = ", ".join(f"{count}: {score:.3f}" for count, score in sorting.estimate.silhouettes.items())
         lines.append(f"numbers of groups compared by silhouette: {scores}")
+        if len(sorting.estimate.scales) > 1:
+            scales = ", ".join(map(str, sorting.estimate.scales))
+            lines.append(f"from coarse to fine, {scales} groups stand out; --groups N chooses one")
     if sorting.spread:
         lines.append(f"labels for all, mean confidence {float(sorting.spread.confidence.mean()):.2f}")
     return "\n  ".join([*lines, f"look at {out / 'sort.html'}"])

@@ -12,7 +12,7 @@ from datasets.images import ImageSet
 from evaluation.audit.copies import Copies, join_groups
 from evaluation.audit.label_errors import LabelDoubts
 from evaluation.audit.pictures import FileFacts
-from evaluation.sorting.groups import ODD
+from evaluation.sorting.cloud import ODD
 
 # Kinds in the order in which they are told, and what one and several are called.
 KINDS = {"leak": ("picture in several splits", "pictures in several splits"),

@@ -15,7 +15,9 @@ from tqdm import tqdm
 from datasets.images import ImageSet
 from evaluation.reports.html import embed_picture, render
 from evaluation.reports.sheet import SIDE, Cell, draw_sheet
-from evaluation.sorting.groups import ODD, GroupEstimate, Spread
+from evaluation.sorting.cloud import ODD
+from evaluation.sorting.groups import GroupEstimate
+from evaluation.sorting.spread import Spread
 from runtime.files import open_table, write_atomically, write_cells, write_text
 from runtime.names.spelling import show_name
 
@@ -76,14 +78,15 @@ def name_group(group: int) -> str:
     return f"group_{group + 1:02d}"
 
 
-HEAD = ("path", "group", "typicality", "outlier_score", "name_first", "label", "confidence")
+HEAD = ("path", "group", "typicality", "outlier_score", "name_first", "label", "confidence", "unlike")
+OLDER_HEAD = HEAD[:-1]
 
 
 def is_sorting(folder: Path) -> bool:
-    """Whether a folder holds what this command wrote: a sort.csv with its own head."""
+    """Whether a folder holds what this command wrote, now or before `unlike` was told: a sort.csv with its own head."""
     try:
         with open(folder / "sort.csv", encoding="utf-8") as file:
-            return file.readline().strip() == ",".join(HEAD)
+            return tuple(file.readline().strip().split(",")) in (HEAD, OLDER_HEAD)
     except (OSError, ValueError):
         return False
 
@@ -94,10 +97,12 @@ def write_sorting_table(path: Path, sorting: Sorting) -> None:
     with open_table(path) as writer:
         writer.writerow(HEAD)
         for index in range(len(sorting.images)):
-            sure = f"{float(sorting.spread.confidence[index]):.4f}" if sorting.spread else ""
+            trust = [""] * 2
+            if sorting.spread:
+                trust = [f"{float(value[index]):.4f}" for value in (sorting.spread.confidence, sorting.spread.unlike)]
             numbers = f"{float(sorting.typicality[index]):.4f}", f"{float(sorting.oddness[index]):.2f}"
             writer.writerow([sorting.key(index), int(sorting.groups[index]) + 1, *numbers, rank.get(index, ""),
-                             sorting.label(index), sure])
+                             sorting.label(index), *trust])
 
 
 def write_form(path: Path, sorting: Sorting) -> None:

@@ -55,7 +55,8 @@ def flat(photo_tree: Path) -> Path:
 def test_an_unlabelled_folder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flat: Path) -> None:
     out = run(monkeypatch, flat, "--groups", "3", "--name-first", "5")
     rows = read(out / "sort.csv")
-    assert list(rows[0]) == ["path", "group", "typicality", "outlier_score", "name_first", "label", "confidence"]
+    assert list(rows[0]) == ["path", "group", "typicality", "outlier_score", "name_first", "label", "confidence",
+                             "unlike"]
     assert [row["path"] for row in rows] == sorted(path.name for path in flat.iterdir())
     assert {row["group"] for row in rows} == {"1", "2", "3"} and {row["label"] + row["confidence"] for row in rows} == {""}
     assert sorted(row["name_first"] for row in rows if row["name_first"]) == ["1", "2", "3", "4", "5"]
@@ -84,7 +85,7 @@ def test_labels_spread_and_the_second_run_replaces_the_first(monkeypatch: pytest
     rows = {row["path"]: row for row in read(out / "sort.csv")}
     assert [rows[names[place]]["label"] for place in (0, 8, 16)] == ["blue", "green", "F/A-18"]
     assert rows[names[0]]["confidence"] == "1.0000" and rows[names[0]]["name_first"] == ""
-    assert all(0 < float(row["confidence"]) <= 1 and row["label"] for row in rows.values())
+    assert all(0 <= float(row["confidence"]) <= 1 and 0 <= float(row["unlike"]) <= 1 and row["label"] for row in rows.values())
     assert not (out / "groups" / "group_03.png").exists()
     filed = {path.name: path.parent.name for path in (out / "sorted").glob("*/*")}
     assert filed == {name: safe_name(row["label"]) for name, row in rows.items()}

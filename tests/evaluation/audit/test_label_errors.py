@@ -17,7 +17,7 @@ from evaluation.audit.label_errors import (
     rate_disagreement,
     rate_labels,
 )
-from evaluation.sorting.groups import find_nearest_others
+from evaluation.sorting.cloud import find_nearest_others
 
 
 def draw_classes(count: int = 60, classes: int = 4, spread: float = 0.25) -> tuple[Tensor, Tensor]:

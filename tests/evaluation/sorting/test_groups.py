@@ -10,21 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from evaluation.metrics.similarity import normalise_embeddings
-from evaluation.sorting.groups import (
-    ODD,
-    choose_to_name,
-    estimate_groups,
-    find_nearest_others,
-    group,
-    match_accuracy,
-    naming_accuracy,
-    rate_oddness,
-    rate_typicality,
-    reduce,
-    smooth_embeddings,
-    spread_labels,
-    survey,
-)
+from evaluation.sorting.choice import choose_to_name
+from evaluation.sorting.cloud import ODD, find_nearest_others, rate_oddness, reduce, smooth_embeddings, survey
+from evaluation.sorting.groups import estimate_groups, group, match_accuracy, rate_typicality
+from evaluation.sorting.spread import naming_accuracy, spread_labels
 
 CLASSES, EACH = 5, 24
 
