@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +19,20 @@ from evaluation.ledger import append_result
 from evaluation.metrics.similarity import normalise_embeddings
 from evaluation.reports.sheet import SIDE
 from evaluation.sorting import page as sorting_page
-from evaluation.sorting.choice import choose_to_name
+from evaluation.sorting.choice import NamingOrder
 from evaluation.sorting.cloud import Cloud, rate_oddness, survey
 from evaluation.sorting.groups import estimate_groups, group, match_accuracy, rate_typicality
 from evaluation.sorting.page import Sorting
-from evaluation.sorting.spread import naming_accuracy, spread_labels
+from evaluation.sorting.rehearsal import (
+    Trust,
+    draw_nameable,
+    naming_accuracy,
+    pool_trust,
+    rate_trust,
+    rehearse_naming,
+    show_labels,
+)
+from evaluation.sorting.spread import spread_labels
 from runtime.errors import ConfigError, DataError
 
 BUDGETS, DRAWS = (20, 50, 100), 5  # names given, and how often they are drawn, where a sorting is scored
@@ -62,30 +72,53 @@ def sort_images(sight: Sight, images: ImageSet, given: dict[int, str], options: 
     cloud = sight.cloud
     estimate = None
     if (count := options.groups) == "auto":
-        estimate = estimate_groups(cloud.reduced, show=True)
+        estimate = estimate_groups(cloud.reduced, cloud.smooth, show=True)
         count = estimate.count
     groups = group(cloud.smooth, count)
     names = tuple(sorted(set(given.values())))
     labels = torch.full((len(images),), -1)
     for index, name in given.items():
         labels[index] = names.index(name)
-    return Sorting(images, groups, rate_typicality(cloud.embeddings, groups), sight.oddness, given,
-                   choose_to_name(cloud.reduced, options.name_first, sorted(given)), names,
-                   spread_labels(cloud, labels) if given else None, estimate)
+    spread = spread_labels(cloud, labels) if given else None
+    name_first = NamingOrder(cloud).next(options.name_first, sorted(given), (), spread)
+    return Sorting(images, groups, rate_typicality(cloud.embeddings, groups), sight.oddness, given, name_first, names,
+                   spread, estimate)
 
 
 def measure_groups(sorting: Sorting, cloud: Cloud) -> dict[str, float]:
-    """Groups against the hidden labels, and accuracy on the rest after naming some: our choice and random ones."""
+    """Groups against the hidden labels; accuracy on the rest after naming some, as proposed and at random; trust."""
     known = sorting.images.labels >= 0
-    labels, groups, smooth = sorting.images.labels[known], sorting.groups[known], cloud.smooth[known]
+    labels, groups = sorting.images.labels[known], sorting.groups[known]
+    if not known.all():
+        cloud = survey(cloud.embeddings[known])
     metrics = {"clustering": match_accuracy(groups, labels),
                "nmi": float(normalized_mutual_info_score(labels.numpy(), groups.numpy()))}
-    for budget in (budget for budget in BUDGETS if budget < len(labels)):
-        ours = naming_accuracy(smooth, labels, choose_to_name(cloud.reduced[known], budget))
-        drawn = [naming_accuracy(smooth, labels, draw_random_images(len(labels), budget, seed))
+    budgets = [budget for budget in BUDGETS if budget < len(labels)]
+    proposed = rehearse_naming(cloud, labels, max(budgets, default=0))
+    for budget in budgets:
+        drawn = [naming_accuracy(cloud.smooth, labels, draw_random_images(len(labels), budget, seed))
                  for seed in range(DRAWS)]
-        metrics |= {f"named{budget}": ours, f"random{budget}": float(np.mean(drawn))}
-    return metrics
+        metrics |= {f"named{budget}": naming_accuracy(cloud.smooth, labels, proposed[:budget]),
+                    f"random{budget}": float(np.mean(drawn))}
+    return metrics | measure_trust(cloud, labels, budgets)
+
+
+def measure_trust(cloud: Cloud, labels: Tensor, budgets: Sequence[int]) -> dict[str, float]:
+    """With a random quarter of the kinds withheld, five times: what a confidence of 0.9 or more is worth.
+
+    For each number of names: how many pictures have it (`sure`), how many of those are right (left out where none has
+    it), the mean confidence on withheld kinds, and the calibration error. {} where fewer than two kinds would be left.
+    """
+    if len(labels.unique()) < 3:
+        return {}
+    found: dict[int, list[Trust]] = {}
+    for seed in range(DRAWS):
+        nameable = draw_nameable(labels, seed)
+        named = rehearse_naming(cloud, labels, max(budgets, default=0), nameable)
+        for budget in (budget for budget in budgets if budget <= len(named)):
+            spread = spread_labels(cloud, show_labels(labels, named[:budget]))
+            found.setdefault(budget, []).append(rate_trust(spread, labels, named[:budget], nameable))
+    return {f"{name}{budget}": value for budget, trusts in found.items() for name, value in pool_trust(trusts).items()}
 
 
 def draw_random_images(count: int, budget: int, seed: int) -> list[int]:

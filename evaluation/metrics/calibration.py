@@ -50,11 +50,7 @@ def calibrate(probabilities: Tensor, labels: Tensor, bins: int = BINS) -> Calibr
     if not bool(torch.isfinite(shares).all()):
         raise DataError("calibration needs probabilities; some are NaN or infinite: the network is broken")
     confidence, predicted = shares.max(dim=1)
-    place = ((confidence * bins).ceil().long() - 1).clamp(0, bins - 1)  # bins hold their upper end
-    count = torch.bincount(place, minlength=bins)
-    mean_confidence, mean_accuracy = (
-        torch.bincount(place, values, minlength=bins) / count.clamp(min=1)
-        for values in (confidence, (predicted == labels).double()))
+    count, mean_confidence, mean_accuracy = _fill_bins(confidence, predicted == labels, bins)
     gap = (mean_accuracy - mean_confidence).abs()
     own = shares.gather(1, labels[:, None])[:, 0]
     return Calibration(
@@ -62,3 +58,18 @@ def calibrate(probabilities: Tensor, labels: Tensor, bins: int = BINS) -> Calibr
         brier=float((shares.square().sum(dim=1) - 2 * own + 1).mean()),
         nll=float(-own.clamp(min=torch.finfo(torch.float32).tiny).log().mean()),
         count=count, confidence=mean_confidence, accuracy=mean_accuracy)
+
+
+def expected_gap(confidence: Tensor, right: Tensor, bins: int = BINS) -> float:
+    """The `ece` of `calibrate` for answers that come with a confidence [N] and are right or not, bool [N]."""
+    count, mean_confidence, mean_accuracy = _fill_bins(confidence.double(), right, bins)
+    return float(((mean_accuracy - mean_confidence).abs() * count).sum() / count.sum())
+
+
+def _fill_bins(confidence: Tensor, right: Tensor, bins: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Images, mean confidence and accuracy of every bin [bins]; bins hold their upper end."""
+    place = ((confidence * bins).ceil().long() - 1).clamp(0, bins - 1)
+    count = torch.bincount(place, minlength=bins)
+    mean_confidence, mean_accuracy = (
+        torch.bincount(place, values, minlength=bins) / count.clamp(min=1) for values in (confidence, right.double()))
+    return count, mean_confidence, mean_accuracy

@@ -62,6 +62,15 @@ def find_nearest_others(embeddings: Tensor, count: int) -> tuple[Tensor, Tensor]
     return torch.cat(near), torch.cat(cosine)
 
 
+def build_graph(near: Tensor, cosine: Tensor, temperature: float = 0.1) -> csr_matrix:
+    """The symmetric graph [N, N] of nearest others [N, k]: exp((cosine - 1) / temperature), summed over directions."""
+    count, degree = near.shape
+    strength = ((cosine - 1) / temperature).exp().double().flatten().numpy()
+    source = np.repeat(np.arange(count), degree)
+    graph = csr_matrix((strength, (source, near.flatten().numpy())), shape=(count, count))
+    return graph + graph.T
+
+
 def smooth_embeddings(
     embeddings: Tensor, near: Tensor, cosine: Tensor, *, weight: float = 0.8, steps: int = 20, temperature: float = 0.1
 ) -> Tensor:
@@ -69,11 +78,7 @@ def smooth_embeddings(
 
     h <- (1 - weight) h_0 + weight S h, with S the symmetrically normalised graph of exp((cosine - 1) / temperature).
     """
-    count, degree = near.shape
-    strength = ((cosine - 1) / temperature).exp().double().flatten().numpy()
-    source = np.repeat(np.arange(count), degree)
-    graph = csr_matrix((strength, (source, near.flatten().numpy())), shape=(count, count))
-    graph = graph + graph.T
+    graph = build_graph(near, cosine, temperature)
     scale = diags(1 / np.sqrt(np.maximum(np.asarray(graph.sum(axis=1)).ravel(), 1e-12)))
     graph = scale @ graph @ scale
     start = embeddings.double().numpy()

@@ -20,7 +20,7 @@ JUDGED = 4096  # images on which numbers of groups are compared
 JUDGED_DIRECTIONS = 16
 CANDIDATES = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 34, 40, 48, 56, 64)
 TOLERANCE = 0.02  # the fewest groups within this share of the best silhouette are proposed
-SCALES = 4  # numbers of groups that are proposed at most
+SCALES, PEAK = 4, 0.7  # numbers of groups that are proposed at most, and their least share of the best silhouette
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,12 @@ class GroupEstimate:
 def group(embeddings: Tensor, count: int, *, starts: int = 10) -> Tensor:
     """k-means in the count - 1 directions that as many groups can span; int64 [N], 0 is the largest group.
 
-    May return fewer groups than asked where pictures are equal.
+    Two groups span one direction, in which unit length leaves nothing but a sign: they are looked for in all. May
+    return fewer groups than asked where pictures are equal.
     """
     if count == 1:
         return torch.zeros(len(embeddings), dtype=torch.long)
-    points = reduce(embeddings, max(count - 1, 2), whiten=True).double().numpy()
+    points = (embeddings if count == 2 else reduce(embeddings, count - 1, whiten=True)).double().numpy()
     distinct = len(np.unique(points.round(6), axis=0))
     found = KMeans(min(count, distinct), n_init=starts, random_state=0).fit_predict(points)
     _, found, sizes = np.unique(found, return_inverse=True, return_counts=True)
@@ -52,31 +53,42 @@ def group(embeddings: Tensor, count: int, *, starts: int = 10) -> Tensor:
     return torch.from_numpy(rank[found])
 
 
-def estimate_groups(reduced: Tensor, *, show: bool = False) -> GroupEstimate:
+def estimate_groups(reduced: Tensor, smooth: Tensor | None = None, *, show: bool = False) -> GroupEstimate:
     """The number of groups in unit embeddings [N, d]: the least whose silhouette is about the best.
 
     Each candidate is grouped in its own directions and judged in the same few for all; at most 4,096 images (every
-    n-th) take part. `show` draws a progress bar.
+    n-th) take part. Scales are judged where groups are made: among all directions of the `smooth` rows [N, d], by
+    default those of `reduced`. `show` draws a progress bar.
     """
-    some = reduced[:: -(-len(reduced) // JUDGED)]
-    common = reduce(some, JUDGED_DIRECTIONS).numpy()
-    candidates = [count for count in CANDIDATES if count <= max(2, len(some) // 4)]
-    scores = {}
-    for count in tqdm(candidates, desc="numbers of groups", disable=not show):
-        found = group(some, count, starts=4).numpy()
-        scores[count] = float(silhouette_score(common, found)) if found.max() > 0 else -1.0
+    step = -(-len(reduced) // JUDGED)
+    some, fine = reduced[::step], (reduced if smooth is None else smooth)[::step]
+    common = reduce(some, JUDGED_DIRECTIONS)
+    scores, peaks = {}, {}
+    for count in tqdm([count for count in CANDIDATES if count <= max(2, len(some) // 4)], desc="numbers of groups",
+                      disable=not show):
+        scores[count] = _rate_groups(some, count, common)
+        peaks[count] = _rate_groups(fine, count, fine)
     best = max(scores.values())
     count = min(count for count, score in scores.items() if score >= best - TOLERANCE * abs(best))
-    return GroupEstimate(count, scores, find_scales(scores, count))
+    return GroupEstimate(count, scores, find_scales(peaks, count))
 
 
 def find_scales(scores: dict[int, float], count: int) -> tuple[int, ...]:
-    """The numbers of groups whose score is above both neighbours', at most 4 and the best of them, and `count`."""
+    """Numbers of groups from coarse to fine, at most 4: `count`, and where the score is above both neighbours'.
+
+    Of several such peaks (0.7 times the best score or more) the coarsest and the finest come first, then the highest.
+    """
     tried = sorted(scores)
     ends = [-1.0, *(scores[number] for number in tried), -1.0]
-    peaks = [number for number, (left, own, right) in zip(tried, zip(ends, ends[1:], ends[2:]), strict=True)
-             if left < own >= right and number != count]
-    return tuple(sorted([count, *sorted(peaks, key=scores.__getitem__)[-(SCALES - 1):]]))
+    peaks = [number for number, left, own, right in zip(tried, ends, ends[1:], ends[2:], strict=False)
+             if left < own >= right and own >= PEAK * max(ends)]
+    wanted = [count, *peaks[:1], *peaks[-1:], *sorted(peaks, key=scores.__getitem__, reverse=True)]
+    return tuple(sorted(list(dict.fromkeys(wanted))[:SCALES]))
+
+
+def _rate_groups(embeddings: Tensor, count: int, judged: Tensor) -> float:
+    found = group(embeddings, count, starts=4).numpy()
+    return float(silhouette_score(judged.numpy(), found)) if found.max() > 0 else -1.0
 
 
 def rate_typicality(embeddings: Tensor, groups: Tensor) -> Tensor:

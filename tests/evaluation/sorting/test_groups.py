@@ -13,7 +13,8 @@ from evaluation.metrics.similarity import normalise_embeddings
 from evaluation.sorting.choice import choose_to_name
 from evaluation.sorting.cloud import ODD, find_nearest_others, rate_oddness, reduce, smooth_embeddings, survey
 from evaluation.sorting.groups import estimate_groups, group, match_accuracy, rate_typicality
-from evaluation.sorting.spread import naming_accuracy, spread_labels
+from evaluation.sorting.rehearsal import naming_accuracy
+from evaluation.sorting.spread import spread_labels
 
 CLASSES, EACH = 5, 24
 
