@@ -30,7 +30,7 @@ _MEANS = {f"{name}{end}": float for name in ("rank1", "rank5", "map", "knn", "to
 _GAIN = {"mean": float, "low": float, "high": float, "excludes_zero": bool}
 STUDY = {"task": str, "label": str, "images": int, "images_per_second": float, "metrics": _MEANS,
          "details": {"against": {str: {str: _GAIN}}, "processing": str, "seeds": list, "trained_with_seed": bool}}
-NEEDED: dict[str, Shape] = {"study": STUDY, "sort": {}, "audit": {}, "text": {},
+NEEDED: dict[str, Shape] = {"study": STUDY, "sort": {}, "audit": {}, "naming": {}, "text": {},
                             "classify": {**NETWORK, "metrics": {"top1": float}}}
 
 
@@ -47,11 +47,11 @@ def _now() -> str:
 class Result:
     """A measurement and its protocol.
 
-    `kind` linear, retrieval, metric, classify, zero-shot, text, sort, audit or study; `weights` as the user named
-    them, `weights_sha256` what they were; `feature` backbone, masked, head or a branch of logits; `input` full image or
-    crop; `view` the recipe, `size` its pixels; `centred` the training mean was subtracted; `epoch` last or best of the
-    classifier ("" without one); `selection` what chose rates and epochs; `metrics` shares in [0, 1]; `label` what
-    tables call the network.
+    `kind` linear, retrieval, metric, classify, zero-shot, text, sort, audit, naming or study; `weights` as the user
+    named them, `weights_sha256` what they were; `feature` backbone, masked, head or a branch of logits; `input` full
+    image or crop; `view` the recipe, `size` its pixels; `centred` the training mean was subtracted; `epoch` last or
+    best of the classifier ("" without one); `selection` what chose rates and epochs; `metrics` shares in [0, 1];
+    `label` what tables call the network.
     """
 
     kind: str

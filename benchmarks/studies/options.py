@@ -14,7 +14,7 @@ from evaluation.metrics.bootstrap import DRAWS
 from evaluation.options import FEATURES, RERANKINGS, EncoderOptions
 from runtime.names.safe import safe_name
 from runtime.options import MachineOptions, Options, again, flag, repeated
-from runtime.ranges import BATCH, COUNT, SEED, SIDE_OR_0
+from runtime.ranges import BATCH, COUNT, SEED, SHARE, SIDE_OR_0
 
 FOLDS = 5
 SHAPE = re.compile(r"(?P<size>\d+)(?::(?P<feature>\w+))?(?P<options>(?:,[^,]+)*)")
@@ -189,3 +189,46 @@ class TrialsOptions(SeriesOptions):
     def table(self) -> str:
         """What the table's files are called."""
         return f"{safe_name(self.task, room=16)}_trials"
+
+
+@dataclass(frozen=True)
+class Looker:
+    """A network and the feature of it that sorts: `feature` a key of FEATURES."""
+
+    source: str
+    feature: str = "gap"
+
+
+def parse_looker(text: str) -> Looker:
+    """"NAME" or "NAME:FEATURE"; a colon that no feature follows belongs to the name."""
+    source, _, feature = text.rpartition(":")
+    return Looker(source, feature) if source and feature in FEATURES else Looker(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamingOptions(SeriesOptions):
+    """Someone who names pictures of one folder, and what is measured of it."""
+
+    pretrained: tuple[str, ...] = flag(
+        ("package:efficientnet-lite0",), None, "networks that look: runs, files, package:..., each with its :FEATURE "
+        "where it is not the plain average (gap)", nargs="+", metavar="NAME[:FEATURE]")
+    out: str = flag("study", None, "where results are written; rows are added", metavar="DIR")
+    seeds: tuple[int, ...] = flag((0, 1, 2, 3, 4), SEED, "of the pictures left out, of random choices and of the kinds "
+                                  "withheld", nargs="+")
+    split: str = flag("train", ("train", "test", "val"), "which of its images")
+    budgets: tuple[int, ...] = flag((20, 50, 100), COUNT, "how many pictures get named", nargs="+")
+    kept: float = flag(0.9, SHARE, "share of the pictures that a seed keeps")
+    withheld: float = flag(0.25, SHARE, "share of the kinds that nobody names, for the calibration")
+    size: int = flag(0, SIDE_OR_0, "pixels of the view's side; 0 = as each run was trained, else 224")
+    batch_size: int = flag(64, BATCH, "images at a time; changes no number", "-b")
+    cache: str = again(EncoderOptions, "cache", "cache")
+
+    @property
+    def lookers(self) -> list[Looker]:
+        """The networks."""
+        return [parse_looker(text) for text in self.pretrained]
+
+    @property
+    def table(self) -> str:
+        """What the table's files are called."""
+        return f"{safe_name(self.task, room=20)}_naming"

@@ -10,7 +10,7 @@ from evaluation.reports.grid import Grid, markdown_grid
 from runtime.errors import ConfigError
 
 COLUMNS = {"rank-1": "rank1", "rank-5": "rank5", "mAP": "map", "kNN": "knn", "linear": "top1"}
-OWN_TABLES = ("audit", "sort", "study", "text")  # kinds whose numbers are not a network's under a protocol
+OWN_TABLES = ("audit", "naming", "sort", "study", "text")  # kinds whose numbers are not a network's under a protocol
 OPTIONAL = {"zero-shot": "zeroshot", "fine-tuned": "fine_tuned"}  # columns of tables where some line has the number
 METHODS = {"lead": "LEAD++", "moco": "MoCo v2"}
 

@@ -7,6 +7,7 @@ kinds are on average? How much that is worth in this folder is measured by leavi
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,8 +37,8 @@ class Weights:
 
 # Fitted to four data sets, their unions and features with noise, a quarter or 10 of 27 kinds withheld, 20 to 100 names;
 # each set was judged with the weights that the other ones gave (docs/sort.md).
-RIGHT = Weights(base=-3.0, met=0.65, clear=0.32, agreement=0.20)
-LIKE = Weights(base=-2.25, met=1.17, clear=0.18, agreement=0.11)
+RIGHT = Weights(base=-3.5, met=0.95, clear=0.36, agreement=0.16)
+LIKE = Weights(base=-3.1, met=1.5, clear=0.20, agreement=0.14)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,10 @@ def guess_names(smooth: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     if len(labels[known].unique()) == 1:
         return torch.full_like(labels, int(labels[known][0])), torch.zeros(len(labels))
     model = LogisticRegression(C=100, class_weight="balanced", max_iter=1000)
-    chances = model.fit(smooth[known].numpy(), labels[known].numpy()).predict_proba(smooth.numpy())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")  # one name, one picture
+        model.fit(smooth[known].numpy(), labels[known].numpy())
+    chances = model.predict_proba(smooth.numpy())
     best = torch.from_numpy(chances.max(axis=1)).float()
     return torch.from_numpy(model.classes_[chances.argmax(axis=1)]), best.logit(eps=1e-6)
 

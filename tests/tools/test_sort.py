@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from datasets.images import scan
+from engine.workflows import sort as workflow
 from evaluation.ledger import read_results
 from evaluation.sorting import filing
 from evaluation.sorting.filing import read_labels
+from evaluation.sorting.groups import GroupEstimate
 from evaluation.sorting.page import space_evenly
 from runtime.errors import ConfigError, DataError
 from runtime.names.safe import safe_name
@@ -75,6 +77,17 @@ def test_it_says_which_numbers_of_groups_it_compared(
     told = capsys.readouterr().out
     scores = re.findall(r"(\d+): (-?\d\.\d{3})", told)
     assert [int(count) for count, _ in scores] == [2, 3, 4, 5, 6] and all(f"{a}: {b}" in page for a, b in scores)
+    assert "--groups" in page
+
+
+def test_it_says_which_scales_stand_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flat: Path
+) -> None:
+    monkeypatch.setattr("engine.workflows.sort.estimate_groups",
+                        lambda *_, **__: GroupEstimate(2, {2: 0.5, 3: 0.1, 4: 0.4}, (2, 4)))
+    page = (run(monkeypatch, flat) / "sort.html").read_text(encoding="utf-8")
+    assert "coarse to fine, 2, 4 groups stand out; --groups N chooses one" in capsys.readouterr().out
+    assert "coarse to fine, 2, 4 stand out" in page
 
 
 def test_labels_spread_and_the_second_run_replaces_the_first(monkeypatch: pytest.MonkeyPatch, flat: Path) -> None:
@@ -160,9 +173,25 @@ def test_score_hides_the_labels_and_leaves_a_row(monkeypatch: pytest.MonkeyPatch
     out = run(monkeypatch, photo_tree, "--groups", "3", "--score", "--task", "colours")
     (row,) = read_results(out / "results.jsonl")
     assert (row["kind"], row["task"], row["images"], row["centred"], row["split"]) == ("sort", "colours", 24, True, "train")
-    assert {"clustering", "nmi", "named20", "random20"} == row["metrics"].keys()
+    assert {"clustering", "nmi", "named20", "random20"} <= row["metrics"].keys()
     assert all(0 <= value <= 1 for value in row["metrics"].values()) and row["details"]["groups"] == 3
     assert {line["label"] for line in read(out / "sort.csv")} == {""}
+    monkeypatch.setattr(workflow, "BUDGETS", (6,))
+    run(monkeypatch, photo_tree, "--groups", "3", "--score")
+    found = read_results(out / "results.jsonl")[-1]["metrics"]
+    assert {"named6", "random6", "sure6", "withheld_confidence6", "ece6"} <= found.keys()
+    assert all(0 <= value <= 1 for value in found.values())
+
+
+def test_a_folder_that_an_older_version_sorted_is_sorted_again(monkeypatch: pytest.MonkeyPatch, flat: Path) -> None:
+    out = run(monkeypatch, flat, "--groups", "2")
+    rows = (out / "sort.csv").read_text(encoding="utf-8").splitlines()
+    (out / "sort.csv").write_text("\n".join(row.rpartition(",")[0] for row in rows), encoding="utf-8")
+    (out / "name_these.csv").unlink()
+    assert "unlike" in read(run(monkeypatch, flat, "--groups", "2") / "sort.csv")[0]
+    (out / "sort.csv").write_text("path,label\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="no earlier sorting"):
+        run(monkeypatch, flat, "--groups", "2")
 
 
 def test_what_cannot_be_sorted_is_refused_in_one_message(

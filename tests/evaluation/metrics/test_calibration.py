@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from evaluation.metrics.calibration import calibrate
+from evaluation.metrics.calibration import calibrate, expected_gap
 from evaluation.reports.reliability import draw_reliability
 
 
@@ -31,6 +31,13 @@ def test_numbers_equal_a_plain_loop() -> None:
     assert found.ece == pytest.approx(sum(g * len(h) for g, h in zip(gaps, bins)) / len(rows))
     assert found.mce == pytest.approx(max(gaps))
     assert found.brier == pytest.approx(brier / len(rows)) and found.nll == pytest.approx(nll / len(rows))
+
+
+def test_the_gap_of_answers_is_that_of_their_probabilities() -> None:
+    probabilities, labels = (2 * torch.randn(300, 5)).softmax(1), torch.randint(0, 5, (300,))
+    best, answers = probabilities.max(dim=1)
+    assert expected_gap(best, answers == labels) == pytest.approx(calibrate(probabilities, labels).ece)
+    assert expected_gap(torch.tensor([0.2, 0.2, 0.8]), torch.tensor([True, False, True])) == pytest.approx(0.8 / 3)
 
 
 def test_a_perfect_and_a_hopeless_network() -> None:

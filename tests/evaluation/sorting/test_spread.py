@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from evaluation.metrics.similarity import normalise_embeddings
+from evaluation.sorting.choice import choose_to_name
 from evaluation.sorting.cloud import Cloud, build_graph, find_nearest_others, survey
-from evaluation.sorting.rehearsal import SURE, show_labels
+from evaluation.sorting.rehearsal import SURE, naming_accuracy, show_labels
 from evaluation.sorting.spread import (
     LEAK,
     Weights,
@@ -144,3 +145,21 @@ def test_guesses_are_those_of_the_regression_and_certain_ones_stay_finite() -> N
     cloud, labels = make_kinds(noise=0.05, kinds=3)
     best, clear = guess_names(cloud.smooth, show_labels(labels, name_some(labels, kinds=3, each=2)))
     assert torch.equal(best, labels) and torch.isfinite(clear).all() and (clear > 0).all()
+
+
+def test_a_few_labels_name_the_rest() -> None:
+    cloud, labels = make_kinds(noise=0.08, kinds=5)
+    chosen = choose_to_name(cloud.reduced, 5)
+    spread = spread_labels(cloud, show_labels(labels, chosen))
+    assert torch.equal(spread.labels, labels)
+    assert (spread.confidence[chosen] == 1).all() and ((spread.confidence >= 0) & (spread.confidence <= 1)).all()
+    assert naming_accuracy(cloud.smooth, labels, chosen) == 1
+
+
+def test_given_labels_stay_whatever_the_features_say() -> None:
+    cloud, _ = make_kinds(kinds=4)
+    wild = torch.randint(0, 3, (160,))
+    spread = spread_labels(cloud, wild)
+    assert torch.equal(spread.labels, wild) and (spread.confidence == 1).all() and (spread.unlike == 0).all()
+    with pytest.raises(ValueError, match="no label"):
+        spread_labels(cloud, torch.full_like(wild, -1))
