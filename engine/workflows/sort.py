@@ -160,5 +160,7 @@ def tell_sorting(sorting: Sorting, out: Path) -> str:
             scales = ", ".join(map(str, sorting.estimate.scales))
             lines.append(f"from coarse to fine, {scales} groups stand out; --groups N chooses one")
     if sorting.spread:
-        lines.append(f"labels for all, mean confidence {float(sorting.spread.confidence.mean()):.2f}")
+        unlike = int((sorting.spread.unlike > 0.5).sum())
+        lines.append(f"labels for all, mean confidence {float(sorting.spread.confidence.mean()):.2f}; "
+                     f"{unlike} photographs are probably like nothing named")
     return "\n  ".join([*lines, f"look at {out / 'sort.html'}"])

@@ -90,12 +90,16 @@ def test_it_says_which_scales_stand_out(
     assert "coarse to fine, 2, 4 stand out" in page
 
 
-def test_labels_spread_and_the_second_run_replaces_the_first(monkeypatch: pytest.MonkeyPatch, flat: Path) -> None:
+def test_labels_spread_and_the_second_run_replaces_the_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flat: Path
+) -> None:
     out = run(monkeypatch, flat, "--groups", "4")
     names = sorted(path.name for path in flat.iterdir())
     form = write(flat.parent / "l.csv", f"{names[0]},blue", f"{flat / names[8]},green", f"{names[16]},F/A-18", f"{names[3]},")
     run(monkeypatch, flat, "--groups", "2", "--labels", form, "--apply", "copy")
     rows = {row["path"]: row for row in read(out / "sort.csv")}
+    unlike = sum(float(row["unlike"]) > 0.5 for row in rows.values())
+    assert f"{unlike} photographs are probably like nothing named" in capsys.readouterr().out
     assert [rows[names[place]]["label"] for place in (0, 8, 16)] == ["blue", "green", "F/A-18"]
     assert rows[names[0]]["confidence"] == "1.0000" and rows[names[0]]["name_first"] == ""
     assert all(0 <= float(row["confidence"]) <= 1 and 0 <= float(row["unlike"]) <= 1 and row["label"] for row in rows.values())
