@@ -12,6 +12,7 @@ from evaluation.sorting.cloud import Cloud
 from evaluation.sorting.spread import Spread
 
 BLOCK = 2**24  # numbers of a block of likenesses: 64 MB
+ANEW = 32  # gains that are computed anew at a time
 
 
 class NamingOrder:
@@ -97,7 +98,9 @@ def _choose(
 def _settle(gains: Tensor, likeness: Tensor, covered: Tensor, weights: Tensor) -> int:
     """The candidate with the largest gain; old gains are upper bounds (they only fall), so few are computed anew."""
     while True:
+        stale = gains.topk(min(ANEW, len(gains))).indices
+        stale = stale[gains[stale].isfinite()]  # what is chosen or left out stays so
+        gains[stale] = (likeness[stale] - covered).clamp_min_(0) @ weights
         best = int(gains.argmax())
-        gains[best] = (likeness[best] - covered).clamp_min(0) @ weights
-        if gains[best] >= gains.max():
+        if bool((stale == best).any()):
             return best
