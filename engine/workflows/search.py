@@ -12,7 +12,8 @@ from datasets.class_names import name_key
 from datasets.images import ImageSet
 from engine.flags.evaluate.options import QueryOptions
 from engine.results_folder import append_to
-from evaluation.features.extract import Features, hash_contents
+from evaluation.features.contents import hash_contents
+from evaluation.features.extract import Features
 from evaluation.features.store import describe_embeddings
 from evaluation.features.subject import Subject, check_classes, homes
 from evaluation.metrics.zero_shot import zero_shot

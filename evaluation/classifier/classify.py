@@ -15,7 +15,8 @@ from datasets.images import ImageSet
 from datasets.joint import Source
 from datasets.views.recipes import View
 from evaluation.classifier.positions import MARK, answer_by_position
-from evaluation.features.extract import Labelled, Outputs, extract
+from evaluation.features.compute import Labelled, Outputs
+from evaluation.features.extract import extract
 from evaluation.metrics.ensembles import Order, ensemble, find_global
 from models.plug_in.module import PlugIn
 from runtime.errors import DataError
@@ -80,12 +81,12 @@ def classify(
     precision: str = "fp32",
     order: Order = "descending",
     crop_bottom: int = 0,
-    cache: Path | None = None,
+    caches: Sequence[Path] = (),
     cache_key: str = "",
 ) -> Predictions:
     """Logits of every image in one view, and what follows from them; the network must be on `device`.
 
-    It is in eval mode meanwhile, and afterwards in the mode it was in. `order` is that of the ensembles, `cache` and
+    It is in eval mode meanwhile, and afterwards in the mode it was in. `order` is that of the ensembles, `caches` and
     `cache_key` are those of `extract`. Raises DataError for images that cannot be read, or with a label that the
     network has no class for.
     """
@@ -97,7 +98,7 @@ def classify(
         if isinstance(network, PlugIn) and network.selects and bool((images.labels >= 0).any()):
             ask, by_position = partial(answer_by_position, network), True
         found = extract(ask, images, view, labelled=by_position, device=device, batch_size=batch_size, workers=workers,
-                        precision=precision, crop_bottom=crop_bottom, cache=cache, cache_key=cache_key)
+                        precision=precision, crop_bottom=crop_bottom, caches=caches, cache_key=cache_key)
     finally:
         network.train(mode)
     logits = {name: value for name, value in found.tensors.items() if not name.startswith(MARK)}

@@ -1,14 +1,12 @@
-"""Features of a whole image set: computed once, placed by index, kept on disk under a hash of all they depend on."""
+"""Features of a whole image set: placed by index, and computed once for each picture where a cache keeps them."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -16,36 +14,33 @@ import PIL
 import timm
 import torch
 import torchvision
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from datasets.crops import Crops
 from datasets.images import ImageSet
-from datasets.layouts.listing import Sample
-from datasets.loader import Batch, make_loader
-from datasets.sampling.batches import Draw, SequentialBatches
+from datasets.loader import make_loader
 from datasets.view_set import ViewSet
 from datasets.views.recipes import View
+from evaluation.features.cache import FeatureCache, KeyMaker, Plan, Table
+from evaluation.features.compute import BatchLook, Labelled, Outputs, Piece, Share, compute_pieces
+from evaluation.features.contents import ContentMemo, hash_images
 from evaluation.metrics.inspection import need_finite, tell_sameness
+from evaluation.options import EVAL_VIEWS
 from runtime import distributed
-from runtime.errors import StopTraining
-from runtime.files import hash_file, write_atomically
-from runtime.precision import autocast
+from runtime.errors import DataError
 
 # What decodes and computes: another release may give other pixels and other sums. `features` counts our own changes.
-VERSIONS = {"features": 2, "torch": torch.__version__, "torchvision": torchvision.__version__,
+VERSIONS = {"features": 3, "torch": torch.__version__, "torchvision": torchvision.__version__,
             "timm": timm.__version__, "Pillow": PIL.__version__}
-Outputs = Callable[[Tensor], dict[str, Tensor]]
-Labelled = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class Features:
     """Feature tensors by name, float32 [N, D] each, in the order of the image set; labels int64 [N] (-1 = none).
 
-    `images_per_second` is that of the extraction, also when the tensors came from the cache (`cached`).
+    `images_per_second` is that of the pictures which were computed now; where none was (`cached`), what the cache
+    tells of theirs.
     """
 
     tensors: dict[str, Tensor]
@@ -53,21 +48,6 @@ class Features:
     keys: list[str]
     images_per_second: float
     cached: bool = False
-
-
-@dataclass(frozen=True)
-class _Epoch:
-    """Every image of this rank once, in order, drawn for a given epoch."""
-
-    batches: SequentialBatches
-    epoch: int
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[Draw]]:
-        for batch in self.batches:
-            yield [Draw(draw.index, self.epoch) for draw in batch]
 
 
 def extract(
@@ -84,43 +64,84 @@ def extract(
     seed: int = 0,
     epoch: int = 0,
     crop_bottom: int = 0,
-    cache: Path | None = None,
+    caches: Sequence[Path] = (),
     cache_key: str = "",
     bar: tqdm | None = None,
 ) -> Features:
     """`outputs` of every image of the set in one view; several ranks share the work and all get the whole answer.
 
     `outputs` maps uint8 [B, 3, H, W] to tensors [B, D] and must be in eval mode, so that neither order nor batch size
-    matters; `labelled` hands it each batch's labels, int64 [B], too. `cache` is a folder; `cache_key` says which
-    network this is (the fingerprint of its weights). A random view is a function of (seed, epoch, image). Raises
-    DataError for images or crops that cannot be read, and BrokenNetwork when an output is NaN or infinite; outputs that
-    are the same of all images are said.
+    matters; `labelled` hands it each batch's labels, int64 [B], too. `caches` are folders: what one of them knows of a
+    picture's content is taken, only the other pictures are computed, and every folder gets all rows, while that goes
+    on; `cache_key` says which network this is (the fingerprint of its weights). A random view is a function of (seed,
+    epoch, image). Raises DataError for images or crops that cannot be read, and BrokenNetwork when an output is NaN or
+    infinite; outputs that are the same of all images are said.
+
+    Kernels, and with them last bits, differ with the shape of a batch. With `caches` every batch therefore has
+    `batch_size` images, the last one filled up: a row is the same whichever others are computed beside it.
     """
     dataset = ViewSet(images, {"view": view}, crops=crops, seed=seed, crop_bottom=crop_bottom)
-    facts = {"weights": cache_key, "view": asdict(view), "precision": precision, "crop_bottom": crop_bottom,
-             "draw": [seed, epoch], "images": identify_files(images, crops if view.source == "crop" else None),
-             "device": torch.device(device).type, "versions": VERSIONS}
-    if labelled:
-        facts["labels"] = images.labels.tolist()
-    path = _cache_path(cache, facts)
-    found = read_cache(path, images) if path is not None and distributed.is_main() else None
-    found = distributed.broadcast_object(found)
-    if found is not None:
-        return _inspect(found)
-    mine = SequentialBatches(len(images), batch_size, rank=distributed.rank(), world=distributed.world())
-    start = time.perf_counter()
-    shown = bar if bar is not None else _make_bar(images)
-    batches = make_loader(dataset, _Epoch(mine, epoch), workers=workers)
+    table, cache, plan = Table(len(images)), None, Plan(list(range(len(images))))
+    if caches:
+        question = {"weights": cache_key, "view": asdict(view), "precision": precision, "crop_bottom": crop_bottom,
+                    "labelled": labelled, "device": torch.device(device).type, "versions": VERSIONS}
+        name = _make_namer(images, crops if view.source == "crop" else None, Path(caches[0]), labelled,
+                           "" if view.recipe in EVAL_VIEWS else f"draw {seed} {epoch}")
+        cache, plan = _look_up(lambda: FeatureCache(caches, question, name, len(images)), table)
     ask = cast(Labelled, outputs) if labelled else lambda pixels, _: cast(Outputs, outputs)(pixels)
-    rows, index = _run(ask, batches, torch.device(device), precision, shown, images.labels)
-    if bar is None:
-        shown.close()
-    tensors = _scatter(rows, index, len(images))
-    features = _inspect(Features(tensors, images.labels, _keys(images), len(images) / (time.perf_counter() - start)))
-    if path is not None and distributed.is_main():
-        _write_cache(path, features)
+    look = BatchLook(ask, torch.device(device), precision, images.labels, batch_size if caches else 0)
+    share = Share(plan.missing, batch_size, epoch)
+    batches = make_loader(dataset, share, workers=workers)
+    with _show(bar, images, len(plan.missing)) as shown:
+        pieces = compute_pieces(look, batches, share, shown, saved=bool(caches))
+        seconds = sum(_place(piece, table, cache) for piece in pieces)
+    if cache is not None:
+        cache.merge()
     distributed.barrier()
-    return features
+    speed = len(plan.missing) / seconds if plan.missing else 1 / plan.seconds
+    return _inspect(Features(table.complete(plan.twice), images.labels, [sample.key for sample in images.samples],
+                             speed, cached=not plan.missing))
+
+
+def _look_up(open_cache: Callable[[], FeatureCache], table: Table) -> tuple[FeatureCache | None, Plan]:
+    """The cache, on the main process alone, and what is left to compute; what it knows is in the table on all."""
+    cache: FeatureCache | None = None
+    answer: Plan | DataError | None = None
+    if distributed.is_main():
+        try:
+            cache = open_cache()
+            answer = cache.read(table)
+        except DataError as error:
+            answer = error
+    answer, table.tensors, table.known = distributed.broadcast_object((answer, table.tensors, table.known))
+    if not isinstance(answer, Plan):
+        raise answer if answer is not None else RuntimeError("the main process looked nothing up")
+    return cache, answer
+
+
+def _make_namer(images: ImageSet, crops: Crops | None, folder: Path, labelled: bool, draw: str) -> KeyMaker:
+    """Keys of the rows at some places: what the picture is made of, and what else its row depends on.
+
+    That is the label where the network is told it, and its place where a random view is drawn for that.
+    """
+    memo = ContentMemo(folder if distributed.is_main() else None)
+
+    def name(places: Sequence[int]) -> list[bytes]:
+        part = replace(images, samples=tuple(images.samples[place] for place in places))
+        words = [[content, *([f"label {sample.label}"] if labelled else []), *([f"{draw} {place}"] if draw else [])]
+                 for content, sample, place in zip(hash_images(part, crops, memo), part.samples, places)]
+        return [bytes.fromhex(one[0]) if len(one) == 1 else hashlib.sha256(" ".join(one).encode()).digest()
+                for one in words]
+
+    return name
+
+
+def _place(piece: Piece, table: Table, cache: FeatureCache | None) -> float:
+    """Put a piece into the table, and what is sound of it into the cache; the seconds it took."""
+    table.put(piece.index, piece.rows)
+    if cache is not None:
+        cache.add(piece.index, piece.rows, piece.seconds / len(piece.index))
+    return piece.seconds
 
 
 def _inspect(features: Features) -> Features:
@@ -131,120 +152,13 @@ def _inspect(features: Features) -> Features:
     return features
 
 
-def _make_bar(images: ImageSet) -> tqdm:
-    return tqdm(total=len(images), unit="img", desc=f"features of {images.split}", file=sys.stderr,
-                disable=not distributed.is_main(), mininterval=0.5)
-
-
-@torch.no_grad()
-def _run(
-    ask: Labelled, batches: Iterable[Batch], device: torch.device, precision: str, bar: tqdm, labels: Tensor
-) -> tuple[dict[str, Tensor], Tensor]:
-    """This rank's outputs, in the order they were computed, and the image index of every row."""
-    parts: dict[str, list[Tensor]] = {}
-    indices = []
-    for batch in batches:
-        pixels = batch.views["view"].to(device, memory_format=torch.channels_last, non_blocking=True)
-        with autocast(device, precision):
-            answer = ask(pixels, labels[batch.index].to(device))
-        for name, value in answer.items():
-            parts.setdefault(name, []).append(value.detach().float().cpu())
-        indices.append(batch.index)
-        bar.update(len(batch) * distributed.world())
-    return {name: torch.cat(values) for name, values in parts.items()}, torch.cat(indices or [torch.empty(0).long()])
-
-
-def _scatter(rows: dict[str, Tensor], index: Tensor, count: int) -> dict[str, Tensor]:
-    """Rows of all ranks at their image's place: [N, D]. Raises RuntimeError when an image has no row."""
-    shares = distributed.gather_objects((rows, index))
-    seen = torch.cat([share_index for _, share_index in shares])
-    if not torch.equal(seen.sort().values, torch.arange(count)):
-        raise RuntimeError(f"{len(seen.unique())} of {count} images have features, in {len(seen)} rows")
-    names = next(share_rows for share_rows, share_index in shares if len(share_index))
-    tensors = {}
-    for name in names:
-        values = torch.cat([share_rows[name] for share_rows, share_index in shares if len(share_index)])
-        tensors[name] = torch.empty_like(values).index_copy_(0, seen, values)
-    return tensors
-
-
-def _keys(images: ImageSet) -> list[str]:
-    return [sample.key for sample in images.samples]
-
-
-def identify_files(images: ImageSet, crops: Crops | None) -> str:
-    """A hash of the names, sizes and times of the files (and the boxes) that the features are made of.
-
-    The time of the last change of any kind is among them: it moves when a file is replaced under its old date.
-    """
-    digest = hashlib.sha256(images.fingerprint().encode())
-    for sample in images.samples:
-        status = os.stat(_find_file(sample, crops))
-        digest.update(f"{status.st_size}/{status.st_mtime_ns}/{status.st_ctime_ns}\n".encode())
-        digest.update(_find_box(sample, crops).encode())
-    return digest.hexdigest()
-
-
-def hash_contents(images: ImageSet, crops: Crops | None) -> str:
-    """A hash of the names and the bytes of the files (and the boxes): another after any change, the same of a copy."""
-    digest = hashlib.sha256(images.fingerprint().encode())
-    for sample in images.samples:
-        digest.update(f"{hash_file(_find_file(sample, crops))}\n{_find_box(sample, crops)}".encode())
-    return digest.hexdigest()
-
-
-def _find_file(sample: Sample, crops: Crops | None) -> Path:
-    """The file that is read for an image."""
-    return crops.root / sample.key if crops is not None and crops.boxes is None else sample.path
-
-
-def _find_box(sample: Sample, crops: Crops | None) -> str:
-    """The box that is cut out, in words; "" for none."""
-    return repr(crops.boxes[sample.key]) if crops is not None and crops.boxes is not None else ""
-
-
-def _cache_path(cache: Path | None, facts: dict[str, object]) -> Path | None:
-    if cache is None:
-        return None
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    return Path(cache) / f"features-{digest[:32]}.safetensors"
-
-
-def read_cache(path: Path, images: ImageSet) -> Features | None:
-    """The features of a cache file; None, with a note where there is a file, for one that is not whole.
-
-    It is then computed anew and replaced.
-    """
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
-            told = file.metadata() or {}
-        whole = told["sha256"] == _hash(tensors) and all(len(rows) == len(images) for rows in tensors.values())
-        if tensors and whole:
-            return Features(tensors, images.labels, _keys(images), float(told["images_per_second"]), cached=True)
-        fault = "its content is not what was written"
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        fault = str(error)
-    print(f"note: {path} is damaged ({fault}); its features are computed anew", file=sys.stderr)
-    return None
-
-
-def _hash(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, rows in sorted(tensors.items()):
-        digest.update(f"{name} {list(rows.shape)}\n".encode())
-        digest.update(rows.contiguous().numpy().data)
-    return digest.hexdigest()
-
-
-def _write_cache(path: Path, features: Features) -> None:
-    """Written beside its place and moved there, so that none is read half-written; a full disk costs the cache only."""
-    contiguous = {name: value.contiguous() for name, value in features.tensors.items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        told = {"images_per_second": repr(features.images_per_second), "sha256": _hash(contiguous)}
-        write_atomically(path, lambda draft: save_file(contiguous, draft, metadata=told))
-    except (OSError, SafetensorError, StopTraining) as error:
-        print(f"note: features are not kept for next time: {error}", file=sys.stderr)
+@contextmanager
+def _show(bar: tqdm | None, images: ImageSet, missing: int) -> Iterator[tqdm]:
+    """The caller's bar, or one that begins where the cache ends: none where nothing is missing."""
+    if bar is not None:
+        bar.update(len(images) - missing)
+        yield bar
+        return
+    with tqdm(total=len(images), initial=len(images) - missing, unit="img", desc=f"features of {images.split}",
+              file=sys.stderr, disable=not distributed.is_main() or not missing, mininterval=0.5) as shown:
+        yield shown

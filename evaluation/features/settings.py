@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -21,5 +22,5 @@ class ExtractSettings(TypedDict, total=False):
     seed: int
     epoch: int
     crop_bottom: int
-    cache: Path | None
+    caches: Sequence[Path]
     cache_key: str

@@ -10,7 +10,6 @@ import csv
 import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datasets.images import ImageSet
-from evaluation.features.extract import hash_contents, identify_files
+from evaluation.features.cache import remove_cache
+from evaluation.features.contents import hash_contents, identify_files
 from evaluation.features.subject import Subject
 from runtime import distributed
 from runtime.errors import ConfigError, DataError
@@ -85,7 +85,7 @@ def write_embeddings(subject: Subject, images: ImageSet, folder: Path, piece: in
         return done
     contents = read() if distributed.is_main() else ""  # before they are looked at, so that a later change is seen
     centre = subject.centre()
-    keeping = replace(subject, cache=folder / PIECES)
+    keeping = replace(subject, caches=(folder / PIECES,))
     shown = tqdm(total=len(images), unit="img", desc=f"embeddings of {images.split}", file=sys.stderr,
                  disable=not distributed.is_main(), mininterval=0.5)
     target: Memmap | None = None
@@ -190,7 +190,4 @@ def _finish(folder: Path, target: Memmap, images: ImageSet, meta: dict[str, obje
             writer.writerow([row, sample.key, "" if sample.label is None else images.classes[sample.label]])
     hashes = {name: hash_file(folder / file) for name, file in HASHES.items()}
     write_json(folder / "meta.json", {**meta, "dim": target.shape[1], **hashes})
-    for piece in (folder / PIECES).glob("features-*.safetensors"):
-        piece.unlink()
-    with suppress(OSError):  # somebody else's files in it stay
-        (folder / PIECES).rmdir()
+    remove_cache(folder / PIECES)

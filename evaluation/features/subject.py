@@ -55,7 +55,7 @@ class Subject:
     crop_bottom: int
     seed: int
     centred: bool
-    cache: Path | None
+    caches: tuple[Path, ...]
     skip_bad: bool
     label: str = ""
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -77,11 +77,11 @@ class Subject:
         self, images: ImageSet, *, view: View | None = None, epoch: int = 0, bar: tqdm | None = None
     ) -> Features:
         """All features of the images; only those of the evaluation view are cached, random ones are never met again."""
-        cache = self.cache if view is None else None
+        caches = self.caches if view is None else ()
         key = f"{self.sha256} {json.dumps(describe_encoder(self.encoder))} {self.device.type}"
         return extract(self.encoder.outputs, images, view or self.view, crops=self.crops, batch_size=self.batch_size,
                        workers=self.workers, device=self.device, precision=self.precision, seed=self.seed, epoch=epoch,
-                       crop_bottom=self.crop_bottom, cache=cache, cache_key=key, bar=bar)
+                       crop_bottom=self.crop_bottom, caches=caches, cache_key=key, bar=bar)
 
     def picture(self, sample: Sample, size_hint: int | None = None) -> Image.Image:
         """What the encoder looks at, before resizing: the image or its crop; whole ones small where that suffices."""
@@ -165,7 +165,7 @@ def open_subject(options: EncoderOptions, device: torch.device, batch_size: int)
         crop_bottom=find_crop_bottom(options.crop_bottom, options.task),
         seed=options.seed,
         centred=options.centre,
-        cache=None if options.cache == "none" else Path(options.cache),
+        caches=() if options.cache == "none" else (Path(options.cache),),
         skip_bad=options.skip_bad,
         label=options.label,
         settings=read_settings(Path(source)) if Path(source).is_file() else {},

@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from datasets.images import ImageSet
 from datasets.views.recipes import View
-from evaluation.features.extract import Outputs, extract
+from evaluation.features.compute import Outputs
+from evaluation.features.extract import extract
 from evaluation.features.settings import ExtractSettings
 from evaluation.heatmaps.rollout import TOKENS, attention_layers, watch_attention
 from losses.cam import activation_map

@@ -111,6 +111,6 @@ def remember_answers(
     view = View("full", str(saved.view.get("recipe", options.eval_view)), teacher.size)
     found = extract(lambda pixels: {"logits": teacher.encode(pixels)}, images, view, device=device,
                     batch_size=options.batch_size, workers=count_workers(options.num_workers),
-                    crop_bottom=options.crop_bottom, cache=Path(options.cache),
+                    crop_bottom=options.crop_bottom, caches=(Path(options.cache),),
                     cache_key=f"teacher/{teacher.fingerprint()}")
     return found.tensors["logits"]

@@ -79,44 +79,47 @@ def test_ranks_share_the_images_and_rows_return_to_their_place(
 
 def test_cache_hits_for_the_same_question_only(tiny: Tiny, images: ImageSet, tmp_path: Path) -> None:
     def ask(images: ImageSet = images, view: View = VIEW, **more: object) -> bool:
-        found = extract(tiny.outputs, images, view, cache=tmp_path / "cache", cache_key=fingerprint(tiny), **more)
+        found = extract(tiny.outputs, images, view, caches=[tmp_path / "cache"], cache_key=fingerprint(tiny), **more)
         fresh = extract(tiny.outputs, images, view)
         assert torch.allclose(found.tensors["backbone"], fresh.tensors["backbone"], atol=2e-2)
         return found.cached
 
     assert not ask() and ask() and ask(batch_size=3)
     assert not ask(view=View("full", "squash", 24)) and not ask(precision="bf16")
-    assert not ask(images=replace(images, samples=images.samples[1:]))
+    assert ask(images=replace(images, samples=images.samples[:0:-1]))  # another list, every picture of which is known
     with torch.no_grad():
         tiny.net[0].weight[0] += 1e-3
     assert not ask() and ask()
-    os.utime(images.samples[0].path, ns=(1, 1))  # a file that changed
-    assert not ask()
+    os.utime(images.samples[0].path, ns=(1, 1))  # touched: its content is what it was
+    assert ask()
+    images.samples[0].path.write_bytes(images.samples[1].path.read_bytes() + b"\n")  # a file that changed
+    assert not ask() and ask()
 
 
 def test_cached_rows_are_the_same_bits_and_a_torn_file_is_replaced(
-    tiny: Tiny, images: ImageSet, tmp_path: Path
+    tiny: Tiny, images: ImageSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = extract(tiny.outputs, images, VIEW, cache=tmp_path, cache_key="x")
+    first = extract(tiny.outputs, images, VIEW, caches=[tmp_path], cache_key="x")
     calls = tiny.calls
-    second = extract(tiny.outputs, images, VIEW, cache=tmp_path, cache_key="x")
+    second = extract(tiny.outputs, images, VIEW, caches=[tmp_path], cache_key="x")
     assert second.cached and tiny.calls == calls
     assert all(torch.equal(second.tensors[name], first.tensors[name]) for name in ("backbone", "head"))
-    assert second.images_per_second == first.images_per_second
-    (path,) = tmp_path.glob("features-*.safetensors")
+    assert second.images_per_second == pytest.approx(first.images_per_second, rel=1e-9)
+    (path,) = tmp_path.rglob("shard-*.safetensors")
     path.write_bytes(path.read_bytes()[:100])
-    third = extract(tiny.outputs, images, VIEW, cache=tmp_path, cache_key="x")
+    third = extract(tiny.outputs, images, VIEW, caches=[tmp_path], cache_key="x")
+    assert f"{path} is damaged" in capsys.readouterr().err
     assert not third.cached and torch.equal(third.tensors["head"], first.tensors["head"])
-    assert extract(tiny.outputs, images, VIEW, cache=tmp_path, cache_key="x").cached
+    assert extract(tiny.outputs, images, VIEW, caches=[tmp_path], cache_key="x").cached
 
 
 def test_boxes_are_part_of_the_question(tiny: Tiny, images: ImageSet, tmp_path: Path) -> None:
     view = View("crop", "eval", 24)
     boxes = {sample.key: Box(16, 12, 48, 36) for sample in images.samples}
-    first = extract(tiny.outputs, images, view, crops=Crops(tmp_path, boxes), cache=tmp_path)
-    assert extract(tiny.outputs, images, view, crops=Crops(tmp_path, dict(boxes)), cache=tmp_path).cached
+    first = extract(tiny.outputs, images, view, crops=Crops(tmp_path, boxes), caches=[tmp_path])
+    assert extract(tiny.outputs, images, view, crops=Crops(tmp_path, dict(boxes)), caches=[tmp_path]).cached
     moved = boxes | {images.samples[3].key: Box(0, 0, 20, 20)}
-    other = extract(tiny.outputs, images, view, crops=Crops(tmp_path, moved), cache=tmp_path)
+    other = extract(tiny.outputs, images, view, crops=Crops(tmp_path, moved), caches=[tmp_path])
     assert not other.cached
     differs = (other.tensors["backbone"] - first.tensors["backbone"]).abs().amax(dim=1) > 1e-4
     assert differs.nonzero().flatten().tolist() == [3]

@@ -42,8 +42,8 @@ def test_a_network_that_answers_nan_is_named_with_its_pictures(photo_tree: Path,
             return rows
 
         with pytest.raises(BrokenNetwork, match=f"NaN or infinity: {name} of 12 of 12 pictures .*Red_bird_00.jpg.*earlier"):
-            extract(spoilt, images, VIEW, cache=tmp_path)
-    assert not list(tmp_path.glob("*.safetensors"))  # nothing of it is kept
+            extract(spoilt, images, VIEW, caches=[tmp_path])
+    assert not list(tmp_path.rglob("*.safetensors"))  # nothing of it is kept
 
 
 def test_answers_that_tell_nothing_apart_are_said(photo_tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +101,7 @@ def test_a_cache_knows_what_decoded_and_when_a_file_was_replaced(
     images = scan(photo_tree, "test")
 
     def ask(**more: object) -> bool:
-        return extract(answer, images, VIEW, cache=tmp_path, cache_key="x", **more).cached
+        return extract(answer, images, VIEW, caches=[tmp_path], cache_key="x", **more).cached
 
     assert not ask() and ask() and not ask(crop_bottom=1)
     monkeypatch.setattr(module, "VERSIONS", {**module.VERSIONS, "Pillow": "0"})
@@ -109,10 +109,13 @@ def test_a_cache_knows_what_decoded_and_when_a_file_was_replaced(
     (first, *_) = images.samples
     status = first.path.stat()
     content = bytearray(first.path.read_bytes())
+    first.path.write_bytes(bytes(content))  # replaced by itself
+    assert ask()
+    content[-40:-2] = bytes(38)
     first.path.write_bytes(bytes(content))  # of the same size, under its old date
     os.utime(first.path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert not ask() and ask() and "damaged" not in capsys.readouterr().err
-    for file in tmp_path.glob("*.safetensors"):
+    for file in tmp_path.rglob("*.safetensors"):
         torn = bytearray(file.read_bytes())
         torn[-3] ^= 0x40  # one bit of a row
         file.write_bytes(bytes(torn))
