@@ -3,7 +3,8 @@
 python -m tools.embed photos --pretrained my_birds --out photos_embedded
 torchrun --nproc-per-node 8 -m tools.embed photos --pretrained my_birds --out photos_embedded
 
-Rows are of unit length. Run it again after a stop and it goes on; tools.index builds a search index of the result.
+Rows are of unit length. Run it again after a stop and it goes on; run it again after photographs came, changed, moved
+or went, and only what is new goes through the network. tools.index builds a search index of the result.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parse(argv)
     from datasets.images import first_split
     from engine.results_folder import hold_results
-    from evaluation.features.store import write_embeddings
+    from evaluation.features.embedding import write_embeddings
     from evaluation.features.subject import open_subject
     from runtime import distributed
 
@@ -42,11 +43,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         subject = open_subject(options, device, options.batch_size)
         split = options.split if options.split != "auto" else first_split(subject.root, "test", "train")
         with hold_results(options.out):
-            meta = write_embeddings(subject, subject.images(split, "ignored"), Path(options.out), options.piece)
+            written = write_embeddings(subject, subject.images(split, "ignored"), Path(options.out), options.piece)
         if distributed.is_main():
-            speed = f"{meta['images_per_second']:.0f} images/s"
-            print(f"{meta['images']} {split} images, {meta['dim']} numbers each, {speed}, "
-                  f"with {subject.describe()}\n  in {options.out}: embeddings.npy, ids.csv, meta.json")
+            meta = written.meta
+            print(f"{written.change.describe()}\n{meta['images']} {split} images, {meta['dim']} numbers each, "
+                  f"{meta['images_per_second']:.0f} images/s, with {subject.describe()}\n"
+                  f"  in {options.out}: embeddings.npy, ids.csv, meta.json")
     finally:
         distributed.stop()
 

@@ -1,52 +1,47 @@
 """A folder of embeddings: embeddings.npy (rows), ids.csv (which image each row is) and meta.json (how they were made).
 
-They are computed piece by piece. A finished piece is kept until all are, so that a run that was killed goes on where it
-stopped; several processes (torchrun) share every piece. meta.json is written last: with it, the folder is complete.
+`embedding.py` writes it, meta.json last: with it, the folder is complete.
 """
 
 from __future__ import annotations
 
 import csv
-import os
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from datasets.images import ImageSet
-from evaluation.features.cache import remove_cache
-from evaluation.features.contents import hash_contents, identify_files
+from evaluation.features.contents import identify_files
 from evaluation.features.subject import Subject
-from runtime import distributed
 from runtime.errors import ConfigError, DataError
-from runtime.files import hash_file, open_table, write_json
+from runtime.files import hash_file
 from runtime.names.spelling import unspell
 from runtime.side_files import read_json
 
 CHUNK = 65536  # embeddings checked at a time
 FORMAT = "plumage-embeddings"
 PIECES = "pieces"
-DATES, CONTENTS = "dates_sha256", "contents_sha256"
+DATES, CONTENTS, CENTRE = "dates_sha256", "contents_sha256", "centre"
+LISTED = ("images", "images_sha256", DATES)  # what changes with the photographs, and not with how they are seen
 HASHES = {"rows_sha256": "embeddings.npy", "ids_sha256": "ids.csv"}
-META = {"images": int, "dim?": int, "images_per_second?": float, **{f"{name}?": str for name in HASHES}}
-
-Memmap = np.memmap[Any, np.dtype[np.float32]]
+META = {"images": int, "dim?": int, "images_per_second?": float, f"{CENTRE}?": [float],
+        **{f"{name}?": str for name in HASHES}}
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Unit `vectors` [N, D] float32, read from disk as needed; `keys` and `classes` ("" = none) name their images."""
+    """Unit `vectors` [N, D] float32, read from disk as needed; `keys` and `classes` ("" = none) name their images.
+
+    `contents` are what these are made of (`contents.hash_images`), "" in folders of earlier releases.
+    """
 
     vectors: NDArray[np.float32]
     keys: list[str]
     classes: list[str]
+    contents: list[str]
     meta: dict[str, object]
 
 
@@ -71,42 +66,6 @@ def find_differences(
     if DATES in other and known.get(CONTENTS) == contents():
         other.remove(DATES)
     return ["the photographs" if name == DATES else name for name in other]
-
-
-def write_embeddings(subject: Subject, images: ImageSet, folder: Path, piece: int = 4096) -> dict[str, object]:
-    """Write the folder for the images, in their order, `piece` images at a time; returns what stands in meta.json.
-
-    A complete folder of the same is left alone; raises ConfigError for one of anything else.
-    """
-    facts = {"format": FORMAT, **describe_embeddings(subject, images)}
-    read = partial(hash_contents, images, subject.crops)
-    done = distributed.broadcast_object(_read_finished(folder, facts, read) if distributed.is_main() else None)
-    if done is not None:
-        return done
-    contents = read() if distributed.is_main() else ""  # before they are looked at, so that a later change is seen
-    centre = subject.centre()
-    keeping = replace(subject, caches=(folder / PIECES,))
-    shown = tqdm(total=len(images), unit="img", desc=f"embeddings of {images.split}", file=sys.stderr,
-                 disable=not distributed.is_main(), mininterval=0.5)
-    target: Memmap | None = None
-    seconds = 0.0
-    for start in range(0, len(images), piece):
-        part = replace(images, samples=images.samples[start : start + piece])
-        features = keeping.extract(part, bar=shown)
-        if features.cached:
-            shown.update(len(part))
-        seconds += len(part) / features.images_per_second
-        if distributed.is_main():
-            vectors = subject.embeddings(features, centre).cpu().numpy()
-            target = _open_draft(folder, len(images), vectors.shape[1]) if target is None else target
-            target[start : start + len(part)] = vectors
-    shown.close()
-    if distributed.is_main():
-        assert target is not None  # there are images
-        _finish(folder, target, images, facts | {"weights": subject.source, CONTENTS: contents,
-                                                 "images_per_second": round(len(images) / seconds, 2)})
-    distributed.barrier()
-    return read_embeddings_meta(folder)
 
 
 def read_embeddings_meta(folder: Path) -> dict[str, object]:
@@ -138,7 +97,7 @@ def read_embeddings(folder: str | Path) -> Embeddings:
         raise DataError(f"{folder}: {' and '.join(changed)} changed after tools.embed wrote it; delete the folder and "
                         "run tools.embed again")
     keys, classes = ([unspell(line[column]) for line in table] for column in ("path", "class"))
-    return Embeddings(vectors, keys, classes, meta)
+    return Embeddings(vectors, keys, classes, [line.get("content") or "" for line in table], meta)
 
 
 def check_stored_embeddings(vectors: NDArray[np.float32], folder: Path) -> None:
@@ -153,41 +112,9 @@ def check_stored_embeddings(vectors: NDArray[np.float32], folder: Path) -> None:
                             "folder and run tools.embed again, with another network if need be")
 
 
-def _read_finished(
-    folder: Path, facts: dict[str, object], contents: Callable[[], str]
-) -> dict[str, object] | None:
-    path = folder / "meta.json"
-    if not path.is_file():
-        refuse_foreign_embeddings(folder)
-        return None
-    found = read_embeddings_meta(folder)
-    other = find_differences(found, facts, contents)
-    if other:
-        raise ConfigError(f"{folder} holds embeddings made otherwise ({', '.join(other)} differ); "
-                          "give another --out, or delete the folder")
-    return found
-
-
 def refuse_foreign_embeddings(folder: Path) -> None:
     """Raise ConfigError where embeddings lie that no tools.embed is at work on: they are not ours to overwrite."""
     found = [name for name in ("embeddings.npy", "ids.csv") if (folder / name).exists()]
     if found and not (folder / PIECES).is_dir():
         raise ConfigError(f"{folder} holds {' and '.join(found)} but no meta.json, so how they were made is unknown; "
                           "give another --out, or move them away")
-
-
-def _open_draft(folder: Path, count: int, width: int) -> Memmap:
-    folder.mkdir(parents=True, exist_ok=True)
-    return open_memmap(folder / "embeddings.npy.draft", mode="w+", dtype=np.float32, shape=(count, width))
-
-
-def _finish(folder: Path, target: Memmap, images: ImageSet, meta: dict[str, object]) -> None:
-    target.flush()
-    os.replace(folder / "embeddings.npy.draft", folder / "embeddings.npy")
-    with open_table(folder / "ids.csv") as writer:
-        writer.writerow(["row", "path", "class"])
-        for row, sample in enumerate(images.samples):
-            writer.writerow([row, sample.key, "" if sample.label is None else images.classes[sample.label]])
-    hashes = {name: hash_file(folder / file) for name, file in HASHES.items()}
-    write_json(folder / "meta.json", {**meta, "dim": target.shape[1], **hashes})
-    remove_cache(folder / PIECES)

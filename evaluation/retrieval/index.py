@@ -147,7 +147,8 @@ def load_index(path: Path, facts: dict[str, object], contents: Callable[[], str]
     plan = IndexPlan(**{name: stored[name] for name in PLAN})
     other = find_differences(known, facts, contents)
     if other:
-        raise DataError(f"{path} was built of other embeddings ({', '.join(other)} differ); build it anew")
+        raise DataError(f"{path} was built of other embeddings ({', '.join(other)} differ); run tools.embed on the "
+                        "photographs, then tools.index")
     return set_effort(index, plan)
 
 
