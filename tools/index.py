@@ -2,7 +2,8 @@
 
 python -m tools.index photos_embedded --index ivf hnsw ivfpq
 
-Writes index-KIND.faiss into the folder and prints how much of the exact answer each kind finds, and how fast.
+Writes index-KIND.faiss into the folder and prints how much of the exact answer each kind finds, and how fast. Run it
+again after tools.embed brought the folder up to date: rows that are new are added to the indices that are there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 from engine.flags.command import exit_cleanly
 from engine.flags.parser import Parser, add_options, gather_options
 from evaluation.options import INDEX_KINDS
-from runtime.options import Options, flag, word
+from runtime.options import Options, flag, switch, word
 from runtime.ranges import COUNT, COUNT_OR_0, SEED, whole_number
 
 
@@ -34,6 +35,7 @@ class IndexOptions(Options):
     reach: int = flag(128, COUNT, "hnsw: candidates of a search")
     bytes: int = flag(0, COUNT_OR_0, "ivfpq: bytes of an embedding, dividing its width; 0 = up to 64")
     queries: int = flag(1000, COUNT, "embeddings that are queries when it is measured")
+    anew: bool = switch(False, "build anew what could be brought up to date")
     seed: int = flag(0, SEED, "of lists, codes and the embeddings drawn as queries")
 
 
@@ -59,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     plans = [IndexPlan(kind, options.lists, options.probes, options.links, options.reach, options.bytes, options.seed)
              for kind in options.index]
     with hold_results(folder):
-        build_indices(embeddings, folder, plans, options.queries)
+        build_indices(embeddings, folder, plans, options.queries, anew=options.anew)
     print(f"written to {folder}: {', '.join(f'index-{kind}.faiss' for kind in options.index)}")
 
 

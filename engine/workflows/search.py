@@ -121,18 +121,28 @@ def rank_all(
         seeing = replace(subject, feature=feature, centred=subject.centred and feature != "head")
         own = [query for query in queries if query.feature == feature]
         if options.index:
-            from evaluation.retrieval.index import (
-                load_index,  # faiss is loaded where an index is asked for, and only there
-            )
+            from evaluation.retrieval.stored import load_index  # faiss is loaded where an index is asked for alone
 
+            memo = next(iter(subject.caches), None)
             index = load_index(Path(options.index), describe_embeddings(seeing, images),
-                               lambda: hash_contents(images, subject.crops))
+                               lambda: hash_contents(images, subject.crops, memo))
             rankings += [rank_by_index(query, index, images, options.top) for query in own]
         else:
             assert features is not None  # only an index does without
             embeddings = seeing.embeddings(features, seeing.centre())
             rankings += [rank_query(query, embeddings, images) for query in own]
     return rankings
+
+
+def find_query_centre(options: QueryOptions, subject: Subject) -> Tensor | None:
+    """The mean that queries are centred by: that of the index's embeddings, else the training split's."""
+    if options.index and subject.centred:
+        from evaluation.retrieval.stored import read_index_centre  # faiss is loaded where an index is asked for alone
+
+        stored = read_index_centre(Path(options.index))
+        if stored is not None:
+            return stored.to(subject.device)
+    return subject.centre()
 
 
 def publish_rankings(rankings: Sequence[Ranking], subject: Subject, images: ImageSet, folder: Path, top: int) -> None:
@@ -153,7 +163,7 @@ def tell_rankings(rankings: Sequence[Ranking], images: ImageSet) -> None:
 def answer(options: QueryOptions, subject: Subject, images: ImageSet, folder: Path, kept: bool) -> None:
     """All queries, and zero-shot accuracy where it is asked for; files where they can be kept."""
     queries = read_words(options, speak(subject)) if options.text else []
-    queries += read_pictures(subject, options.image, subject.centre() if options.image else None)
+    queries += read_pictures(subject, options.image, find_query_centre(options, subject) if options.image else None)
     student = speak(subject) if options.zero_shot else None
     features = None if options.index and student is None else subject.extract(images)
     rankings = rank_all(queries, subject, images, features, options)

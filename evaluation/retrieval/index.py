@@ -1,4 +1,4 @@
-"""Search indices of faiss over unit embeddings, by cosine: built, kept on disk, and measured against the exact answer.
+"""Search indices of faiss over unit embeddings, by cosine: built, searched, and measured against the exact answer.
 
 flat compares with every embedding (exact). ivf looks into some of the lists that k-means made. hnsw walks a graph of
 neighbours (Malkov & Yashunin, arXiv 1603.09320). ivfpq is ivf with embeddings squeezed into a few bytes (Jegou et al.,
@@ -8,9 +8,7 @@ TPAMI 2011).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import faiss
@@ -18,18 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evaluation.features.store import find_differences
 from evaluation.metrics.clustering import FAISS_SEEDS
 from evaluation.metrics.ranking import take_top
 from evaluation.metrics.similarity import cross_chunks
 from evaluation.options import INDEX_KINDS
-from runtime.errors import ConfigError, DataError
-from runtime.files import hash_file, write_atomically, write_json
-from runtime.side_files import read_json
+from runtime.errors import ConfigError
 
 CHUNK = 65536  # embeddings added at a time
-OWN = "index_sha256"  # of the file itself
-TAUGHT = 256  # training embeddings a list
+LEARNT = 256  # training embeddings a list
 
 
 @dataclass(frozen=True)
@@ -47,9 +41,6 @@ class IndexPlan:
     reach: int = 128
     bytes: int = 0
     seed: int = 0
-
-
-PLAN = {"kind": str, "lists": int, "probes": int, "links": int, "reach": int, "bytes": int, "seed": int}
 
 
 @dataclass(frozen=True)
@@ -83,73 +74,55 @@ def build_index(embeddings: NDArray[np.float32], plan: IndexPlan) -> Any:
     plan = settle_index(plan, count, width)
     index = _make(plan, width)
     if not index.is_trained:
-        taken = np.random.default_rng(plan.seed).permutation(count)[: max(TAUGHT * plan.lists, TAUGHT * 256)]
+        taken = np.random.default_rng(plan.seed).permutation(count)[: max(LEARNT * plan.lists, LEARNT * 256)]
         for clustering in (index.cp, *([index.pq.cp] if plan.kind == "ivfpq" else [])):
             clustering.seed, clustering.min_points_per_centroid = plan.seed % FAISS_SEEDS, 1
         index.train(np.ascontiguousarray(embeddings[np.sort(taken)]))
-    for start in range(0, count, CHUNK):
-        index.add(np.ascontiguousarray(embeddings[start : start + CHUNK]))
+    add_rows(index, embeddings, np.arange(count))
     return set_effort(index, plan)
+
+
+def add_rows(index: Any, embeddings: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
+    """Add some rows of the embeddings to an index, under their numbers; a flat one knows them by their order alone."""
+    for start in range(0, len(rows), CHUNK):
+        part = rows[start : start + CHUNK]
+        vectors = np.ascontiguousarray(embeddings[part])
+        if isinstance(index, faiss.IndexFlat):
+            index.add(vectors)
+        else:
+            index.add_with_ids(vectors, part)
 
 
 def _make(plan: IndexPlan, width: int) -> Any:
     by_cosine = faiss.METRIC_INNER_PRODUCT
     if plan.kind == "hnsw":
-        return faiss.IndexHNSWFlat(width, plan.links, by_cosine)
+        return _own(faiss.IndexIDMap, faiss.IndexHNSWFlat(width, plan.links, by_cosine))
     flat: Any = faiss.IndexFlatIP(width)  # SWIG's object, of which its types do not tell all
     if plan.kind == "flat":
         return flat
-    index: Any
     if plan.kind == "ivf":
-        index = faiss.IndexIVFFlat(flat, width, plan.lists, by_cosine)
-    elif plan.kind == "ivfpq":
-        index = faiss.IndexIVFPQ(flat, width, plan.lists, plan.bytes, 8, by_cosine)
-    else:
-        raise ConfigError(f"no index is called {plan.kind!r}, only {', '.join(INDEX_KINDS)}")
+        return _own(faiss.IndexIVFFlat, flat, width, plan.lists, by_cosine)
+    if plan.kind == "ivfpq":
+        return _own(faiss.IndexIVFPQ, flat, width, plan.lists, plan.bytes, 8, by_cosine)
+    raise ConfigError(f"no index is called {plan.kind!r}, only {', '.join(INDEX_KINDS)}")
+
+
+def _own(kind: Any, inner: Any, *how: Any) -> Any:
+    """An index around another, which lives as long as it."""
+    index = kind(inner, *how)
     index.own_fields = True
-    flat.this.disown()
+    inner.this.disown()
     return index
 
 
 def set_effort(index: Any, plan: IndexPlan) -> Any:
     """The index with the plan's effort a query: faiss keeps it with some kinds and not with others."""
     if plan.kind == "hnsw":
-        index.hnsw.efSearch = plan.reach
+        graph: Any = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else index
+        graph.hnsw.efSearch = plan.reach
     elif plan.kind != "flat":
         index.nprobe = plan.probes
     return index
-
-
-def save_index(index: Any, folder: Path, plan: IndexPlan, facts: dict[str, object]) -> Path:
-    """Write index-KIND.faiss and index-KIND.json (plan, and `facts` about the embeddings) into the folder."""
-    plan = settle_index(plan, index.ntotal, index.d)
-    path = folder / f"index-{plan.kind}.faiss"
-    write_atomically(path, lambda draft: faiss.write_index(index, str(draft)))
-    write_json(path.with_suffix(".json"), {"plan": asdict(plan), **facts, OWN: hash_file(path)})
-    return path
-
-
-def load_index(path: Path, facts: dict[str, object], contents: Callable[[], str] = str) -> Any:
-    """The index of a file of `save_index`; raises DataError for other embeddings than `facts` say, or a broken file.
-
-    `contents` hashes the photographs, see `find_differences`.
-    """
-    remedy = "build the index with tools.index"
-    known = read_json(path.with_suffix(".json"), {"plan": PLAN, f"{OWN}?": str}, remedy=remedy)
-    try:
-        index = faiss.read_index(str(path))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise DataError(f"{path} is no readable index ({error}); {remedy}") from error
-    if known.get(OWN) not in (None, hash_file(path)):
-        raise DataError(f"{path} changed after tools.index wrote it, or another index's {path.stem}.json lies beside "
-                        f"it; {remedy}")
-    stored = known.pop("plan")
-    plan = IndexPlan(**{name: stored[name] for name in PLAN})
-    other = find_differences(known, facts, contents)
-    if other:
-        raise DataError(f"{path} was built of other embeddings ({', '.join(other)} differ); run tools.embed on the "
-                        "photographs, then tools.index")
-    return set_effort(index, plan)
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.features.store import Embeddings
-from evaluation.retrieval.index import IndexPlan, IndexReport, build_index, load_index, measure_index, save_index
+from evaluation.retrieval.index import IndexPlan, IndexReport, measure_index
+from evaluation.retrieval.renewal import renew_index
+from evaluation.retrieval.stored import load_index, save_index
 
 HEAD = "index     build s   file MB   ms/query   exact ms"
 
 
-def build_indices(embeddings: Embeddings, folder: Path, plans: Sequence[IndexPlan], queries: int) -> None:
-    """Build, keep and measure the index of every plan with `queries` of the embeddings; prints the table."""
+def build_indices(
+    embeddings: Embeddings, folder: Path, plans: Sequence[IndexPlan], queries: int, *, anew: bool = False
+) -> None:
+    """Build the index of every plan or bring it up to date, keep it, and measure it with `queries` of the embeddings.
+
+    Prints the table, and what was done for each.
+    """
+    said = []
     for number, plan in enumerate(plans):
         start = time.perf_counter()
-        path = save_index(build_index(embeddings.vectors, plan), folder, plan, embeddings.meta)
+        made = renew_index(embeddings, folder, plan, anew=anew)
+        path = save_index(made.index, folder, made.plan, embeddings.meta, embeddings.contents, made.taught_by)
         seconds = time.perf_counter() - start
         loaded = load_index(path, embeddings.meta)
         report = measure_index(loaded, embeddings.vectors, queries=queries, seed=plan.seed)
@@ -25,6 +34,8 @@ def build_indices(embeddings: Embeddings, folder: Path, plans: Sequence[IndexPla
             print(f"{count} embeddings of {width}, {report.queries} of them queries\n"
                   + HEAD + "".join(f"{f'recall@{depth}':>10}" for depth in report.recall))
         print(tell_index(plan.kind, seconds, path.stat().st_size / 1e6, report))
+        said.append(f"{plan.kind}: {made.said}")
+    print("\n".join(said))
 
 
 def tell_index(kind: str, seconds: float, megabytes: float, report: IndexReport) -> str:

@@ -18,7 +18,7 @@ from evaluation.features import embedding
 from evaluation.features.embedding import match_stored_rows
 from evaluation.features.store import Embeddings, read_embeddings
 from runtime.errors import ConfigError, DataError, StopTraining
-from tools import embed
+from tools import embed, index, search
 
 SMALL = ["--pretrained", "none", "--arch", "resnet18", "--size", "32", "-j", "0", "--device", "cpu"]
 Run = Callable[..., list[str]]
@@ -198,3 +198,42 @@ def test_every_row_is_counted_once() -> None:
     sources, change = match_stored_rows(["2", "1", "1", "5", "2", "3"], list("bxayzd"), stored)
     assert sources == [1, 0, 0, -1, 2, 3]
     assert change == embedding.Change(new=2, kept=3, moved=1, removed=2)
+
+
+def test_an_index_follows_and_a_search_refuses_the_old_one(
+    photo_tree: Path, tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, kinds = tmp_path / "out", ("flat", "ivf", "hnsw")
+    words = [str(out), "--index", *kinds, "--lists", "2", "--probes", "2"]
+    run("out", "--centre")
+    index.main(words)
+    files = sorted((photo_tree / "test").glob("*/*.jpg"))
+    for number, place in enumerate((files[0], files[11])):
+        Image.new("RGB", (64, 48), (90 * number, 90, 200)).save(place.with_name(f"00_{number}.jpg"), quality=92)
+    next((photo_tree / "train").glob("*/*.jpg")).unlink()
+
+    def look(kind: str) -> list[tuple[str, float]]:
+        search.main([str(photo_tree), "--image", str(files[3]), "--top", "9", "--index", str(out / f"index-{kind}.faiss"),
+                     "--results-dir", str(tmp_path / "found"), *SMALL, "--cache", "none", "--centre"])
+        with open(tmp_path / "found" / "search.csv", newline="") as file:
+            return [(line["path"], float(line["score"])) for line in csv.DictReader(file)]
+
+    for prepare in (lambda: None, lambda: run("out", "--centre")):  # photographs came; then, the index alone is old
+        prepare()
+        for kind in kinds:
+            with pytest.raises(DataError, match="built of other embeddings .*run tools.embed .*then tools.index"):
+                look(kind)
+    capsys.readouterr()
+    index.main(words)
+    told = capsys.readouterr().out
+    assert told.count("2 added, 0 removed, 12 kept") == 2 and "flat: written as a whole" in told
+    embeddings = read_embeddings(out)
+    own = embeddings.keys.index(files[3].relative_to(photo_tree).as_posix())
+    cosines = embeddings.vectors @ embeddings.vectors[own]
+    best = [row for row in np.argsort(-cosines, kind="stable") if row != own][:9]
+    for kind in kinds:  # the query is centred as the embeddings are, not by the training split of now
+        found = look(kind)
+        assert [score for _, score in found] == pytest.approx(cosines[best].tolist(), abs=1e-4)
+        assert {path for path, _ in found[:3]} <= {embeddings.keys[row] for row in best[:5]}
+    index.main([*words, "--anew"])
+    assert capsys.readouterr().out.count(": built\n") == 2

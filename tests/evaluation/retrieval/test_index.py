@@ -9,15 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from evaluation.options import INDEX_KINDS
-from evaluation.retrieval.index import (
-    IndexPlan,
-    build_index,
-    load_index,
-    measure_index,
-    save_index,
-    search_index,
-    settle_index,
-)
+from evaluation.retrieval.index import IndexPlan, build_index, measure_index, search_index, settle_index
+from evaluation.retrieval.stored import load_index, save_index
 from runtime.errors import ConfigError, DataError
 
 
