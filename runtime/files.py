@@ -144,7 +144,7 @@ def make_draft(target: Path) -> tuple[Path, int]:
         draft = target.with_name(name_draft(target))
         handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX)  # waits for one who has just begun to clear it
         if is_still_named(draft, handle):
             return draft, handle
         os.close(handle)

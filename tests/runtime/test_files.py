@@ -9,6 +9,8 @@ import os
 import resource
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,34 @@ def test_drafts_of_killed_processes_go_and_those_of_living_ones_stay(tmp_path: P
     files.CLEARED.clear()
     write_text(path, "ours again")
     assert names(tmp_path) == ["file.txt"] and path.read_text() == "ours again"
+
+
+def test_a_draft_that_another_writer_is_clearing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one locks it between its making and our lock, and removes it a moment later."""
+    threads: list[threading.Thread] = []
+    real = files.fcntl.flock
+
+    def clear(handle: int, draft: Path) -> None:
+        time.sleep(0.2)
+        draft.unlink()
+        os.close(handle)
+
+    def lock(handle: int, how: int) -> None:
+        if not threads and how & files.fcntl.LOCK_EX:
+            (draft,) = (path for path in tmp_path.iterdir() if files.DRAFT.fullmatch(path.name))
+            other = os.open(draft, os.O_RDWR)
+            real(other, files.fcntl.LOCK_EX)
+            threads.append(threading.Thread(target=clear, args=(other, draft)))
+            threads[0].start()
+        real(handle, how)
+
+    def write(draft: Path) -> None:
+        draft.write_text("new")
+        threads[0].join()
+
+    monkeypatch.setattr(files.fcntl, "flock", lock)
+    write_atomically(tmp_path / "file.txt", write)
+    assert [path.name for path in tmp_path.iterdir()] == ["file.txt"] and (tmp_path / "file.txt").read_text() == "new"
 
 
 def test_links_are_followed_and_rights_stay(tmp_path: Path) -> None:
