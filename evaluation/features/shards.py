@@ -15,14 +15,14 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from runtime.files import write_atomically
+from runtime.files import write_bytes
 
 KEYS = "keys of the rows"
 KEY_BYTES = 32
-SMALL = 64 << 20  # bytes; smaller files are merged
+SMALL = 32 << 20  # bytes; smaller files are merged
 MOST_SMALL = 8  # files
 
 
@@ -76,7 +76,7 @@ def append_rows(folder: Path, rows: Rows) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"shard-{digest[:32]}.safetensors"
     told = {"sha256": digest, "seconds": repr(rows.seconds)}
-    write_atomically(path, lambda draft: save_file(tensors, draft, metadata=told))
+    write_bytes(path, save(tensors, metadata=told))  # `save_file` would put another file in place of the locked draft
     return path
 
 

@@ -60,7 +60,7 @@ def save_index(
     path = folder / f"index-{plan.kind}.faiss"
     write_atomically(path, lambda draft: faiss.write_index(index, str(draft)))
     told = {"plan": asdict(plan), **facts, OWN: hash_file(path), TAUGHT: taught_by or index.ntotal}
-    if contents:
+    if any(contents):
         rows = path.with_suffix(".rows.npy")
         write_atomically(rows, lambda draft: np.save(draft, encode_contents(contents)))
         told[ROWS] = hash_file(rows)

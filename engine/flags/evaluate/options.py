@@ -60,7 +60,7 @@ class EmbedOptions(ImagesOptions):
     """Which photographs are embedded, by which encoder, and where to."""
 
     out: str = flag(None, None, "where embeddings.npy, ids.csv, meta.json go", metavar="DIR", required=True)
-    piece: int = flag(4096, COUNT, "images between two savings")
+    piece: int = flag(4096, COUNT, "images whose features are in memory at a time")
 
 
 @dataclass(frozen=True, kw_only=True)

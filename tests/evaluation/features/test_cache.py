@@ -27,6 +27,7 @@ from datasets.views.recipes import View
 from evaluation.features import cache as cache_module
 from evaluation.features import compute, shards
 from evaluation.features.extract import Features, extract
+from runtime.errors import DataError
 
 SCRIPT = Path(__file__).with_name("extracting.py")
 CROPPED = View("crop", "eval", 32)
@@ -260,6 +261,13 @@ def test_several_caches_are_given_what_any_of_them_has(desk: Desk, train: ImageS
         assert alone.cached and not desk.decoded
         assert_same_bits(alone, found)
     assert_same_bits(found, desk.ask_afresh(train))
+
+
+def test_a_picture_that_is_missing_is_named_before_anything_is_computed(desk: Desk, train: ImageSet) -> None:
+    train.samples[4].path.unlink()
+    with pytest.raises(DataError, match=f"pictures cannot be read: .*{train.samples[4].path.name}"):
+        desk.ask(train)
+    assert not desk.decoded
 
 
 def test_outputs_of_another_shape_under_the_same_key_are_refused(desk: Desk, train: ImageSet) -> None:

@@ -101,6 +101,9 @@ def test_what_cannot_be_brought_up_to_date_is_built_anew_and_said(tmp_path: Path
     rows.write_bytes(rows.read_bytes()[:-1] + b"\1")
     assert "nothing tells what the rows" in renew_index(first, tmp_path, plan).said
     assert load_index(tmp_path / "index-ivf.faiss", first.meta).ntotal == 600  # a search needs no more
+    unknown = replace(first, contents=[""] * 600)
+    keep(renew_index(unknown, tmp_path, plan), unknown, tmp_path)  # embeddings of an earlier release
+    assert "nothing tells what the rows" in renew_index(first, tmp_path, plan).said
     (tmp_path / "index-ivf.faiss").write_bytes(b"torn")
     assert "no readable index" in renew_index(first, tmp_path, plan).said
 
