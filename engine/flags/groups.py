@@ -14,16 +14,21 @@ IGNORED = ("--world-size", "--port", "--dist-url", "--dist-backend", "--rank", "
 
 
 def add_ignored(parser: Parser) -> None:
-    """Accept the launch flags of older scripts; `warn_ignored` says that they do nothing."""
-    for flag in IGNORED:
+    """Accept the launch flags of older scripts that are none of ours; `warn_ignored` says that they do nothing."""
+    for flag in (flag for flag in IGNORED if flag not in parser._option_string_actions):
         switch = flag == "--multiprocessing-distributed"
         parser.add_argument(flag, nargs="?", const="true", default=None, help=argparse.SUPPRESS,
-                            type=boolean if switch else str)
+                            type=boolean if switch else str, dest=name_ignored(flag))
+
+
+def name_ignored(flag: str) -> str:
+    """What a launch flag is called among the parsed ones: apart from an option that has its name elsewhere."""
+    return f"launch_{flag[2:].replace('-', '_')}"
 
 
 def warn_ignored(args: argparse.Namespace) -> None:
     """One warning for all launch flags that were given but have no effect here; they leave the flags."""
-    asked = [flag for flag in IGNORED if take_out(args, flag[2:].replace("-", "_")) is not None]
+    asked = [flag for flag in IGNORED if take_out(args, name_ignored(flag)) is not None]
     if asked and os.environ.get("RANK", "0") == "0":
         print(f"note: {', '.join(asked)} ignored; torchrun's environment decides about processes", file=sys.stderr)
 
