@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("DDT", "models", "losses", "methods", "datasets", "evaluation", "text", "engine", "runtime", "tools",
+PACKAGES = ("DDT", "models", "losses", "methods", "datasets", "evaluation", "text", "engine", "desk", "runtime", "tools",
             "benchmarks")
 NETWORKS = {"methods", "models", "losses", "datasets"}
 # What each room may import besides itself and runtime; a room within a room that is not named here follows the outer one.
@@ -41,6 +41,7 @@ LAW = {
     "engine": {*NETWORKS, "evaluation"},
     "engine/flags": {*NETWORKS, "evaluation", "text", "engine.options"},
     "engine/workflows": {*NETWORKS, "evaluation", "text", "engine"},
+    "desk": {"DDT", "models", "datasets", "evaluation", "engine"},
 }
 LOOP = tuple(f"engine.{path.stem}" for path in (ROOT / "engine").glob("*.py"))
 # Names that several files may define, for everybody expects them there: what a command is called by, and the sides that

@@ -1,5 +1,6 @@
 """Sort a folder of photographs that only an expert can sort: groups first, then labels from a few named pictures.
 
+python -m tools.sort photos --serve                                        a page to name pictures on
 python -m tools.sort photos --out sort                                     groups, odd pictures, which to name first
 python -m tools.sort photos --out sort --labels sort/name_these.csv        labels for all, once those are filled in
 python -m tools.sort photos --out sort --labels sort/name_these.csv --apply copy
@@ -21,6 +22,9 @@ from engine.flags.evaluate.options import FIRST_WEIGHTS, SortOptions
 from runtime.errors import Problems
 from runtime.files import DRAFT
 from runtime.folders.locks import NAME as LOCK
+from runtime.names.safe import safe_name
+
+JOURNAL = "journal.jsonl"  # of the answers that were given on the page
 
 
 def parse(argv: Sequence[str] | None = None) -> SortOptions:
@@ -29,22 +33,28 @@ def parse(argv: Sequence[str] | None = None) -> SortOptions:
     parser = make_parser("python -m tools.sort", "Sort photographs into groups and labels.", SortOptions)
     parser.epilog = f"Without --pretrained, {FIRST_WEIGHTS} looks at the pictures."
     options, problems, _ = read_evaluation(parser, SortOptions, ["--pretrained", FIRST_WEIGHTS, *words])
-    options = replace(options, out=options.out or options.results_dir or "sort")
+    options = replace(options, out=options.out or options.results_dir or choose_out(options))
     problems.lines += check_out(options)
     refuse_or_note(options, problems)
     return options
 
 
+def choose_out(options: SortOptions) -> str:
+    """Where everything goes unless the user says."""
+    return f"sorting/{safe_name(Path(options.folder).resolve().name)}" if options.serve else "sort"
+
+
 def check_out(options: SortOptions) -> list[str]:
     """What is wrong with the output folder."""
-    from evaluation.sorting import page as sorting_page
     from evaluation.sorting.filing import has_written_labels
 
     out, folder = options.place, Path(options.folder)
     if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
         return [f"{out} lies in {folder}, so its pictures would be sorted next time; give --out another place"]
-    if out.exists() and (not out.is_dir() or (list_strangers(out) and not sorting_page.is_sorting(out))):
+    if out.exists() and (not out.is_dir() or (list_strangers(out) and not is_sorted_here(out))):
         return [f"{out} exists and is no earlier sorting; give --out another place"]
+    if options.serve:
+        return []
     target = out / "sorted"
     if options.apply != "none" and target.exists() and (not target.is_dir() or any(target.iterdir())):
         return [f"{target} is not empty; move it away, or give --out another place"]
@@ -55,6 +65,13 @@ def check_out(options: SortOptions) -> list[str]:
     return []
 
 
+def is_sorted_here(out: Path) -> bool:
+    """Whether a folder holds a sorting, with a page to work on or without."""
+    from evaluation.sorting.page import is_sorting
+
+    return is_sorting(out) or (out / JOURNAL).is_file()
+
+
 def list_strangers(out: Path) -> list[str]:
     """What lies in a folder, apart from the lock and the drafts that a killed command leaves."""
     return [path.name for path in out.iterdir() if path.name != LOCK and not DRAFT.fullmatch(path.name)]
@@ -63,6 +80,10 @@ def list_strangers(out: Path) -> list[str]:
 def main() -> None:
     """The command."""
     options = parse()
+    if options.serve:
+        from desk.web.serve import serve
+
+        return serve(options)
     import torch
 
     from datasets.images import first_split

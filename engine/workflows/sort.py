@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
+from tqdm import tqdm
 
 from datasets.images import ImageSet
 from engine.flags.evaluate.options import SortOptions
@@ -55,9 +56,9 @@ class Sight:
     speed: float
 
 
-def extract_features(subject: Subject, images: ImageSet) -> Sight:
-    """Extract features; raises DataError when all pictures look the same."""
-    features = subject.extract(images)
+def extract_features(subject: Subject, images: ImageSet, bar: tqdm | None = None) -> Sight:
+    """Extract features, counted by `bar`; raises DataError when all pictures look the same."""
+    features = subject.extract(images, bar=bar)
     values = features.tensors[subject.feature].cpu()
     centre = values.mean(dim=0)
     if float((values - centre).norm(dim=1).max()) <= 1e-5 * float(centre.norm()):

@@ -22,8 +22,8 @@ from runtime.names.spelling import unspell, unspell_path
 FILING = "tools.sort --apply"
 
 
-def read_labels(path: str | Path, images: ImageSet) -> dict[int, str]:
-    """Labels by image index; a path is a key, a file, or a name that only one image has.
+def read_labels(path: str | Path, images: ImageSet, least: int = 2) -> dict[int, str]:
+    """Labels by image index, `least` different ones; a path is a key, a file, or a name that only one image has.
 
     Raises DataError that lists all unknown paths and all images with two labels.
     """
@@ -43,8 +43,9 @@ def read_labels(path: str | Path, images: ImageSet) -> dict[int, str]:
             problems.append(f"line {line}: {name} is {label!r} here and {given[index]!r} before")
     problems += [f"labels that differ by spelling only: {', '.join(map(ascii, names))}; write one of them"
                  for names in find_same_names(set(given.values()))]
-    if len(set(given.values())) < 2:
-        problems.append(f"{len(set(given.values()))} different labels are given; it takes at least 2 to tell apart")
+    if len(set(given.values())) < least:
+        problems.append(f"{len(set(given.values()))} different labels are given; it takes at least {least}"
+                        + " to tell apart" * (least > 1))
     if problems:
         raise DataError(f"{path}: labels cannot be used; fix these\n  " + show_first(problems, "\n  "))
     return given

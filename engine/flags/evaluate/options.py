@@ -27,8 +27,12 @@ class SortOptions(ImagesOptions):
     name_first: int = flag(20, COUNT_OR_0, "pictures to propose for naming", metavar="N")
     apply: str = flag("none", ("none", "link", "copy"), "fill OUT/sorted/ with a folder for each label (else group): "
                       "hard links where possible, else symbolic ones; or copies")
-    out: str = flag(None, None, "where everything goes; default --results-dir or sort", metavar="DIR")
+    out: str = flag(None, None, "where everything goes; default --results-dir, or sort, or sorting/NAME with --serve",
+                    metavar="DIR")
     score: bool = switch(False, "hide the folders' labels, sort, and measure against them")
+    serve: bool = switch(False, "name pictures on a page that this machine serves to itself alone")
+    port: int = flag(0, whole_number(0, 65535), "of the page; 0 = any that is free")
+    open: bool = switch(True, "open the page in this machine's browser, if it has one")
 
     @property
     def place(self) -> Path:

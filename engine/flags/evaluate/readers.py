@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from engine.flags.evaluate.options import SortOptions
 from engine.flags.groups import warn_ignored
 from engine.flags.parser import imply
 from engine.flags.unread import Readers, Test, always
@@ -38,11 +39,17 @@ SEARCH = (
     Readers(("diffusion_n",), "another --diffusion-mode than dense",
             lambda told: told.rerank != "diffusion" or told.diffusion_mode != "dense"),
 )
+SORT = (
+    *CROPS,
+    Readers(("apply", "name_first", "score"), "no --serve: the page does it", lambda told: not told.serve),
+    Readers(("port", "open"), "--serve", lambda told: told.serve),
+)
 
 
 def list_readers(options: EncoderOptions) -> tuple[Readers, ...]:
     """The rows of the table that these options answer to."""
-    return PROBE if isinstance(options, ProbeOptions) else SEARCH if isinstance(options, SearchOptions) else CROPS
+    rows = {ProbeOptions: PROBE, SearchOptions: SEARCH, SortOptions: SORT}
+    return next((table for kind, table in rows.items() if isinstance(options, kind)), CROPS)
 
 
 def settle_evaluation(args: argparse.Namespace, problems: Problems) -> None:

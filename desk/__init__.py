@@ -1,0 +1,1 @@
+"""The page at which a person names pictures: journal, state, server."""

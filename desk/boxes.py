@@ -1,0 +1,85 @@
+"""Where the object of a picture is, found when somebody asks, and kept."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+from datasets.crops import Box
+from DDT.descriptors import MapReading, prepare_backbone
+from DDT.neighbours import locate_among
+from desk.album import read_facts
+from desk.desk import Desk
+from evaluation.features.subject import Subject
+from models.backbones import Backbone
+from runtime.errors import ConfigError
+from runtime.lines import append_line
+
+COMPANY = 15  # nearest others that tell the object from its surroundings
+SIZE = 448  # pixels at which DDT looks
+
+Shares = list[float]
+
+
+class Boxes:
+    """Boxes by content, as shares of a picture's width and height; None where no object stands out.
+
+    They are those of `--input crop` where the sorting looks at crops; else DDT finds them among each picture's nearest
+    others, which takes about a second.
+    """
+
+    def __init__(self, path: Path, desk: Desk, subject: Subject) -> None:
+        self.path, self.desk, self.subject = path, desk, subject
+        self.lock = threading.Lock()  # one at a time: the network keeps all cores busy
+        self.known = read_boxes_found(path)
+        self.network: Backbone | None = None
+
+    def look_by(self, subject: Subject) -> None:
+        """Find what is not known yet by another network."""
+        with self.lock:
+            self.subject, self.network = subject, None
+
+    def find(self, index: int) -> Shares | None:
+        """A picture's box; found now unless it is known."""
+        content = self.desk.album.contents[index]
+        with self.lock:
+            if content not in self.known:
+                self.known[content] = self._look(index)
+                append_line(self.path, json.dumps({"picture": content, "box": self.known[content]}), sync=False)
+            return self.known[content]
+
+    def _look(self, index: int) -> Shares | None:
+        album, sorter = self.desk.album, self.desk.sorter
+        sample = album.images.samples[index]
+        facts = read_facts(album.path(index))
+        crops = self.subject.crops
+        if crops is not None and crops.boxes is not None and sample.key in crops.boxes:
+            return share_out(crops.boxes[sample.key], facts.width, facts.height)
+        if sorter is None:
+            raise ConfigError("the photographs are still being looked at")
+        others = sorter.cloud.near[index, :COMPANY].tolist()
+        samples = tuple(album.images.samples[place] for place in (index, *others))
+        reading = MapReading(size=SIZE, crop_bottom=self.subject.crop_bottom, batch_size=len(samples))
+        if self.network is None:
+            self.network = prepare_backbone(self.subject.encoder.backbone)
+        box = locate_among(self.network, reading, samples, self.subject.device)
+        return None if box is None else share_out(box, facts.width, facts.height)
+
+
+def share_out(box: Box, width: int, height: int) -> Shares:
+    """A box in pixels as shares of the picture's sides: x1, y1, x2, y2."""
+    wide, high = max(width, 1), max(height, 1)
+    return [round(value, 4) for value in (box.x1 / wide, box.y1 / high, box.x2 / wide, box.y2 / high)]
+
+
+def read_boxes_found(path: Path) -> dict[str, Shares | None]:
+    """The boxes of a file of lines; one that a kill cut off is found again."""
+    known: dict[str, Shares | None] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            row = json.loads(line)
+            known[row["picture"]] = row["box"]
+        except (ValueError, KeyError, TypeError):
+            continue
+    return known

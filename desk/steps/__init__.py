@@ -1,0 +1,1 @@
+"""What may follow a sorting: commands that run beside the page."""

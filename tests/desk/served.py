@@ -1,0 +1,102 @@
+"""The command that serves a page, started as a user would, and questions to it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import struct
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = ("--pretrained", "none", "-a", "resnet18", "--size", "32", "--device", "cpu", "--num-workers", "0", "--threads", "1",
+         "--cache", "cache", "--open", "false")
+Json = dict[str, Any]
+
+
+class Served:
+    """A command that serves a folder, started as a user would, and questions to it."""
+
+    def __init__(self, here: Path, *words: object) -> None:
+        self.log = open(here / "server.log", "a+b")  # noqa: SIM115 - closed by stop()
+        self.process = subprocess.Popen([sys.executable, str(ROOT / "tools" / "sort.py"), *map(str, words), *QUICK], cwd=here,
+                                        stdout=subprocess.PIPE, stderr=self.log, text=True)
+        assert self.process.stdout is not None
+        said = ""
+        for line in self.process.stdout:
+            said += line
+            if found := re.search(r"http://(127\.0\.0\.1:\d+)/([\w-]+)/", line):
+                break
+        else:
+            self.log.seek(0)
+            pytest.fail(f"it did not start: {said}{self.log.read().decode()}")
+        self.address, self.host, self.token = found[0], found[1], found[2]
+
+    def get(self, path: str, **headers: str) -> bytes:
+        with urllib.request.urlopen(urllib.request.Request(self.address + path, headers=headers), timeout=60) as answer:
+            return answer.read()
+
+    def ask(self, name: str, /, **question: object) -> Json:
+        body = json.dumps(question).encode()
+        request = urllib.request.Request(f"{self.address}api/{name}", body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            error.msg = error.fp.read().decode()
+            raise
+
+    def state(self) -> Json:
+        return json.loads(self.get("api/state"))
+
+    def wait(self, holds: Callable[[Json], object]) -> Json:
+        """The state once it holds."""
+        for _ in range(600):
+            if holds(state := self.state()):
+                return state
+            time.sleep(0.05)
+        raise AssertionError(state)
+
+    def follow(self) -> Json:
+        """The state once the sorting has caught up with every answer."""
+        return self.wait(lambda state: state.get("sorted") and state["sorted"]["version"] == state["version"])
+
+    def captions(self) -> Json:
+        return json.loads(self.get("api/captions"))
+
+    def name(self, files: dict[str, str], tab: str = "one") -> None:
+        """Name pictures by their file."""
+        captions = self.captions()
+        for file, name in files.items():
+            self.ask("answer", do="name", pictures=[captions["contents"][captions["files"].index(file)]], name=name, tab=tab,
+                     seen=self.state()["version"])
+
+    def columns(self) -> dict[str, tuple[int, ...]]:
+        content = self.get("api/columns")
+        head, _, _ = content.partition(b"\n")
+        at, columns = len(head) + 1, {}
+        for name, (kind, count) in json.loads(head)["arrays"].items():
+            letter = {"<i2": "h", "|u1": "B"}[kind]
+            columns[name] = struct.unpack_from(f"<{count}{letter}", content, at)
+            at += -(-count * struct.calcsize(letter) // 8) * 8
+        return columns | {"names": json.loads(head)["names"]}
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        code = self.process.wait(30)
+        self.log.close()
+        return code
