@@ -16,7 +16,7 @@ from models.backbones import Backbone
 from runtime.errors import ConfigError
 from runtime.lines import append_line
 
-COMPANY = 15  # nearest others that tell the object from its surroundings
+COMPANY = 10  # nearest others that tell the object from its surroundings
 SIZE = 448  # pixels at which DDT looks
 
 Shares = list[float]

@@ -74,7 +74,7 @@ def unfold(script: str, words: list[str], folder: Path) -> list[tuple[str, list[
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     calls = [call.split("\n")[:-1] for call in (folder / "words").read_text().split("\0")[:-1]]
-    starts = [next(place for place, word in enumerate(call) if word == "DDT" or word.startswith("main_"))
+    starts = [next(place for place, word in enumerate(call) if word == "DDT" or word.startswith(("main_", "tools.")))
               for call in calls]
     return [(call[start], call[start + 1:]) for call, start in zip(calls, starts, strict=True)]
 

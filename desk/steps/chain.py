@@ -34,12 +34,16 @@ class Link:
 
 @dataclass
 class Chain:
-    """A step at work, or at its end. `state`: running, done, failed or stopped; `at`: the link it is at."""
+    """A step at work, or at its end. `state`: running, done, failed or stopped; `at`: the link it is at.
+
+    `since`: bytes of the log that earlier links wrote.
+    """
 
     links: Sequence[Link]
     log: Path
     state: str = "running"
     at: int = 0
+    since: int = 0
     error: str = ""
     began: float = field(default_factory=time.monotonic)
     process: subprocess.Popen[bytes] | None = None
@@ -65,11 +69,11 @@ def read_bar(text: str) -> Bar | None:
     return Bar(what, share, "" if "?" in found[-1]["left"] else found[-1]["left"])
 
 
-def read_tail(log: Path) -> str:
-    """The end of a log; nothing where there is none yet."""
+def read_tail(log: Path, since: int = 0) -> str:
+    """The end of a log, after its first `since` bytes; nothing where there is none yet."""
     try:
         with open(log, "rb") as file:
-            file.seek(max(file.seek(0, 2) - TAIL, 0))
+            file.seek(max(file.seek(0, 2) - TAIL, since))
             return file.read().decode(errors="replace")
     except OSError:
         return ""
@@ -135,6 +139,7 @@ class Steps:
             with self.lock:
                 if run.state != "running":
                     return
+                run.since = log.tell()
                 run.process = subprocess.Popen([sys.executable, *link.words], cwd=ROOT, stdin=subprocess.DEVNULL,
                                                stdout=log, stderr=subprocess.STDOUT)
             while run.process.poll() is None:
@@ -151,7 +156,7 @@ class Steps:
     def _describe(self, run: Chain) -> dict[str, object]:
         told: dict[str, object] = {"state": run.state, "error": run.error, "of": len(run.links), "at": run.at}
         if run.state == "running":
-            bar = read_bar(read_tail(run.log))
+            bar = read_bar(read_tail(run.log, run.since))
             share = (run.at + (bar.share if bar else 0)) / (len(run.links) + 1)  # the result is the last piece
             title = run.links[run.at].title if run.at < len(run.links) else "measuring what came out"
             told |= {"title": title, "share": round(share, 3), "bar": bar.what if bar else "",

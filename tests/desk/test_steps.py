@@ -143,3 +143,17 @@ def test_names_are_predicted_from_the_other_named_ones() -> None:
     wrong = labels.clone()
     wrong[1] = 1  # called green by mistake: neither it nor what it misleads comes out right
     assert predict_named(cloud, wrong, named, named)[1] == 0
+
+
+def test_a_bar_of_the_command_before_is_no_bar_of_this_one(tmp_path: Path) -> None:
+    steps = Steps(tmp_path, lambda: None)
+    first = "print('fit: 100%|####| 4/4 [00:01<00:00, 4.0img/s]')"
+    steps.start("two", [Link("a", ("-c", first)), Link("b", ("-c", "import time; time.sleep(60)"))], lambda: None)
+    for _ in range(200):
+        if steps.runs["two"].at == 1 and steps.runs["two"].since:
+            break
+        time.sleep(0.02)
+    told = steps.describe()["two"]
+    assert (told["title"], told["bar"], told["left"]) == ("b", "", "") and told["share"] == pytest.approx(1 / 3, abs=0.01)
+    steps.stop("two")
+    assert wait(steps, "two") == "stopped"

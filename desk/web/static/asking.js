@@ -106,8 +106,9 @@ function paintOne() {
   }
   $("current-picture").dataset.index = current;
   $("current-file").textContent = store.files[current];
-  const { kind, text } = standingOf(current);
-  $("guess").textContent = kind === "none" ? "" : kind === "given" ? `you called it ${nameOf(current)}` : `looks like ${text}`;
+  const { kind, share } = standingOf(current);
+  $("guess").textContent = kind === "none" ? "" : kind === "given" ? `you called it ${nameOf(current)}`
+    : `looks like ${nameOf(current)} (${(share / 100).toFixed(2)})`;
   $("queue").replaceChildren(...[current, ...queue.filter((one) => one !== current)].slice(0, QUEUE).map((index) => {
     const figure = thumb(index, "", (other) => { go(other); input.focus(); });
     figure.classList.toggle("now", index === current);

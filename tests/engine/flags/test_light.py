@@ -16,7 +16,7 @@ COMMANDS = ["main_pretrain", "main_metric", "main_finetune", "main_linear", "mai
 MORE = ["DDT.__main__", "tools.compare", "tools.convert_config", "tools.demo_data", "tools.index", "tools.organize",
         "tools.report", *(f"benchmarks.studies.{name}" for name in ("folds", "naming", "partitions", "study", "trials")),
         *(f"benchmarks.{name}" for name in ("ddt", "evaluate", "finetune_step", "linear", "loader", "metric_step",
-                                            "pretrain_step", "retrieval"))]
+                                            "pretrain_step", "retrieval", "sorting"))]
 RUN = """
 import runpy, sys
 sys.path.insert(0, {root!r})
