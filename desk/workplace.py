@@ -47,6 +47,7 @@ class Workplace:
         self.failed: BaseException | None = None
         self.threads: list[threading.Thread] = []
         self.give_up: Callable[[], object] = lambda: None
+        self.is_ending: Callable[[], bool] = lambda: False  # whether the server waits for the last answers
         answered = self.desk.journal.answers
         if answered and not answered.keys() & album.places.keys():
             raise ConfigError(f"{self.out} holds names of {len(answered)} photographs, none of which is in "

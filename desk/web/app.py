@@ -80,7 +80,7 @@ def show_page(place: Workplace, request: Request) -> Response:
 async def show_state(place: Workplace, request: Request) -> Response:
     """The state, as soon as it is another than the one of tick `since`."""
     since, end = request.query_params.get("since"), time.monotonic() + PATIENCE
-    while str(place.desk.tick) == since and time.monotonic() < end:
+    while str(place.desk.tick) == since and time.monotonic() < end and not place.is_ending():
         await asyncio.sleep(PAUSE)
     state = await run_in_threadpool(lambda: {**describe_state(place.desk), "steps": place.describe_steps()})
     return JSONResponse(state, headers=FRESH)

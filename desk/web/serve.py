@@ -37,6 +37,7 @@ def serve(options: SortOptions) -> None:
         server = uvicorn.Server(uvicorn.Config(make_app(place, token), log_level="warning", access_log=False,
                                                timeout_graceful_shutdown=GRACE))
         place.give_up = lambda: setattr(server, "should_exit", True)
+        place.is_ending = lambda: server.should_exit
         address = f"http://{HOST}:{door.getsockname()[1]}/{token}/"
         print(f"open {address}\n  answers are kept in {options.place}; Ctrl-C ends it", flush=True)
         place.open()

@@ -68,7 +68,7 @@ def test_names_spread_and_are_kept(serve: Callable[..., Served], photographs: Pa
     state = again.follow()
     assert state["names"] == ["blue", "green", "red"] and state["sorted"]["given"] == 3
     assert again.columns()["labels"] == columns["labels"]
-    assert again.stop() == 0
+    assert again.stop() == 0 and "Traceback" not in (tmp_path / "server.log").read_text()
     assert not (tmp_path / "state" / ".lock").exists()
 
 
