@@ -1,4 +1,4 @@
-"""The command that serves a page, started as a user would, and questions to it."""
+"""The page as another program meets it: served by a process of its own, or within this one, and questions to it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
+
+from desk.web.app import make_app
+from desk.web.serve import listen, open_workplace
+from tools import sort
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--pretrained", "none", "-a", "resnet18", "--size", "32", "--device", "cpu", "--num-workers", "0", "--threads", "1",
@@ -23,23 +29,12 @@ QUICK = ("--pretrained", "none", "-a", "resnet18", "--size", "32", "--device", "
 Json = dict[str, Any]
 
 
-class Served:
-    """A command that serves a folder, started as a user would, and questions to it."""
+class Questions:
+    """What is asked of a server at `address`, http://`host`/`token`/."""
 
-    def __init__(self, here: Path, *words: object) -> None:
-        self.log = open(here / "server.log", "a+b")  # noqa: SIM115 - closed by stop()
-        self.process = subprocess.Popen([sys.executable, str(ROOT / "tools" / "sort.py"), *map(str, words), *QUICK], cwd=here,
-                                        stdout=subprocess.PIPE, stderr=self.log, text=True)
-        assert self.process.stdout is not None
-        said = ""
-        for line in self.process.stdout:
-            said += line
-            if found := re.search(r"http://(127\.0\.0\.1:\d+)/([\w-]+)/", line):
-                break
-        else:
-            self.log.seek(0)
-            pytest.fail(f"it did not start: {said}{self.log.read().decode()}")
-        self.address, self.host, self.token = found[0], found[1], found[2]
+    address: str
+    host: str
+    token: str
 
     def get(self, path: str, **headers: str) -> bytes:
         with urllib.request.urlopen(urllib.request.Request(self.address + path, headers=headers), timeout=60) as answer:
@@ -89,6 +84,50 @@ class Served:
             columns[name] = struct.unpack_from(f"<{count}{letter}", content, at)
             at += -(-count * struct.calcsize(letter) // 8) * 8
         return columns | {"names": json.loads(head)["names"]}
+
+
+class Hosted(Questions):
+    """A page served by a thread of this process, at once: what a command does without its start."""
+
+    def __init__(self, here: Path, *words: object) -> None:
+        paths = [str(here / word) if isinstance(word, str) and (here / word).exists() else str(word) for word in words]
+        options = sort.parse([*paths, *QUICK, "--out", str(here / "state"), "--cache", str(here / "cache")])
+        options.place.mkdir(exist_ok=True)
+        self.place, self.token = open_workplace(options), "hosted"
+        door = listen(0)
+        self.host = f"127.0.0.1:{door.getsockname()[1]}"
+        self.address = f"http://{self.host}/{self.token}/"
+        self.server = uvicorn.Server(uvicorn.Config(make_app(self.place, self.token), log_level="warning", access_log=False,
+                                                    timeout_graceful_shutdown=1))
+        self.place.is_ending = lambda: self.server.should_exit
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [door]}, daemon=True)
+        self.thread.start()
+        self.place.open()
+
+    def stop(self) -> None:
+        """End it, and see that nothing failed in the background."""
+        self.server.should_exit = True
+        self.thread.join(20)
+        assert self.place.close() and self.place.failed is None
+
+
+class Served(Questions):
+    """A command that serves a folder, started as a user would, and questions to it."""
+
+    def __init__(self, here: Path, *words: object) -> None:
+        self.log = open(here / "server.log", "a+b")  # noqa: SIM115 - closed by stop()
+        self.process = subprocess.Popen([sys.executable, str(ROOT / "tools" / "sort.py"), *map(str, words), *QUICK], cwd=here,
+                                        stdout=subprocess.PIPE, stderr=self.log, text=True)
+        assert self.process.stdout is not None
+        said = ""
+        for line in self.process.stdout:
+            said += line
+            if found := re.search(r"http://(127\.0\.0\.1:\d+)/([\w-]+)/", line):
+                break
+        else:
+            self.log.seek(0)
+            pytest.fail(f"it did not start: {said}{self.log.read().decode()}")
+        self.address, self.host, self.token = found[0], found[1], found[2]
 
     def kill(self) -> None:
         self.process.kill()

@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from PIL import Image
 
 from tests.desk.browser import find_chromium, list_hosts, list_messages, open_chromium
-from tests.desk.served import Served
+from tests.desk.served import Hosted, Questions, Served
 
 pytestmark = pytest.mark.browser
+Asked = TypeVar("Asked", bound=Questions)
 TABS = ("ask", "all", "names", "finish")
 
 
 @pytest.fixture
-def start(tmp_path: Path, photographs: Path) -> Iterator[Callable[..., Served]]:
-    """start(): the server of the photographs' page."""
+def start(host: Callable[..., Hosted]) -> Callable[..., Hosted]:
+    """start(): the photographs' page, once all is known of them."""
     find_chromium()
-    running: list[Served] = []
 
-    def begin(*words: object) -> Served:
-        running.append(Served(tmp_path, "photographs", "--serve", "--out", "state", "--groups", "3", *words))
-        running[-1].wait(lambda state: state.get("landscape", {}).get("twins"))
-        return running[-1]
+    def begin(*words: object) -> Hosted:
+        return wait_until_known(host("--groups", "3", *words))
 
-    yield begin
-    for served in running:
-        served.kill()
+    return begin
+
+
+def wait_until_known(page: Asked) -> Asked:
+    """The page, once all is known of its photographs."""
+    page.wait(lambda state: state.get("landscape", {}).get("twins"))
+    return page
 
 
 class Page:
     """A person before the page."""
 
-    def __init__(self, browser: Any, served: Served) -> None:
+    def __init__(self, browser: Any, served: Questions) -> None:
         self.browser, self.served = browser, served
         browser.get(served.address)
         self.wait(lambda: self.find("#ask").is_displayed())
@@ -86,8 +88,9 @@ class Page:
 ENTER, BACKSPACE, ESCAPE = "\ue007", "\ue003", "\ue00c"
 
 
-def test_name_twenty_undo_reload_kill_go_on_finish(start: Callable[..., Served], tmp_path: Path) -> None:
-    served = start()
+def test_name_twenty_undo_reload_kill_go_on_finish(serve: Callable[..., Served], tmp_path: Path) -> None:
+    find_chromium()
+    served = wait_until_known(serve("--groups", "3"))
     with open_chromium() as browser:
         page = Page(browser, served)
         named = [page.name_current() for _ in range(20)]
@@ -106,7 +109,7 @@ def test_name_twenty_undo_reload_kill_go_on_finish(start: Callable[..., Served],
         served.kill()
         page.wait(lambda: page.find("#gone").is_displayed())
         assert list_hosts(browser) == {served.host}
-        again = start()
+        again = wait_until_known(serve("--groups", "3"))
         page = Page(browser, again)
         assert again.follow()["sorted"]["given"] == 20 and sum(page.names().values()) == 36
         page.open("finish")
@@ -119,7 +122,7 @@ def test_name_twenty_undo_reload_kill_go_on_finish(start: Callable[..., Served],
         assert list_hosts(browser) <= {served.host, again.host}  # the old page still knocks
 
 
-def test_the_keyboard_alone(start: Callable[..., Served]) -> None:
+def test_the_keyboard_alone(start: Callable[..., Hosted]) -> None:
     served = start()
     with open_chromium() as browser:
         page = Page(browser, served)
@@ -156,7 +159,7 @@ def test_the_keyboard_alone(start: Callable[..., Served]) -> None:
         assert list_messages(browser) == []
 
 
-def test_many_at_once_merge_and_rename(start: Callable[..., Served]) -> None:
+def test_many_at_once_merge_and_rename(start: Callable[..., Hosted]) -> None:
     served = start()
     with open_chromium() as browser:
         from selenium.webdriver.support.ui import Select
@@ -190,7 +193,7 @@ def test_many_at_once_merge_and_rename(start: Callable[..., Served]) -> None:
         assert served.state()["sorted"]["given"] in (14, 15)  # one of the threes may have been in the group
 
 
-def test_two_tabs_see_each_other(start: Callable[..., Served]) -> None:
+def test_two_tabs_see_each_other(start: Callable[..., Hosted]) -> None:
     served = start()
     with open_chromium() as browser:
         page = Page(browser, served)
@@ -211,7 +214,7 @@ def test_two_tabs_see_each_other(start: Callable[..., Served]) -> None:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_it_fits_the_screen_says_nothing_and_asks_nobody(
-    width: int, dark: bool, start: Callable[..., Served], photographs: Path
+    width: int, dark: bool, start: Callable[..., Hosted], photographs: Path
 ) -> None:
     long = "a_name_of_one_word_that_is_longer_than_any_screen_of_a_telephone_is_wide_and_does_not_end_" * 2
     Image.new("RGB", (400, 30), (90, 90, 200)).save(photographs / f"{long}.png")
@@ -240,7 +243,7 @@ def test_it_fits_the_screen_says_nothing_and_asks_nobody(
 
 
 @pytest.mark.slow
-def test_fifty_thousand_cells_scroll_by_drawing_a_hundred(start: Callable[..., Served]) -> None:
+def test_fifty_thousand_cells_scroll_by_drawing_a_hundred(start: Callable[..., Hosted]) -> None:
     """The grid alone, told that there are 50,000 pictures."""
     served = start()
     with open_chromium() as browser:

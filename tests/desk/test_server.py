@@ -12,29 +12,14 @@ import sys
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.desk.served import QUICK, ROOT, Served
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """serve(*words): the command on tmp_path/photographs."""
-    running: list[Served] = []
-
-    def start(*words: object) -> Served:
-        running.append(Served(tmp_path, "photographs", "--serve", "--out", "state", *words))
-        return running[-1]
-
-    yield start
-    for served in running:
-        served.process.kill()
-        served.process.wait()
-        served.log.close()
+from tests.desk.served import QUICK, ROOT, Hosted, Served
+from tools import sort
 
 
 def refused(work: Callable[[], object]) -> tuple[int, str]:
@@ -87,15 +72,15 @@ def test_a_kill_at_any_moment_loses_no_answer_that_was_confirmed(serve: Callable
 
 
 def test_only_this_machine_with_the_token_is_answered_and_only_pictures_are_shown(
-    serve: Callable[..., Served], photographs: Path, tmp_path: Path
+    host: Callable[..., Hosted], photographs: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "secret.txt").write_text("secret")
-    served = serve()
+    served = host()
     served.wait(lambda state: state.get("sorted"))
-    host = served.address.replace(f"/{served.token}/", "/")
+    root = served.address.replace(f"/{served.token}/", "/")
     for wrong in ("", "wrong/", f"{served.token[:-1]}/api/state", "api/state"):
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(host + wrong, timeout=20)
+            urllib.request.urlopen(root + wrong, timeout=20)
         assert caught.value.code == 404
     assert refused(lambda: served.get("", Host="evil.example"))[0] == 400
     for path in ("photograph/36", "thumbnail/99999", "photograph/-1", "photograph/../../secret.txt", "static/../app.py",
@@ -118,8 +103,8 @@ def test_a_second_server_is_refused(serve: Callable[..., Served], photographs: P
     assert done.returncode == 2 and "is held by process" in done.stderr
 
 
-def test_two_tabs_do_not_fight(serve: Callable[..., Served], photographs: Path) -> None:
-    served = serve()
+def test_two_tabs_do_not_fight(host: Callable[..., Hosted], photographs: Path) -> None:
+    served = host()
     first, second = served.captions()["contents"][:2]
     seen = served.state()["version"]
     served.ask("answer", do="name", pictures=[first], name="crow", tab="one", seen=seen)
@@ -140,8 +125,8 @@ def test_two_tabs_do_not_fight(serve: Callable[..., Served], photographs: Path) 
     assert served.state()["names"] == ["crow", "owl"]
 
 
-def test_what_makes_no_sense_is_told_and_not_written(serve: Callable[..., Served], photographs: Path, tmp_path: Path) -> None:
-    served = serve()
+def test_what_makes_no_sense_is_told_and_not_written(host: Callable[..., Hosted], photographs: Path, tmp_path: Path) -> None:
+    served = host()
     content = served.captions()["contents"][0]
     wrong = [{"do": "name", "pictures": [content], "name": "  "}, {"do": "name", "pictures": [content], "name": "x" * 201},
              {"do": "name", "pictures": ["strange"], "name": "crow"}, {"do": "name", "pictures": [], "name": "crow"},
@@ -152,8 +137,8 @@ def test_what_makes_no_sense_is_told_and_not_written(serve: Callable[..., Served
     assert not (tmp_path / "state" / "journal.jsonl").read_text() and served.state()["version"] == 0
 
 
-def test_unknown_kinds_and_useless_pictures(serve: Callable[..., Served], photographs: Path) -> None:
-    served = serve()
+def test_unknown_kinds_and_useless_pictures(host: Callable[..., Hosted], photographs: Path) -> None:
+    served = host()
     served.name({"red_00.jpg": "red", "green_00.jpg": "green"})
     files, contents = served.captions().values()
     at = files.index
@@ -168,9 +153,9 @@ def test_unknown_kinds_and_useless_pictures(serve: Callable[..., Served], photog
     assert not {at("red_00.jpg"), at("blue_00.jpg"), at("red_11.jpg")} & set(state["sorted"]["proposal"])
 
 
-def test_finish(serve: Callable[..., Served], photographs: Path, tmp_path: Path) -> None:
+def test_finish(host: Callable[..., Hosted], photographs: Path, tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in photographs.iterdir()}
-    served = serve()
+    served = host()
     served.name({f"{kind}_{number:02d}.jpg": kind for kind in ("red", "green") for number in range(4)})
     files, contents = served.captions().values()
     say = {"tab": "one", "seen": 99}
@@ -196,17 +181,17 @@ def test_finish(serve: Callable[..., Served], photographs: Path, tmp_path: Path)
     assert refused(lambda: served.ask("finish", how="none", threshold=0.5))[0] == 400
 
 
-def test_photographs_that_come_move_and_go(serve: Callable[..., Served], photographs: Path, tmp_path: Path) -> None:
-    served = serve()
+def test_photographs_that_come_move_and_go(host: Callable[..., Hosted], photographs: Path, tmp_path: Path) -> None:
+    served = host()
     served.name({"red_00.jpg": "red", "green_00.jpg": "green", "blue_00.jpg": "blue"})
     served.follow()
-    served.kill()
+    served.stop()
     (photographs / "2024").mkdir()
     (photographs / "red_00.jpg").rename(photographs / "2024" / "IMG_1.jpg")  # moved and renamed
     shutil.copy(photographs / "green_00.jpg", photographs / "copy of green.jpg")
     (photographs / "blue_05.jpg").unlink()
     Image.new("RGB", (64, 48), (200, 40, 40)).save(photographs / "new.png")
-    again = serve()
+    again = host()
     again.follow()
     files, states = again.captions()["files"], again.columns()["states"]
     assert len(files) == 37 and "new.png" in files and "blue_05.jpg" not in files
@@ -215,9 +200,9 @@ def test_photographs_that_come_move_and_go(serve: Callable[..., Served], photogr
 
 
 def test_the_state_is_one_folder_that_can_be_opened_elsewhere(
-    serve: Callable[..., Served], photographs: Path, tmp_path: Path
+    host: Callable[..., Hosted], photographs: Path, tmp_path: Path
 ) -> None:
-    served = serve()
+    served = host()
     served.name({"red_00.jpg": "red", "green_00.jpg": "green"})
     labels = (served.follow(), served.columns())[1]["labels"]
     served.stop()
@@ -226,17 +211,14 @@ def test_the_state_is_one_folder_that_can_be_opened_elsewhere(
     with zipfile.ZipFile(tmp_path / "carried.zip") as carried:
         carried.extractall(elsewhere / "state")
     photographs.rename(elsewhere / "photographs")
-    other = Served(elsewhere, "photographs", "--serve", "--out", "state")
-    try:
-        other.follow()
-        assert other.columns()["labels"] == labels
-    finally:
-        other.kill()
+    other = host(here=elsewhere)
+    other.follow()
+    assert other.columns()["labels"] == labels
 
 
 @pytest.mark.parametrize("way", ["flag", "left", "page"])
 def test_an_old_table_of_names_is_taken_over(
-    way: str, serve: Callable[..., Served], photographs: Path, tmp_path: Path
+    way: str, host: Callable[..., Hosted], photographs: Path, tmp_path: Path
 ) -> None:
     table = "path,label\nred_03.jpg,red\ngreen_01.jpg,green\nblue_02.jpg,\n"
     if way == "left":
@@ -246,7 +228,7 @@ def test_an_old_table_of_names_is_taken_over(
             "path,group,typicality,outlier_score,name_first,label,confidence\n")
     elif way == "flag":
         (tmp_path / "old.csv").write_text(table)
-    served = serve(*(["--labels", "old.csv"] if way == "flag" else []))
+    served = host(*(["--labels", "old.csv"] if way == "flag" else []))
     if way == "page":
         assert served.ask("table", text=table) == {"named": 2}
         assert "line 2: nowhere.jpg" in refused(lambda: served.ask("table", text="path,label\nnowhere.jpg,red\n"))[1]
@@ -254,9 +236,9 @@ def test_an_old_table_of_names_is_taken_over(
     assert state["names"] == ["green", "red"] and state["sorted"]["given"] == 2
 
 
-def test_a_file_that_cannot_be_read_is_left_out_and_said(serve: Callable[..., Served], photographs: Path) -> None:
+def test_a_file_that_cannot_be_read_is_left_out_and_said(host: Callable[..., Hosted], photographs: Path) -> None:
     (photographs / "broken.jpg").write_bytes((photographs / "red_00.jpg").read_bytes()[:300])
-    state = serve().wait(lambda state: state.get("sorted"))
+    state = host().wait(lambda state: state.get("sorted"))
     assert state["pictures"] == 36 and len(state["unreadable"]) == 1 and "broken.jpg" in state["unreadable"][0]
 
 
@@ -264,23 +246,22 @@ def test_a_file_that_cannot_be_read_is_left_out_and_said(serve: Callable[..., Se
     (("--apply", "copy"), "--apply: read only with no --serve"), (("--out", "photographs/state"), "lies in photographs"),
     (("--groups", "99"), "needs at least 99")])
 def test_what_cannot_be_is_refused_before_anything_is_served(
-    words: tuple[str, ...], said: str, photographs: Path, tmp_path: Path
+    words: tuple[str, ...], said: str, photographs: Path, call_main: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    done = subprocess.run([sys.executable, str(ROOT / "tools" / "sort.py"), "photographs", "--serve", *words, *QUICK], cwd=tmp_path,
-                          capture_output=True, text=True)
+    done = call_main(sort.main, "photographs", "--serve", *words, *QUICK)
     assert done.returncode == 2 and said in done.stderr and "http" not in done.stdout
 
 
-def test_links_out_of_the_folder_are_refused(photographs: Path, tmp_path: Path) -> None:
+def test_links_out_of_the_folder_are_refused(
+    photographs: Path, tmp_path: Path, call_main: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     (photographs / "red_00.jpg").rename(tmp_path / "outside.jpg")
     (photographs / "link.jpg").symlink_to(tmp_path / "outside.jpg")
-    done = subprocess.run([sys.executable, str(ROOT / "tools" / "sort.py"), "photographs", "--serve", *QUICK], cwd=tmp_path,
-                          capture_output=True, text=True)
+    done = call_main(sort.main, "photographs", "--serve", *QUICK)
     assert done.returncode == 2 and "link.jpg" in done.stderr and "lead out of" in done.stderr
 
 
-def test_an_empty_folder_is_told(tmp_path: Path) -> None:
+def test_an_empty_folder_is_told(tmp_path: Path, call_main: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     (tmp_path / "photographs").mkdir()
-    done = subprocess.run([sys.executable, str(ROOT / "tools" / "sort.py"), "photographs", "--serve", *QUICK], cwd=tmp_path,
-                          capture_output=True, text=True)
+    done = call_main(sort.main, "photographs", "--serve", *QUICK)
     assert done.returncode == 2 and done.stderr.startswith("error:")
