@@ -19,7 +19,7 @@ INPUTS = {"folder": "FOLDER", "root": "--root", "test_root": "--test-root", "pic
           "gt": "--gt", "text": "FILE", "csv": "FILE.csv", "random_labels": "--random-labels"}
 FOLDERS = ("root", "folder", "test_root", "pictures")  # the others are read as files, and their folders may be written
 RUN_FILES = ("args.json", "log.jsonl", "checkpoint.pt", "checkpoint.prev.pt", "model_last.pth", "model_best.pth",
-             "model_ema.pth", "results.jsonl", "curves.png", "classes.csv")
+             "model_ema.pth", "results.jsonl", "curves.png", "classes.csv", "per_image.bin")
 
 EVALUATION_FILES = ("results.jsonl", "per_query.csv", "neighbours.png", "confusion.csv", "curves.png", "sort.csv",
                     "audit.csv", "search.csv", "heatmap.csv", "heatmap.png", "ids.csv", "meta.json")

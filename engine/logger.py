@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.loader import Batch
+from evaluation.image_log import ImageLog
 from runtime.files import flush, write_bytes
 from runtime.lines import append_line
 
@@ -62,12 +63,12 @@ class Meter:
 class Logger:
     """Writes `log.jsonl` always; `sinks` adds "tensorboard" or "wandb" (whose key comes from its own environment only).
 
-    A logger that is not `active` (ranks above 0) does nothing.
+    A logger that is not `active` (ranks above 0) does nothing, but for its part in `images`, see there.
     """
 
     def __init__(self, folder: Path, *, sinks: tuple[str, ...] = (), active: bool = True, name: str = "run") -> None:
         self.active = active
-        self.path = folder / "log.jsonl"
+        self.path, self.images = folder / "log.jsonl", ImageLog(folder)
         self.sinks = [open_sink(sink, folder, name) for sink in sinks] if active else []
         self.open = False
 
@@ -79,6 +80,7 @@ class Logger:
         if self.active:
             self.open = True
             cut_log(self.path, position, step)
+            self.images.start(step)
 
     def write(self, kind: str, row: Mapping[str, object]) -> None:
         """Add one line; numbers that JSON has no word for are written as null. Raises StopTraining on a full disk."""

@@ -115,6 +115,7 @@ class Trainer:
                 loss = self.module(on_device, now)
             numbers = read_loss(loss)
             self.refuse_nan({name: numbers[name] for name in ("total", *loss.parts)}, batch, now)
+            self.logger.images.add(now.step, now.epoch, batch.index, self.method.per_image)
             self.scaler.scale(loss.total / self.plan.accum_steps).backward()
         return numbers
 
@@ -160,8 +161,7 @@ class Trainer:
         shares = distributed.gather_objects([self.names[index] for index in batch.index.tolist()])
         images = [name for share in shares for name in share]
         if distributed.is_main():
-            note = {"terms": bad, "step": now.step, "epoch": now.epoch, "images": images}
-            write_json(path, note)
+            write_json(path, {"terms": bad, "step": now.step, "epoch": now.epoch, "images": images})
         raise StopTraining(
             f"{', '.join(bad)} not finite in epoch {now.epoch + 1}, step {now.step}; the batch's images are named in "
             f"{path}; {self.tell_what_helps()}"
@@ -198,6 +198,7 @@ class Trainer:
     def save(self) -> None:
         """Write the resume state (main process) once every rank has handed in its generators."""
         generators = distributed.gather_objects(checkpoint.rng_state())
+        self.logger.images.write()
         if distributed.is_main():
             checkpoint.save(self.folder, self.state(generators))
         distributed.barrier()

@@ -96,19 +96,21 @@ class Guidance:
     """What follows from the teacher's answers.
 
     `contrast` [B] the weights of the contrastive terms, `distill` [] the distillation term, `entropy` [B] in [0, 1] of
-    each sample's answer, `stats` to log.
+    each sample's answer, `stats` to log, `per_image` [B] what is logged of each image.
     """
 
     contrast: Tensor
     distill: Tensor
     entropy: Tensor
     stats: dict[str, Tensor]
+    per_image: dict[str, Tensor]
 
 
 class Lead(MomentumContrast):
     """LEAD++. Without a guide only the contrastive terms and the CAM term are left, each sample with weight 1.
 
-    `monitor["entropy"]` keeps the last batch's normalised teacher entropies [B] for a histogram.
+    `monitor["entropy"]` keeps the last batch's normalised teacher entropies [B] for a histogram; `per_image` adds
+    whether both take one prototype for the nearest, the weights of contrast and distillation, and those prototypes.
     """
 
     frozen = ("guide.teacher",)
@@ -124,7 +126,7 @@ class Lead(MomentumContrast):
         self.guide, self.couples_batch = guide, options.couples_batch
         self.queue1 = KeyQueue(dim, options.queue_size, 2 * seed)
         self.queue2 = KeyQueue(dim, options.queue_size, 2 * seed + 1)
-        self.monitor: dict[str, Tensor] = {}
+        self.monitor, self.per_image = dict[str, Tensor](), dict[str, Tensor]()
 
     def views(self) -> dict[str, View]:
         """v1, v2 of the full image, v3, v4 of the object's crop."""
@@ -172,6 +174,7 @@ class Lead(MomentumContrast):
         options = self.options
         guidance = self.follow_guide(crop.known_head, answer)
         self.monitor = {"entropy": guidance.entropy} if answer is not None else {}
+        self.per_image = guidance.per_image
         loss1, loss2, loss3 = ((guidance.contrast * term.loss).mean() for term in terms)
         rationale = self.fit_attention(crop, terms[2].loss, guidance.contrast)
         parts = {"loss1": loss1, "loss2": loss2, "loss3": loss3, "cam": rationale.term, "distill": guidance.distill}
@@ -194,7 +197,7 @@ class Lead(MomentumContrast):
         """Gate and distillation over every set of prototypes; contrast follows the mean of their entropies."""
         if answer is None or self.guide is None:
             ones = torch.ones(len(student), device=student.device)
-            return Guidance(ones, student.new_zeros(()), ones, {})
+            return Guidance(ones, student.new_zeros(()), ones, {}, {})
         parts = {name: self.follow_prototypes(student, answer, some) for name, some in self.guide.sets().items()}
         entropy = torch.stack([part.entropy for part in parts.values()]).mean(dim=0)
         distill = torch.stack([part.distill for part in parts.values()]).sum()
@@ -203,7 +206,7 @@ class Lead(MomentumContrast):
         if len(parts) > 1:
             stats |= {f"distill_{name}": part.distill.detach() for name, part in parts.items()}
             stats |= {f"entropy_{name}": part.entropy.mean() for name, part in parts.items()}
-        return Guidance(adaptive_gate(entropy).contrast, distill, entropy, stats)
+        return Guidance(adaptive_gate(entropy).contrast, distill, entropy, stats, join_per_image(list(parts.values())))
 
     def follow_prototypes(self, student: Tensor, answer: Tensor, prototypes: Prototypes) -> Guidance:
         """Gate and distillation over one set of prototypes, from unit rows [B, D] of student and teacher."""
@@ -216,10 +219,13 @@ class Lead(MomentumContrast):
         gate = adaptive_gate(entropy)
         loss = gate.distill * kl_divergence(teacher, pupil)
         summed = loss.sum() if options.distill_sum else options.reference_batch * loss.mean()
-        agree = (pupil.argmax(dim=1) == teacher.argmax(dim=1)).float().mean()
-        top1 = teacher.amax(dim=1).exp().mean()
-        stats = {"entropy": entropy.mean(), "gate": gate.distill.mean(), "teacher_top1": top1, "agreement": agree}
-        return Guidance(gate.contrast, options.beta / len(rows) * summed, entropy, stats)
+        theirs, ours = teacher.argmax(dim=1), pupil.argmax(dim=1)
+        agree, top1 = (ours == theirs).float(), teacher.amax(dim=1).exp().mean()
+        means = {"entropy": entropy.mean(), "gate": gate.distill.mean(), "teacher_top1": top1,
+                 "agreement": agree.mean()}
+        per_image = {"entropy": entropy, "agreement": agree, "contrast": gate.contrast, "distill": gate.distill,
+                     "teacher": theirs, "student": ours}
+        return Guidance(gate.contrast, options.beta / len(rows) * summed, entropy, means, per_image)
 
     def describe(self, terms: list[Contrast]) -> dict[str, Tensor]:
         """Numbers worth logging: InfoNCE before the gate, positives, own-image mass."""
@@ -235,3 +241,10 @@ class Lead(MomentumContrast):
             self.enqueue_pending()
         else:
             super().after_step(clock)
+
+
+def join_per_image(parts: list[Guidance]) -> dict[str, Tensor]:
+    """What several sets of prototypes say of each image: means, and the nearest prototypes of the first set."""
+    first, said = parts[0].per_image, [part.per_image for part in parts]
+    means = {name: torch.stack([one[name] for one in said]).mean(dim=0) for name in ("entropy", "agreement", "distill")}
+    return first | means | {"contrast": adaptive_gate(means["entropy"]).contrast}

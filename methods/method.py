@@ -63,6 +63,7 @@ class Method(nn.Module, ABC):
     `frozen`: names of submodules that never learn and stay out of checkpoints.
     `loss_terms` and `shares`: what curves.png draws of the log, in this order: terms, and numbers in [0, 1].
     `monitor`: per-sample numbers [B] in [0, 1] of the last forward, by name; the engine makes histograms of them.
+    `per_image`: numbers or ids [B] of the last forward's images, by name; they are logged image by image.
     """
 
     couples_batch: bool = False
@@ -70,6 +71,7 @@ class Method(nn.Module, ABC):
     loss_terms: tuple[str, ...] = ()
     shares: tuple[str, ...] = ()
     monitor: Mapping[str, Tensor] = MappingProxyType({})
+    per_image: Mapping[str, Tensor] = MappingProxyType({})
 
     @abstractmethod
     def views(self) -> dict[str, View]:

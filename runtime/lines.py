@@ -1,4 +1,4 @@
-"""Lines added to a file that others add to as well: under a lock, checked, and taken back where the disk refuses."""
+"""Lines and records added to a file that others add to as well: locked, checked, taken back where the disk refuses."""
 
 from __future__ import annotations
 
@@ -18,20 +18,32 @@ def append_line(path: Path, line: str, *, sync: bool = True) -> None:
 
     `sync` waits until the disk has it. Raises StopTraining when the disk refuses.
     """
-    end: int | None = None
+    with append_or_stop(path, "a line to ", sync=sync) as (handle, end):
+        cut = end > 0 and os.pread(handle, 1, end - 1) != b"\n"
+        write_all(handle, b"\n" * cut + line.encode("utf-8", ON_ERROR) + b"\n")
+
+
+def append_bytes(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """Add bytes, such as records of one length, all of them or nothing. Raises StopTraining when the disk refuses."""
+    with append_or_stop(path, "to ", sync=sync) as (handle, _):
+        write_all(handle, content)
+
+
+@contextmanager
+def append_or_stop(path: Path, what: str, *, sync: bool) -> Iterator[tuple[int, int]]:
+    """A descriptor to append with and the file's size; what was written is taken back where the disk refuses."""
     try:
         with open_locked(path) as handle:
             end = os.fstat(handle).st_size
-            cut = end > 0 and os.pread(handle, 1, end - 1) != b"\n"
             try:
-                write_all(handle, b"\n" * cut + line.encode("utf-8", ON_ERROR) + b"\n")
+                yield handle, end
                 if sync:
                     os.fsync(handle)
             except OSError:
                 os.ftruncate(handle, end)
                 raise
     except OSError as error:
-        raise StopTraining(f"could not add a line to {path}, is there room? ({error}). The lines before it are "
+        raise StopTraining(f"could not add {what}{path}, is there room? ({error}). What stood there before is "
                            f"untouched; {REMEDY}") from error
 
 

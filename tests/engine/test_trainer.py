@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from datasets.views.recipes import View
 from engine.logger import Logger
 from engine.schedule import TrainingPlan
 from engine.trainer import Trainer, refuse_broken
+from evaluation.image_log import NAME, read_image_log
 from methods.method import Clock, LossParts, Method, ParamGroup
 from runtime.errors import StopTraining
 
@@ -43,6 +45,7 @@ class Regression(Method):
         loss = (self.slope * x + self.offset - 2 * x).square().mean()
         if clock.step == self.nan_at:
             loss = loss * float("nan")
+        self.per_image = {"slope": self.slope.detach().expand(len(x)) * x}
         return LossParts(loss, {"square": loss}, {"slope": self.slope.detach(), "odd": torch.tensor(float("nan"))})
 
     def after_step(self, clock: Clock) -> None:
@@ -136,6 +139,16 @@ def test_resume_from_any_step_is_exact_and_cuts_the_log(tmp_path: Path, stop_aft
     timing = ("speed",)
     kept = [[row for row in read_log(tmp_path / name) if row["kind"] not in timing] for name in "ab"]
     assert kept[0] == kept[1]
+    assert (tmp_path / "a" / NAME).read_bytes() == (tmp_path / "b" / NAME).read_bytes()
+
+
+@pytest.mark.parametrize("accum", [1, 2])
+def test_every_image_of_every_epoch_is_logged(tmp_path: Path, accum: int) -> None:
+    make_trainer(tmp_path, Regression(), accum=accum, epochs=4).fit()
+    found = read_image_log(tmp_path / NAME, IMAGES)
+    slopes = found.columns["slope"]
+    assert found.epochs == [0, 1, 2, 3] and slopes.shape == (4, IMAGES) and not np.isnan(slopes).any()
+    assert not slopes[0].any() and slopes[3, -1] > 0
 
 
 def test_nan_names_the_term_and_the_images_and_spares_the_weights(tmp_path: Path) -> None:

@@ -164,13 +164,35 @@ def test_two_sets_of_prototypes_have_their_own_gates() -> None:
     assert loss.parts["loss1"].item() == pytest.approx((weight * stats["nce1"]).mean().item(), rel=0.2)
 
 
+def test_what_is_logged_of_each_image_is_what_the_step_did_with_it() -> None:
+    torch.manual_seed(0)
+    sets = {"text": Prototypes(torch.randn(5, 8), 0.05), "image": Prototypes(torch.randn(9, 8), 0.5)}
+    lead = Lead(TinyBackbone(), BankGuide(torch.randn(4, 8), sets), LeadOptions.default(queue_size=16), seed=0)
+    batch = make_batch(4)
+    stats = lead(batch, clock()).stats
+    found = lead.per_image
+    answer, student = lead.guide.bank, lead.query(batch.views["v3"]).known_head.detach()
+    text, image = (guide.rows for guide in lead.guide.sets().values())
+    assert found["teacher"].tolist() == (answer @ text.T).argmax(dim=1).tolist()
+    for row in range(4):  # a plain loop
+        hs = [torch.special.entr((answer[row] @ some.T / tau).softmax(0)).sum() / math.log(len(some))
+              for some, tau in ((text, 0.05), (image, 0.5))]
+        assert found["entropy"][row].item() == pytest.approx(sum(hs).item() / 2, abs=1e-5)
+        assert found["contrast"][row].item() == pytest.approx((sum(hs).item() / 2) ** 2, abs=1e-5)
+        assert found["distill"][row].item() == pytest.approx(1 - sum(h.item() ** 2 for h in hs) / 2, abs=1e-5)
+        agree = [bool((answer[row] @ some.T).argmax() == (student[row] @ some.T).argmax()) for some in (text, image)]
+        assert found["agreement"][row].item() == sum(agree) / 2
+    torch.testing.assert_close(stats["agreement"], found["agreement"].mean())
+    assert not any(values.requires_grad for values in found.values())
+
+
 def test_without_a_guide_contrast_and_cam_remain() -> None:
     torch.manual_seed(0)
     lead = Lead(TinyBackbone(), None, LeadOptions.default(queue_size=16, dim=6), seed=0)
     loss = lead(make_batch(4), clock())
     loss.total.backward()
     assert loss.parts["distill"] == 0 and loss.parts["loss3"] == loss.stats["nce3"]
-    assert lead.queue1.keys.shape == (16, 6) and lead.monitor == {}
+    assert lead.queue1.keys.shape == (16, 6) and lead.monitor == {} and lead.per_image == {}
 
 
 def test_frozen_teacher_stays_out_of_the_state_and_prototypes_stay_in() -> None:
