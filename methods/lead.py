@@ -93,10 +93,8 @@ class QueryAndKey:
 
 @dataclass(frozen=True)
 class Guidance:
-    """What follows from the teacher's answers.
-
-    `contrast` [B] the weights of the contrastive terms, `distill` [] the distillation term, `entropy` [B] in [0, 1] of
-    each sample's answer, `stats` to log, `per_image` [B] what is logged of each image.
+    """What follows from the teacher's answers: `contrast` [B] the weights of the contrastive terms, `distill` [] the
+    distillation term, `entropy` [B] in [0, 1] of each answer, `stats` and, of single images [B], `per_image` to log.
     """
 
     contrast: Tensor
@@ -109,8 +107,8 @@ class Guidance:
 class Lead(MomentumContrast):
     """LEAD++. Without a guide only the contrastive terms and the CAM term are left, each sample with weight 1.
 
-    `monitor["entropy"]` keeps the last batch's normalised teacher entropies [B] for a histogram; `per_image` adds
-    whether both take one prototype for the nearest, the weights of contrast and distillation, and those prototypes.
+    `monitor["entropy"]` keeps the last batch's normalised teacher entropies [B] for a histogram; `per_image` adds the
+    student's, whether both take one prototype for the nearest, the two weights, and those prototypes.
     """
 
     frozen = ("guide.teacher",)
@@ -224,6 +222,7 @@ class Lead(MomentumContrast):
         means = {"entropy": entropy.mean(), "gate": gate.distill.mean(), "teacher_top1": top1,
                  "agreement": agree.mean()}
         per_image = {"entropy": entropy, "agreement": agree, "contrast": gate.contrast, "distill": gate.distill,
+                     "student_entropy": normalised_entropy(pupil.detach(), options.entropy_classes),
                      "teacher": theirs, "student": ours}
         return Guidance(gate.contrast, options.beta / len(rows) * summed, entropy, means, per_image)
 
@@ -245,6 +244,7 @@ class Lead(MomentumContrast):
 
 def join_per_image(parts: list[Guidance]) -> dict[str, Tensor]:
     """What several sets of prototypes say of each image: means, and the nearest prototypes of the first set."""
-    first, said = parts[0].per_image, [part.per_image for part in parts]
-    means = {name: torch.stack([one[name] for one in said]).mean(dim=0) for name in ("entropy", "agreement", "distill")}
-    return first | means | {"contrast": adaptive_gate(means["entropy"]).contrast}
+    said = [part.per_image for part in parts]
+    means = {name: torch.stack([one[name] for one in said]).mean(dim=0)
+             for name, values in said[0].items() if values.is_floating_point()}
+    return said[0] | means | {"contrast": adaptive_gate(means["entropy"]).contrast}

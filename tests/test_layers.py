@@ -36,6 +36,8 @@ LAW = {
                               "evaluation.features", "evaluation.reports"},
     "evaluation/sorting": {*NETWORKS, "evaluation.metrics", "evaluation.features", "evaluation.reports"},
     "evaluation/audit": {*NETWORKS, "evaluation.metrics", "evaluation.features", "evaluation.reports", "evaluation.sorting"},
+    "evaluation/atlas": {*NETWORKS, "evaluation.image_log", "evaluation.metrics", "evaluation.reports", "evaluation.sorting",
+                         "evaluation.audit"},
     "evaluation/heatmaps": {*NETWORKS, "evaluation"},
     "text": {*NETWORKS, "evaluation"},
     "engine": {*NETWORKS, "evaluation"},

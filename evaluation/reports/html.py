@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from functools import lru_cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image
 
 TEMPLATES = Path(__file__).parent / "templates"
+STATIC = Path(__file__).parent / "static"  # scripts and styles; the sorting page is sent some of them
+MODULES = re.compile(r"^import .*\n|^export (?=function|const)", re.MULTILINE)
 
 
 def render(template: str, **values: object) -> str:
@@ -26,6 +30,16 @@ def render(template: str, **values: object) -> str:
 def _load_templates() -> Environment:
     return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
                        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+
+
+def embed_style(name: str) -> Markup:
+    """A style sheet of static/ for the page itself."""
+    return Markup((STATIC / name).read_text(encoding="utf-8"))
+
+
+def embed_scripts(*names: str) -> Markup:
+    """Modules of static/ as one script, what others import first: a page opened as a file may import nothing."""
+    return Markup("\n".join(MODULES.sub("", (STATIC / name).read_text(encoding="utf-8")) for name in names))
 
 
 def embed_picture(picture: Image.Image | bytes) -> str:

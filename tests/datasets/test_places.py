@@ -20,7 +20,7 @@ COMMANDS = [
     ("main_metric", "--root ROOT --results-dir OUT -a test_resnet --pretrained none --device cpu"),
     ("main_finetune", "--root ROOT --results-dir OUT --model test_resnet --finetune none --device cpu"),
     ("main_linear", "--root ROOT --results-dir OUT LOOK"), ("main_retrieval", "--root ROOT --results-dir OUT LOOK"),
-    ("tools.audit", "ROOT --out OUT LOOK"), ("tools.sort", "ROOT --out OUT LOOK"), ("tools.embed", "ROOT --out OUT LOOK"),
+    ("tools.atlas", "none -a test_resnet --device cpu -j 0 --root ROOT --out OUT"), ("tools.audit", "ROOT --out OUT LOOK"), ("tools.sort", "ROOT --out OUT LOOK"), ("tools.embed", "ROOT --out OUT LOOK"),
     ("tools.search", "ROOT --results-dir OUT --image x LOOK"), ("tools.heatmap", "--root ROOT --out OUT LOOK"),
     ("tools.infer", "ROOT --out OUT --pretrained x"), ("tools.evaluate", "--root ROOT --out OUT --pretrained x"),
     ("benchmarks.studies.study", "--root ROOT --row a=none@32 --out OUT"), ("tools.compare", "--root ROOT --network a=none --out OUT"),

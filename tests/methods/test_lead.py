@@ -180,6 +180,9 @@ def test_what_is_logged_of_each_image_is_what_the_step_did_with_it() -> None:
         assert found["entropy"][row].item() == pytest.approx(sum(hs).item() / 2, abs=1e-5)
         assert found["contrast"][row].item() == pytest.approx((sum(hs).item() / 2) ** 2, abs=1e-5)
         assert found["distill"][row].item() == pytest.approx(1 - sum(h.item() ** 2 for h in hs) / 2, abs=1e-5)
+        doubts = [torch.special.entr((student[row] @ some.T / tau).softmax(0)).sum() / math.log(len(some))
+                  for some, tau in ((text, 0.05), (image, 0.5))]
+        assert found["student_entropy"][row].item() == pytest.approx(sum(doubts).item() / 2, abs=1e-4)
         agree = [bool((answer[row] @ some.T).argmax() == (student[row] @ some.T).argmax()) for some in (text, image)]
         assert found["agreement"][row].item() == sum(agree) / 2
     torch.testing.assert_close(stats["agreement"], found["agreement"].mean())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from evaluation.options import ClassifierOptions, ImagesOptions
+from evaluation.options import ClassifierOptions, EncoderOptions, ImagesOptions
 from runtime.options import again, flag, repeated, switch, word
 from runtime.ranges import BATCH, COUNT, COUNT_OR_0, LARGEST, whole_number
 from text.options import ClipOptions, EncodingOptions
@@ -57,6 +57,24 @@ class AuditOptions(ImagesOptions):
     def place(self) -> Path:
         """The folder of all that is written."""
         return Path(self.out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtlasOptions(EncoderOptions):
+    """Which run's training images are laid out, and what is told of them."""
+
+    title: ClassVar[str | None] = "atlas"
+
+    pretrained: str = word("a finished run of LEAD with a teacher: a folder under checkpoints/, or its path", "RUN")
+    input: Literal["full", "crop"] = again(EncoderOptions, "input", "full")
+    batch_size: int = flag(64, BATCH, "images at a time; changes no number", "-b")
+    before: str | None = flag(None, None, "weights that the run began with: their neighbours are shown, too",
+                              metavar="WEIGHTS")
+    neighbours: int = flag(8, COUNT, "nearest images of each")
+    side: int = flag(120, whole_number(32, 512), "pixels of a thumbnail's longer side")
+    judge_labels: bool = switch(True, "where there are labels, tell those that the other images speak against")
+    score: bool = switch(False, "measure how well wrong labels would be found here: plant some, in memory only")
+    out: str | None = flag(None, None, "where atlas.html goes; default: atlas/ in the run's folder", metavar="DIR")
 
 
 @dataclass(frozen=True, kw_only=True)

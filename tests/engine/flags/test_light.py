@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 HEAVY = {"torch", "timm", "torchvision", "matplotlib", "sklearn", "scipy", "open_clip", "faiss"}
 COMMANDS = ["main_pretrain", "main_metric", "main_finetune", "main_linear", "main_retrieval", "tools.embed",
-            "tools.audit", "tools.sort", "tools.search", "tools.heatmap", "tools.infer", "tools.evaluate",
+            "tools.atlas", "tools.audit", "tools.sort", "tools.search", "tools.heatmap", "tools.infer", "tools.evaluate",
             "tools.text_studio", "tools.text_ablation", "tools.encode_text"]
 MORE = ["DDT.__main__", "tools.compare", "tools.convert_config", "tools.demo_data", "tools.index", "tools.organize",
         "tools.report", *(f"benchmarks.studies.{name}" for name in ("folds", "naming", "partitions", "study", "trials")),

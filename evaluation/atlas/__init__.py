@@ -1,0 +1,1 @@
+"""Every training image of a run, with what its teacher, its box and its neighbours say of it."""
