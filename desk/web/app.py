@@ -26,6 +26,7 @@ from desk.workplace import Workplace
 from runtime.errors import ConfigError, DataError, StopTraining
 
 STATIC = Path(__file__).parent / "static"
+SHARED = ("evaluation.reports", "static")  # scripts that pages without a server have too
 HOSTS = ["127.0.0.1", "localhost"]
 PATIENCE, PAUSE = 20.0, 0.05  # seconds that a page waits for news before it asks again; between two looks
 KEPT = {"Cache-Control": "private, max-age=86400"}  # pictures' addresses hold their content's hash
@@ -45,7 +46,7 @@ def make_app(place: Workplace, token: str) -> Starlette:
              "/thumbnail/{index:int}": show_thumbnail, "/photograph/{index:int}": show_photograph}
     routes: list[Route | Mount] = [Route(path, partial(look, place)) for path, look in looks.items()]
     routes += [Route(f"/api/{name}", partial(take_post, place, ask), methods=["POST"]) for name, ask in ASKS.items()]
-    routes.append(Mount("/static", StaticFiles(directory=STATIC)))
+    routes.append(Mount("/static", StaticFiles(directory=STATIC, packages=[SHARED])))
     guards = [Middleware(AddHeaders), Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)]
     return Starlette(routes=[Mount(f"/{token}", routes=routes)], middleware=guards,
                      exception_handlers={LookupError: tell_absent, DataError: tell_absent})

@@ -2,6 +2,7 @@
 import { make, makeCell, paintCell } from "./cells.js";
 import { clearSelection, clickToSelect, onSelection, selectAll, selection } from "./selection.js";
 import { ask } from "./net.js";
+import { flowRows, rowsBetween } from "./rows.js";
 import { attempt, disagrees, listen, NAMED, nameOf, NOTHING, standingOf, store, sure, UNKNOWN, UNUSABLE } from "./store.js";
 import { openViewer } from "./viewer.js";
 
@@ -80,33 +81,11 @@ function tally(members) { // what a section is called so far
 }
 
 function layOut() {
-  const side = Number($("cell").value), width = $("grid").clientWidth - 4;
-  const columns = Math.max(1, Math.floor((width + GAP) / (side + GAP)));
-  const real = Math.floor((width + GAP) / columns) - GAP;
-  rows = [];
-  order = [];
-  let y = 0;
-  for (const [title, members] of arrange(kept())) {
-    rows.push({ y, height: HEAD, title, members });
-    y += HEAD;
-    for (let start = 0; start < members.length; start += columns) {
-      rows.push({ y, height: real + GAP, side: real, members: members.slice(start, start + columns) });
-      y += real + GAP;
-    }
-    order.push(...members);
-  }
-  $("canvas").style.height = `${y + 8}px`;
+  const laid = flowRows(arrange(kept()), { width: $("grid").clientWidth - 4, side: Number($("cell").value), gap: GAP, head: HEAD });
+  ({ rows, order } = laid);
+  $("canvas").style.height = `${laid.height + 8}px`;
   $("shown").textContent = `${order.length.toLocaleString()} of ${store.files.length.toLocaleString()}`;
   draw();
-}
-
-function findRow(y) { // the last row that begins above y
-  let low = 0, high = rows.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (rows[middle].y <= y) low = middle; else high = middle - 1;
-  }
-  return low;
 }
 
 function makeHead(row) {
@@ -120,8 +99,7 @@ function draw() {
   const top = $("grid").scrollTop - AROUND, bottom = $("grid").scrollTop + $("grid").clientHeight + AROUND;
   const [oldCells, oldHeads] = [cells, heads];
   [cells, heads] = [new Map(), new Map()];
-  for (let place = findRow(Math.max(top, 0)); place < rows.length && rows[place].y < bottom; place++) {
-    const row = rows[place];
+  for (const [place, row] of rowsBetween(rows, top, bottom)) {
     if (row.title !== undefined) {
       const head = makeHead(row);
       head.style.top = `${row.y}px`;
