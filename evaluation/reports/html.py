@@ -13,12 +13,12 @@ from markupsafe import Markup
 from PIL import Image
 
 TEMPLATES = Path(__file__).parent / "templates"
-STATIC = Path(__file__).parent / "static"  # scripts and styles; the sorting page is sent some of them
+STATIC = Path(__file__).parent / "static"  # pages that work: templates with scripts, some of which the desk sends too
 MODULES = re.compile(r"^import .*\n|^export (?=function|const)", re.MULTILINE)
 
 
 def render(template: str, **values: object) -> str:
-    """A page from templates/<template>.html.
+    """A page from templates/<template>.html, or of those that work, static/<template>.html.
 
     Values are escaped wherever they stand; one that the template needs and does not get raises
     `jinja2.UndefinedError`.
@@ -28,7 +28,7 @@ def render(template: str, **values: object) -> str:
 
 @lru_cache(maxsize=1)
 def _load_templates() -> Environment:
-    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+    return Environment(loader=FileSystemLoader([TEMPLATES, STATIC]), autoescape=True, undefined=StrictUndefined,
                        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from evaluation.ledger import Row
 from evaluation.reports.grid import Grid
-from evaluation.reports.table import COLUMNS
 
 CAPTION = "Percent: mean over {images} test images{seeds}, with the 95 % interval [low, high] of a bootstrap over them."
+HEADINGS = {"rank-1": "rank1", "rank-5": "rank5", "mAP": "map", "kNN, train votes": "knn", "linear": "top1"}
 DIFFERENCE = ("Points more than {reference}, paired by image and seed, with the 95 % interval; "
               "bold where it excludes 0.")
 
@@ -35,13 +35,14 @@ def tabulate_means(task: str, rows: Sequence[Row]) -> Grid:
     for row in rows:
         metrics, fast = row["metrics"], row["images_per_second"]
         numbers = (f"{100 * metrics[key]:.1f} [{100 * metrics[f'{key}_low']:.1f}, {100 * metrics[f'{key}_high']:.1f}]"
-                   for key in COLUMNS.values())
+                   for key in HEADINGS.values())
         cells.append((row["label"], *numbers, f"{fast:.0f}", row["details"]["processing"]))
-    best = {key: max(row["metrics"][key] for row in rows) for key in COLUMNS.values()}
-    strong = {(line, column) for line, row in enumerate(rows) for column, key in enumerate(COLUMNS.values(), start=1)
+    best = {key: max(row["metrics"][key] for row in rows) for key in HEADINGS.values()}
+    strong = {(line, column) for line, row in enumerate(rows) for column, key in enumerate(HEADINGS.values(), start=1)
               if row["metrics"][key] == best[key]}
     caption = CAPTION.format(seeds=name_seeds(rows), images=rows[0]["images"])
-    return Grid(task, caption, ("network", *COLUMNS, "images/s", "features"), cells, range(1, len(COLUMNS) + 2), strong)
+    head = ("network", *HEADINGS, "images/s", "features")
+    return Grid(task, caption, head, cells, range(1, len(HEADINGS) + 2), strong)
 
 
 def tabulate_differences(task: str, rows: Sequence[Row], reference: str) -> Grid:
@@ -49,12 +50,12 @@ def tabulate_differences(task: str, rows: Sequence[Row], reference: str) -> Grid
     compared = [row for row in rows if reference in row["details"]["against"]]
     cells, strong = [], set()
     for line, row in enumerate(compared):
-        found = [row["details"]["against"][reference][key] for key in COLUMNS.values()]
+        found = [row["details"]["against"][reference][key] for key in HEADINGS.values()]
         cells.append((row["label"], *(f"{100 * one['mean']:+.1f} [{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]"
                                       for one in found)))
         strong |= {(line, column) for column, one in enumerate(found, start=1) if one["excludes_zero"]}
     return Grid(f"{task}, difference from {reference}", DIFFERENCE.format(reference=reference),
-                ("network", *COLUMNS), cells, range(1, len(COLUMNS) + 1), strong)
+                ("network", *HEADINGS), cells, range(1, len(HEADINGS) + 1), strong)
 
 
 def name_seeds(rows: Sequence[Row]) -> str:

@@ -10,9 +10,12 @@ from evaluation.ledger import Row, read_measurements
 from evaluation.reports.grid import Grid, markdown_grid
 from runtime.errors import ConfigError
 
-COLUMNS = {"rank-1": "rank1", "rank-5": "rank5", "mAP": "map", "kNN": "knn", "linear": "top1"}
+ONE_OUT, BY_TRAIN = "knn_one_out", "knn_by_train"  # kNN within the split, and with the training split's votes
+COLUMNS = {"rank-1": "rank1", "rank-5": "rank5", "mAP": "map", "kNN, one left out": ONE_OUT,
+           "kNN, train votes": BY_TRAIN, "linear": "top1"}
 OWN_TABLES = ("audit", "naming", "sort", "study", "text")  # kinds whose numbers are not a network's under a protocol
-OPTIONAL = {"zero-shot": "zeroshot", "fine-tuned": "fine_tuned"}  # columns of tables where some line has the number
+OPTIONAL = {"zero-shot": "zeroshot", "fine-tuned": "fine_tuned"}
+RARE = {ONE_OUT, BY_TRAIN, *OPTIONAL.values()}  # columns of tables where some line has the number
 METHODS = {"lead": "LEAD++", "moco": "MoCo v2"}
 
 
@@ -37,11 +40,18 @@ def collect(rows: Iterable[Row]) -> list[Measurement]:
         name, protocol = name_network(row), describe_protocol(row)
         key = (str(row["task"]), name, protocol, str(row["weights_sha256"]), str(row["dataset_sha256"]))
         line = lines.setdefault(key, Measurement(name, str(row["task"]), protocol))
-        found = {name: value for name, value in row["metrics"].items() if isinstance(value, float)}
+        found = name_knn(row, {name: value for name, value in row["metrics"].items() if isinstance(value, float)})
         # A network with a classifier of its own is no linear probe.
         line.metrics |= {"fine_tuned": found["top1"]} if row["kind"] == "classify" else found
         line.images_per_second = row["images_per_second"] or line.images_per_second
     return list(lines.values())
+
+
+def name_knn(row: Row, metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics of a row with its kNN accuracy by who voted: numbers of two protocols never share a column."""
+    details = row["details"] if isinstance(row.get("details"), dict) else {}
+    by_train = str(details.get("knn_protocol", "")).startswith("train")
+    return {{"knn": BY_TRAIN if by_train else ONE_OUT}.get(name, name): value for name, value in metrics.items()}
 
 
 def name_network(row: Row) -> str:
@@ -62,8 +72,8 @@ def describe_protocol(row: Row) -> str:
 
 def choose_columns(lines: Sequence[Measurement]) -> dict[str, str]:
     """Headings and metrics of a table: the usual ones, and the rarer ones that occur."""
-    rare = {title: key for title, key in OPTIONAL.items() if any(key in line.metrics for line in lines)}
-    return {**COLUMNS, **rare}
+    return {title: key for title, key in {**COLUMNS, **OPTIONAL}.items()
+            if key not in RARE or any(key in line.metrics for line in lines)}
 
 
 def tabulate_measurements(lines: Sequence[Measurement], title: str = "") -> Grid:

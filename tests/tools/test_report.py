@@ -61,6 +61,15 @@ def test_page_needs_no_network_and_escapes_names(tmp_path: Path) -> None:
     assert not re.search(r"(src|href)=['\"]?http", text)
 
 
+def test_knn_by_other_votes_stands_in_a_column_of_its_own() -> None:
+    by_train = row("retrieval", {"map": 0.3, "knn": 0.9}, weights_sha256="t", label="asked", details={"knn_protocol": "train to test"})
+    one_out = row("retrieval", {"map": 0.3, "knn": 0.8}, weights_sha256="o", label="one", details={"knn_protocol": "leave-one-out in test"})
+    table = markdown(collect([by_train, one_out]))
+    assert table.splitlines()[2].startswith("| network | rank-1 | rank-5 | mAP | kNN, one left out | kNN, train votes | linear |")
+    assert "| – | – | **30.0** | – | **90.0** | – |" in table and "| – | – | **30.0** | **80.0** | – | – |" in table
+    assert "train votes" not in markdown(collect([one_out])), "a column is there where somebody has the number"
+
+
 def test_figure_is_drawn(tmp_path: Path) -> None:
     draw_figure(collect(ROWS), tmp_path / "f.png")
     with Image.open(tmp_path / "f.png") as picture:
