@@ -41,6 +41,7 @@ def evaluate_networks(options: CompareOptions, out: Path) -> list[Path]:
 
 def evaluate_network(options: CompareOptions, network: ComparedNetwork, centred: bool, folder: Path) -> None:
     """One row: retrieval always, the probe where there are labels in both splits."""
+    assert options.root is not None  # `list_compare_problems` sees to it
     told: dict[str, object] = {
         "task": options.task, "root": options.root, "pretrained": network.source, "label": network.label,
         "size": network.size or options.size, "input": options.input, "crop_root": options.crop_root,

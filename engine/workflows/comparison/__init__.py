@@ -1,0 +1,1 @@
+"""Networks under one protocol, and finished runs query by query."""
