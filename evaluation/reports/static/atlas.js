@@ -176,7 +176,7 @@ function listFacts(index) {
   if (isSuspicious(index)) note(`box: ${boxes[index][1]}`, true);
   for (const [name, who] of [["fall", "teacher's"], ["studentFall", "student's"]]) {
     const by = scores[name][index];
-    if (by !== null) note(`${who} entropy ${by < 0 ? "rose" : "fell"} by ${Math.abs(by).toFixed(2)}`);
+    if (by !== null) note(Math.abs(by) < 0.005 ? `${who} entropy stayed` : `${who} entropy ${by < 0 ? "rose" : "fell"} by ${Math.abs(by).toFixed(2)}`);
   }
   for (const [name, text] of [["contrast", "late weight of contrast"], ["distill", "late weight of distillation"]]) {
     if (scores[name][index] !== null) note(`${text} ${scores[name][index].toFixed(2)}`);
