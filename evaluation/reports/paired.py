@@ -112,10 +112,10 @@ def tabulate_runs(runs: Sequence[MeasuredRun], columns: Sequence[PairedColumn]) 
         strong |= {(line, place) for place, column in enumerate(columns, start=1) if column.means[line] is not None
                    and column.means[line] == max(mean for mean in column.means if mean is not None)}
     row = runs[0].row
-    seen = f", {row['split']} of {row['task']}, {row['feature']}, {row['input']} image at {row['size']} px"
+    seen = f", {row['feature']}, {row['input']} image at {row['size']} px"
     caption = CAPTION.format(queries=row["details"].get("queries", len(runs[0].queries)), seen=seen)
     head = ("run", *(title_of(column.metric) for column in columns))
-    return Grid("", caption, head, cells, range(1, len(columns) + 1), strong)
+    return Grid(f"{row['task']}, {row['split']}", caption, head, cells, range(1, len(columns) + 1), strong)
 
 
 def show_mean(column: PairedColumn, line: int) -> str:

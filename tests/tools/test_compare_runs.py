@@ -129,7 +129,7 @@ def test_a_run_that_nobody_searched_is_searched(call_main: Call, photo_tree: Pat
     done = call_main(main, "one", "two", "--device", "cpu", "-j", "0", "--cache", "none")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("was not searched yet") == 2 and "12 queries" in done.stdout
-    assert "They were trained with the same flags." in done.stdout
+    assert "flags that differ" not in done.stdout and "**custom, test**" in done.stdout
     again = call_main(main, "one", "two")
     assert "not searched yet" not in again.stderr and again.stdout in done.stdout
 

@@ -45,14 +45,14 @@ def compare_runs(options: CompareOptions) -> None:
     runs = [find_measured(options, folder, label) for folder, label in zip(folders, labels)]
     refuse_other_protocols(runs)
     columns = list_columns(runs, options.metric, reference)
-    grids = [tabulate_runs(runs, columns), tabulate_gains(runs, columns, reference)]
-    flags = tabulate_flags(labels, [read_args(folder) for folder in folders])
-    text = "\n\n".join(markdown_grid(grid) for grid in (*grids, flags))
+    grids = [tabulate_runs(runs, columns), tabulate_gains(runs, columns, reference),
+             *tabulate_flags(labels, [read_args(folder) for folder in folders])]
+    text = "\n\n".join(markdown_grid(grid) for grid in grids)
     print(text)
     if options.markdown:
         write_text(Path(options.markdown), f"{text}\n")
     if options.latex:
-        write_text(Path(options.latex), "\n\n".join(latex_grid(grid) for grid in (*grids, flags)) + "\n")
+        write_text(Path(options.latex), "\n\n".join(latex_grid(grid) for grid in grids) + "\n")
     if options.csv:
         write_cells(Path(options.csv), list_compared_numbers(runs, columns, reference))
     if options.figure:
@@ -113,10 +113,9 @@ def find_row(place: Path) -> Row | None:
     return rows[-1] if rows else None
 
 
-def tabulate_flags(labels: Sequence[str], settings: Sequence[Settings]) -> Grid:
-    """The flags in which runs differ, a line each; those that change no number are left out."""
+def tabulate_flags(labels: Sequence[str], settings: Sequence[Settings]) -> list[Grid]:
+    """The flags in which runs differ, a line each, but for those that change no number; no table where none do."""
     names = sorted({name for one in settings for name in one} - UNCOMPARED)
     told = {name: [show_value(one[name]) if name in one else "–" for one in settings] for name in names}
     lines = [(f"--{name.replace('_', '-')}", *values) for name, values in told.items() if len(set(values)) > 1]
-    caption = "" if lines else "They were trained with the same flags."
-    return Grid("flags that differ", caption, ("flag", *labels), lines, ())
+    return [Grid("flags that differ", "", ("flag", *labels), lines, ())] if lines else []
