@@ -13,9 +13,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from evaluation.image_log import NAME, read_image_log
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--device", "cpu", "-a", "test_resnet", "--pretrained", "none", "--size", "32", "--batch-size", "8", "--lr", "0.01", "--monitor-every", "2",
@@ -119,6 +122,9 @@ def test_killed_runs_continue_bit_for_bit(server, words: list[str], tmp_path: Pa
         run_and_kill(server, flags, out, at_step)
         run(server, [*flags, *(["--resume"] if any(out.glob("checkpoint*.pt")) else [])])
         assert_same(whole, out)
+        logs = [folder / NAME for folder in (whole, out)]
+        assert [log.is_file() for log in logs] == [recipe is not BYOL] * 2, "methods without a teacher know nothing of an image"
+        assert recipe is BYOL or logs[0].read_bytes() == logs[1].read_bytes()
         steps = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines() if '"kind": "step"' in line]
         assert steps == list(range(1, 10))
 
@@ -226,6 +232,10 @@ def test_two_ranks_learn_what_one_does(words: list[str], tmp_path: Path) -> None
     for name in one:
         if not name.startswith("attention"):  # its batch norm sees the local batch only
             torch.testing.assert_close(one[name], two[name], rtol=1e-3, atol=1e-4)
+    alone, shared = (read_image_log(tmp_path / name / NAME, 24).columns for name in ("one", "two"))
+    assert not np.isnan(shared["entropy"]).any(), "every image of both ranks is in the log of the first"
+    for name in ("entropy", "contrast", "distill", "teacher"):
+        np.testing.assert_allclose(alone[name], shared[name], atol=2e-3)
 
 
 def test_what_works_on_remembered_answers_needs_them(words: list[str], tmp_path: Path) -> None:
