@@ -56,7 +56,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         told = dict(attrs)
         self.pictures += [told] if tag == "img" else []
-        self.links += [told["href"]] if "href" in told else []
+        self.links += [told["href"]] if tag == "a" and "href" in told else []
         self.anchors |= {told["id"]} if "id" in told else set()
 
 
