@@ -10,7 +10,7 @@ def main() -> None:
     """The command `python main_finetune.py --root DIR ...`."""
     options = parse()
     from engine.results_folder import hold_run  # what needs torch waits until the flags are right
-    from engine.workflows.build import build
+    from engine.workflows.around.train import train_as_told
     from engine.workflows.finetune.saved import evaluate_saved_classifier
     from engine.workflows.finetune.system import FINETUNE
     from runtime import distributed
@@ -21,7 +21,7 @@ def main() -> None:
             if options.eval:
                 evaluate_saved_classifier(options, device, keep=kept)
             else:
-                build(FINETUNE, options, device).train()
+                train_as_told(FINETUNE, options, device)
     finally:
         distributed.stop()
 

@@ -10,7 +10,7 @@ def main() -> None:
     """The command `python main_metric.py --root DIR ...`."""
     options = parse()
     from engine.results_folder import hold_run  # what needs torch waits until the flags are right
-    from engine.workflows.build import build
+    from engine.workflows.around.train import train_as_told
     from engine.workflows.metric.saved import evaluate_saved_embedding
     from engine.workflows.metric.system import METRIC
     from runtime import distributed
@@ -21,7 +21,7 @@ def main() -> None:
             if options.evaluate:
                 evaluate_saved_embedding(options, device, keep=kept)
             else:
-                build(METRIC, options, device).train()
+                train_as_told(METRIC, options, device)
     finally:
         distributed.stop()
 

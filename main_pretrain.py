@@ -10,14 +10,14 @@ def main() -> None:
     """The command `python main_pretrain.py --root DIR ...`."""
     options = parse()
     from engine.results_folder import hold_run  # what needs torch waits until the flags are right
-    from engine.workflows.build import build
+    from engine.workflows.around.train import train_as_told
     from engine.workflows.pretrain.system import PRETRAIN
     from runtime import distributed
 
     device = distributed.join_group(options.device)
     try:
         with hold_run(options):
-            build(PRETRAIN, options, device).train()
+            train_as_told(PRETRAIN, options, device)
     finally:
         distributed.stop()
 

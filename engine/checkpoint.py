@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.gradients.balance import Balanced
 from engine.selection import Kept
 from evaluation.run_record import CURRENT, PREVIOUS
 from methods.method import Method
@@ -45,6 +46,7 @@ class ResumeState(TypedDict):
     generators: list[Generators]
     identity: dict[str, object]
     selection: Kept | dict[str, object]
+    balance: Balanced
 
 
 def save(folder: Path, state: ResumeState) -> None:
@@ -127,3 +129,14 @@ def load_trained_state(method: Method, state: dict[str, Tensor]) -> None:
 def frozen_prefixes(method: Method) -> tuple[str, ...]:
     """Prefixes of state names that never learn."""
     return tuple(f"{name}." for name in method.frozen)
+
+
+def refuse_broken(method: Method) -> None:
+    """Raise StopTraining where weights, or what batch norm remembers, are no numbers: no step would fix the latter."""
+    state = method.state_dict()
+    broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()
+              or name.endswith("running_var") and (value < 0).any()]
+    if broken:
+        raise StopTraining(f"NaN, infinity or a variance below 0 stands in {len(broken)} of the {len(state)} tensors "
+                           f"to start from ({', '.join(broken[:3])}{', ...' if len(broken) > 3 else ''}): take other "
+                           "start weights")

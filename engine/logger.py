@@ -15,6 +15,8 @@ from tqdm import tqdm
 
 from datasets.loader import Batch
 from evaluation.image_log import ImageLog
+from methods.method import LossParts
+from runtime import distributed
 from runtime.files import flush, write_bytes
 from runtime.lines import append_line
 
@@ -159,10 +161,33 @@ def open_sink(sink: str, folder: Path, name: str) -> Callable[[str, dict[str, fl
     return lambda kind, row, step: run.log({f"{kind}/{key}": value for key, value in row.items()}, step=step)
 
 
+def read_loss(loss: LossParts) -> dict[str, float]:
+    """Total, terms and statistics, mean over ranks, as floats read from the device at once."""
+    named = {"total": loss.total, **loss.parts, **loss.stats}
+    device = loss.total.device
+    values = torch.stack([torch.as_tensor(value).detach().to(device, torch.float32) for value in named.values()])
+    return dict(zip(named, distributed.mean(values).tolist()))
+
+
 def progress(total: int, *, initial: int, text: str, active: bool) -> tqdm:
     """A bar over the images of an epoch: rate and time to go come with it; silent on other ranks."""
     return tqdm(total=total, initial=initial, desc=text, unit="img", disable=not active, file=sys.stderr,
                 mininterval=1.0, dynamic_ncols=True)
+
+
+class TimeLeft:
+    """How long all steps of a run still take, by those since `step`: monitors and saving in between are part of it."""
+
+    def __init__(self, step: int, steps: int) -> None:
+        self.first, self.steps = step, steps
+        self.began = time.perf_counter()
+
+    def say(self, step: int) -> str:
+        """In hours, minutes and seconds once `step` steps are done; "?" before the first."""
+        done = step - self.first
+        if not done:
+            return "?"
+        return tqdm.format_interval((self.steps - step) * (time.perf_counter() - self.began) / done)
 
 
 class WaitTimer:

@@ -78,7 +78,7 @@ class Monitor:
         """All features of the images in the evaluation view."""
         return extract(method.outputs, images, self.view, crops=self.crops, batch_size=self.batch_size,
                        workers=self.workers, device=self.device, precision=self.number_format,
-                       crop_bottom=self.crop_bottom)
+                       crop_bottom=self.crop_bottom, title=f"monitor: the network sees {images.split} images")
 
     def search(self, method: Method) -> dict[str, float]:
         """Rank-1, mAP and mAP@R of every feature among the validation images."""

@@ -6,13 +6,26 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from datasets.options import DataOptions
-from runtime.options import MachineOptions, again, flag
+from runtime.options import MachineOptions, Options, again, flag
 from runtime.ranges import BATCH, COUNT, COUNT_OR_0, EPOCHS, RATE, WEIGHT
 from runtime.words import sinks
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(DataOptions, MachineOptions):
+class InsightOptions(Options):
+    """What is said of a run before it begins and while it goes on; no weight depends on it."""
+
+    title: ClassVar[str | None] = "insight"
+
+    plan: str | None = flag(None, ("stop", "train"), "say what the run would be: images and copies among them, steps, "
+                            "rate, time and memory from timed steps, and what is risky; stop = and end there, as "
+                            "--plan alone; train = and train", nargs="?", const="stop")
+    gradient_every: int = flag(0, COUNT_OR_0, "steps between looks at how hard each loss term pulls at the backbone's "
+                               "map, and which pull against each other, in log.jsonl; 0 = never", metavar="STEPS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(DataOptions, MachineOptions, InsightOptions):
     """The options that a run of any system has; a system gives those that are flags its own defaults.
 
     `batch_size` counts the images of a step over all processes, which `accum_steps` cuts into micro-batches.
@@ -44,6 +57,7 @@ class TrainingOptions(DataOptions, MachineOptions):
     save_every: int = flag(0, COUNT_OR_0, "also save within an epoch; 0 = at its end only", metavar="STEPS")
     logger: str = flag("", sinks, "tensorboard, wandb, or both with a comma", metavar="NAMES")
     crop_bottom: int = again(DataOptions, "crop_bottom", "auto")  # a number before anyone reads it
+    balance: float = 0.0
     centre: bool = False
     test: bool = False
 
@@ -52,6 +66,11 @@ class TrainingOptions(DataOptions, MachineOptions):
         """Where the log goes beside log.jsonl."""
         return tuple(name for name in self.logger.split(",") if name)
 
+    @property
+    def network_name(self) -> str:
+        """What learns, for people."""
+        return "network"
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderTrainingOptions(TrainingOptions):
@@ -59,3 +78,8 @@ class EncoderTrainingOptions(TrainingOptions):
 
     arch: str = "resnet50"
     max_pool: bool = True
+
+    @property
+    def network_name(self) -> str:
+        """What learns, for people."""
+        return self.arch

@@ -29,10 +29,14 @@ class Refusal:
 
 
 def hold_run(options: Options, *, needed: bool = True) -> AbstractContextManager[bool]:
-    """`hold_results` of --results-dir; a folder that lies in the data is not touched, building the run refuses it."""
-    if list_overlaps(options, RUN_FILES):
+    """`hold_results` of --results-dir; a folder that lies in the data is not touched, building the run refuses it.
+
+    Nor is that of a run which is only planned.
+    """
+    settings = options.settings()
+    if settings.get("plan") == "stop" or list_overlaps(options, RUN_FILES):
         return nullcontext(True)
-    return hold_results(options.settings()["results_dir"], needed=needed)
+    return hold_results(settings["results_dir"], needed=needed)
 
 
 @contextmanager

@@ -17,11 +17,12 @@ from torch.nn.parallel import DistributedDataParallel
 from datasets.loader import Batch, per_view_seed
 from datasets.sampling.batches import Batches
 from engine import checkpoint
-from engine.logger import Logger, Meter, WaitTimer, progress
+from engine.gradients.budget import GradientBudget
+from engine.logger import Logger, Meter, TimeLeft, WaitTimer, progress, read_loss
 from engine.schedule import TrainingPlan
 from engine.selection import Kept, Selection
 from evaluation.run_record import is_resumable
-from methods.method import Clock, LossParts, Method
+from methods.method import Clock, Method
 from runtime import distributed, precision
 from runtime.errors import StopTraining
 from runtime.files import write_json
@@ -31,7 +32,7 @@ class Trainer:
     """Trains a Method; `fit` may be killed at any moment and a new Trainer given `resume` continues exactly.
 
     `state` in a checkpoint: method, optimiser, scaler, step, meter, generators of every rank, log position, identity,
-    and the best network so far where one is selected.
+    the best network so far where one is selected, and what a balance of gradients has seen.
     """
 
     def __init__(
@@ -50,21 +51,25 @@ class Trainer:
         names: list[str],
         identity: dict[str, object],
         selection: Selection | None = None,
+        budget: GradientBudget | None = None,
+        title: str = "training",
     ) -> None:
         self.method, self.optimizer, self.plan = method, optimizer, plan
         self.batches, self.loader = batches, loader
         self.device, self.number_format, self.folder = device, number_format, folder
         self.logger, self.monitor, self.names, self.identity = logger, monitor, names, identity
-        self.selection = selection
+        self.selection, self.budget, self.title = selection, budget or GradientBudget(method), title
         self.scaler = precision.scaler(device, number_format)
         self.meter, self.step, self.log_position = Meter(), 0, 0
+        self.left = TimeLeft(0, plan.steps)
         self.module = distributed.wrap(method, device)
 
     def fit(self) -> None:
         """Train to the end of the last epoch; raises StopTraining for what cannot be trained from, or any further."""
         if self.step == 0:
-            refuse_broken(self.method)
+            checkpoint.refuse_broken(self.method)
         self.logger.start(self.log_position, self.step)
+        self.left = TimeLeft(self.step, self.plan.steps)
         while self.step < self.plan.steps:
             epoch = self.step // self.plan.steps_per_epoch
             self.train_epoch(epoch)
@@ -78,12 +83,13 @@ class Trainer:
         self.method.train()
         self.batches.set(epoch, done * plan.accum_steps)
         bar = progress(plan.steps_per_epoch * plan.batch_size, initial=done * plan.batch_size,
-                       text=f"epoch {epoch + 1}/{plan.epochs}", active=distributed.is_main())
+                       text=f"epoch {epoch + 1}/{plan.epochs}: {self.title}", active=distributed.is_main())
         stream = WaitTimer(self.loader)
         for _ in range(done, plan.steps_per_epoch):
             numbers = self.train_step(stream)
             bar.update(plan.batch_size)
-            bar.set_postfix_str(f"loss {numbers['total']:.4f}, waiting for data {stream.share():.0%}", refresh=False)
+            bar.set_postfix_str(f"loss {numbers['total']:.4f}, waiting for data {stream.share():.0%}, "
+                                f"all epochs in {self.left.say(self.step)}", refresh=False)
             self.save_within_epoch()
         bar.close()
         images = (plan.steps_per_epoch - done) * plan.batch_size
@@ -104,6 +110,9 @@ class Trainer:
         numbers = step_meter.means()
         self.meter.add(numbers)
         self.logger.write("step", {"step": self.step, "epoch": now.epoch, "lr": rate, **numbers})
+        measured = self.budget.finish()
+        if self.budget.is_due(now.step):
+            self.logger.write("gradients", {"step": self.step, "epoch": now.epoch, **measured})
         return numbers
 
     def accumulate(self, batch: Batch, now: Clock, *, last: bool) -> dict[str, float]:
@@ -111,8 +120,9 @@ class Trainer:
         on_device = batch.to(self.device, non_blocking=True)
         several = self.module if isinstance(self.module, DistributedDataParallel) else None
         with nullcontext() if last or several is None else several.no_sync():
-            with precision.autocast(self.device, self.number_format):
+            with precision.autocast(self.device, self.number_format), self.budget.watch(now.step):
                 loss = self.module(on_device, now)
+            loss = self.budget.weigh(loss, self.scaler.get_scale())
             numbers = read_loss(loss)
             self.refuse_nan({name: numbers[name] for name in ("total", *loss.parts)}, batch, now)
             self.logger.images.add(now.step, now.epoch, batch.index, self.method.per_image)
@@ -215,6 +225,7 @@ class Trainer:
             "generators": generators,
             "identity": self.identity,
             "selection": self.selection.state_dict() if self.selection is not None else {},
+            "balance": self.budget.state_dict(),
         }
 
     def resume(self, state: checkpoint.ResumeState) -> None:
@@ -226,25 +237,7 @@ class Trainer:
         self.meter.load_state_dict(state["meter"])
         if self.selection is not None:
             self.selection.load_state_dict(cast(Kept, state["selection"]))  # the run is the same, so is what it keeps
+        self.budget.load_state_dict(state.get("balance", {}))  # which runs of earlier releases have not
         self.step, self.log_position = state["step"], state["log_position"]
         generators = state["generators"]
         checkpoint.set_rng_state(generators[min(distributed.rank(), len(generators) - 1)])
-
-
-def refuse_broken(method: Method) -> None:
-    """Raise StopTraining where weights, or what batch norm remembers, are no numbers: no step would fix the latter."""
-    state = method.state_dict()
-    broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()
-              or name.endswith("running_var") and (value < 0).any()]
-    if broken:
-        raise StopTraining(f"NaN, infinity or a variance below 0 stands in {len(broken)} of the {len(state)} tensors "
-                           f"to start from ({', '.join(broken[:3])}{', ...' if len(broken) > 3 else ''}): take other "
-                           "start weights")
-
-
-def read_loss(loss: LossParts) -> dict[str, float]:
-    """Total, terms and statistics, mean over ranks, as floats read from the device at once."""
-    named = {"total": loss.total, **loss.parts, **loss.stats}
-    device = loss.total.device
-    values = torch.stack([torch.as_tensor(value).detach().to(device, torch.float32) for value in named.values()])
-    return dict(zip(named, distributed.mean(values).tolist()))

@@ -114,6 +114,7 @@ class Lead(MomentumContrast):
     frozen = ("guide.teacher",)
     loss_terms = ("loss1", "loss2", "loss3", "cam", "distill", "distill_text", "distill_image", "cosine")
     shares = ("entropy", "gate", "agreement", "self_mass", "queue_filled")
+    sides = {"distillation": ("distill", "cosine"), "contrast": ("loss1", "loss2", "loss3")}
     options: LeadOptions
 
     def __init__(self, backbone: Backbone, guide: Guide | None, options: LeadOptions, *, seed: int = 0) -> None:

@@ -242,8 +242,8 @@ def hash_file(path: Path) -> str:
 
 
 def need_disk(folder: Path, needed: int) -> list[str]:
-    """A problem line when the disk under `folder` has less than `needed` bytes free."""
-    free = shutil.disk_usage(folder).free
+    """A problem line when the disk under `folder`, which need not be there yet, has less than `needed` bytes free."""
+    free = shutil.disk_usage(next(one for one in (folder, *folder.parents) if one.exists())).free
     if free >= needed:
         return []
     return [f"{folder}: {free / 1e6:.0f} MB free, but the run's checkpoints need about {needed / 1e6:.0f} MB; "

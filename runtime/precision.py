@@ -75,7 +75,7 @@ def time_step(network: TimedNetwork, images: Tensor, device: torch.device, preci
     return statistics.median(clock(step, device) for _ in range(rounds))
 
 
-def clock(work: Callable[[], None], device: torch.device) -> float:
+def clock(work: Callable[[], object], device: torch.device) -> float:
     """Seconds that `work` takes, waiting for the device."""
     wait = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
     wait()

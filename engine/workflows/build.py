@@ -22,6 +22,8 @@ from datasets.views.recipes import View
 from engine import checkpoint
 from engine.batch_norm import check_batch_norm, shares_statistics
 from engine.flags.layering import Command
+from engine.gradients.balance import Balance
+from engine.gradients.budget import SIDES, GradientBudget, find_meeting
 from engine.identity import describe_run
 from engine.logger import Logger
 from engine.options import EncoderTrainingOptions, TrainingOptions
@@ -97,9 +99,11 @@ def build(system: System[Told, Read], options: Told, device: torch.device) -> Ru
     method = move_to_device(system.method(options, inputs, Start(device, saved, identity)), options, device)
     check_batch_norm(options, method)  # heads and modules have batch norms of their own
     check_accumulation(options, method)
+    check_budget(options, method)
     batches = method.sampler(inputs.train.labels, inputs.batches.batch_size) or inputs.batches
     selection = system.selection(options)
-    folder.mkdir(parents=True, exist_ok=True)
+    if options.plan != "stop":
+        folder.mkdir(parents=True, exist_ok=True)
     refuse(need_disk(folder, checkpoint_bytes(method, selecting=selection is not None)) if saved is None else [])
     number_format = str(identity["precision"] or choose_training_precision(options, method, device))
     identity["precision"] = number_format
@@ -110,10 +114,12 @@ def build(system: System[Told, Read], options: Told, device: torch.device) -> Ru
         device=device, number_format=number_format, folder=folder,
         logger=Logger(folder, sinks=options.sinks, active=distributed.is_main(), name=folder.name),
         monitor=system.monitor(options, inputs, device, number_format),
-        names=[sample.key for sample in inputs.train.samples], identity=identity, selection=selection)
+        names=[sample.key for sample in inputs.train.samples], identity=identity, selection=selection,
+        budget=GradientBudget(method, options.gradient_every, Balance(options.balance) if options.balance else None),
+        title=f"{options.method} trains {options.network_name}")
     if saved is not None:
         trainer.resume(saved)
-    if distributed.is_main():
+    if distributed.is_main() and options.plan != "stop":
         write_args(folder, options)
     return system.run(options, trainer, inputs)
 
@@ -151,6 +157,17 @@ def check_accumulation(options: TrainingOptions, method: Method) -> None:
     if list_learning_norms(method) and distributed.is_main():
         share = options.batch_size // (distributed.world() * options.accum_steps)
         print(f"note: batch statistics are those of {share} images at a time, not of a whole step's", file=sys.stderr)
+
+
+def check_budget(options: TrainingOptions, method: Method) -> None:
+    """Raise ConfigError where loss terms whose gradients are asked for meet nowhere, or have no two sides."""
+    asked = [f"--gradient-every {options.gradient_every}"] * bool(options.gradient_every)
+    asked += [f"--balance {options.balance:g}"] * bool(options.balance)
+    if asked and find_meeting(method) is None:
+        raise ConfigError(f"{', '.join(asked)}: the loss terms of {options.method} meet in no single map; leave it out")
+    if options.balance and not all(method.sides.get(side) for side in SIDES):
+        raise ConfigError(f"--balance {options.balance:g}: {options.method} has no {' and '.join(SIDES)} to hold in "
+                          "balance; leave it out")
 
 
 def move_to_device(method: Method, options: TrainingOptions, device: torch.device) -> Method:

@@ -33,6 +33,10 @@ class Run:
     images: ImageSet
     folder: Path
 
+    def splits(self) -> dict[str, ImageSet]:
+        """The images that the run learns from, and those that it, or who measures it later, looks at."""
+        return {"train": self.images}
+
     def train(self) -> None:
         """Train to the end and leave model_last.pth, curves.png and a fingerprint line."""
         self.trainer.fit()
@@ -58,7 +62,8 @@ class Run:
         trainer.method.eval()
         distributed.share_buffers(trainer.method)
         found = extract(trainer.method.outputs, self.images, View("full", "eval", options.size), device=trainer.device,
-                        workers=count_workers(options.num_workers), crop_bottom=options.crop_bottom)
+                        workers=count_workers(options.num_workers), crop_bottom=options.crop_bottom,
+                        title=f"{options.network_name} sees {self.images.split} images for their mean feature")
         return {name: rows.mean(dim=0) for name, rows in found.tensors.items()}
 
     def export(self, centre: dict[str, Tensor], name: str = "model_last.pth", epoch: int | None = None) -> None:

@@ -67,15 +67,16 @@ def extract(
     caches: Sequence[Path] = (),
     cache_key: str = "",
     bar: tqdm | None = None,
+    title: str = "",
 ) -> Features:
     """`outputs` of every image of the set in one view; several ranks share the work and all get the whole answer.
 
     `outputs` maps uint8 [B, 3, H, W] to tensors [B, D] and must be in eval mode, so that neither order nor batch size
     matters; `labelled` hands it each batch's labels, int64 [B], too. `caches` are folders: what one of them knows of a
     picture's content is taken, only the other pictures are computed, and every folder gets all rows, while that goes
-    on; `cache_key` says which network this is (the fingerprint of its weights). A random view is a function of (seed,
-    epoch, image). Raises DataError for images or crops that cannot be read, and BrokenNetwork when an output is NaN or
-    infinite; outputs that are the same of all images are said.
+    on; `cache_key` says which network this is (the fingerprint of its weights). `title` is what the bar says. A random
+    view is a function of (seed, epoch, image). Raises DataError for images or crops that cannot be
+    read, and BrokenNetwork when an output is NaN or infinite; outputs that are the same of all images are said.
 
     Kernels, and with them last bits, differ with the shape of a batch. With `caches` every batch therefore has
     `batch_size` images, the last one filled up: a row is the same whichever others are computed beside it.
@@ -92,7 +93,7 @@ def extract(
     look = BatchLook(ask, torch.device(device), precision, images.labels, batch_size if caches else 0)
     share = Share(plan.missing, batch_size, epoch)
     batches = make_loader(dataset, share, workers=workers)
-    with _show(bar, images, len(plan.missing)) as shown:
+    with _show(bar, images, len(plan.missing), title or f"features of {images.split}") as shown:
         pieces = compute_pieces(look, batches, share, shown, saved=bool(caches))
         seconds = sum(_place(piece, table, cache) for piece in pieces)
     if cache is not None:
@@ -153,12 +154,12 @@ def _inspect(features: Features) -> Features:
 
 
 @contextmanager
-def _show(bar: tqdm | None, images: ImageSet, missing: int) -> Iterator[tqdm]:
+def _show(bar: tqdm | None, images: ImageSet, missing: int, title: str) -> Iterator[tqdm]:
     """The caller's bar, or one that begins where the cache ends: none where nothing is missing."""
     if bar is not None:
         bar.update(len(images) - missing)
         yield bar
         return
-    with tqdm(total=len(images), initial=len(images) - missing, unit="img", desc=f"features of {images.split}",
+    with tqdm(total=len(images), initial=len(images) - missing, unit="img", desc=title,
               file=sys.stderr, disable=not distributed.is_main() or not missing, mininterval=0.5) as shown:
         yield shown

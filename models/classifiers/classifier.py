@@ -40,6 +40,7 @@ class Classifier(ClassNetwork):
                              "head_init_scale": head_init_scale, "layer_scale_init": layer_scale_init, **options}
         chosen = _timm_options(self.arch, drop, drop_path, image_size, layer_scale_init)
         self.net = _create(self.arch, classes, chosen | options)
+        self.map = nn.Identity()  # where all heads' gradients meet, and can be looked at
         own = self._has_own_second_head()
         self.head_dist = nn.Linear(self.net.head_hidden_size, classes) if second_head and not own else None
         self.answer = "average" if own or second_head else "cls"
@@ -75,7 +76,7 @@ class Classifier(ClassNetwork):
 
     def features(self, images: Tensor) -> Tensor:
         """Images -> what timm's `forward_features` returns: a map, or tokens."""
-        return self.net.forward_features(as_input(images, self.net, self.mean, self.std))
+        return self.map(self.net.forward_features(as_input(images, self.net, self.mean, self.std)))
 
     def classify(self, features: Tensor) -> dict[str, Tensor]:
         """Features -> the logits that `forward` returns."""

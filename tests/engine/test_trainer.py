@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from datasets.loader import Batch
 from datasets.sampling.batches import EpochBatches
 from datasets.views.recipes import View
+from engine.checkpoint import refuse_broken
 from engine.logger import Logger
 from engine.schedule import TrainingPlan
-from engine.trainer import Trainer, refuse_broken
+from engine.trainer import Trainer
 from evaluation.image_log import NAME, read_image_log
 from methods.method import Clock, LossParts, Method, ParamGroup
 from runtime.errors import StopTraining

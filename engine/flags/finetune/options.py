@@ -132,3 +132,8 @@ class FinetuneOptions(
     eval: bool = flag(False, switch_or_run, "no training: evaluate the network of RUN, else of --resume, else of "
                       "--results-dir, as its args.json says; flags that contradict the run are refused", nargs="?",
                       const=True, metavar="RUN")
+
+    @property
+    def network_name(self) -> str:
+        """What learns, for people."""
+        return self.model

@@ -20,6 +20,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
                  "teacher_norm", "teacher_precision", "prototypes", "target_entropy", "alpha", "beta", "cross_weight",
                  "temperature", "cosine_weight", "teacher_dim", "neighbours", "neighbour_steps", "head_start",
                  "rows_as_stored"),
+    "sides": ("balance",),
     "facts": ("six_passes", "early_enqueue", "log_of_softmax", "distill_sum", "entropy_by"),
     "rationale": ("cam_weight", "cam", "cam_temperature", "branch_width", "attention_normalise"),
     "sign": ("cam_sign",),
@@ -86,7 +87,7 @@ OF_BYOL: dict[str, Settings] = {**dict.fromkeys(CUB, {"schedule_epochs": 800, "m
 
 METHODS: dict[str, MethodRow] = {
     "lead": MethodRow(
-        reads=("queue", "guidance", "facts", "rationale"), settings={"schedule": [60, 80]}, first_epoch=1,
+        reads=("queue", "guidance", "sides", "facts", "rationale"), settings={"schedule": [60, 80]}, first_epoch=1,
         named={**dict.fromkeys((*CUB, "car", "cars"), PUBLISHED), "aircraft": {**PUBLISHED, "crop_bottom": 20},
                "dog": PUBLISHED, "small": {**SMALL, **SMALL_LEAD}, "seed": LEAD_SEED}),
     "moco": MethodRow(

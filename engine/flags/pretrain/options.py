@@ -103,6 +103,8 @@ class GuidanceOptions(Options):
     temperature: float | None = flag(None, TEMPERATURE, "tau of teacher and student; default 0.02 with text, else "
                                      "from --target-entropy")
     cosine_weight: float = flag(0.0, WEIGHT, "weight of 1 - cos(head, teacher feature)")
+    balance: float = flag(0.0, WEIGHT, "hold the distillation's pull at the backbone's map at this many times the "
+                          "contrast's, by its weight; 0 = the weights decide", metavar="R")
     teacher_dim: int | None = flag(None, WIDTH, "directions kept of an image teacher's features, at most N - 1; "
                                    "default 512", metavar="D")
     neighbours: int | Literal["auto"] = flag(

@@ -112,5 +112,5 @@ def remember_answers(
     found = extract(lambda pixels: {"logits": teacher.encode(pixels)}, images, view, device=device,
                     batch_size=options.batch_size, workers=count_workers(options.num_workers),
                     crop_bottom=options.crop_bottom, caches=(Path(options.cache),),
-                    cache_key=f"teacher/{teacher.fingerprint()}")
+                    cache_key=f"teacher/{teacher.fingerprint()}", title=f"teacher answers for {images.split} images")
     return found.tensors["logits"]

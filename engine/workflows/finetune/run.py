@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from datasets.images import ImageSet
 from datasets.joint import Source, describe_sources
 from datasets.loader import count_workers
 from datasets.views.recipes import View
@@ -37,6 +38,11 @@ class FinetuneRun(Run):
 
     options: FinetuneOptions
     photos: Photographs
+
+    def splits(self) -> dict[str, ImageSet]:
+        """Images to train on, to watch and to report on."""
+        parts = {"val": self.photos.val, "test": self.photos.test}
+        return {**super().splits(), **{name: images for name, images in parts.items() if images is not None}}
 
     @property
     def method(self) -> Supervised:

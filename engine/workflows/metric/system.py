@@ -9,7 +9,7 @@ import torch
 from torch.optim import Optimizer
 
 from datasets.disjoint_split import DisjointSplit
-from datasets.images import sample_images
+from datasets.images import ImageSet, sample_images
 from datasets.loader import count_workers
 from datasets.views.recipes import AUGMENTATIONS
 from engine.flags.metric.command import METRIC_COMMAND
@@ -47,6 +47,11 @@ class MetricRun(Run):
 
     options: MetricOptions
     split: DisjointSplit
+
+    def splits(self) -> dict[str, ImageSet]:
+        """Images of the classes to learn, to validate on and to search."""
+        val = {} if self.split.val is None else {"val": self.split.val}
+        return {**super().splits(), **val, "test": self.split.test}
 
     def train(self) -> None:
         """Train, leave model_last.pth and curves, and add the numbers of the test classes to results.jsonl.

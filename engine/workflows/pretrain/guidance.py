@@ -163,7 +163,8 @@ def ask(
     key = f"{teacher.fingerprint()}/{options.teacher}/{teacher.precision}/{options.teacher_norm}/{options.teacher_size}"
     found = extract(lambda pixels: {"teacher": teacher.encode(pixels)}, images, view, crops=crops, device=device,
                     workers=count_workers(options.num_workers), crop_bottom=options.crop_bottom,
-                    caches=(Path(options.cache),) if options.cache != "none" else (), cache_key=key)
+                    caches=(Path(options.cache),) if options.cache != "none" else (), cache_key=key,
+                    title=f"teacher {options.teacher} answers for {images.split} images")
     if distributed.is_main():
         speed = f"{found.images_per_second:.1f} images/s{' (remembered)' * found.cached}"
         print(f"teacher {options.teacher}: {len(images)} images at {teacher.size} px in {teacher.precision}, {speed}")

@@ -9,7 +9,7 @@ import torch
 from torch.optim import Optimizer
 
 from datasets.crops import open_crops
-from datasets.images import ImageSet, load_images, sample_images
+from datasets.images import ImageSet, load_images, sample_images, scan
 from datasets.layouts.read import read_listing
 from datasets.loader import count_workers
 from datasets.views.recipes import View
@@ -50,6 +50,12 @@ class PretrainRun(Run):
     """A run whose encoder is searched on the test split once, where that was asked for."""
 
     options: PretrainOptions
+
+    def splits(self) -> dict[str, ImageSet]:
+        """The training images, and those of other splits that networks are measured on."""
+        listing = read_listing(self.options.root, "ignored")
+        return {**super().splits(), **{name: scan(self.options.root, name, "ignored") for name in listing.splits
+                                       if name != "train"}}
 
     def train(self) -> None:
         """Train, leave the encoder, and with --test what main_retrieval.py says of it."""

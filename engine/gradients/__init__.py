@@ -1,0 +1,1 @@
+"""How hard each loss term pulls at the network, and a ratio that can be held between two sides of a loss."""

@@ -1,0 +1,1 @@
+"""What stands around a training, whichever command it is of: the plan before it, and what follows."""
