@@ -84,14 +84,14 @@ class Trainer:
         self.batches.set(epoch, done * plan.accum_steps)
         bar = progress(plan.steps_per_epoch * plan.batch_size, initial=done * plan.batch_size,
                        text=f"epoch {epoch + 1}/{plan.epochs}: {self.title}", active=distributed.is_main())
-        stream = WaitTimer(self.loader)
-        for _ in range(done, plan.steps_per_epoch):
-            numbers = self.train_step(stream)
-            bar.update(plan.batch_size)
-            bar.set_postfix_str(f"loss {numbers['total']:.4f}, waiting for data {stream.share():.0%}, "
-                                f"all epochs in {self.left.say(self.step)}", refresh=False)
-            self.save_within_epoch()
-        bar.close()
+        with bar:  # an interrupt leaves no half-drawn line behind
+            stream = WaitTimer(self.loader)
+            for _ in range(done, plan.steps_per_epoch):
+                numbers = self.train_step(stream)
+                bar.update(plan.batch_size)
+                bar.set_postfix_str(f"loss {numbers['total']:.4f}, waiting for data {stream.share():.0%}, "
+                                    f"all epochs in {self.left.say(self.step)}", refresh=False)
+                self.save_within_epoch()
         images = (plan.steps_per_epoch - done) * plan.batch_size
         self.logger.write("speed", {"step": self.step, "epoch": epoch, **stream.speed(images)})
 

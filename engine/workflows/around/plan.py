@@ -100,7 +100,7 @@ def describe_plan(run: Run, prospect: Prospect, splits: Mapping[str, ImageSet]) 
     rows = [
         ("images", ", ".join(describe_split(name, images) for name, images in splits.items())),
         ("copies", describe_copies(prospect.files)),
-        *[("queue", f"{max(prospect.queues)} keys for {prospect.images['train']} images")] * bool(prospect.queues),
+        *[("queue", f"{length} keys for {prospect.images['train']} images") for length in sorted(set(prospect.queues))],
         ("batch", f"{plan.batch_size} images a step{cut}; {prospect.left_out} images left out of each epoch"),
         ("steps", f"{plan.steps_per_epoch} x {plan.epochs} epochs = {plan.steps}"
                   + f", {prospect.steps_left} left" * bool(prospect.step)),
