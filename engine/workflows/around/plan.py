@@ -16,7 +16,10 @@ from engine.workflows.around.contents import SharedFiles, find_shared_files
 from engine.workflows.around.rules import Prospect, list_risks
 from engine.workflows.around.trial import Trial, rehearse
 from engine.workflows.run import Run
+from methods.method import Method
 from models.backbones import list_learning_norms
+from models.encoder import Encoder
+from models.network import ClassNetwork
 from models.queue import KeyQueue
 from runtime import distributed
 from runtime.errors import DataError
@@ -56,12 +59,19 @@ def look_ahead(
     return Prospect(
         plan=plan, step=trainer.step, images={name: len(images) for name, images in splits.items()},
         micro_batch=options.batch_size // (plan.accum_steps * sharing),
-        norms=len(list_learning_norms(method.encoder())),
+        norms=count_norms(method),
         queues=tuple(len(queue) for queue in method.modules() if isinstance(queue, KeyQueue)),
         masked=settings.get("queue_mask") != "none",
         latest_start=max(int(group["start_epoch"]) for group in trainer.optimizer.param_groups),
         usual_rate=find_usual_rate(command, options), whole_for_crops=crops and settings.get("crop_root") == "none",
         files=files, trial=trial)
+
+
+def count_norms(method: Method) -> int:
+    """Batch norms of the backbone that learn; those of heads and branches are few and of their own kind."""
+    network = method.encoder()
+    assert isinstance(network, (Encoder, ClassNetwork)), "whatever is trained here has a backbone"
+    return len(list_learning_norms(network.backbone))
 
 
 def shares_batch_norm(trainer: Trainer) -> bool:

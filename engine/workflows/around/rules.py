@@ -13,7 +13,7 @@ from engine.workflows.around.contents import SharedFiles
 from engine.workflows.around.trial import Trial
 
 FEW_FOR_STATISTICS = 8  # images from which batch statistics are worth learning
-FEW_STEPS = 100
+FEW_STEPS = 20
 LEFT_OUT = 0.1  # share of the images that an epoch may leave out
 FAR = 4.0  # times the usual rate
 LONG = 3600.0  # seconds between checkpoints
@@ -97,9 +97,9 @@ def few_images_for_statistics(run: Prospect) -> str | None:
     if not run.norms or run.micro_batch >= FEW_FOR_STATISTICS:
         return None
     fewer = ", fewer --accum-steps (--update-freq)" * (run.plan.accum_steps > 1)
-    return (f"{run.norms} batch norms learn from {run.micro_batch} images at a time: statistics of fewer than "
-            f"{FEW_FOR_STATISTICS} are noise, and evaluation uses their average; --frozen-bn, a larger "
-            f"--batch-size{fewer}, or a network without batch norm")
+    who = f"{run.norms} batch norms learn" if run.norms > 1 else "a batch norm learns"
+    return (f"{who} from {run.micro_batch} images at once: statistics of so few are noise, and evaluation uses their "
+            f"average; --frozen-bn, a larger --batch-size{fewer}, or a network without batch norm")
 
 
 def much_left_out(run: Prospect) -> str | None:
