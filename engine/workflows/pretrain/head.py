@@ -57,7 +57,7 @@ def look_around(
     looks = [extract(lambda pixels: {"pooled": backbone.pool(backbone(pixels).float())}, images, view, crops=crops,
                      device=device, workers=count_workers(options.num_workers), seed=options.seed, epoch=draw,
                      crop_bottom=options.crop_bottom,
-                     title=f"student {options.arch} sees {images.split} images to begin its head").tensors["pooled"]
+                     title=f"the student sees {images.split} images to begin its head").tensors["pooled"]
              for view in views for draw in range(DRAWS)]
     backbone.train(training)
     return looks
