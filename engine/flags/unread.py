@@ -54,6 +54,10 @@ class Readers:
     public: Test = never
 
 
+# What is said of a training has nothing to say where a finished network is evaluated.
+OF_TRAINING = (Readers(("plan", "gradient_every"), "a training, not where a network is evaluated", never),)
+
+
 def find_unread(options: Options, table: Iterable[Readers]) -> list[str]:
     """A problem line for each row of the table with flags that were given and that nothing would read."""
     return [f"{', '.join(names)}: read only with {row.who}; leave {'it' if len(names) == 1 else 'them'} out"

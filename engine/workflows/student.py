@@ -44,7 +44,7 @@ def train_student(
     tensor.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(tensor, lambda draft: torch.save(rows.cpu(), draft))
     options = PRETRAIN.command.parse(plan.flags, **plan.options, text_load=str(tensor), temperature=temperature,
-                                     results_dir=str(folder))
+                                     results_dir=str(folder), plan=None)  # --plan would stop
     build(PRETRAIN, options, plan.device).train()
     return measure_student(plan, folder, title, classes)
 

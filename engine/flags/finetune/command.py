@@ -18,6 +18,7 @@ from engine.flags.finetune.words import read_selects
 from engine.flags.layering import Command
 from engine.flags.parser import imply
 from engine.flags.public import FINETUNE_SILENT
+from engine.flags.unread import OF_TRAINING
 from models.plug_in.presets import find_preset
 from models.weights.usual import usual_weights
 from runtime.devices import resolve_device
@@ -151,7 +152,7 @@ FINETUNE_COMMAND = Command(
     settle=settle_finetune,
     check=list_finetune_problems,
     look=look,
-    readers=lambda options: () if options.eval else READERS,
+    readers=lambda options: OF_TRAINING if options.eval else READERS,
     silent=FINETUNE_SILENT,
     page="see docs/finetune.md",
 )

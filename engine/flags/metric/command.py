@@ -13,6 +13,7 @@ from engine.flags.metric.presets import PRESETS
 from engine.flags.metric.readers import READERS
 from engine.flags.metric.words import check_select_flag, resolve_embedding_network, resolve_words
 from engine.flags.public import OBDSD_SILENT
+from engine.flags.unread import OF_TRAINING
 from models.weights.usual import usual_weights
 from runtime.devices import list_device_problems, resolve_device
 from runtime.errors import Problems
@@ -62,7 +63,7 @@ METRIC_COMMAND = Command(
     settle=settle_metric,
     check=list_metric_problems,
     look=lambda options: None,
-    readers=lambda options: () if options.evaluate else READERS,
+    readers=lambda options: OF_TRAINING if options.evaluate else READERS,
     silent=OBDSD_SILENT,
     page="log.jsonl and results.jsonl hold every number; see docs/obdsd.md",
 )

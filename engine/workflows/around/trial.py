@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import resource
+import sys
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -105,7 +106,8 @@ def measure_most(device: torch.device) -> int:
     """Most bytes that were in use: on a CUDA device since the steps began, on a CPU by this process in its life."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def find_room(device: torch.device) -> tuple[int, str]:

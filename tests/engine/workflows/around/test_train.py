@@ -107,6 +107,14 @@ def test_an_interrupt_is_answered_with_what_continues(
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+@pytest.mark.parametrize("main, word", [(main_finetune.main, "--eval"), (main_metric.main, "--evaluate")])
+def test_an_evaluation_has_no_plan(photo_tree: Path, tmp_path: Path, call_main: Callable, main: Callable, word: str) -> None:
+    name = "finetune" if main is main_finetune.main else "metric"
+    assert call_main(main, *COMMANDS[name][1], "--root", photo_tree, "--results-dir", "run").returncode == 0
+    done = call_main(main, word, "run", "--root", photo_tree, "--plan", "--device", "cpu")
+    assert done.returncode == 2 and "--plan: read only with a training" in done.stderr
+
+
 def test_gradients_of_every_command_whose_terms_meet(photo_tree: Path, tmp_path: Path, call_main: Callable) -> None:
     for name, term in (("moco", "loss1"), ("metric", "rank"), ("finetune", "cls")):
         main, words = COMMANDS[name]
