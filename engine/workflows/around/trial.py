@@ -79,14 +79,22 @@ def time_steps(trainer: Trainer, done: int, count: int) -> Trial:
 def copy_trainer(trainer: Trainer) -> Trainer:
     """A trainer of a copy of network and optimiser that writes nothing; what never learns is shared with the run."""
     parts = dict(trainer.method.named_modules())
-    shared = {id(parts[name]): parts[name] for name in trainer.method.frozen if name in parts}
-    method, optimizer, budget = copy.deepcopy((trainer.method, trainer.optimizer, trainer.budget), shared)
+    known: dict[int, object] = {id(parts[name]): parts[name] for name in trainer.method.frozen if name in parts}
+    method, budget = copy.deepcopy((trainer.method, trainer.budget), known)
+    optimizer = copy_optimizer(trainer.optimizer, known)
     folder = trainer.folder if trainer.folder.is_dir() else Path(tempfile.gettempdir())
     twin = Trainer(method, optimizer=optimizer, batches=trainer.batches, loader=trainer.loader, plan=trainer.plan,
                    device=trainer.device, number_format=trainer.number_format, folder=folder,
                    logger=Logger(folder, active=False), monitor=trainer.monitor, names=trainer.names,
                    identity=trainer.identity, budget=budget)
     twin.step = trainer.step
+    return twin
+
+
+def copy_optimizer(optimizer: torch.optim.Optimizer, known: dict[int, object]) -> torch.optim.Optimizer:
+    """A copy over the copied parameters, which are `known`. torch's own copies lose what a subclass adds."""
+    twin: torch.optim.Optimizer = object.__new__(type(optimizer))
+    vars(twin).update(copy.deepcopy(vars(optimizer), known))
     return twin
 
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "lead": (main_pretrain.main, [*ENCODER, "--crop-root", "none", "--teacher", "test_resnet", "--teacher-weights", "none",
                                   "--teacher-size", "32", "--prototypes", "4", "--cache", "none", "--teacher-precision", "fp32",
                                   "--balance", "0.5"]),
+    "lcr-byol": (main_pretrain.main, [*ENCODER, "--method", "lcr-byol", "--projector-hidden", "32"]),
     "metric": (main_metric.main, [*NETWORK, "-a", "test_resnet", "--epochs", "2", "--bs", "8", "--OBD-SD", "--embed-dim", "16"]),
     "finetune": (main_finetune.main, [*NETWORK, "-a", "test_resnet", "--size", "32", "--epochs", "2", "--batch-size", "8",
                                       "--accum-steps", "2", "--mixup", "0.5"]),
