@@ -118,8 +118,7 @@ class Lead(MomentumContrast):
     options: LeadOptions
 
     def __init__(self, backbone: Backbone, guide: Guide | None, options: LeadOptions, *, seed: int = 0) -> None:
-        width = backbone.num_features
-        dim = options.dim if guide is None else guide.dim
+        width, dim = backbone.num_features, options.dim if guide is None else guide.dim
         branch = RationaleBranch(width, options.branch_width, options.attention_normalise)
         super().__init__(Encoder(backbone, ProjectionHead(width, width, dim), branch), options, seed=seed)
         self.guide, self.couples_batch = guide, options.couples_batch

@@ -72,6 +72,8 @@ def test_a_planned_run_is_the_unplanned_one(name: str, copied: Path, tmp_path: P
     logs = [[row for row in map(json.loads, (tmp_path / run / "log.jsonl").read_text().splitlines()) if row["kind"] != "speed"]
             for run in ("planned", "plain")]
     assert logs[0] == logs[1]
+    if name == "lead":
+        assert (tmp_path / "planned" / "per_image.bin").read_bytes() == (tmp_path / "plain" / "per_image.bin").read_bytes()
     assert "next:" in plain.stderr and "plain" in plain.stderr.split("next:")[1]
     assert plain.stderr.count("trains test_resnet") and "all epochs in" in plain.stderr
 
