@@ -187,7 +187,7 @@ def test_distilled_with_mixing_and_with_remembered_answers(scribbles: Path, tmp_
         assert {"cls", "distillation", "agreement", "accuracy_teacher"} <= step.keys()
         row = rows(tmp_path / name, "results.jsonl")[0]
         assert row["method"] == method and {"top1_cls", "top1_dist", "top1_average"} <= row["metrics"].keys()
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 1  # one question was asked, once
 
 
 OVERFIT = ["--finetune", "package:efficientnet-lite0", "--model", "tf_efficientnet_lite0", "--frozen-bn", "--size", "64",
