@@ -82,9 +82,9 @@ def test_missing_ledgers_are_all_named(tmp_path: Path) -> None:
     assert "a.jsonl" in str(error.value) and "b.jsonl" in str(error.value)
 
 
-def test_readme_shows_what_the_ledger_says() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert insert(readme, markdown(read_ledgers([str(ROOT / "docs" / "results.jsonl")]))) == readme
+def test_the_page_of_the_demo_shows_what_the_ledger_says() -> None:
+    page = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
+    assert insert(page, markdown(read_ledgers([str(ROOT / "docs" / "results.jsonl")]))) == page
 
 
 def test_every_row_of_the_ledger_has_its_protocol() -> None:
