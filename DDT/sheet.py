@@ -16,6 +16,7 @@ from DDT.corloc import measure_overlaps
 from DDT.crops import encode_crop
 from runtime.drawing import FAINT, INK, PAPER, caption, compose, draw_box, put_beside, write
 from runtime.files import write_bytes
+from runtime.names.spelling import show_name
 
 COLUMNS, PHOTOS = 8, 40
 SIDE, GAP = 232, 12
@@ -86,6 +87,11 @@ def describe(row: BoxRow, truth: Box | None, grouped: bool = False) -> str:
     return " · ".join(words) or (parts[-2] if len(parts) > 1 else parts[-1])
 
 
+def name_photo(row: BoxRow, truth: Box | None, grouped: bool) -> str:
+    """What stands below a photograph: the name of its file, and the note."""
+    return f"{show_name(row.path.split('/')[-1])}\n{describe(row, truth, grouped)}"
+
+
 def draw_legend(pens: Sequence[Pen], grouped: bool = False) -> Image.Image:
     """The pens' colours and names in one line, and what the numbers below the photographs are."""
     parts = []
@@ -114,7 +120,7 @@ def draw_box_sheet(
     tiles = []
     for index in shown:
         row, box = rows[index], truth.get(rows[index].path)
-        tiles.append(caption(draw_photo(samples[index], row, box), describe(row, box, grouped), 14))
+        tiles.append(caption(draw_photo(samples[index], row, box), name_photo(row, box, grouped), 14))
     return compose(tiles, COLUMNS, GAP, title, 22, legend)
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.files import decode
-from datasets.layouts.findings import announce, describe_listing
-from datasets.layouts.listing import Listing, Sample
+from datasets.layouts.findings import VOICE, announce, describe_listing
+from datasets.layouts.listing import Listing, Sample, show_first
 from datasets.layouts.read import Labels, read_listing
 from runtime import distributed
 from runtime.errors import DataError
@@ -154,6 +154,8 @@ def check_images(images: ImageSet, *, skip_bad: bool, workers: int = 0, crop_bot
                         "Replace or remove them, or leave them out with --skip-bad")
     if distributed.is_main():
         print(f"leaving out {len(bad)} of {len(images)} images that do not decode:\n{listing}{more}")
+        VOICE.said.add(f"{images.root}: {len(bad)} of {len(images)} {images.split} images do not decode and are left "
+                       f"out: {show_first(sorted(bad))}")
     return without(images, bad.keys())
 
 

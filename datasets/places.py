@@ -19,10 +19,12 @@ INPUTS = {"folder": "FOLDER", "root": "--root", "test_root": "--test-root", "pic
           "gt": "--gt", "text": "FILE", "csv": "FILE.csv", "random_labels": "--random-labels"}
 FOLDERS = ("root", "folder", "test_root", "pictures")  # the others are read as files, and their folders may be written
 RUN_FILES = ("args.json", "log.jsonl", "checkpoint.pt", "checkpoint.prev.pt", "model_last.pth", "model_best.pth",
-             "model_ema.pth", "results.jsonl", "curves.png", "classes.csv", "per_image.bin")
+             "model_ema.pth", "results.jsonl", "curves.png", "classes.csv", "per_image.bin", "report.html",
+             "report.json")
 
 EVALUATION_FILES = ("results.jsonl", "per_query.csv", "neighbours.png", "confusion.csv", "curves.png", "sort.csv",
-                    "audit.csv", "search.csv", "heatmap.csv", "heatmap.png", "ids.csv", "meta.json")
+                    "audit.csv", "search.csv", "heatmap.csv", "heatmap.png", "ids.csv", "meta.json", "report.html",
+                    "report.json", "neighbours.json")
 PROBE_FILES = (*EVALUATION_FILES, "model_last.pth", "model_best.pth")
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from matplotlib.ticker import MaxNLocator
+
 from evaluation.reports.figure import label_text, load_pyplot
 from runtime.files import write_atomically
 from runtime.side_files import find_shape_faults
@@ -18,10 +20,15 @@ LogLine = dict[str, Any]  # in plain JSON types; `read_log` takes no line withou
 LINE = {"kind": str, "epoch": int}
 
 
-def read_log(path: Path) -> list[LogLine]:
-    """The lines of a log.jsonl; what is no whole line of one is left out, and names whose value is no number."""
+def read_log(path: Path, *, steps: bool = True) -> list[LogLine]:
+    """The lines of a log.jsonl; what is no whole line of one is left out, and names whose value is no number.
+
+    Without `steps` those of kind "step", most lines of a long log, are passed over unread.
+    """
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if not steps and '"kind": "step"' in line:
+            continue
         try:
             row = json.loads(line)
         except ValueError:
@@ -63,7 +70,7 @@ def choose_panels(epochs: list[LogLine], terms: Sequence[str], shares: Sequence[
         "retrieval on the val split": [name for name in names if name.startswith(("val_rank", "val_map"))],
         "right answers (accuracy: in training views)": [
             name for name in names if name.startswith(("accuracy", "train_top1", "val_top1"))],
-        "loss of the test view": [name for name in names if name in ("train_loss", "val_loss", "val_loss_ema")],
+        "loss in the evaluation view": [name for name in names if name in ("train_loss", "val_loss", "val_loss_ema")],
         "kNN on the training split": [name for name in names if name.startswith("knn_")],
         "spread of features (0 = collapsed)": [name for name in names if name.startswith("spread_")],
     }
@@ -75,6 +82,7 @@ def draw_panel(axis: Axes, title: str, names: list[str], epochs: list[LogLine]) 
         points = [(row["epoch"] + 1, row[name]) for row in epochs if row.get(name) is not None]
         axis.plot(*zip(*points), label=label_text(name), marker="o" if len(points) < 12 else None, markersize=3)
     axis.set(title=title, xlabel="epoch")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.grid(alpha=0.25)
-    axis.legend(fontsize=8, frameon=False)
+    axis.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.19), ncols=2)  # off the lines
     axis.spines[["top", "right"]].set_visible(False)

@@ -124,7 +124,9 @@ class SearchOptions(EncoderOptions, RerankOptions):
     gallery: str = flag("train", ("train", "val", "test"), "the split that is searched with --protocol query-gallery")
     clusters: bool = switch(True, "k-means for NMI, AMI and F1")
     neighbours: int = flag(6, COUNT, "neighbours of a query in the picture", "-k", "--k")
-    queries: int = flag(10, COUNT, "queries in the picture, a third of them the worst")
+    queries: int = flag(10, COUNT, "queries in the picture: a third typical, a third random, a third the worst")
+    before: bool = switch(True, "search with the weights that the run started from too, whose neighbours report.html "
+                          "shows beside those of the run; they change no number")
     knn: bool = switch(False, "kNN accuracy from the training split, not only within the split")
     knn_k: int = flag(20, COUNT, "neighbours that vote")
     knn_t: float = flag(0.07, TEMPERATURE, "temperature of the votes")

@@ -61,7 +61,7 @@ class Method(nn.Module, ABC):
 
     `couples_batch`: the loss is not a mean over samples, so accumulation would change it.
     `frozen`: names of submodules that never learn and stay out of checkpoints.
-    `loss_terms` and `shares`: what curves.png draws of the log, in this order: terms, and numbers in [0, 1].
+    `loss_terms` and `shares`: what curves.png and report.html draw, in this order: terms, and numbers in [0, 1].
     `sides`: loss terms by what they follow, "distillation" a teacher's answers, "contrast" other images; the engine
     can hold the two in balance.
     `monitor`: per-sample numbers [B] in [0, 1] of the last forward, by name; the engine makes histograms of them.

@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from evaluation.image_log import NAME, read_image_log
+from tests.engine.workflows.report.reading import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--device", "cpu", "-a", "test_resnet", "--pretrained", "none", "--size", "32", "--batch-size", "8", "--lr", "0.01", "--monitor-every", "2",
@@ -120,6 +121,8 @@ def test_killed_runs_continue_bit_for_bit(server, words: list[str], tmp_path: Pa
         out = tmp_path / f"killed{number}"
         flags = [*words, "--results-dir", str(out), "--save-every", str(save_every), "--num-workers", str(workers)]
         run_and_kill(server, flags, out, at_step)
+        page = Page((out / "report.html").read_text(encoding="utf-8"))
+        assert page.open == [] and "How to resume" in page.words
         run(server, [*flags, *(["--resume"] if any(out.glob("checkpoint*.pt")) else [])])
         assert_same(whole, out)
         logs = [folder / NAME for folder in (whole, out)]
@@ -158,6 +161,8 @@ def test_skip_bad_goes_on_without_the_image(server, words: list[str], photo_tree
     broken.write_bytes(broken.read_bytes()[:300])
     run(server, [*words, "--method", "moco", "--epochs", "1", "--skip-bad", "--results-dir", str(tmp_path / "r")])
     assert (tmp_path / "r" / "model_last.pth").exists()
+    told = Page((tmp_path / "r" / "report.html").read_text(encoding="utf-8")).words
+    assert any("1 of 24 train images do not decode and are left out" in word and broken.name in word for word in told)
 
 
 def refuse(words: list[str], *expected: str) -> None:

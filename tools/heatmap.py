@@ -38,6 +38,7 @@ def main() -> None:
     options = parse()
     from engine.results_folder import hold_results, is_chosen
     from engine.workflows.heatmaps import draw_encoder
+    from engine.workflows.report.page import refresh_pages
     from evaluation.classifier.trained import holds_classifier
     from evaluation.heatmaps.classifier_maps import draw_classifier
 
@@ -46,6 +47,7 @@ def main() -> None:
             draw_classifier(replace(options, arch=options.model or options.arch), keep=kept)
         else:
             draw_encoder(options, keep=kept)
+        refresh_pages([Path(options.out).parent])  # of the run, where the maps lie in its folder
 
 
 if __name__ == "__main__":

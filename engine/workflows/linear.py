@@ -15,12 +15,15 @@ from tqdm import tqdm
 from datasets.images import ImageSet, need_classes
 from datasets.views.recipes import View
 from engine.results_folder import append_to
+from engine.workflows.report.facts import describe_evaluation
+from engine.workflows.report.page import refresh_pages, try_to_write, write_page
 from evaluation.features.subject import Subject, check_classes, homes
 from evaluation.ledger import Result
 from evaluation.metrics.linear import LinearClassifier, LinearPlan, fit_augmented, predict
 from evaluation.metrics.probe import RATES, Outcome, Split, probe_cached
 from evaluation.options import ProbeOptions
 from evaluation.reports.figure import count_powers, label_text, load_pyplot
+from evaluation.reports.run.facts import RunFacts
 from runtime import distributed
 from runtime.errors import ConfigError
 from runtime.files import open_table, write_atomically
@@ -104,7 +107,9 @@ def probe_augmented(
 
 
 def write_probe(probe: Probe, folder: Path, options: ProbeOptions, *, keep: bool = True) -> None:
-    """Print the accuracies; classifiers, confusion.csv, curves.png and two rows (last, best) of results.jsonl.
+    """Print the accuracies; classifiers, confusion.csv, curves.png, report.html and two rows of results.jsonl.
+
+    The rows are of the last and of the best epoch; the page of the encoder's run is made anew.
 
     Without `keep` the folder cannot be written to, and accuracies are all there is.
 
@@ -116,7 +121,17 @@ def write_probe(probe: Probe, folder: Path, options: ProbeOptions, *, keep: bool
     append_to(homes(folder, probe.subject, keep), *(row.to_dict() for row in make_rows(probe, options)))
     if keep:
         write_probe_files(probe, folder)
+        try_to_write(lambda: write_page(folder, describe_probe(probe, options)), folder)
         print(f"  written to {folder}")
+    refresh_pages(homes(folder, probe.subject, keep=False))
+
+
+def describe_probe(probe: Probe, options: ProbeOptions) -> RunFacts:
+    """What report.html says of a probe."""
+    fitted = probe.outcome.fitted
+    charts = {"training loss of the classifier": {"loss": fitted.losses}, "top-1": probe.outcome.curves}
+    return describe_evaluation("main_linear.py", probe.subject, options,
+                               {"train": probe.train.images, "test": probe.test.images}, charts)
 
 
 def write_probe_files(probe: Probe, folder: Path) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from datasets.images import ImageSet, first_split
+from datasets.images import first_split
 from engine.results_folder import append_to
+from engine.workflows.report.facts import describe_evaluation
+from engine.workflows.report.neighbours import draw_neighbours, gather_neighbourhood
+from engine.workflows.report.page import refresh_pages, try_to_write, write_page
 from evaluation.features.subject import Subject, check_classes, homes
 from evaluation.ledger import Result
 from evaluation.metrics.bootstrap import interval
@@ -23,45 +25,19 @@ from evaluation.metrics.geometry import measure_geometry
 from evaluation.metrics.knn import knn_accuracy, knn_leave_one_out
 from evaluation.metrics.similarity import Chunk
 from evaluation.options import SearchOptions
-from evaluation.reports.sheet import Cell, draw_sheet
+from evaluation.reports.run.neighbours import save_neighbourhood
+from evaluation.retrieval.found import Search, SearchScores
 from evaluation.retrieval.pairing import Pairing
 from evaluation.retrieval.protocol import Contest, open_contest
 from evaluation.retrieval.rerank import read_rerank, rerank
-from evaluation.retrieval.score import RetrievalScores, choose_chunk_size, score_chunks, take_nearest
+from evaluation.retrieval.score import choose_chunk_size, score_chunks, take_nearest
+from models.encoder import load_encoder
+from models.weights.read import fingerprint
+from runtime import distributed
+from runtime.errors import ConfigError, WeightsError
 from runtime.files import open_table, write_atomically
-from runtime.names.spelling import show_name
 
 LISTED = 5
-
-
-@dataclass(frozen=True)
-class SearchScores:
-    """What labels say of a retrieval: its scores, the 95 % interval of mAP, kNN accuracy and its protocol."""
-
-    scores: RetrievalScores
-    interval: tuple[float, float]
-    knn: float
-    knn_protocol: str
-
-
-@dataclass(frozen=True)
-class Search:
-    """A finished retrieval: `neighbours` [N, k] are the gallery's indices nearest to every image, best first.
-
-    `gallery` is `images` itself in leave-one-out. `protocol` and `reranked` ("" for not) say how it was done.
-    `measured` is None for images without labels: there is a picture then, and no number.
-    """
-
-    subject: Subject
-    images: ImageSet
-    gallery: ImageSet
-    labels: Tensor
-    gallery_labels: Tensor
-    neighbours: Tensor
-    speed: float
-    measured: SearchScores | None
-    protocol: str = ""
-    reranked: str = ""
 
 
 def run_search(subject: Subject, options: SearchOptions) -> Search:
@@ -132,10 +108,36 @@ def score_knn(
     return knn_leave_one_out(embeddings, labels, options.knn_k, options.knn_t), f"leave-one-out in {split}"
 
 
-def write_search(search: Search, folder: Path, options: SearchOptions, *, keep: bool = True) -> None:
-    """Print scores; per_query.csv, neighbours.png, with labels a row of results.jsonl here and in the run's folder.
+def search_before(search: Search, options: SearchOptions) -> Search | None:
+    """The same retrieval with the weights that a run started from; None where there are none, or for other weights.
 
-    Without `keep` the folder cannot be written to, and scores are all there is.
+    Every rank calls it. What a random network finds is not asked; weights that are gone are a note.
+    """
+    subject = search.subject
+    start = str(subject.settings.get("pretrained") or "none")
+    if not options.before or subject.folder is None or start in ("none", "auto"):
+        return None
+    try:
+        encoder = load_encoder(start, arch=subject.encoder.backbone.arch, device=subject.device)
+    except (ConfigError, WeightsError) as error:
+        if distributed.is_main():
+            print(f"note: no neighbours before training are shown: {error}", file=sys.stderr)
+        return None
+    if subject.settings.get("max_pool") is False:
+        encoder.backbone.skip_max_pool()
+    encoder = encoder.to(memory_format=torch.channels_last)
+    earlier = replace(subject, encoder=encoder, source=start, folder=None, sha256=fingerprint(encoder),
+                      feature="backbone", label="", settings={})
+    return run_search(earlier, replace(options, split=search.images.split, rerank="none", clusters=False, knn=False))
+
+
+def write_search(
+    search: Search, folder: Path, options: SearchOptions, *, keep: bool = True, before: Search | None = None
+) -> None:
+    """Print scores; per_query.csv, neighbours.png, report.html, with labels a row of results.jsonl; a run's page anew.
+
+    The row is added here and in the run's folder. Without `keep` the folder cannot be written to, and scores are all
+    there is. `before` is shown beside on the page, see `search_before`.
     """
     print(f"retrieval with {search.subject.describe()}\n{tell_search(search, options)}")
     if search.measured:
@@ -144,7 +146,19 @@ def write_search(search: Search, folder: Path, options: SearchOptions, *, keep: 
         folder.mkdir(parents=True, exist_ok=True)
         write_per_query(folder / "per_query.csv", search)
         write_atomically(folder / "neighbours.png", draw_neighbours(search, options).save)
+        try_to_write(lambda: write_search_page(search, before, folder, options), folder)
         print(f"  written to {folder}")
+    refresh_pages(homes(folder, search.subject, keep=False))
+
+
+def write_search_page(search: Search, before: Search | None, folder: Path, options: SearchOptions) -> None:
+    """report.html of a retrieval, and neighbours.json, which the page of the run shows too."""
+    found, run = gather_neighbourhood(search, before, options), search.subject.folder
+    save_neighbourhood(folder, found)
+    if run is not None and run.resolve() not in folder.resolve().parents:  # else the run's page finds it below
+        save_neighbourhood(run, found)
+    parts = {"queries": search.images} | ({} if search.gallery is search.images else {"searched": search.gallery})
+    write_page(folder, describe_evaluation("main_retrieval.py", search.subject, options, parts))
 
 
 def make_retrieval_row(search: Search, measured: SearchScores, options: SearchOptions) -> Result:
@@ -199,43 +213,3 @@ def describe_query(measured: SearchScores | None, index: int, names: Sequence[st
     if measured is None or not hit:
         return [""] * (1 + len(names))
     return [str(hit), *(f"{float(measured.scores.per_query[name][index]):.6f}" for name in names)]
-
-
-def draw_neighbours(search: Search, options: SearchOptions) -> Image.Image:
-    """The worst queries (where labels tell) and a seeded draw of others, each with its neighbours."""
-    names, scored = (*search.images.classes, ""), search.measured is not None
-
-    def query_cell(index: int) -> Cell:
-        name = names[int(search.labels[index])] if scored else search.images.samples[index].path.stem
-        return Cell(index, show_name(name), None)
-
-    def found_cell(index: int, query: int) -> Cell:
-        label = int(search.gallery_labels[index])
-        right = label == int(search.labels[query]) and label >= 0 if scored else None
-        name = names[label] if scored else search.gallery.samples[index].path.stem
-        return Cell(len(search.images) + index, show_name(name), right)
-
-    def open_image(index: int) -> Image.Image:
-        return search.subject.picture((search.images.samples + search.gallery.samples)[index])
-
-    near = search.neighbours[:, : options.neighbours]
-    cells = [cell for query in choose_queries(search, options.queries, options.seed)
-             for cell in (query_cell(query), *(found_cell(other, query) for other in near[query].tolist()))]
-    title = "query, then its nearest images: "
-    if search.measured is not None:
-        title += f"same class (green), other class (red); mAP {search.measured.scores.map:.1%}"
-    else:
-        title += "there are no labels"
-    return draw_sheet(cells, 1 + near.shape[1], open_image, title)
-
-
-def choose_queries(search: Search, count: int, seed: int) -> list[int]:
-    """A random, seeded choice of the queries, and with labels a third of the sheet for those with the lowest AP."""
-    candidates, worst = torch.arange(len(search.images)), []
-    if search.measured is not None:
-        scores = search.measured.scores
-        candidates = (scores.first_hit > 0).nonzero().flatten()
-        worst = candidates[scores.average_precision[candidates].argsort(stable=True)][: count // 3].tolist()
-    others = [index for index in candidates.tolist() if index not in set(worst)]
-    drawn = np.random.RandomState(seed).permutation(len(others))[: count - len(worst)]
-    return sorted(others[place] for place in drawn) + worst

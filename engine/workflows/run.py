@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from torch import Tensor
@@ -15,6 +16,8 @@ from engine.curves import draw_curves
 from engine.identity import hash_flags
 from engine.options import TrainingOptions
 from engine.trainer import Trainer
+from engine.workflows.report.facts import describe_training
+from engine.workflows.report.page import LivePage
 from evaluation.features.extract import extract
 from evaluation.run_record import keep_settings, name_method
 from models.encoder import Encoder, save_encoder
@@ -37,14 +40,22 @@ class Run:
         """The images that the run learns from, and those that it, or who measures it later, looks at."""
         return {"train": self.images}
 
+    @cached_property
+    def page(self) -> LivePage:
+        """report.html, which the main process writes."""
+        return LivePage(self.folder, lambda: describe_training(self.options, self.trainer, self.splits()),
+                        self.trainer.device, distributed.is_main())
+
     def train(self) -> None:
-        """Train to the end and leave model_last.pth, curves.png and a fingerprint line."""
-        self.trainer.fit()
+        """Train to the end and leave model_last.pth, curves.png, report.html and a fingerprint line."""
+        with self.page.follow(self.trainer.logger):
+            self.trainer.fit()
         centre = self.try_centre() if self.options.centre else {}
         if distributed.is_main():
             self.export(centre)
             draw_curves(self.folder / "log.jsonl", self.folder / "curves.png",
                         terms=self.trainer.method.loss_terms, shares=self.trainer.method.shares)
+            self.page.write("finished")
             print(f"encoder, curves and log are in {self.folder}\n{self.fingerprint_line()}")
         distributed.barrier()
 

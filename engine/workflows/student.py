@@ -11,11 +11,12 @@ from torch import Tensor
 
 from engine.workflows.build import build
 from engine.workflows.pretrain.system import PRETRAIN
-from engine.workflows.retrieval import Search, make_retrieval_row, run_search, write_search
+from engine.workflows.retrieval import make_retrieval_row, run_search, write_search
 from evaluation.features.subject import open_subject
 from evaluation.ledger import append_result
 from evaluation.metrics.zero_shot import zero_shot
 from evaluation.options import SearchOptions
+from evaluation.retrieval.found import Search
 from runtime.files import write_atomically
 
 

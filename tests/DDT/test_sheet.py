@@ -47,13 +47,13 @@ def test_groups_follow_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             for sample, group in zip(samples, (1, 0, 1))]
     monkeypatch.setattr("DDT.sheet.caption", lambda photo, text, letters: notes.append(text) or photo)
     draw_box_sheet(samples, rows, {rows[1].path: box}, title="boxes")
-    assert notes == ["group 1 (0.25) · IoU 1.00 / 1.00 / 1.00", "group 2 (0.25)", "group 2 (0.25)"]
+    assert notes == ["1.png\ngroup 1 (0.25) · IoU 1.00 / 1.00 / 1.00", "0.png\ngroup 2 (0.25)", "2.png\ngroup 2 (0.25)"]
     notes.clear()
     draw_box_sheet(samples, [*rows[:2], replace(rows[2], empty=True)], {row.path: box for row in rows}, title="boxes")
-    assert notes[-1] == "group 2 (0.25) · no mask"
+    assert notes[-1] == "2.png\ngroup 2 (0.25) · no mask"
     notes.clear()
     draw_box_sheet(samples[1:2], rows[1:2], {}, title="boxes")
-    assert notes == ["x"], "where all are of one group, it is not told"
+    assert notes == ["1.png\nx"], "where all are of one group, it is not told"
 
 
 @pytest.mark.parametrize("box", [Box(0, 0, 1, 1), Box(39, 0, 40, 2), Box(0, 1.2, 40, 2), Box(20, 1, 21, 2)])

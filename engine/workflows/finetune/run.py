@@ -66,6 +66,7 @@ class FinetuneRun(Run):
             row = self.report(method.encoder(), "best", selection.describe())
         if distributed.is_main():
             write_seed_log(self.folder, sum(p.numel() for p in method.encoder().parameters()), row)
+            self.page.write("finished")
         distributed.barrier()
 
     def report(self, network: ClassNetwork, epoch: str, selection: str) -> Result | None:

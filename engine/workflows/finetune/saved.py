@@ -17,6 +17,7 @@ from engine.flags.finetune.finished import REMEDY, is_own
 from engine.flags.finetune.options import FinetuneOptions
 from engine.workflows.finetune.images import load_photographs, scan_any
 from engine.workflows.finetune.run import name_subject
+from engine.workflows.report.page import refresh_pages
 from evaluation.classifier.report import report
 from evaluation.classifier.trained import load_saved, name_public
 from evaluation.run_record import Settings, choose_evaluation_precision, read_settings
@@ -51,6 +52,7 @@ def evaluate_saved_classifier(options: FinetuneOptions, device: torch.device, *,
            crop_bottom=options.crop_bottom, folder=Path(options.results_dir), epoch=EPOCHS.get(source.name, ""),
            selection=f"{source.name} of the run", keep=keep)
     if distributed.is_main() and keep:
+        refresh_pages([Path(options.results_dir)])
         print(f"tables and pictures are in {options.results_dir}")
 
 

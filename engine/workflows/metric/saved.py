@@ -13,6 +13,7 @@ from datasets.loader import count_workers
 from engine.flags.metric.finished import find_published, name_published
 from engine.flags.metric.options import MetricOptions
 from engine.workflows.metric.images import eval_view, load_disjoint_split
+from engine.workflows.report.page import refresh_pages
 from evaluation.ledger import Result, append_result
 from evaluation.retrieval.unseen_classes import describe_metric_row, measure_classes
 from evaluation.run_record import choose_evaluation_precision, name_method, read_meta, read_settings
@@ -50,6 +51,7 @@ def evaluate_saved_embedding(options: MetricOptions, device: torch.device, *, ke
             print(f"{source}: {describe_metric_row(row)}")
             if keep:
                 append_result(Path(options.results_dir) / "results.jsonl", row.to_dict())
+                refresh_pages([Path(options.results_dir)])
 
 
 def check_same_images(train: ImageSet, meta: Mapping[str, object], options: MetricOptions) -> None:

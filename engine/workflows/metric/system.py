@@ -71,6 +71,7 @@ class MetricRun(Run):
                           precision=self.trainer.number_format, weights=str(self.folder), selection=chosen)
         if distributed.is_main():
             append_result(self.folder / "results.jsonl", row.to_dict())
+            self.page.write("finished")
             print(f"network of {chosen}: {describe_metric_row(row)}")
 
 

@@ -26,7 +26,7 @@ from engine.workflows.build import Inputs, Start, System, build_student, make_ba
 from engine.workflows.pretrain.guidance import build_guide, teacher_precision
 from engine.workflows.pretrain.head import initialise_head
 from engine.workflows.pretrain.methods import build_pretrain_method
-from engine.workflows.retrieval import run_search, write_search
+from engine.workflows.retrieval import run_search, search_before, write_search
 from engine.workflows.run import Run
 from evaluation.features.subject import open_subject
 from evaluation.options import SearchOptions
@@ -70,8 +70,9 @@ class PretrainRun(Run):
                               num_workers=told.num_workers, seed=told.seed, cache=told.cache,
                               crop_bottom=told.crop_bottom, skip_bad=told.skip_bad)
         search = run_search(open_subject(asked, self.trainer.device, asked.batch_size), asked)
+        before = search_before(search, asked)
         if distributed.is_main():
-            write_search(search, self.folder / "retrieval", asked)
+            write_search(search, self.folder / "retrieval", asked, before=before)
 
 
 def read_pretrain_inputs(options: PretrainOptions, problems: Problems) -> PretrainInputs:

@@ -1,0 +1,1 @@
+"""The parts of a run's page: charts, its rows, pictures that lie beside it."""
