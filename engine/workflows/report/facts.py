@@ -36,7 +36,8 @@ def describe_training(options: TrainingOptions, trainer: Trainer, parts: Mapping
     folder = crop_folder(options) if isinstance(options, CropOptions) else None
     return RunFacts(
         headline=Path(options.results_dir).name, state="nothing is trained yet", about=tell_about(options, trainer),
-        data=tell_data(parts), flags=list_changed(options), resume=tell_resume(options), onward=list_onward(options),
+        data=tell_data(parts), flags=list_changed(options), resume=tell_resume(options),
+        onward=list_onward(options, str(parts["train"].root)),
         terms=trainer.method.loss_terms, shares=trainer.method.shares, epochs=plan.epochs, rates=rates,
         crops=str(folder.absolute()) if folder is not None else "")
 

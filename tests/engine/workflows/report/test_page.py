@@ -107,7 +107,7 @@ def test_every_number_of_the_log_has_a_place_and_the_page_needs_nothing_else(tra
     assert all(alt.strip() for alt, _ in page.pictures) and all(page.labels) and len(page.labels) == len(page.charts)
     assert any(alt.startswith("Boxes") for alt, _ in page.pictures) and told(page, "(crops/boxes.png)")
     for word in ("24 images, 3 classes", "36 images in 3 classes", "--prototypes", "main memory at its peak", "test_resnet",
-                 "main_pretrain.py", "--resume", "python main_retrieval.py --pretrained"):
+                 "main_pretrain.py", "--resume", "main_retrieval.py --pretrained"):
         assert told(page, word), word
     assert page.open == []
 
