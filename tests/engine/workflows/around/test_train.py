@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -78,6 +78,15 @@ def test_a_planned_run_is_the_unplanned_one(name: str, copied: Path, tmp_path: P
     assert plain.stderr.count("trains test_resnet") and "all epochs in" in plain.stderr
 
 
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Ctrl-C is heard, as in a terminal: a shell that starts the tests in its background has it ignored."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
+
+
+@pytest.mark.usefixtures("listening")
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("at", [1, 4])
 def test_an_interrupt_is_answered_with_what_continues(
