@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -54,6 +54,8 @@ class Desk:
         self.asked = threading.Event()
         self.ended = threading.Event()
         self.searched = threading.Lock()  # one search for groups at a time
+        self.concluding = threading.Lock()  # and one sorting, so that none ends after a later one
+        self.seats = 0  # networks that have looked: with another one all names may be others, whatever the journal says
 
     def touch(self) -> None:
         """Let the pages know that something is new."""
@@ -78,24 +80,40 @@ class Desk:
         standing = sorter.conclude(answers, version, None)
         with self.lock:
             self.sorter, self.standing, self.landscape = sorter, standing, begin_landscape(sight.oddness)
+            self.seats += 1
         self.tell_stage(None)
         self.asked.set()
 
     def explore(self, shrink: Callable[[], Tensor]) -> None:
         """Find out the rest of the landscape; pages see each bit as it comes."""
-        assert self.sorter is not None and self.landscape is not None  # it is seated
         with self.searched:
-            for landscape in explore(self.landscape, self.sorter.cloud, self.scale, shrink):
-                self.landscape = landscape
-                self.touch()
+            sorter, known = self._seated()
+            for landscape in explore(known, sorter.cloud, self.scale, shrink):
+                with self.lock:
+                    if self.sorter is not sorter:  # another network has taken over, and is explored next
+                        return
+                    self.landscape = landscape
+                    self.tick += 1
 
     def choose_scale(self, scale: int) -> None:
-        """Show so many groups from now on."""
+        """Show so many groups from now on; raises DataError before the photographs were looked at."""
         with self.searched:
-            assert self.sorter is not None and self.landscape is not None  # it is seated
-            self.landscape = choose_scale(self.landscape, self.sorter.cloud, scale)
-            self.scale = scale
+            sorter, known = self._seated()
+            self.landscape, self.scale = choose_scale(known, sorter.cloud, scale), scale
             self.touch()
+
+    def _seated(self) -> tuple[Sorter, Landscape]:
+        with self.lock:
+            if self.sorter is None or self.landscape is None:
+                raise DataError("the photographs are still being looked at; wait for the first question")
+            return self.sorter, self.landscape
+
+    def stand(self) -> Standing:
+        """Where the sorting stands after every answer; raises DataError before the photographs were looked at."""
+        self._seated()
+        self.sort_once()
+        assert self.standing is not None  # it is seated
+        return self.standing
 
     def answer(self, deed: Deed, seen: int) -> Deed:
         """Write down what a person said of pictures; it is on the disk when this returns.
@@ -119,7 +137,7 @@ class Desk:
         Raises Conflict when it is another tab's, and DataError when there is none.
         """
         with self.lock:
-            pile = self.journal.done if deed.do == "undo" else self.journal.undone
+            pile = {"undo": self.journal.done, "redo": self.journal.undone}.get(deed.do)
             if not pile:
                 raise DataError(f"there is nothing to {deed.do}")
             if pile[-1].number != of and pile[-1].tab != deed.tab:
@@ -145,8 +163,8 @@ class Desk:
         names = self.journal.names()
         if deed.do == "rename" and deed.old not in names:
             raise Conflict(f"nothing is called {deed.old} any more")
-        if deed.do == "name":  # Crow, where crow is in use, is no other kind
-            name = next((known for known in names if same_spelling(known) == same_spelling(name)), name)
+        others = [known for known in names if known != deed.old]  # what is renamed may change its own spelling
+        name = next((known for known in others if same_spelling(known) == same_spelling(name)), name)  # Crow is crow
         return Deed(deed.do, deed.pictures, name, deed.old, deed.tab)
 
     def sort_forever(self, report: Callable[[BaseException], object]) -> None:
@@ -166,17 +184,18 @@ class Desk:
 
     def sort_once(self) -> None:
         """Bring the standing up to the journal."""
-        with self.lock:
-            sorter, before = self.sorter, self.standing
-            answers, version = dict(self.journal.answers), self.journal.number
-        if sorter is None or (before is not None and before.version == version):
-            return
-        start = time.perf_counter()
-        standing = sorter.conclude(answers, version, before)
-        with self.lock:
-            if self.sorter is sorter:  # else another network has taken over meanwhile
-                self.standing, self.seconds = standing, time.perf_counter() - start
-                self.tick += 1
+        with self.concluding:
+            with self.lock:
+                sorter, before = self.sorter, self.standing
+                answers, version = dict(self.journal.answers), self.journal.number
+            if sorter is None or (before is not None and before.version == version):
+                return
+            start = time.perf_counter()
+            standing = sorter.conclude(answers, version, before)
+            with self.lock:
+                if self.sorter is sorter:  # else another network has taken over meanwhile
+                    self.standing, self.seconds = standing, time.perf_counter() - start
+                    self.tick += 1
 
 
 def import_names(desk: Desk, names: dict[int, str]) -> int:
@@ -190,8 +209,3 @@ def import_names(desk: Desk, names: dict[int, str]) -> int:
     for name, contents in by_name.items():
         desk.answer(Deed("name", tuple(dict.fromkeys(contents)), name, tab="table"), sys.maxsize)
     return sum(map(len, by_name.values()))
-
-
-def list_contents(album: Album, indices: Sequence[int]) -> tuple[str, ...]:
-    """The contents of pictures by place, each once."""
-    return tuple(dict.fromkeys(album.contents[index] for index in indices))

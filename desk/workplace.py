@@ -25,10 +25,10 @@ from engine.workflows.sort import check_image_count
 from evaluation.features.subject import Subject, open_subject
 from evaluation.sorting.filing import has_written_labels, read_labels
 from runtime.errors import ConfigError, DataError
-from runtime.files import write_json, write_text
+from runtime.files import hash_file, write_json, write_text
 from runtime.side_files import read_json
 
-CHOICES = {"groups?": int, "network?": str}
+CHOICES = {"groups?": int, "network?": str, "tables?": [str]}
 FORM = "name_these.csv"
 PATIENCE = 20.0  # seconds that work beside may take to end
 
@@ -54,13 +54,19 @@ class Workplace:
                               f"{album.images.root}; give another --out, or the folder that they are in")
 
     def import_old_names(self) -> int:
-        """Take over a table: `--labels`, or what an earlier sorting without a page left here. How many are new."""
-        form = self.out / FORM
-        if self.options.labels:
-            return self.import_table(Path(self.options.labels))
-        if not self.desk.journal.number and form.is_file() and has_written_labels(form):
-            return self.import_table(form)
-        return 0
+        """Take over a table: `--labels`, or what an earlier sorting without a page left here. How many are new.
+
+        A table is taken over once: later starts of the same command leave what was corrected since.
+        """
+        form = Path(self.options.labels or self.out / FORM)
+        tables = self.choices.get("tables", [])
+        if not self.options.labels and (self.desk.journal.number or not form.is_file() or not has_written_labels(form)):
+            return 0
+        if form.is_file() and hash_file(form) in tables:
+            return 0
+        new = self.import_table(form)
+        self._choose(tables=[*tables, hash_file(form)])
+        return new
 
     def import_table(self, path: Path) -> int:
         """Take over the names of a table with the columns path,label; how many pictures got another name by it."""
@@ -114,7 +120,9 @@ class Workplace:
         self.desk.explore(partial(self.thumbnails.shrink_all, self.desk.album, partial(until_ended, self.desk)))
 
     def choose_scale(self, groups: int) -> None:
-        """Show another number of groups, also next time."""
+        """Show another number of groups, also next time; raises DataError for a number that cannot be."""
+        if groups < 1:
+            raise DataError(f"{groups} groups: there is one at least")
         check_image_count(self.desk.album.images, groups)
         self.desk.choose_scale(groups)
         self._choose(groups=groups)
@@ -131,15 +139,13 @@ class Workplace:
         """Fill folders; where they are, and how many pictures each has."""
         if how not in ("none", "link", "copy") or not 0 <= threshold <= 1:
             raise DataError("how is none, link or copy, and the threshold is between 0 and 1")
-        self.desk.sort_once()
-        if self.desk.standing is None:
-            raise DataError("the photographs are still being looked at; wait for the first question")
-        target, counts = fill(self.desk.album, self.desk.standing, self.out, how, threshold)
+        target, counts = fill(self.desk.album, self.desk.stand(), self.out, how, threshold)
         return {"folder": str(target.resolve()), "table": str((self.out / "labels.csv").resolve()), "counts": counts}
 
     def describe_steps(self) -> dict[str, dict[str, object]]:
         """What the page shows of the further steps."""
-        return self.workshop.describe(self.choices.get("network", ""))
+        used = self.choices.get("network")
+        return self.workshop.describe(self.out / used if used else None)
 
     def _use(self, run: Path) -> None:
         """Sort by the network of a run from now on; the one before stays where this one cannot."""

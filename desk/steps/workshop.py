@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from desk.desk import Desk
-from desk.standing import SURE, Standing
+from desk.standing import SURE
 from desk.steps.chain import Steps
 from desk.steps.measure import compare_sights
 from desk.steps.plans import choose_run, plan_better, plan_classifier, write_examples
@@ -34,13 +34,13 @@ class Workshop:
         self.desk, self.options, self.use = desk, options, use
         self.steps = Steps(folder, desk.touch)
 
-    def describe(self, used: str) -> dict[str, dict[str, object]]:
+    def describe(self, used: Path | None) -> dict[str, dict[str, object]]:
         """What the page shows of the steps: those at work, and what came of earlier ones; `used` is the run in use."""
         told = self.steps.describe()
         for name in NAMES:
             if told.get(name, {}).get("state") in (None, "done") and (run := self.find_result(name)):
-                own = run.as_posix().endswith(used) and bool(used)
-                told[name] = {"state": "done", "used": own, "text": "You sort by it." if own else "Done."}
+                text = "You sort by it." if run == used else "Done."
+                told[name] = {"state": "done", "used": run == used, "text": text}
         return told
 
     def find_result(self, name: str) -> Path | None:
@@ -73,21 +73,15 @@ class Workshop:
     def _start_classifier(self) -> None:
         folder = self.steps.place(CLASSIFIER)
         run, table = choose_run(folder), folder / "examples.csv"
-        standing = self._stand()
+        standing = self.desk.stand()
         folder.mkdir(parents=True, exist_ok=True)
         write_examples(table, self.desk.album, standing, SURE)
         links = plan_classifier(table.resolve(), self.options.device, run.resolve())
         self.steps.start(CLASSIFIER, links, lambda: write_json(folder / "result.json", {"run": run.name}))
 
-    def _stand(self) -> Standing:
-        self.desk.sort_once()
-        if self.desk.standing is None:
-            raise DataError("the photographs are still being looked at; wait for the first question")
-        return self.desk.standing
-
     def _compare(self, run: Path) -> None:
         """Write how much better the new network spreads the names that are given."""
-        standing, album, sorter = self._stand(), self.desk.album, self.desk.sorter
+        standing, album, sorter = self.desk.stand(), self.desk.album, self.desk.sorter
         assert sorter is not None  # there is a standing
         sight = extract_features(open_run(self.options, run), album.images)
         result = compare_sights(sorter.cloud, sight.cloud, standing)

@@ -48,12 +48,12 @@ def make_app(place: Workplace, token: str) -> Starlette:
     routes += [Route(f"/api/{name}", partial(take_post, place, ask), methods=["POST"]) for name, ask in ASKS.items()]
     routes.append(Mount("/static", StaticFiles(directory=STATIC, packages=[SHARED])))
     guards = [Middleware(AddHeaders), Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)]
-    return Starlette(routes=[Mount(f"/{token}", routes=routes)], middleware=guards,
-                     exception_handlers={LookupError: tell_absent, DataError: tell_absent})
+    absent = dict.fromkeys((LookupError, DataError, FileNotFoundError), tell_absent)
+    return Starlette(routes=[Mount(f"/{token}", routes=routes)], middleware=guards, exception_handlers=absent)
 
 
 def tell_absent(request: Request, error: Exception) -> Response:
-    """The answer to an address of nothing: a picture that is not there, or cannot be read, a result before its time."""
+    """The answer to an address of nothing: a picture that is gone or cannot be read, a result before its time."""
     return JSONResponse({"error": str(error)}, status_code=404)
 
 

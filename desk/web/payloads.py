@@ -26,7 +26,7 @@ def describe_state(desk: Desk) -> Json:
     with desk.lock:
         standing, journal, landscape = desk.standing, desk.journal, desk.landscape
         state: Json = {
-            "tick": desk.tick, "version": journal.number, "pictures": len(desk.album),
+            "tick": desk.tick, "seat": desk.seats, "version": journal.number, "pictures": len(desk.album),
             "stage": asdict(desk.stage) if desk.stage else None, "unreadable": desk.unreadable,
             "names": journal.names(), **describe_piles(journal),
         }
@@ -71,12 +71,12 @@ def pack_columns(desk: Desk) -> bytes:
     labels int16 (-1 none), confidence, unlike and disagreement uint8 in hundredths, states uint8.
     """
     with desk.lock:
-        standing = desk.standing
+        standing, seat = desk.standing, desk.seats
     if standing is None:
-        return pack({"version": -1, "names": []}, {})
+        return pack({"version": -1, "seat": seat, "names": []}, {})
     hundredths = {name: np.floor(getattr(standing, name).numpy() * 100 + 1e-4).astype(np.uint8)  # .899 is not sure
                   for name in ("confidence", "unlike", "disagreement")}
-    return pack({"version": standing.version, "names": list(standing.names)},
+    return pack({"version": standing.version, "seat": seat, "names": list(standing.names)},
                 {"labels": standing.labels.numpy().astype("<i2"), **hundredths, "states": standing.states})
 
 

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import torch
+import torch.nn.functional as F
 from PIL import Image
 
+from engine.workflows.sort import Sight
+from evaluation.sorting.cloud import survey
 from tests.desk.browser import find_chromium, list_hosts, list_messages, open_chromium
 from tests.desk.served import Hosted, Questions, Served
 
@@ -209,6 +213,23 @@ def test_two_tabs_see_each_other(start: Callable[..., Hosted]) -> None:
         page.type("owl\n")
         page.wait(lambda: served.follow()["sorted"]["given"] in (1, 2))
         assert "crow" in served.state()["names"] or page.shown() == file
+
+
+def test_another_network_shows_without_an_answer(start: Callable[..., Hosted]) -> None:
+    served = start()
+    served.name({"red_00.jpg": "red", "green_00.jpg": "green", "blue_00.jpg": "blue"})
+    served.follow()
+    with open_chromium() as browser:
+        page = Page(browser, served)
+        assert page.names() == {"red": 12, "green": 12, "blue": 12}
+        desk = served.place.desk
+        points = F.normalize(torch.eye(2, 8)[torch.arange(36) // 12 // 2] + 0.01 * torch.randn(36, 8), dim=1)
+        desk.seat(Sight(survey(points), torch.zeros(36), 1.0))  # to which green is as blue
+        page.open("all")
+        page.find("#find").send_keys("green_07")
+        label = int(desk.standing.labels[19])
+        page.wait(lambda: desk.standing.names[label] in page.find("#canvas .cell b").text
+                  and f"{int(desk.standing.confidence[19] * 100 + 1e-4) / 100:.2f}" in page.find("#canvas .cell b").text)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

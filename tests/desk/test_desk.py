@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -16,9 +17,10 @@ from desk.desk import Conflict, Desk
 from desk.journal import Answer, Deed, Journal
 from desk.landscape import begin_landscape, choose_scale, explore
 from desk.standing import NAMED, UNUSABLE, Sorter, find_changes
-from desk.web.payloads import describe_standing, find_reasons
+from desk.web.payloads import describe_standing, describe_state, find_reasons, pack_columns
 from engine.workflows.sort import Sight
 from evaluation.sorting.cloud import Cloud, survey
+from runtime.errors import DataError
 
 
 @pytest.fixture
@@ -141,3 +143,68 @@ def test_copies_of_a_file_share_an_answer(photographs: Path, tmp_path: Path) -> 
 def test_a_rename_of_what_is_gone_is_a_conflict(desk: Desk) -> None:
     with pytest.raises(Conflict, match="crow"):
         desk.answer(Deed("rename", name="owl", old="crow", tab="t"), 0)
+
+
+def test_another_network_is_told_even_where_nobody_answered(desk: Desk, cloud: Cloud) -> None:
+    """The journal's line is the same, all names may be others: pages ask again by the seat."""
+    desk.answer(Deed("name", (desk.album.contents[0],), "blue", tab="t"), 0)
+    seats = []
+    for _ in range(2):
+        desk.seat(Sight(cloud, torch.zeros(36), 1.0))
+        seats.append((describe_state(desk)["seat"], json.loads(pack_columns(desk).partition(b"\n")[0])["seat"]))
+    assert seats == [(1, 1), (2, 2)] and desk.standing.version == 1
+
+
+def test_a_search_of_the_network_before_leaves_the_new_landscape_alone(desk: Desk, cloud: Cloud) -> None:
+    desk.seat(Sight(cloud, torch.zeros(36), 1.0))
+
+    def take_over() -> torch.Tensor:
+        desk.seat(Sight(cloud, torch.full((36,), 9.0), 1.0))
+        return torch.zeros(36, 32, 32, dtype=torch.uint8)
+
+    desk.explore(take_over)
+    assert desk.landscape.odd.all() and desk.landscape.strip is None
+
+
+def test_a_slow_sorting_never_replaces_a_later_one(desk: Desk, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.seat(Sight(cloud, torch.zeros(36), 1.0))
+    real, first = desk.sorter.conclude, threading.Event()
+
+    def conclude(answers: dict[str, Answer], version: int, before: object) -> object:
+        if version == 1:
+            first.set()
+            time.sleep(0.3)
+        return real(answers, version, before)
+
+    monkeypatch.setattr(desk.sorter, "conclude", conclude)
+    desk.answer(Deed("name", (desk.album.contents[0],), "blue", tab="t"), 0)
+    slow = threading.Thread(target=desk.sort_once)
+    slow.start()
+    first.wait(5)
+    desk.answer(Deed("name", (desk.album.contents[12],), "green", tab="t"), 1)
+    desk.sort_once()
+    slow.join()
+    assert desk.standing.version == 2 and desk.standing.names == ("blue", "green")
+
+
+def test_what_is_renamed_to_a_name_in_use_is_that_kind_however_it_is_spelled(desk: Desk) -> None:
+    for index, given in ((0, "crow"), (1, "Raven")):
+        desk.answer(Deed("name", (desk.album.contents[index],), given, tab="t"), 0)
+    desk.answer(Deed("rename", name="CROW", old="crow", tab="t"), 0)  # its own spelling may change
+    assert desk.journal.names() == ["CROW", "Raven"]
+    desk.answer(Deed("rename", name="raven", old="CROW", tab="t"), 0)
+    assert desk.journal.names() == ["Raven"]
+
+
+@pytest.mark.parametrize("do", ["name", "rename", "clear", ""])
+def test_only_undo_and_redo_undo(desk: Desk, do: str) -> None:
+    desk.answer(Deed("name", (desk.album.contents[0],), "crow", tab="t"), 0)
+    with pytest.raises(DataError, match="nothing to"):
+        desk.undo(Deed(do, tab="t"), 1)
+    assert desk.journal.number == 1
+
+
+def test_nothing_is_told_of_photographs_that_nobody_has_looked_at(desk: Desk) -> None:
+    for work in (lambda: desk.choose_scale(3), desk.stand, lambda: desk.explore(lambda: torch.zeros(0))):
+        with pytest.raises(DataError, match="wait for the first question"):
+            work()

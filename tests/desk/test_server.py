@@ -265,3 +265,34 @@ def test_an_empty_folder_is_told(tmp_path: Path, call_main: Callable[..., subpro
     (tmp_path / "photographs").mkdir()
     done = call_main(sort.main, "photographs", "--serve", *QUICK)
     assert done.returncode == 2 and done.stderr.startswith("error:")
+
+
+def test_a_table_is_taken_over_once(host: Callable[..., Hosted], photographs: Path, tmp_path: Path) -> None:
+    """The same command, started again, leaves what was corrected on the page."""
+    (tmp_path / "old.csv").write_text("path,label\nred_03.jpg,red\ngreen_01.jpg,green\n")
+    served = host("--labels", "old.csv")
+    served.name({"red_03.jpg": "scarlet"})
+    served.stop()
+    again = host("--labels", "old.csv")
+    assert again.follow()["names"] == ["green", "scarlet"]
+    again.stop()
+    (tmp_path / "old.csv").write_text("path,label\nblue_03.jpg,blue\n")
+    assert host("--labels", "old.csv").follow()["names"] == ["blue", "green", "scarlet"]
+
+
+def test_a_photograph_that_was_removed_meanwhile_is_told(host: Callable[..., Hosted], photographs: Path) -> None:
+    served = host()
+    served.wait(lambda state: state.get("sorted"))
+    (photographs / "blue_00.jpg").unlink()
+    for look in ("api/picture/0", "photograph/0"):
+        code, said = refused(lambda look=look: served.get(look))
+        assert code == 404 and "blue_00.jpg" in said
+
+
+def test_numbers_of_groups_that_cannot_be_are_refused(host: Callable[..., Hosted], photographs: Path) -> None:
+    served = host()
+    served.wait(lambda state: state.get("landscape", {}).get("twins"))
+    for groups in (0, -1, 37):
+        code, said = refused(lambda groups=groups: served.ask("scale", groups=groups))
+        assert code == 400 and str(groups) in said
+    assert served.ask("scale", groups=3) == {} and served.state()["landscape"]["scale"] == 3

@@ -1,9 +1,9 @@
 // "Name these next": one picture after another, or all of them on a sheet.
 import { completeField } from "./completion.js";
-import { address, make, makeCell, paintCell, thumb } from "./cells.js";
+import { make, makeCell, paintCell, thumb } from "./cells.js";
 import { place, look } from "./net.js";
 import { clearSelection, clickToSelect, onSelection, selection } from "./selection.js";
-import { listen, nameOf, NOTHING, say, standingOf, store, toast } from "./store.js";
+import { listen, nameOf, NOTHING, say, standingOf, store } from "./store.js";
 import { openViewer } from "./viewer.js";
 
 const $ = (id) => document.getElementById(id);
@@ -128,12 +128,13 @@ function paintSheet() {
   }));
 }
 
-let changed = -1; // the version whose changes are shown
+let changed = ""; // the standing whose changes are shown
 function paintChanges() {
   const { sorted } = store.state;
-  if (!sorted || sorted.version === changed) return;
-  const first = changed === -1;
-  changed = sorted.version;
+  const standing = `${store.state.seat} ${sorted?.version}`;
+  if (!sorted || standing === changed) return;
+  const first = changed === "";
+  changed = standing;
   if (first || !sorted.given) { $("changes").replaceChildren(); return; }
   const title = sorted.changes ? `${sorted.changes} pictures changed their name` : "No picture changed its name";
   $("changes").replaceChildren(make("h3", { textContent: title }), make("div", { className: "thumbs" },

@@ -157,7 +157,7 @@ function paintScales() {
 
 listen((before) => {
   paintScales();
-  const news = before?.sorted?.version !== store.state.sorted?.version
+  const news = before?.seat !== store.state.seat || before?.sorted?.version !== store.state.sorted?.version
     || JSON.stringify(before?.landscape) !== JSON.stringify(store.state.landscape);
   if (news && isShown()) soon(selection.size ? draw : layOut); // nothing moves under a person's hands
 });

@@ -102,13 +102,16 @@ async function learnCaptions() {
 }
 
 function sketch(state) { // the landscape's key: when it changes, it is asked for again
-  return JSON.stringify([state.landscape, state.pictures]);
+  return JSON.stringify([state.landscape, state.seat]);
 }
 
 async function take(state) {
   const before = store.state;
   if (state.sorted && store.files.length !== state.pictures) await learnCaptions();
-  if (state.sorted && state.sorted.version !== store.columns?.version) { store.columns = await unpack("api/columns"); runAhead(); }
+  if (state.sorted && (state.sorted.version !== store.columns?.version || state.seat !== store.columns.seat)) {
+    store.columns = await unpack("api/columns");
+    runAhead();
+  }
   if (state.landscape && sketch(state) !== (before && sketch(before))) store.landscape = await unpack("api/landscape");
   store.state = state;
   tell(before);

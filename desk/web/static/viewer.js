@@ -6,7 +6,7 @@ import { listen, nameOf, say, standingOf, store } from "./store.js";
 
 const $ = (id) => document.getElementById(id);
 const viewer = $("viewer");
-let shown = null, order = [], version = -1;
+let shown = null, order = [], standing = "";
 
 const field = completeField($("viewer-input"), (text) => {
   if (text === "?") answer("unknown");
@@ -60,9 +60,11 @@ function explain(facts) {
   return lines.map((text) => make("p", { textContent: text }));
 }
 
+const tellStanding = () => `${store.state.seat} ${store.state.sorted?.version}`;
+
 async function paint() {
   const index = shown;
-  version = store.state.sorted?.version;
+  standing = tellStanding();
   const { text } = standingOf(index);
   $("viewer-name").textContent = text || "no name yet";
   const facts = await look(`api/picture/${index}`).catch(() => null);
@@ -94,4 +96,4 @@ viewer.addEventListener("keydown", (event) => {
   if (event.key === "ArrowLeft") step(-1);
   else if (event.key === "ArrowRight") step(1);
 });
-listen(() => { if (viewer.open && store.state.sorted?.version !== version) paint(); });
+listen(() => { if (viewer.open && tellStanding() !== standing) paint(); });
