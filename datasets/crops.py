@@ -135,11 +135,16 @@ def find_crops(folder: Path, prefer: Prefer, task: str, root: str | Path) -> Cro
 def warn_of_empty_masks(root: Path) -> None:
     """Say so when DDT found no object in many of the images: their crops are whole images, or squares of these."""
     table = root / "cuts.csv"
-    empty = [row["empty"] == "1" for _, row in read_rows(table, ("path", "empty"))] if table.is_file() else []
-    if is_main() and sum(empty) > MANY_EMPTY * len(empty):
-        print(f"warning: DDT found no object in {sum(empty)} of the {len(empty)} images of {root}, their crops show "
-              "all of the picture; look at its boxes.png, and run it with another --directions, --layer or network",
-              file=sys.stderr)
+    if not is_main() or not table.is_file():
+        return
+    try:
+        empty = [row["empty"] == "1" for _, row in read_rows(table, ("path", "empty"))]
+    except DataError:  # it is damaged, or none of DDT's: there is nothing to warn of, and the boxes are good without it
+        return
+    if sum(empty) > MANY_EMPTY * len(empty):
+        print(f"warning: DDT found no object in {sum(empty)} of the {len(empty)} images of {root}, their crops are "
+              "whole pictures or the middle of them; look at its boxes.png, and run it with another --directions, "
+              "--layer or network", file=sys.stderr)
 
 
 def need_crops(crops: Crops, images: ImageSet, task: str, root: str | Path) -> None:

@@ -86,8 +86,14 @@ class Facts:
 
 
 def read_facts(path: Path) -> Facts:
-    """The facts of a photograph's file; width and height are 0 where its head cannot be read."""
-    status = path.stat()
+    """The facts of a photograph's file; width and height are 0 where its head cannot be read.
+
+    Raises DataError for a file that is gone.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; it was moved or removed since the page began") from error
     width, height, taken = 0, 0, ""
     with suppress(Exception), Image.open(path, formats=list_formats()) as file:  # damage makes Pillow raise anything
         width, height = file.size
@@ -124,7 +130,8 @@ class Thumbnails:
     """
 
     def __init__(self, folder: Path, crop_bottom: int = 0, side: int = 256) -> None:
-        self.folder, self.crop_bottom, self.side = folder, crop_bottom, side
+        self.folder = folder / str(crop_bottom) if crop_bottom else folder
+        self.crop_bottom, self.side = crop_bottom, side
 
     def read(self, album: Album, index: int) -> bytes:
         """A photograph's thumbnail (JPEG). Raises DataError when it cannot be decoded."""

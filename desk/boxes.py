@@ -29,10 +29,11 @@ class Boxes:
     others, which takes about a second.
     """
 
-    def __init__(self, path: Path, desk: Desk, subject: Subject) -> None:
-        self.path, self.desk, self.subject = path, desk, subject
+    def __init__(self, folder: Path, desk: Desk, subject: Subject) -> None:
+        self.path = folder / f"boxes{f'_{subject.crop_bottom}' if subject.crop_bottom else ''}.jsonl"
+        self.desk, self.subject = desk, subject
         self.lock = threading.Lock()  # one at a time: the network keeps all cores busy
-        self.known = read_boxes_found(path)
+        self.known = read_boxes_found(self.path)
         self.network: Backbone | None = None
 
     def look_by(self, subject: Subject) -> None:
@@ -53,9 +54,10 @@ class Boxes:
         album, sorter = self.desk.album, self.desk.sorter
         sample = album.images.samples[index]
         facts = read_facts(album.path(index))
+        height = facts.height - self.subject.crop_bottom  # of what is shown, and of what DDT sees
         crops = self.subject.crops
         if crops is not None and crops.boxes is not None and sample.key in crops.boxes:
-            return share_out(crops.boxes[sample.key], facts.width, facts.height)
+            return share_out(crops.boxes[sample.key], facts.width, height)
         if sorter is None:
             raise ConfigError("the photographs are still being looked at")
         others = sorter.cloud.near[index, :COMPANY].tolist()
@@ -64,7 +66,7 @@ class Boxes:
         if self.network is None:
             self.network = prepare_backbone(self.subject.encoder.backbone)
         box = locate_among(self.network, reading, samples, self.subject.device)
-        return None if box is None else share_out(box, facts.width, facts.height)
+        return None if box is None else share_out(box, facts.width, height)
 
 
 def share_out(box: Box, width: int, height: int) -> Shares:

@@ -17,6 +17,8 @@ from desk.landscape import Landscape, begin_landscape, choose_scale, explore
 from desk.standing import Sorter, Standing
 from engine.workflows.sort import Sight
 from runtime.errors import DataError
+from runtime.names.safe import is_encodable
+from runtime.names.spelling import show_name
 
 LONGEST = 200  # letters of a name
 
@@ -99,8 +101,12 @@ class Desk:
         """Show so many groups from now on; raises DataError before the photographs were looked at."""
         with self.searched:
             sorter, known = self._seated()
-            self.landscape, self.scale = choose_scale(known, sorter.cloud, scale), scale
-            self.touch()
+            landscape = choose_scale(known, sorter.cloud, scale)
+            with self.lock:
+                self.scale = scale
+                if self.sorter is sorter:  # else another network has taken over, and is explored with this scale
+                    self.landscape = landscape
+                self.tick += 1
 
     def _seated(self) -> tuple[Sorter, Landscape]:
         with self.lock:
@@ -157,6 +163,8 @@ class Desk:
         name = " ".join(deed.name.split())
         if deed.do in ("name", "rename") and not 0 < len(name) <= LONGEST:
             raise DataError(f"a name has 1 to {LONGEST} letters")
+        if not all(map(is_encodable, name)):
+            raise DataError(f"{show_name(name)}: half a letter is no part of a name")
         strangers = [content for content in deed.pictures if content not in self.album.places]
         if strangers or (deed.do in ANSWERS and not deed.pictures):
             raise DataError(f"{len(strangers) or 'no'} pictures that are not in this folder")

@@ -92,7 +92,8 @@ class Journal:
         numbered = replace(deed, number=self.number)
         source, target = {"undo": (self.done, self.undone), "redo": (self.undone, self.done)}.get(deed.do, ([], []))
         if source:
-            target.append(source.pop())
+            moved = source.pop()  # what comes back was said again, now, by this tab
+            target.append(replace(moved, number=self.number, tab=deed.tab) if deed.do == "redo" else moved)
         elif deed.do not in ("undo", "redo"):
             self.done.append(numbered)
             self.undone.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -80,7 +80,7 @@ class Sorter:
         answered = np.flatnonzero((states == NAMED) | (states == UNKNOWN)).tolist()
         unusable = np.flatnonzero(states == UNUSABLE).tolist()
         proposal = self.order.next(PROPOSED, answered, unusable, spread)
-        gain = expected_gain(self.cloud, spread, proposal[:SOON]) if spread else 0.0
+        gain = expected_gain(self.cloud, settle(spread, states), proposal[:SOON]) if spread else 0.0
         found = spread or Spread(labels, torch.zeros(len(states)), torch.zeros(len(states)))
         disagreement = rate_disagreement(self.cloud.near, self.cloud.cosine, found.labels)
         return Standing(version, names, found.labels, found.confidence, found.unlike, disagreement, states,
@@ -93,6 +93,11 @@ class Sorter:
         spread = spread_labels(self.cloud, labels, np.flatnonzero(states == UNKNOWN).tolist())
         nothing = torch.from_numpy(states > NAMED)
         return Spread(spread.labels.masked_fill(nothing, -1), spread.confidence.masked_fill(nothing, 0), spread.unlike)
+
+
+def settle(spread: Spread, states: NDArray[np.uint8]) -> Spread:
+    """A spread in which nothing is left to gain of pictures that a person has judged."""
+    return replace(spread, confidence=spread.confidence.masked_fill(torch.from_numpy(states != NOTHING), 1))
 
 
 def find_changes(before: Standing | None, names: tuple[str, ...], labels: Tensor) -> tuple[int, ...]:

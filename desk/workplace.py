@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,14 @@ from desk.finish import fill
 from desk.journal import Journal
 from desk.looking import Ended, look_over, until_ended
 from desk.steps.workshop import Workshop, open_run
-from engine.flags.evaluate.options import FIRST_WEIGHTS, SortOptions
+from engine.flags.evaluate.options import SortOptions
 from engine.workflows.sort import check_image_count
 from evaluation.features.subject import Subject, open_subject
 from evaluation.sorting.filing import has_written_labels, read_labels
 from runtime.errors import ConfigError, DataError
 from runtime.files import hash_file, write_json, write_text
+from runtime.names.spelling import show_name
+from runtime.options import list_given
 from runtime.side_files import read_json
 
 CHOICES = {"groups?": int, "network?": str, "tables?": [str]}
@@ -33,17 +35,27 @@ FORM = "name_these.csv"
 PATIENCE = 20.0  # seconds that work beside may take to end
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The network that looks, and the run of a further step that made it (None: that of the flags)."""
+
+    subject: Subject
+    run: Path | None
+
+
 class Workplace:
     """A folder of photographs being sorted; its state is one folder, `options.place`, that can be carried elsewhere."""
 
-    def __init__(self, options: SortOptions, subject: Subject, album: Album) -> None:
-        self.options, self.subject, self.out = options, subject, options.place
+    def __init__(self, options: SortOptions, chosen: Chosen, album: Album) -> None:
+        self.options, self.out = options, options.place
+        self.subject, self.run = chosen.subject, chosen.run
         self.choices = read_choices(self.out)
         groups = options.groups if isinstance(options.groups, int) else self.choices.get("groups")
         self.desk = Desk(album, Journal(self.out / "journal.jsonl"), groups)
-        self.thumbnails = Thumbnails(self.out / "thumbnails", subject.crop_bottom)
-        self.boxes = Boxes(self.out / "boxes.jsonl", self.desk, subject)
+        self.thumbnails = Thumbnails(self.out / "thumbnails", self.subject.crop_bottom)
+        self.boxes = Boxes(self.out, self.desk, self.subject)
         self.workshop = Workshop(self.out / "steps", self.desk, options, self._use)
+        self.finishing = threading.Lock()  # two at once would fill one folder
         self.failed: BaseException | None = None
         self.threads: list[threading.Thread] = []
         self.give_up: Callable[[], object] = lambda: None
@@ -139,24 +151,25 @@ class Workplace:
         """Fill folders; where they are, and how many pictures each has."""
         if how not in ("none", "link", "copy") or not 0 <= threshold <= 1:
             raise DataError("how is none, link or copy, and the threshold is between 0 and 1")
-        target, counts = fill(self.desk.album, self.desk.stand(), self.out, how, threshold)
-        return {"folder": str(target.resolve()), "table": str((self.out / "labels.csv").resolve()), "counts": counts}
+        with self.finishing:
+            target, counts = fill(self.desk.album, self.desk.stand(), self.out, how, threshold)
+        folder, table = (show_name(str(path.resolve())) for path in (target, self.out / "labels.csv"))
+        return {"folder": folder, "table": table, "counts": counts}
 
     def describe_steps(self) -> dict[str, dict[str, object]]:
         """What the page shows of the further steps."""
-        used = self.choices.get("network")
-        return self.workshop.describe(self.out / used if used else None)
+        return self.workshop.describe(self.run)
 
-    def _use(self, run: Path) -> None:
-        """Sort by the network of a run from now on; the one before stays where this one cannot."""
+    def _use(self, run: Path | None) -> None:
+        """Sort by the network of a run from now on, None for that of the flags; where it cannot, the old one stays."""
         try:
-            subject = keep_features(open_run(self.options, run), self.out)
-            self.desk.seat(look_over(self.desk, subject))
+            chosen = open_chosen(self.options, run)
+            self.desk.seat(look_over(self.desk, chosen.subject))
         finally:
             self.desk.tell_stage(None)
-        self.subject = subject
-        self.boxes.look_by(subject)
-        self._choose(network=run.relative_to(self.out).as_posix())
+        self.subject, self.run = chosen.subject, chosen.run
+        self.boxes.look_by(chosen.subject)
+        self._choose(network=run.relative_to(self.out).as_posix() if run else "")
         self._begin(partial(self._guard, self._explore))
 
 
@@ -171,9 +184,15 @@ def keep_features(subject: Subject, out: Path) -> Subject:
     return replace(subject, caches=(*subject.caches, out / "features"))
 
 
-def open_chosen(options: SortOptions) -> Subject:
-    """The network that looks: that of the flags, or the one chosen on the page where the flags name none."""
+def find_chosen(options: SortOptions) -> Path | None:
+    """The run whose network was chosen on the page, None where there is none any more, or where the flags name one."""
     run = read_choices(options.place).get("network")
-    if run and options.pretrained == FIRST_WEIGHTS and (options.place / run / "model_last.pth").is_file():
-        return keep_features(open_run(options, options.place / run), options.place)
-    return keep_features(open_subject(options, torch.device(options.device), options.batch_size), options.place)
+    if not run or "pretrained" in list_given(options) or not (options.place / run / "model_last.pth").is_file():
+        return None
+    return options.place / run
+
+
+def open_chosen(options: SortOptions, run: Path | None) -> Chosen:
+    """The network of a run, or that of the flags."""
+    subject = open_run(options, run) if run else open_subject(options, torch.device(options.device), options.batch_size)
+    return Chosen(keep_features(subject, options.place), run)

@@ -81,7 +81,7 @@ def switch(default: bool | None, help: str, *names: str, negation: bool = False)
 def again(options: type[Options], name: str, default: object, *, required: bool = False) -> Any:
     """The field of that name of another class of options, with another default, or `required`."""
     spec = options.__dataclass_fields__[name].metadata["flag"]
-    return field(default=default, metadata={"flag": replace(spec, required=True) if required else spec})
+    return field(default=default, metadata={"flag": replace(spec, required=required)})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ def copy(tmp_path: Path) -> Path:
     (tmp_path / "bin").mkdir()
     python = tmp_path / "bin" / "python3"
     python.write_text(
-        '#!/bin/sh\necho "$@" >> "$NOTE"\ncase "$*" in "-c import"*) exit 1;; esac\n'
+        '#!/bin/sh\necho "$@" >> "$NOTE"\ncase "$*" in "-c import"*) [ -e "$NOTE.all" ]; exit;; "-m pip install"*) touch "$NOTE.all";; esac\n'
         'if [ "$1 $2" = "-m venv" ]; then mkdir -p "$3/bin" && cp "$0" "$3/bin/python"; fi\n')
     python.chmod(0o755)
     (tmp_path / "photos").mkdir()
@@ -51,6 +51,10 @@ def test_it_installs_once_where_nothing_is_installed(copy: Path) -> None:
     assert asked[-1] == f"-m tools.sort {copy.parent}/photos --serve"
     again, asked = run(copy, "photos")
     assert "installing" not in again.stderr and asked[-1] == f"-m tools.sort {copy.parent}/photos --serve"
+    (copy.parent / "note.all").unlink()  # an environment whose installation was broken off
+    last, asked = run(copy, "photos")
+    assert "installing" in last.stderr and sum(line.startswith("-m pip") for line in asked) == 2
+    assert sum(line.startswith("-m venv") for line in asked) == 1
 
 
 @pytest.mark.parametrize("words", [(), ("a", "b")])

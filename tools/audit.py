@@ -16,7 +16,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from engine.flags.command import exit_cleanly
 from engine.flags.evaluate.arguments import make_parser, read_evaluation, refuse_or_note
-from engine.flags.evaluate.options import FIRST_WEIGHTS, AuditOptions
+from engine.flags.evaluate.options import AuditOptions
 from runtime.errors import Problems
 from runtime.files import DRAFT
 from runtime.folders.locks import NAME as LOCK
@@ -24,10 +24,9 @@ from runtime.folders.locks import NAME as LOCK
 
 def parse(argv: Sequence[str] | None = None) -> AuditOptions:
     """The options, automatic values resolved; raises ConfigError with every problem."""
-    words = sys.argv[1:] if argv is None else argv
     parser = make_parser("python -m tools.audit", "Tell what is wrong with a folder of photographs.", AuditOptions)
-    parser.epilog = f"Nothing of the folder is changed. Without --pretrained, {FIRST_WEIGHTS} looks at the pictures."
-    options, problems, _ = read_evaluation(parser, AuditOptions, ["--pretrained", FIRST_WEIGHTS, *words])
+    parser.epilog = "Nothing of the folder is changed."
+    options, problems, _ = read_evaluation(parser, AuditOptions, argv)
     options = replace(options, out=options.out or options.results_dir or "audit")
     problems.lines += check_audit_place(options)
     refuse_or_note(options, problems)

@@ -18,7 +18,7 @@ if __package__ in (None, ""):  # started as a file: the root is not on the path
 
 from engine.flags.command import exit_cleanly
 from engine.flags.evaluate.arguments import make_parser, read_evaluation, refuse_or_note
-from engine.flags.evaluate.options import FIRST_WEIGHTS, SortOptions
+from engine.flags.evaluate.options import SortOptions
 from runtime.errors import Problems
 from runtime.files import DRAFT
 from runtime.folders.locks import NAME as LOCK
@@ -29,10 +29,8 @@ JOURNAL = "journal.jsonl"  # of the answers that were given on the page
 
 def parse(argv: Sequence[str] | None = None) -> SortOptions:
     """The options, automatic values resolved; raises ConfigError with every problem."""
-    words = sys.argv[1:] if argv is None else argv
     parser = make_parser("python -m tools.sort", "Sort photographs into groups and labels.", SortOptions)
-    parser.epilog = f"Without --pretrained, {FIRST_WEIGHTS} looks at the pictures."
-    options, problems, _ = read_evaluation(parser, SortOptions, ["--pretrained", FIRST_WEIGHTS, *words])
+    options, problems, _ = read_evaluation(parser, SortOptions, argv)
     options = replace(options, out=options.out or options.results_dir or choose_out(options))
     problems.lines += check_out(options)
     refuse_or_note(options, problems)

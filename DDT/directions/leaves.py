@@ -27,13 +27,15 @@ def find_leaves(pooled: Tensor, wanted: int = 1) -> Tensor:
     """Centres [L, C] of small groups of unit rows [N, C]: k-means, and again within each of its groups.
 
     The second round splits what a large and varied kind leaves no centres for: thirty cats and dogs among hundreds of
-    flowers are one group at first. L is 24 at most, fewer where images are few or channels many, but `wanted` where
-    there are images for them.
+    flowers are one group at first. L is 24 at most, fewer where images are few or channels many; but at least `wanted`
+    where there are images for them, and then it may take more than MEMORY.
     """
     rows = pooled.double().numpy()
     room = int(MEMORY / (2 * 8 * (rows.shape[1] + 1) ** 2))
     branches = max(min(BRANCHES, room, len(rows) // PER_LEAF), min(wanted, len(rows) // LEAST), 1)
     centres = split_rows(rows, branches)
+    if 2 * branches > max(2 * min(BRANCHES, room), wanted):
+        return torch.from_numpy(drop_small(rows, centres)).float()
     members = find_nearest(rows, centres)
     halves = [halve_rows(rows[members == number]) for number in range(branches)]
     return torch.from_numpy(drop_small(rows, np.concatenate(halves))).float()

@@ -73,6 +73,7 @@ def join_agreeing(clusters: list[Cluster]) -> None:
             refused.add((one, other))  # the list keeps its order, and so does the pair
         else:
             replace_pair(clusters, one, other, both)
+            refused = {pair for pair in refused if one not in pair and other not in pair}  # their moments are freed
 
 
 def join_to_number(clusters: list[Cluster], wanted: int) -> None:

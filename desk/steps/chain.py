@@ -49,6 +49,11 @@ class Chain:
     process: subprocess.Popen[bytes] | None = None
 
 
+    def is_ending(self) -> bool:
+        """Whether a command that was stopped is still at work."""
+        return self.process is not None and self.process.poll() is None
+
+
 @dataclass(frozen=True)
 class Bar:
     """The last bar in a log: what it counts, how far it is in [0, 1], and the time left as it says."""
@@ -96,6 +101,8 @@ class Steps:
         with self.lock:
             if busy := [other for other, run in self.runs.items() if run.state == "running"]:
                 raise DataError(f"{busy[0]} is at work; wait for it, or stop it")
+            if ending := [other for other, run in self.runs.items() if run.is_ending()]:
+                raise DataError(f"{ending[0]} is still saving what it learnt; wait a moment")
             self.place(name).mkdir(parents=True, exist_ok=True)
             run = self.runs[name] = Chain(links, self.place(name) / "log.txt")
         threading.Thread(target=self._work, args=(run, after), daemon=True).start()

@@ -30,7 +30,7 @@ REMEDY = "start the step again"
 class Workshop:
     """The steps of a desk, in a folder of its state. `use` lets the desk sort by a network."""
 
-    def __init__(self, folder: Path, desk: Desk, options: SortOptions, use: Callable[[Path], object]) -> None:
+    def __init__(self, folder: Path, desk: Desk, options: SortOptions, use: Callable[[Path | None], object]) -> None:
         self.desk, self.options, self.use = desk, options, use
         self.steps = Steps(folder, desk.touch)
 
@@ -49,11 +49,13 @@ class Workshop:
         return self.steps.place(name) / read_json(path, RESULT, remedy=REMEDY)["run"] if path.is_file() else None
 
     def take(self, name: str, do: str) -> None:
-        """Start a step, stop it, or sort by the network that it made; raises DataError where that cannot be."""
-        if name not in NAMES or do not in ("start", "stop", "use"):
+        """Start a step, stop it, use the network that it made, or leave it; raises DataError where that cannot be."""
+        if name not in NAMES or do not in ("start", "stop", "use", "leave"):
             raise DataError(f"there is no step {name} that one could {do}")
         if do == "stop":
             self.steps.stop(name)
+        elif do == "leave":
+            self.use(None)
         elif do == "use":
             run = self.find_result(name)
             if name != BETTER or run is None:

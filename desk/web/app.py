@@ -48,7 +48,7 @@ def make_app(place: Workplace, token: str) -> Starlette:
     routes += [Route(f"/api/{name}", partial(take_post, place, ask), methods=["POST"]) for name, ask in ASKS.items()]
     routes.append(Mount("/static", StaticFiles(directory=STATIC, packages=[SHARED])))
     guards = [Middleware(AddHeaders), Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)]
-    absent = dict.fromkeys((LookupError, DataError, FileNotFoundError), tell_absent)
+    absent = dict.fromkeys((LookupError, DataError), tell_absent)
     return Starlette(routes=[Mount(f"/{token}", routes=routes)], middleware=guards, exception_handlers=absent)
 
 

@@ -12,6 +12,7 @@ from desk.standing import DISAGREES, SURE
 from desk.steps.workshop import NAMES
 from desk.workplace import Workplace
 from runtime.errors import DataError
+from runtime.names.spelling import show_name
 from runtime.side_files import read_json
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -28,7 +29,7 @@ def load_templates() -> Environment:
 def render_desk(place: Workplace) -> str:
     """The page; all that changes is asked for by its scripts."""
     return load_templates().get_template("desk.html").render(
-        folder=place.desk.album.images.root.resolve().name, sure=SURE, disagrees=DISAGREES)
+        folder=show_name(place.desk.album.images.root.resolve().name), sure=SURE, disagrees=DISAGREES)
 
 
 def render_result(place: Workplace, step: str) -> str:
@@ -45,5 +46,5 @@ def render_result(place: Workplace, step: str) -> str:
         if file.is_file()]
     page = run / "evaluation" / "evaluation.html"
     return load_templates().get_template("result.html").render(
-        step=step, result=result, pictures=pictures, run=str(run),
+        step=step, result=result, pictures=pictures, run=show_name(str(run)),
         page=f"{step}/{page.relative_to(folder).as_posix()}" if page.is_file() else "")

@@ -15,7 +15,7 @@ import uvicorn
 from datasets.images import first_split
 from desk.album import Album, refuse_outsiders
 from desk.web.app import make_app
-from desk.workplace import Workplace, open_chosen
+from desk.workplace import Workplace, find_chosen, open_chosen
 from engine.flags.evaluate.options import SortOptions
 from engine.results_folder import hold_results
 from engine.workflows.sort import check_image_count
@@ -56,7 +56,8 @@ def serve(options: SortOptions) -> None:
 
 def open_workplace(options: SortOptions) -> Workplace:
     """The photographs, their state so far, and the network that looks; raises ConfigError with every problem."""
-    subject = open_chosen(options)
+    chosen = open_chosen(options, find_chosen(options))
+    subject = chosen.subject
     split = options.split if options.split != "auto" else first_split(subject.root, "train")
     images = subject.images(split, "ignored")
     problems = Problems()
@@ -65,7 +66,7 @@ def open_workplace(options: SortOptions) -> Workplace:
     problems.refuse()
     memo = subject.caches[0] if subject.caches else None
     album = Album(images, tuple(hash_images(images, None, memo)))
-    place = Workplace(options, subject, album)
+    place = Workplace(options, chosen, album)
     if new := place.import_old_names():
         print(f"{new} pictures are named by {options.labels or place.out / 'name_these.csv'}")
     return place

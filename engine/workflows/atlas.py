@@ -19,8 +19,9 @@ from evaluation.atlas.page import NAME, SHEETS, Atlas, write_atlas
 from evaluation.atlas.sprites import Sprites, draw_sprites
 from evaluation.atlas.trajectories import follow_images
 from evaluation.audit.label_errors import rate_labels
+from evaluation.features.extract import Features
 from evaluation.features.sources import inherit
-from evaluation.features.subject import Subject, open_subject
+from evaluation.features.subject import Subject, open_start
 from evaluation.image_log import NAME as LOG
 from evaluation.image_log import ImageHistory, read_image_log
 from evaluation.ledger import append_result
@@ -55,11 +56,12 @@ def make_atlas(options: AtlasOptions, subject: Subject, out: Path) -> None:
     images, history = open_log(subject)
     claim_folder(out, "tools.atlas", (NAME, SHEETS, "results.jsonl"))
     after = compare_images(subject, images, options.neighbours)
-    before = compare_images(open_start(options, subject), images, options.neighbours) if options.before else None
+    start = open_start(subject, options.before) if options.before else None
+    before = find_near(start, start.extract(images), options.neighbours) if start else None
     sprites = draw_thumbnails(subject, images, options.side)
     labelled = len(images.labels[images.labels >= 0].unique()) > 1
     doubts = rate_labels(after.points, images.labels, show=True) if labelled and options.judge_labels else None
-    atlas = Atlas(images, history, follow_images(history), sprites, after.near, None if before is None else before.near,
+    atlas = Atlas(images, history, follow_images(history), sprites, after.near, before,
                   judge_boxes(options, subject, images, sprites), doubts, name_prototypes(subject, images))
     path = write_atlas(out, atlas, f"Atlas of {Path(options.pretrained).name}", f"{len(images)} training images, "
                        f"epochs {history.epochs[0] + 1} to {history.epochs[-1] + 1}; {subject.describe()}")
@@ -82,21 +84,17 @@ def open_log(subject: Subject) -> tuple[ImageSet, ImageHistory]:
     return images, read_image_log(subject.folder / LOG, len(images))
 
 
-def open_start(options: AtlasOptions, subject: Subject) -> Subject:
-    """The weights before training under the run's protocol, seen through plain averages of their last map."""
-    assert options.before is not None  # it was asked for
-    told = replace(options, pretrained=options.before, arch=options.arch or subject.encoder.backbone.arch,
-                   root=str(subject.root), size=subject.view.size, eval_view=subject.view.recipe, feature="gap")
-    return open_subject(told, subject.device, subject.batch_size)
+def find_near(subject: Subject, features: Features, count: int) -> Tensor:
+    """The nearest others of every image: int64 [N, count]."""
+    return find_nearest_others(subject.embeddings(features, subject.centre()).cpu(), count)[0]
 
 
 def compare_images(subject: Subject, images: ImageSet, count: int) -> Likeness:
     """Features of the images, and how they lie."""
     features = subject.extract(images)
-    near, _ = find_nearest_others(subject.embeddings(features, subject.centre()).cpu(), count)
     values = features.tensors[subject.feature].cpu()
     centred = normalise_embeddings(values - values.mean(dim=0))
-    return Likeness(near, reduce(centred, DIRECTIONS), features.images_per_second)
+    return Likeness(find_near(subject, features, count), reduce(centred, DIRECTIONS), features.images_per_second)
 
 
 def draw_thumbnails(subject: Subject, images: ImageSet, side: int) -> Sprites:

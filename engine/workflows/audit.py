@@ -147,10 +147,12 @@ def tell_limits(audit: PhotoAudit, seen: Comparison | None) -> list[str]:
     if seen is None:
         return ["too few different pictures to compare: only equal files and the files themselves were judged"]
     known = audit.images.labels[audit.images.labels >= 0]
-    if len(known) and len(known.unique()) < 2:
+    if not len(known):
+        return ["no labels, so none were judged"]
+    if len(known.unique()) < 2:
         return ["one label only, so labels were not judged"]
     if audit.agreement is None:
-        return ["no labels, so none were judged"]
+        return ["no label has two pictures that could be compared with those of another, so none were judged"]
     few = "; so few that doubts mean little: give another network with --pretrained" if audit.agreement < 0.5 else ""
     return [f"the other pictures speak for {audit.agreement:.0%} of the labels{few}"]
 
@@ -166,13 +168,15 @@ def find_example(images: ImageSet, seen: Comparison, label: int, index: int) -> 
 def write_audit(audit: PhotoAudit, subject: Subject, seen: Comparison | None, sound: Sequence[int], out: Path,
                 remarks: Sequence[str]) -> None:
     """Table and page."""
+    compared = take_images(audit.images, sound)
+
     def show_image(index: int) -> Image.Image:
         return decode(audit.images.samples[index].path, subject.crop_bottom, size_hint=2 * SIDE)
 
     def find_like(flaw: Flaw) -> int:
         assert seen is not None  # else no label was judged
         label = audit.images.classes.index(flaw.suggested)
-        found = find_example(take_images(audit.images, sound), seen, label, sound.index(flaw.index))
+        found = find_example(compared, seen, label, sound.index(flaw.index))
         return sound[found] if found >= 0 else -1
 
     out.mkdir(parents=True, exist_ok=True)
@@ -190,7 +194,7 @@ def measure_audit(images: ImageSet, points: Tensor, groups: Tensor) -> dict[str,
 
 
 def record_audit(subject: Subject, audit: PhotoAudit, seen: Comparison, sound: Sequence[int], out: Path) -> None:
-    """Measure, print, and add a row to OUT/results.jsonl."""
+    """Measure, print, and add a row to OUT/results.jsonl; raises DataError for pictures of one label."""
     images = take_images(audit.images, sound)
     metrics = measure_audit(images, seen.points, audit.copy_groups()[torch.tensor(sound)])
     details = {"classes": len(images.classes), "planted": PLANTED, "draws": DRAWS,

@@ -17,7 +17,7 @@ from engine.results_folder import append_to
 from engine.workflows.report.facts import describe_evaluation
 from engine.workflows.report.neighbours import draw_neighbours, gather_neighbourhood
 from engine.workflows.report.page import refresh_pages, try_to_write, write_page
-from evaluation.features.subject import Subject, check_classes, homes
+from evaluation.features.subject import Subject, check_classes, homes, open_start
 from evaluation.ledger import Result
 from evaluation.metrics.bootstrap import interval
 from evaluation.metrics.clustering import score_clusters
@@ -31,8 +31,6 @@ from evaluation.retrieval.pairing import Pairing
 from evaluation.retrieval.protocol import Contest, open_contest
 from evaluation.retrieval.rerank import read_rerank, rerank
 from evaluation.retrieval.score import choose_chunk_size, score_chunks, take_nearest
-from models.encoder import load_encoder
-from models.weights.read import fingerprint
 from runtime import distributed
 from runtime.errors import ConfigError, WeightsError
 from runtime.files import open_table, write_atomically
@@ -118,16 +116,11 @@ def search_before(search: Search, options: SearchOptions) -> Search | None:
     if not options.before or subject.folder is None or start in ("none", "auto"):
         return None
     try:
-        encoder = load_encoder(start, arch=subject.encoder.backbone.arch, device=subject.device)
+        earlier = open_start(subject, start)
     except (ConfigError, WeightsError) as error:
         if distributed.is_main():
             print(f"note: no neighbours before training are shown: {error}", file=sys.stderr)
         return None
-    if subject.settings.get("max_pool") is False:
-        encoder.backbone.skip_max_pool()
-    encoder = encoder.to(memory_format=torch.channels_last)
-    earlier = replace(subject, encoder=encoder, source=start, folder=None, sha256=fingerprint(encoder),
-                      feature="backbone", label="", settings={})
     return run_search(earlier, replace(options, split=search.images.split, rerank="none", clusters=False, knn=False))
 
 

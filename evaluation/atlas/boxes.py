@@ -9,6 +9,7 @@ from pathlib import Path
 
 from datasets.crops import Box, read_boxes
 from datasets.layouts.tables import read_rows
+from runtime.errors import DataError
 from runtime.names.spelling import unspell_path
 
 TINY, EVERYTHING = 0.02, 0.98  # shares of the picture's area
@@ -52,9 +53,14 @@ def read_found_boxes(folder: Path) -> dict[str, FoundBox]:
 
 def read_tight(path: Path) -> Iterator[tuple[str, Box]]:
     """The boxes of the masks themselves, by key, where the file has them."""
-    for _, row in read_rows(path, ("path",)):
+    for line, row in read_rows(path, ("path",)):
         if all(row.get(corner) for corner in CORNERS):
-            yield os.path.normpath(unspell_path(row["path"])), Box(*(float(row[corner]) for corner in CORNERS))
+            try:
+                box = Box(*(float(row[corner]) for corner in CORNERS))
+            except ValueError as error:
+                raise DataError(f"{path}, line {line}: {', '.join(CORNERS)} are no numbers ({error}); fix them, or run "
+                                "DDT again") from error
+            yield os.path.normpath(unspell_path(row["path"])), box
 
 
 def judge_box(found: FoundBox, width: float, height: float) -> JudgedBox:

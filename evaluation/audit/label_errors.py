@@ -11,6 +11,8 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor
 from tqdm import tqdm
 
+from runtime.errors import DataError
+
 FOLDS = 5
 INVERSE_PENALTY = 3.0  # scikit-learn's C
 LEAST = 1e-6  # probabilities below this are taken for it
@@ -107,17 +109,17 @@ def judge_labels(probability: Tensor, labels: Tensor) -> LabelDoubts:
 
 
 def plant_errors(labels: Tensor, share: float, seed: int) -> Tensor:
-    """Labels of which a share of the given ones was exchanged for another class, evenly drawn; the rest as it was.
+    """Labels of which a share of the given ones, one at least, was exchanged for another class, evenly drawn.
 
-    Raises ValueError with fewer than two classes.
+    Raises DataError with fewer than two classes.
     """
     known = (labels >= 0).nonzero().flatten().numpy()
     classes = np.unique(labels[labels >= 0].numpy())
     if len(classes) < 2:
-        raise ValueError("wrong labels take two classes")
+        raise DataError("the pictures that can be compared have fewer than two labels, so there is nothing to score")
     draw = np.random.default_rng(seed)
     changed = labels.clone()
-    for index in draw.permutation(known)[: round(share * len(known))].tolist():
+    for index in draw.permutation(known)[: max(1, round(share * len(known)))].tolist():
         changed[index] = int(draw.choice(classes[classes != int(labels[index])]))
     return changed
 

@@ -1,4 +1,4 @@
-"""Every file opened once and decoded to its end: what it holds, and what is needed to compare it with others."""
+"""Every file decoded to its end: what it holds, and what is needed to compare it with others."""
 
 from __future__ import annotations
 

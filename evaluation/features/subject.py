@@ -172,6 +172,19 @@ def open_subject(options: EncoderOptions, device: torch.device, batch_size: int)
     )
 
 
+def open_start(subject: Subject, start: str) -> Subject:
+    """The weights that a run started from, by the protocol of its `subject`: plain averages of their last map.
+
+    Raises ConfigError or WeightsError for weights that are not there.
+    """
+    encoder = load_encoder(start, arch=subject.encoder.backbone.arch, device=subject.device)
+    if subject.settings.get("max_pool") is False:
+        encoder.backbone.skip_max_pool()
+    encoder = encoder.to(memory_format=torch.channels_last)
+    return replace(subject, encoder=encoder, source=start, folder=None, sha256=fingerprint(encoder), feature="backbone",
+                   label="", settings={})
+
+
 def find_feature(wanted: str, encoder: Encoder) -> str:
     """The encoder's name of a feature; raises ConfigError when it has no such part."""
     present = ["backbone"] + ["masked"] * (encoder.attention is not None) + ["head"] * (encoder.head is not None)

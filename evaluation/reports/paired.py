@@ -16,7 +16,8 @@ from evaluation.reports.grid import Grid
 from evaluation.reports.table import BY_TRAIN, COLUMNS, ONE_OUT, name_knn
 from runtime.errors import ConfigError
 
-PROTOCOL = ("dataset_sha256", "split", "images", "feature", "input", "view", "size", "centred")
+HASH = "dataset_sha256"
+PROTOCOL = (HASH, "split", "images", "feature", "input", "view", "size", "centred")
 DETAILS = ("protocol", "rerank")
 TITLES = {key: title for title, key in COLUMNS.items()}
 CAPTION = ("Percent over {queries} queries{seen}, with the 95 % interval [low, high] of a bootstrap over them where"
@@ -67,7 +68,8 @@ def refuse_other_protocols(runs: Sequence[MeasuredRun]) -> None:
     for name in (*PROTOCOL, *DETAILS):
         told = [str((run.row["details"] if name in DETAILS else run.row).get(name, "")) or "none" for run in runs]
         if len(set(told)) > 1:
-            lines.append(f"{name}: " + ", ".join(f"{value[:16]} ({run.label})" for run, value in zip(runs, told)))
+            told = [value[:16] for value in told] if name == HASH else told
+            lines.append(f"{name}: " + ", ".join(f"{value} ({run.label})" for run, value in zip(runs, told)))
     if not lines and len({run.queries for run in runs}) > 1:
         lines.append("the queries of their per_query.csv are not the same images")
     if lines:

@@ -117,7 +117,9 @@ def find_free(place: Path, taken: set[str]) -> Path:
 
 
 def link(source: Path, place: Path) -> None:
-    """A hard link, or a symbolic one where the disk does not allow it."""
+    """A hard link, or a symbolic one where the disk does not allow it; raises DataError for a file that is gone."""
+    if not source.exists():
+        raise DataError(f"{source} is gone: moved or removed since the photographs were listed")
     try:
         os.link(source, place)
     except OSError:

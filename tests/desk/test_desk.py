@@ -208,3 +208,29 @@ def test_nothing_is_told_of_photographs_that_nobody_has_looked_at(desk: Desk) ->
     for work in (lambda: desk.choose_scale(3), desk.stand, lambda: desk.explore(lambda: torch.zeros(0))):
         with pytest.raises(DataError, match="wait for the first question"):
             work()
+
+
+def test_nothing_is_left_to_gain_of_what_was_judged(album: Album, cloud: Cloud) -> None:
+    """One picture of the third kind is open; the others were said to be unknown or useless."""
+    answers = name(album, **{f"{kind}_{number:02d}": kind for kind in ("red", "blue") for number in range(12)})
+    open_before = Sorter(album, cloud).conclude(answers, 1, None).gain * 36
+    for number in range(11):
+        answers[album.contents[12 + number]] = Answer("unknown" if number % 2 else "unusable", "", 2, "t")
+    left = Sorter(album, cloud).conclude(answers, 2, None)
+    assert left.proposal == (23,) and 0 <= left.gain * 36 <= 1 < open_before
+
+
+def test_a_name_of_half_a_letter_is_refused(desk: Desk) -> None:
+    with pytest.raises(DataError, match="half a letter"):
+        desk.answer(Deed("name", (desk.album.contents[0],), "\ud83d", tab="t"), 0)
+    assert desk.journal.number == 0
+
+
+def test_what_was_brought_back_is_as_new_as_what_was_said(desk: Desk) -> None:
+    content = desk.album.contents[0]
+    desk.answer(Deed("name", (content,), "crow", tab="one"), 0)
+    desk.undo(Deed("undo", tab="one"), 1)
+    desk.undo(Deed("redo", tab="one"), 1)
+    with pytest.raises(Conflict, match="crow"):
+        desk.answer(Deed("name", (content,), "owl", tab="two"), 2)
+    assert Journal(desk.journal.path).answers == desk.journal.answers

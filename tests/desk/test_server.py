@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -296,3 +297,15 @@ def test_numbers_of_groups_that_cannot_be_are_refused(host: Callable[..., Hosted
         code, said = refused(lambda groups=groups: served.ask("scale", groups=groups))
         assert code == 400 and str(groups) in said
     assert served.ask("scale", groups=3) == {} and served.state()["landscape"]["scale"] == 3
+
+
+def test_a_folder_whose_name_is_no_utf8_has_a_page(host: Callable[..., Hosted], photographs: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / os.fsdecode(b"M\xe9sanges")
+    elsewhere.mkdir()
+    photographs.rename(elsewhere / "photographs")
+    (elsewhere / "photographs" / "red_00.jpg").rename(elsewhere / "photographs" / os.fsdecode(b"\xe9.jpg"))
+    served = host(here=elsewhere)
+    served.name({"red_01.jpg": "red", "blue_00.jpg": "blue"})
+    served.follow()
+    assert "xE9" in served.ask("finish", how="copy", threshold=0.5)["folder"] and "\\xE9.jpg" in served.captions()["files"]
+    assert b"photographs" in served.get("")

@@ -157,3 +157,17 @@ def test_a_bar_of_the_command_before_is_no_bar_of_this_one(tmp_path: Path) -> No
     assert (told["title"], told["bar"], told["left"]) == ("b", "", "") and told["share"] == pytest.approx(1 / 3, abs=0.01)
     steps.stop("two")
     assert wait(steps, "two") == "stopped"
+
+
+def test_nothing_begins_while_a_stopped_command_still_saves(tmp_path: Path) -> None:
+    steps = Steps(tmp_path, lambda: None)
+    slow = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: None); print('up', flush=True); time.sleep(3)"
+    steps.start("slow", [Link("a", ("-c", slow))], lambda: None)
+    for _ in range(200):
+        if (tmp_path / "slow" / "log.txt").exists() and "up" in (tmp_path / "slow" / "log.txt").read_text():
+            break
+        time.sleep(0.02)
+    steps.stop("slow")
+    with pytest.raises(DataError, match="still saving"):
+        steps.start("slow", [], lambda: None)
+    steps.runs["slow"].process.kill()

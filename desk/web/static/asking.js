@@ -20,6 +20,7 @@ const isOpen = (index) => store.columns?.states?.[index] === NOTHING && !skipped
 const proposal = () => (store.state?.sorted?.proposal ?? []).filter(isOpen);
 
 function go(index, remember = true) {
+  clearTimeout(waiting);
   if (remember && current !== null) passed.push(current);
   current = index ?? null;
   field.clear();

@@ -4,6 +4,7 @@ import { ask } from "./net.js";
 import { attempt, listen, NAMED, NOTHING, store, toast, UNKNOWN, UNUSABLE } from "./store.js";
 
 const $ = (id) => document.getElementById(id);
+const HOWS = ["link", "copy", "none"];
 
 function count(threshold) {
   const { states, labels, confidence, unlike } = store.columns;
@@ -29,8 +30,11 @@ function paintFolders() {
 }
 
 async function finish(how) {
+  const buttons = HOWS.map((one) => $(`finish-${one}`));
+  buttons.forEach((button) => { button.disabled = true; });
   $("finished").textContent = "at work …";
   const done = await attempt(() => ask("finish", { how, threshold: Number($("threshold").value) }));
+  buttons.forEach((button) => { button.disabled = false; });
   if (!done) { $("finished").textContent = ""; return; }
   const where = how === "none" ? [] : ["Everything is in ", make("code", { textContent: done.folder }), ", and "];
   $("finished").replaceChildren(...where, how === "none" ? "The table is " : "the table is ", make("code", { textContent: done.table }));
@@ -42,7 +46,7 @@ function paintStep(name, told) {
   const [bar, line] = [card.querySelector("progress"), card.querySelector(".told")];
   for (const button of card.querySelectorAll("button")) {
     const deed = button.dataset.do;
-    button.hidden = deed === "start" ? running : deed === "stop" ? !running : !done || told.used;
+    button.hidden = deed === "start" ? running : deed === "stop" ? !running : deed === "leave" ? !done || !told.used : !done || told.used;
   }
   const start = card.querySelector("[data-do=start]");
   start.textContent = state === "stopped" || state === "failed" ? "Go on" : done ? "Once more" : "Start";
@@ -63,7 +67,7 @@ document.querySelectorAll("article[id^=step-]").forEach((card) => {
   });
 });
 $("threshold").addEventListener("input", paintFolders);
-for (const how of ["link", "copy", "none"]) $(`finish-${how}`).addEventListener("click", () => finish(how));
+for (const how of HOWS) $(`finish-${how}`).addEventListener("click", () => finish(how));
 $("table").addEventListener("change", async () => {
   const file = $("table").files[0];
   if (!file) return;

@@ -2,13 +2,13 @@
 import { make, makeCell, paintCell } from "./cells.js";
 import { clearSelection, clickToSelect, onSelection, selectAll, selection } from "./selection.js";
 import { ask } from "./net.js";
-import { flowRows, rowsBetween } from "./rows.js";
+import { flowRows, oncePerFrame, rowsBetween } from "./rows.js";
 import { attempt, disagrees, listen, NAMED, nameOf, NOTHING, standingOf, store, sure, UNKNOWN, UNUSABLE } from "./store.js";
 import { openViewer } from "./viewer.js";
 
 const $ = (id) => document.getElementById(id);
 const GAP = 6, HEAD = 34, AROUND = 600; // pixels: between cells, of a heading, drawn beyond the edges
-let order = [], rows = [], cells = new Map(), heads = new Map(), pending = 0;
+let order = [], rows = [], cells = new Map(), heads = new Map();
 
 const FILTERS = {
   all: () => true,
@@ -120,10 +120,7 @@ function draw() {
   oldHeads.forEach((head) => head.remove());
 }
 
-function soon(work) {
-  cancelAnimationFrame(pending);
-  pending = requestAnimationFrame(work);
-}
+const soon = oncePerFrame(layOut);
 
 const isShown = () => !$("all").hidden && store.columns;
 $("grid").addEventListener("scroll", () => soon(draw));

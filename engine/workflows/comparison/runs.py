@@ -11,6 +11,7 @@ import torch
 from engine.flags.compare import CompareOptions
 from engine.identity import FREE
 from engine.overlay import draw_overlay, read_epochs
+from engine.results_folder import hold_results
 from engine.workflows.retrieval import run_search, write_search
 from evaluation.features.sources import find_source
 from evaluation.features.subject import open_subject
@@ -39,7 +40,7 @@ def compare_runs(options: CompareOptions) -> None:
     """Print the tables of the runs, and write them where the options say; raises ConfigError for unlike protocols."""
     folders = find_runs(options.runs)
     labels = label_runs(folders)
-    reference = choose_reference(options, labels)
+    reference = choose_reference(options, folders)
     logs = zip(labels, folders) if options.figure else ()
     epochs = {label: read_epochs(folder / "log.jsonl") for label, folder in logs}
     runs = [find_measured(options, folder, label) for folder, label in zip(folders, labels)]
@@ -81,14 +82,21 @@ def label_runs(folders: Sequence[Path]) -> list[str]:
     return [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders)]
 
 
-def choose_reference(options: CompareOptions, labels: Sequence[str]) -> int:
-    """The place of the run that the others are compared with: --against, else the first."""
-    if len(set(labels)) < len(labels):
-        raise ConfigError(f"a run is named twice: {', '.join(labels)}")
-    wanted = Path(options.against).resolve().name if options.against else labels[0]
-    if wanted not in labels and options.against not in labels:
-        raise ConfigError(f"--against {options.against}: name one of {', '.join(labels)}")
-    return labels.index(wanted if wanted in labels else str(options.against))
+def choose_reference(options: CompareOptions, folders: Sequence[Path]) -> int:
+    """The place of the run that the others are compared with: --against, else the first.
+
+    Raises ConfigError for a run that is named twice, and for one that is not among them.
+    """
+    places = [folder.resolve() for folder in folders]
+    if len(set(places)) < len(places):
+        raise ConfigError(f"a run is named twice: {', '.join(map(str, folders))}")
+    if not options.against:
+        return 0
+    meant = [index for index, place in enumerate(places)
+             if options.against in (place.name, str(folders[index])) or Path(options.against).resolve() == place]
+    if len(meant) != 1:
+        raise ConfigError(f"--against {options.against}: name one of {', '.join(label_runs(folders))}")
+    return meant[0]
 
 
 def find_measured(options: CompareOptions, folder: Path, label: str) -> MeasuredRun:
@@ -100,7 +108,8 @@ def find_measured(options: CompareOptions, folder: Path, label: str) -> Measured
         asked = SearchOptions.read({"pretrained": str(folder), "device": options.device, "cache": options.cache,
                                     "num_workers": options.num_workers})
         device = torch.device(resolve_device(options.device))
-        write_search(run_search(open_subject(asked, device, asked.batch_size), asked), place, asked)
+        with hold_results(place):
+            write_search(run_search(open_subject(asked, device, asked.batch_size), asked), place, asked)
         row = find_row(place)
     if row is None:
         raise ConfigError(f"{folder}: its pictures have no labels, so there is no number to compare")

@@ -45,14 +45,16 @@ class History:
 
     def follow(self, name: str) -> Points:
         """A number over epochs, counted from 1; over steps where there is but one epoch and steps have it."""
-        by_step = follow_steps(self.steps, name)
-        if len(by_step) > 1:
-            return by_step
-        return thin_line([(row["epoch"] + 1, row[name]) for row in self.epochs if row.get(name) is not None])
+        return self._find(name)[0]
 
     def over(self, name: str) -> str:
         """What `follow` counts."""
-        return STEP if len(follow_steps(self.steps, name)) > 1 else EPOCH
+        return self._find(name)[1]
+
+    def _find(self, name: str) -> tuple[Points, str]:
+        by_step = follow_steps(self.steps, name)
+        by_epoch = thin_line([(row["epoch"] + 1, row[name]) for row in self.epochs if row.get(name) is not None])
+        return (by_step, STEP) if len(by_step) > 1 or not by_epoch else (by_epoch, EPOCH)
 
 
 def read_history(path: Path) -> History:
@@ -94,7 +96,7 @@ def group_charts(history: History, facts: RunFacts) -> list[ChartGroup]:
         ChartGroup("Shares", "Of the batch or the queue, from 0 to 1.",
                    [draw_alone(history, name, (0, 1)) for name in shares if name not in weighed]),
         ChartGroup("Monitors", "Most are looks at images between epochs, which change nothing; never at test ones.",
-                   [draw_together(history, title, lines) for title, lines in watched.items()]),
+                   [chart for title, lines in watched.items() for chart in draw_together(history, title, lines)]),
         *(ChartGroup(kind.capitalize(), "", draw_steps(rows)) for kind, rows in history.by_kind.items()
           if kind not in (EPOCH, SPEED)),
         ChartGroup("Speed and rate", "", draw_speed(history, facts)),
@@ -108,9 +110,10 @@ def draw_alone(history: History, name: str, bounds: tuple[float, float] | None =
     return Chart(name, {name: history.follow(name)}, history.over(name), bounds=bounds)
 
 
-def draw_together(history: History, title: str, names: Sequence[str]) -> Chart:
-    """Numbers of one kind on one axis."""
-    return Chart(title, {name: history.follow(name) for name in names}, history.over(names[0]))
+def draw_together(history: History, title: str, names: Sequence[str]) -> list[Chart]:
+    """Numbers of one kind on one axis; those over steps apart from those over epochs."""
+    return [Chart(title, {name: history.follow(name) for name in some}, over) for over in (STEP, EPOCH)
+            if (some := [name for name in names if history.over(name) == over])]
 
 
 def draw_weights(history: History, names: Sequence[str]) -> list[Chart]:
@@ -122,7 +125,7 @@ def draw_weights(history: History, names: Sequence[str]) -> list[Chart]:
         charts.append(Chart("weights", lines, history.over("gate"), bounds=(0, 1)))
     entropies = [name for name in names if name.startswith("entropy")]
     if entropies:
-        charts.append(draw_together(history, "entropy of the teacher, h", entropies))
+        charts += draw_together(history, "entropy of the teacher, h", entropies)
     return charts + [draw_alone(history, name) for name in names if name != "gate" and name not in entropies]
 
 
@@ -139,7 +142,7 @@ def draw_speed(history: History, facts: RunFacts) -> list[Chart]:
 
 def draw_rest(history: History, names: Sequence[str]) -> list[Chart]:
     """What has no panel."""
-    return [draw_together(history, ", ".join(some), some) for some in join_alike(names)]
+    return [chart for some in join_alike(names) for chart in draw_together(history, ", ".join(some), some)]
 
 
 def draw_steps(rows: Sequence[LogLine]) -> list[Chart]:

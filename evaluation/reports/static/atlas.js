@@ -1,5 +1,5 @@
 // The atlas of a run: a grid of training images, sorted and filtered by what their epochs say, and one image in full.
-import { flowRows, rowsBetween } from "./rows.js";
+import { flowRows, oncePerFrame, rowsBetween } from "./rows.js";
 
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
@@ -9,7 +9,7 @@ const unpack = (text) => Uint8Array.from(atob(text), (letter) => letter.charCode
 const curves = Object.fromEntries(Object.entries(data.curves).map(([name, text]) => [name, unpack(text)]));
 const near = new Int32Array(unpack(data.near).buffer), before = data.before && new Int32Array(unpack(data.before).buffer);
 const { scores, boxes, doubts } = data;
-let rows = [], order = [], cells = new Map(), heads = new Map(), pending = 0, shown = -1;
+let rows = [], order = [], cells = new Map(), heads = new Map(), shown = -1;
 
 const sheets = document.createElement("style"); // one rule a sheet: a cell names its sheet and repeats no address
 sheets.textContent = data.sheets.map((address, place) => `.s${place}{background-image:url("${address}")}`).join("\n");
@@ -144,10 +144,7 @@ function draw() {
   oldHeads.forEach((head) => head.remove());
 }
 
-function soon(work) {
-  cancelAnimationFrame(pending);
-  pending = requestAnimationFrame(work);
-}
+const soon = oncePerFrame(layOut);
 
 function makeThumb(index) {
   const holder = make("div", { className: "thumb" }, drawPicture(index, THUMB - 2, false));

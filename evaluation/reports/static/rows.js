@@ -18,6 +18,16 @@ export function flowRows(sections, { width, side, gap, head, foot = 0 }) {
   return { rows, order, height: y };
 }
 
+// Does work once a frame, the last that was asked for; `fullest` does all that other work does, and is not put off by it.
+export function oncePerFrame(fullest) {
+  let wanted = null;
+  return (work) => {
+    if (wanted === fullest) return;
+    if (!wanted) requestAnimationFrame(() => { const next = wanted; wanted = null; next(); });
+    wanted = work;
+  };
+}
+
 function findRow(rows, y) { // the last row that begins above y
   let low = 0, high = rows.length - 1;
   while (low < high) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +16,7 @@ from DDT.descriptors import MapBatch, MapReading
 from DDT.directions.account import describe_directions, tabulate_groups
 from DDT.directions.grouped import ONLY_GROUP, UNCLEAR, Group, GroupedDirections, Membership, make_membership
 from DDT.directions.leaves import LEAST, find_leaves, pool_maps
+from DDT.directions.merging import Cluster, join_agreeing, make_leaf
 from DDT.directions.principal import Direction, Moments
 from DDT.localize import Frame, largest_component, threshold
 from DDT.policy import Policy
@@ -190,3 +192,49 @@ def test_a_picture_between_two_groups_is_looked_at_along_both(nearness: float, g
         assert (row.member.margin, row.tight) == (0.0, Box(10, 20, 40, 50))
     else:
         assert row.member.margin > UNCLEAR
+
+
+def make_cluster(number: int, vector: list[float], mean: list[float]) -> Cluster:
+    """Forty descriptors along a direction around a mean."""
+    along = torch.nn.functional.normalize(torch.tensor(vector).float(), dim=0)
+    rows = torch.tensor(mean).float() + torch.linspace(-1, 1, 40)[:, None] * along
+    moments = Moments()
+    moments.update(rows.T[None, :, :, None])
+    return make_leaf(number, 10, moments)
+
+
+def test_like_directions_join_unless_the_means_lie_apart_along_another() -> None:
+    near = [make_cluster(0, [1, 0.1, 0, 0], [9, 0, 0, 0]), make_cluster(1, [1, 0, 0.1, 0], [9, 0.1, 0, 0])]
+    join_agreeing(near)
+    assert [cluster.leaves for cluster in near] == [(0, 1)]
+    apart = [make_cluster(0, [1, 0.1, 0, 0], [9, 0, 0, 0]), make_cluster(1, [1, 0, 0.1, 0], [9, 0, 0, 40])]
+    assert apart[0].agree(apart[1]) > 0.9  # they look alike, and what both have in common is the way between them
+    join_agreeing(apart)
+    assert sorted(cluster.leaves for cluster in apart) == [(0,), (1,)]
+
+
+def test_a_sign_that_is_unsure_may_be_turned_over() -> None:
+    one, other = (make_cluster(number, [1, 0, 0, 0], [9, 0, 0, 0]) for number in (0, 1))
+    turned = replace(other, group=replace(other.group, direction=replace(
+        other.group.direction, vector=-other.group.direction.vector, correlation=0.0)))
+    assert one.group.sign_is_sure and not turned.group.sign_is_sure
+    assert one.agree(turned) == pytest.approx(1.0) and one.agree(other) == pytest.approx(1.0)
+    sure = replace(turned, group=replace(turned.group, direction=replace(turned.group.direction, correlation=0.9)))
+    assert one.agree(sure) == pytest.approx(-1.0)
+
+
+def test_leaves_keep_to_their_memory_unless_more_groups_are_wanted() -> None:
+    rows = torch.nn.functional.normalize(torch.randn(600, 2048), dim=1)
+    assert len(find_leaves(rows)) <= 14
+    assert 14 < len(find_leaves(rows, 16)) <= 16
+
+
+def test_few_among_many_have_leaves_of_their_own() -> None:
+    """Thirty of two small kinds among hundreds of a varied one: the first round sees one kind in them."""
+    draw = torch.Generator().manual_seed(0)
+    many = torch.nn.functional.normalize(torch.randn(560, 32, generator=draw), dim=1)
+    small = torch.eye(32)[30] + 0.02 * torch.randn(30, 32, generator=draw)
+    small[15:] += 0.3 * torch.eye(32)[31]
+    rows = torch.nn.functional.normalize(torch.cat([many, small]), dim=1)
+    nearest = torch.cdist(rows[560:], find_leaves(rows)).argmin(dim=1)
+    assert not set(nearest[:15].tolist()) & set(nearest[15:].tolist())

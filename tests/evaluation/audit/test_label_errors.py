@@ -18,6 +18,7 @@ from evaluation.audit.label_errors import (
     rate_labels,
 )
 from evaluation.sorting.cloud import find_nearest_others
+from runtime.errors import DataError
 
 
 def draw_classes(count: int = 60, classes: int = 4, spread: float = 0.25) -> tuple[Tensor, Tensor]:
@@ -95,5 +96,6 @@ def test_what_cannot_be_judged_is_not_doubted() -> None:
     assert doubts.doubt[:2].tolist() == [0, 0] and doubts.suggested[:2].tolist() == [-1, -1]
     for all_same in (torch.zeros(40, dtype=torch.long), torch.full((40,), -1)):
         assert not rate_labels(points, all_same).flagged.any()
-    with pytest.raises(ValueError, match="two classes"):
+    with pytest.raises(DataError, match="two labels"):
         plant_errors(torch.zeros(40, dtype=torch.long), 0.1, 0)
+    assert int((plant_errors(torch.tensor([0, 1, 0, 1]), 0.05, 0) != torch.tensor([0, 1, 0, 1])).sum()) == 1  # one at least
