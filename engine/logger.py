@@ -71,7 +71,8 @@ class Logger:
     def __init__(self, folder: Path, *, sinks: tuple[str, ...] = (), active: bool = True, name: str = "run") -> None:
         self.active = active
         self.path, self.images = folder / "log.jsonl", ImageLog(folder)
-        self.sinks = [open_sink(sink, folder, name) for sink in sinks] if active else []
+        self.asked, self.folder, self.name = sinks, folder, name
+        self.sinks: list[Callable[[str, dict[str, float], int], object]] = []
         self.open = False
 
     def start(self, position: int = 0, step: int = 0) -> None:
@@ -82,6 +83,7 @@ class Logger:
         if self.active:
             self.open = True
             cut_log(self.path, position, step)
+            self.sinks += [open_sink(sink, self.folder, self.name) for sink in self.asked]  # now: a plan opens none
             self.images.start(step)
 
     def write(self, kind: str, row: Mapping[str, object]) -> None:

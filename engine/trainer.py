@@ -170,7 +170,7 @@ class Trainer:
         path = self.folder / "nan_batch.json"
         shares = distributed.gather_objects([self.names[index] for index in batch.index.tolist()])
         images = [name for share in shares for name in share]
-        if distributed.is_main():
+        if distributed.is_main() and self.logger.open:  # a trial leaves nothing behind
             write_json(path, {"terms": bad, "step": now.step, "epoch": now.epoch, "images": images})
         raise StopTraining(
             f"{', '.join(bad)} not finite in epoch {now.epoch + 1}, step {now.step}; the batch's images are named in "

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from runtime.errors import ConfigError, DataError
 
 Value = TypeVar("Value")
 
@@ -137,6 +140,20 @@ def broadcast_object(value: Value) -> Value:
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def ask_main(work: Callable[[], Value]) -> Value:
+    """What `work` gives on the main process, on every process; a refusal there is raised on all of them."""
+    answer: tuple[Value | None, Exception | None] = (None, None)
+    if is_main():
+        try:
+            answer = (work(), None)
+        except (ConfigError, DataError) as error:
+            answer = (None, error)
+    found, refusal = broadcast_object(answer)
+    if refusal is not None:
+        raise refusal
+    return cast(Value, found)
 
 
 def gather_objects(value: Value) -> list[Value]:

@@ -12,7 +12,6 @@ MOST = 1e6  # the factor stays within 1 / MOST and MOST, so that a side which ha
 class Balanced(TypedDict, total=False):
     """A balance in a resume state, see `Balance`; empty where there is none."""
 
-    ratio: float
     average: float
     steps: int
 
@@ -48,7 +47,7 @@ class Balance:
 
     def state_dict(self) -> Balanced:
         """All that the next factors depend on."""
-        return {"ratio": self.ratio, "average": self.average, "steps": self.steps}
+        return {"average": self.average, "steps": self.steps}
 
     def load_state_dict(self, state: Balanced) -> None:
         """Take it back; the ratio is the run's own."""

@@ -71,12 +71,14 @@ class GradientBudget:
 
         `scale` keeps float16 gradients above that format's smallest numbers.
         """
-        if self.maps:
-            self._measure(loss, scale)
-        return loss if self.balance is None else self._balance(loss, self.balance.factor)
-
-    def _measure(self, loss: LossParts, scale: float) -> None:
+        if not self.maps and self.balance is None:
+            return loss
         weights = read_weights(loss)
+        if self.maps:
+            self._measure(loss, weights, scale)
+        return loss if self.balance is None else self._balance(loss, weights, self.balance.factor)
+
+    def _measure(self, loss: LossParts, weights: dict[str, Tensor], scale: float) -> None:
         rows = torch.stack([flatten_gradient(loss.parts[name], self.maps, scale * weight) / scale
                             for name, weight in weights.items()])
         products = (rows @ rows.T).double()
@@ -84,8 +86,7 @@ class GradientBudget:
         self.products = products if self.products is None else self.products + products
         self.parts += 1
 
-    def _balance(self, loss: LossParts, factor: float) -> LossParts:
-        weights = read_weights(loss)
+    def _balance(self, loss: LossParts, weights: dict[str, Tensor], factor: float) -> LossParts:
         more = sum((factor - 1) * weights[name] * loss.parts[name] for name in self.list_side(SIDES[0], weights))
         stats = loss.stats | {"balance": torch.tensor(factor)}
         return replace(loss, total=loss.total + more, stats=stats)

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from evaluation.features.contents import MEMO
-from evaluation.features.shards import Rows, append_rows, list_kept_keys, list_shards, merge_shards, read_kept_rows
+from evaluation.features.shards import Rows, append_rows, list_shards, merge_shards, read_kept_rows
 from runtime.errors import DataError, StopTraining
 from runtime.files import write_json
 
@@ -114,7 +114,7 @@ class FeatureCache:
     def _share(self, table: Table, places: list[int], seconds: float) -> None:
         """Write into each of several folders the rows at these places that it lacks."""
         for folder in list(self.folders if len(self.folders) > 1 else ()):
-            there = list_kept_keys(folder)
+            there = {key for rows in read_kept_rows(folder, set(self.keys)) for key in rows.keys}  # what is whole alone
             lacking = [place for place in places if self.keys[place] not in there]
             for start in range(0, len(lacking), COPIED):
                 part = lacking[start : start + COPIED]

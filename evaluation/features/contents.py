@@ -103,7 +103,7 @@ class ContentMemo:
 
     def _read(self) -> Iterable[tuple[str, tuple[Status, str]]]:
         """What the file tells, later lines before earlier ones; lines that a kill cut off are left out."""
-        if self.path is None or not self.path.is_file():
+        if self.path is None:
             return {}.items()
         try:
             lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()

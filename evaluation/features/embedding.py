@@ -28,6 +28,7 @@ from evaluation.features.store import (
     CENTRE,
     CHUNK,
     CONTENTS,
+    DATES,
     FORMAT,
     HASHES,
     LISTED,
@@ -110,11 +111,10 @@ def write_embeddings(subject: Subject, images: ImageSet, folder: Path, piece: in
     """
     keeping = replace(subject, caches=subject.caches or (folder / PIECES,))
     memo = ContentMemo(keeping.caches[0] if distributed.is_main() else None)
-    task = distributed.broadcast_object(_plan(subject, images, folder, memo) if distributed.is_main() else None)
-    assert task is not None  # the main process has planned
+    task = distributed.ask_main(lambda: _plan(subject, images, folder, memo))
     if task.done:
         return Written(read_embeddings_meta(folder), task.change)
-    centre = subject.centre() if task.centre is None else torch.tensor(task.centre, device=subject.device)
+    centre = keeping.centre() if task.centre is None else torch.tensor(task.centre, device=subject.device)
     missing = [place for place, row in enumerate(task.sources) if row < 0]
     target: Memmap | None = None
     seconds = 0.0
@@ -147,9 +147,13 @@ def _plan(subject: Subject, images: ImageSet, folder: Path, memo: ContentMemo) -
     else:
         found = read_embeddings_meta(folder)
         if not find_differences(found, facts, lambda: hash_contents(images, subject.crops, memo)):
+            remove_cache(folder / PIECES)  # the memo of the hashes that were compared
+            if found.get(DATES) != facts[DATES]:
+                write_json(folder / "meta.json", {**found, DATES: facts[DATES]})
             return _Task(facts, [], [], Change(0, kept=len(images)), done=True)
         other = find_differences(found, {name: value for name, value in facts.items() if name not in LISTED})
         if other:
+            remove_cache(folder / PIECES)
             raise ConfigError(f"{folder} holds embeddings made otherwise ({', '.join(other)} differ); "
                               "give another --out, or delete the folder")
         stored = _read_known(folder, subject.centred)

@@ -28,7 +28,6 @@ from evaluation.features.contents import ContentMemo, hash_images
 from evaluation.metrics.inspection import need_finite, tell_sameness
 from evaluation.options import EVAL_VIEWS
 from runtime import distributed
-from runtime.errors import DataError
 
 # What decodes and computes: another release may give other pixels and other sums. `features` counts our own changes.
 VERSIONS = {"features": 3, "torch": torch.__version__, "torchvision": torchvision.__version__,
@@ -101,23 +100,20 @@ def extract(
     distributed.barrier()
     speed = len(plan.missing) / seconds if plan.missing else 1 / plan.seconds
     return _inspect(Features(table.complete(plan.twice), images.labels, [sample.key for sample in images.samples],
-                             speed, cached=not plan.missing))
+                             speed, cached=not plan.missing), judged=len(images) - len(plan.twice) > 1)
 
 
 def _look_up(open_cache: Callable[[], FeatureCache], table: Table) -> tuple[FeatureCache | None, Plan]:
     """The cache, on the main process alone, and what is left to compute; what it knows is in the table on all."""
     cache: FeatureCache | None = None
-    answer: Plan | DataError | None = None
-    if distributed.is_main():
-        try:
-            cache = open_cache()
-            answer = cache.read(table)
-        except DataError as error:
-            answer = error
-    answer, table.tensors, table.known = distributed.broadcast_object((answer, table.tensors, table.known))
-    if not isinstance(answer, Plan):
-        raise answer if answer is not None else RuntimeError("the main process looked nothing up")
-    return cache, answer
+
+    def read() -> tuple[Plan, dict[str, Tensor], Tensor]:
+        nonlocal cache
+        cache = open_cache()
+        return cache.read(table), table.tensors, table.known
+
+    plan, table.tensors, table.known = distributed.ask_main(read)
+    return cache, plan
 
 
 def _make_namer(images: ImageSet, crops: Crops | None, folder: Path, labelled: bool, draw: str) -> KeyMaker:
@@ -145,10 +141,10 @@ def _place(piece: Piece, table: Table, cache: FeatureCache | None) -> float:
     return piece.seconds
 
 
-def _inspect(features: Features) -> Features:
-    """The features, of which something may be said; raises BrokenNetwork for NaN and infinity."""
+def _inspect(features: Features, *, judged: bool) -> Features:
+    """The features; where several pictures can be `judged` their sameness is said. Raises BrokenNetwork for NaN."""
     need_finite(features.tensors, features.keys)
-    if distributed.is_main():
+    if judged and distributed.is_main():
         tell_sameness(features.tensors, features.keys)
     return features
 

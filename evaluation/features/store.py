@@ -59,13 +59,13 @@ def find_differences(
 ) -> list[str]:
     """What of `facts` is not as in `known`, by name.
 
-    Files of other dates may be copies of the same: their `contents` are hashed then. Folders of earlier releases know
-    neither.
+    Files of other dates may be copies of the same: where nothing else differs their `contents` are hashed. Folders of
+    earlier releases know neither.
     """
     other = [name for name, value in facts.items() if known.get(name, value if name == DATES else None) != value]
-    if DATES in other and known.get(CONTENTS) == contents():
-        other.remove(DATES)
-    return ["the photographs" if name == DATES else name for name in other]
+    if other == [DATES]:
+        return [] if CONTENTS in known and known[CONTENTS] == contents() else ["the photographs"]
+    return [name for name in other if name != DATES]
 
 
 def read_embeddings_meta(folder: Path) -> dict[str, object]:
@@ -76,6 +76,9 @@ def read_embeddings_meta(folder: Path) -> dict[str, object]:
 def read_embeddings(folder: str | Path) -> Embeddings:
     """The embeddings of a complete folder; raises DataError for anything else."""
     folder = Path(folder)
+    if (folder / PIECES / "meta.json").is_file():
+        raise DataError(f"{folder}: tools.embed was stopped while it replaced these files; run it again, and it "
+                        "finishes them")
     if not (folder / "meta.json").is_file():
         raise DataError(f"{folder} holds no finished embeddings (no meta.json); make them with "
                         f"python -m tools.embed IMAGES --pretrained NAME --out {folder}")

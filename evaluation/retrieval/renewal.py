@@ -21,6 +21,7 @@ from evaluation.retrieval.index import IndexPlan, add_rows, build_index, set_eff
 from evaluation.retrieval.stored import StoredIndex, encode_contents, read_index
 from runtime.errors import DataError
 
+OWN = {"ivf": ("lists", "seed"), "hnsw": ("links",), "ivfpq": ("lists", "bytes", "seed")}  # a kind's own flags
 GROWTH = 2  # times as many embeddings as an index was made for; with more it is built anew
 # Facts that change while rows stay what they are.
 PASSING = {"images_per_second", "weights", CONTENTS, *LISTED, *HASHES}
@@ -94,14 +95,15 @@ def find_obstacle(stored: StoredIndex, shift: Shift, embeddings: Embeddings, pla
     other = find_other_facts(stored.facts, embeddings.meta)
     if other:
         return f"the former one is of other embeddings: {', '.join(other)} differ"
-    asked = {name: getattr(plan, name) for name in ("lists", "links", "bytes") if getattr(plan, name)}
-    unlike = [name for name, value in {**asked, "seed": plan.seed}.items() if getattr(stored.plan, name) != value]
+    asked = {name: getattr(plan, name) for name in OWN[plan.kind]}
+    unlike = [name for name, value in asked.items()
+              if (value or name == "seed") and getattr(stored.plan, name) != value]
     if unlike:
         return f"the former one has other {', '.join(unlike)}"
     count = len(embeddings.keys)
     if count > GROWTH * stored.taught_by:
         return f"the former one was made for {stored.taught_by} embeddings, and there are {count}"
-    if stored.plan.lists > count:
+    if plan.kind != "hnsw" and stored.plan.lists > count:
         return f"the former one has {stored.plan.lists} lists, and there are {count} embeddings"
     if plan.kind == "hnsw" and len(shift.gone):
         return f"its graph cannot forget the {len(shift.gone)} embeddings that are gone"

@@ -32,8 +32,14 @@ def train_as_told(system: System[Told, Read], options: Told, device: torch.devic
             return
         run.train()
     if distributed.is_main():
-        print("next:\n" + "\n".join(f"  {line}" for line in list_next_commands(options, str(run.images.root))),
+        print("next:\n" + "\n".join(f"  {line}" for line in list_next_commands(options, name_root(options))),
               file=sys.stderr)
+
+
+def name_root(options: TrainingOptions) -> str:
+    """The data set that is asked for in what comes next: of several, which no other command joins, the first."""
+    root = options.settings()["root"]
+    return str(root if isinstance(root, str) else root[0])
 
 
 @contextmanager
@@ -50,7 +56,8 @@ def tell_how_to_resume(options: TrainingOptions) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if distributed.is_main():
-            resumable = is_resumable(Path(options.results_dir)) and options.plan != "stop"
+            going_on = options.plan != "stop" or options.resume is not None  # else what lies there is not this run's
+            resumable = is_resumable(Path(options.results_dir)) and going_on
             stands = "the last checkpoint stands; go on with" if resumable else "there is no checkpoint yet; begin with"
             print(f"interrupted; {stands}\n  {ask_to_resume(sys.argv, resume=resumable)}", file=sys.stderr)
         sys.exit(128 + (asked[0] if asked else signal.SIGINT))

@@ -13,22 +13,22 @@ from engine.options import TrainingOptions
 from evaluation.run_record import CHECKPOINTS
 from runtime import distributed
 
-DROPPED = {"--resume", "--plan"}  # with the word that may follow them
-
 
 def ask_to_resume(argv: Sequence[str], *, resume: bool) -> str:
     """The command line of this process, `argv` with the script first, as it continues the run in its own folder.
 
-    Without `resume` the one that began it. Several processes are started by torchrun again.
+    Without `resume` the one that began it, which may have gone on from another folder. Several processes are started by
+    torchrun again.
     """
     kept, dropping = [], False
+    dropped = {"--plan", "--resume"} if resume else {"--plan"}
     for word in argv:
         flag = word.partition("=")[0]
         if dropping and not word.startswith("-"):
             dropping = False
             continue
-        dropping = flag in DROPPED and "=" not in word
-        if flag not in DROPPED:
+        dropping = flag in dropped and "=" not in word
+        if flag not in dropped:
             kept.append(word)
     starter = name_python()
     if distributed.world() > 1:

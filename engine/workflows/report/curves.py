@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.curves import LogLine, choose_panels, read_log
-from evaluation.reports.run.charts import Chart, Points, thin_line
+from evaluation.reports.run.charts import Chart, Points, has_points, thin_line
 from evaluation.reports.run.facts import RunFacts
 
 LOSS, SHARES = "loss terms", "teacher and queue (shares)"  # panels that stand here in another form
@@ -102,7 +102,8 @@ def group_charts(history: History, facts: RunFacts) -> list[ChartGroup]:
         ChartGroup("Speed and rate", "", draw_speed(history, facts)),
         ChartGroup("Other numbers of the log", "", draw_rest(history, [name for name in names if name not in shown])),
     ]
-    return [group for group in groups if group.charts]
+    drawn = [replace(group, charts=list(filter(has_points, group.charts))) for group in groups]
+    return [group for group in drawn if group.charts]
 
 
 def draw_alone(history: History, name: str, bounds: tuple[float, float] | None = None) -> Chart:

@@ -63,8 +63,13 @@ class Drawing:
     curves: Sequence[Curve]
 
 
+def has_points(chart: Chart) -> bool:
+    """Whether there is anything to draw: a run that has just begun has no number yet."""
+    return any(chart.lines.values())
+
+
 def draw_chart(chart: Chart) -> Drawing:
-    """The chart's geometry; there must be a point on some line."""
+    """The chart's geometry; there must be a point on some line, see `has_points`."""
     points = [point for line in chart.lines.values() for point in line]
     across = (min(x for x, _ in points), max(x for x, _ in points))
     up = chart.bounds or widen(min(y for _, y in points), max(y for _, y in points))
