@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.logger import Logger
+from engine.logger import Logger, TimeLeft
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,3 +69,12 @@ def test_a_full_disk_leaves_whole_lines_and_a_message(tmp_path: Path) -> None:
     assert done.returncode != 0 and "StopTraining" in done.stderr and "log.jsonl" in done.stderr
     text = (tmp_path / "log.jsonl").read_text()
     assert text.endswith("}\n") and all(json.loads(line)["kind"] == "step" for line in text.splitlines())
+
+
+def test_the_time_left_is_that_of_the_steps_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("engine.logger.time.perf_counter", lambda: now[0])
+    left = TimeLeft(2, 10)
+    assert left.say(2) == "?"
+    now[0] += 6
+    assert left.say(5) == "00:10"

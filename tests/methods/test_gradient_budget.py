@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_distributed import run_ranks
 from torch import Tensor
+from two_ranks_gradients import take_step
 
 from datasets.sampling.batches import EpochBatches
 from engine import checkpoint
@@ -174,3 +176,33 @@ def test_factor_by_hand() -> None:
     faint = Balance(2.0)
     faint.observe(1e-30, 1.0)
     assert faint.factor == pytest.approx(MOST)
+
+
+def measure(scale: float = 1.0) -> dict[str, float]:
+    lead = make_lead()
+    budget = GradientBudget(lead, every=1)
+    with budget.watch(0):
+        loss = lead(make_batch(4), clock())
+    budget.weigh(loss, scale)
+    return budget.finish()
+
+
+def test_the_scale_of_float16_is_in_no_number() -> None:
+    assert measure(1024.0) == pytest.approx(measure(), rel=1e-4)
+
+
+def test_two_ranks_measure_what_one_does(tmp_path: Path) -> None:
+    first, second = run_ranks(tmp_path / "result", Path(__file__).with_name("two_ranks_gradients.py"))
+    alone = take_step(0, 1)
+    assert first["balance"] == second["balance"] == pytest.approx(alone["balance"], rel=1e-4)
+    assert first["numbers"] == second["numbers"] == pytest.approx(alone["numbers"], rel=1e-3)
+
+
+def test_the_weights_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lead, calls = make_lead(), []
+    budget = GradientBudget(lead, every=1, balance=Balance(0.5))
+    with budget.watch(0):
+        loss = lead(make_batch(4), clock())
+    monkeypatch.setattr("engine.gradients.budget.read_weights", lambda of: calls.append(1) or read_weights(of))
+    budget.weigh(loss)
+    assert len(calls) == 1

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 import torch
 
 from datasets.images import scan
+from engine.flags.evaluate.options import AtlasOptions
+from evaluation.features.subject import open_start, open_subject
 from evaluation.image_log import NAME, ImageLog
 from models.backbones import build_backbone
 from models.encoder import Encoder, save_encoder
@@ -73,7 +76,7 @@ def test_a_page_with_all_that_is_known(call_main: Call, trained: Path) -> None:
     assert max(range(24), key=data["doubts"]["doubt"].__getitem__) == odd
     assert data["classes"][data["doubts"]["suggested"][odd]] == "001.Red_bird"
     assert data["teacher"][5] == [0, 1.0] and data["prototypes"]["0"]["name"] == "prototype 1"
-    assert data["before"] is not None and all(sheet.startswith("data:") for sheet in data["sheets"])
+    assert data["before"] is not None and data["before"] != data["near"] and all(sheet.startswith("data:") for sheet in data["sheets"])
 
 
 def test_rows_of_text_lend_their_names(call_main: Call, trained: Path, tmp_path: Path) -> None:
@@ -167,3 +170,18 @@ def test_the_page_in_a_browser(call_main: Call, trained: Path, monkeypatch: pyte
         ink, paper = browser.execute_script("const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]")
         assert (sum(map(int, paper[4:-1].split(","))) < sum(map(int, ink[4:-1].split(",")))) == dark
         assert list_messages(browser) == [] and list_hosts(browser) <= {""}
+
+
+def test_it_scores_itself_where_asked(call_main: Call, trained: Path) -> None:
+    done = call_main(main, "my_lead", "--score", *FLAGS)
+    assert done.returncode == 0 and "of the labels made wrong" in done.stdout, done.stderr
+    (row,) = [json.loads(line) for line in (trained / "atlas" / "results.jsonl").read_text().splitlines()]
+    assert row["kind"] == "audit" and {"precision20", "ap"} <= row["metrics"].keys()
+
+
+def test_the_start_is_seen_by_the_protocol_of_its_run(trained: Path, photo_tree: Path) -> None:
+    options = AtlasOptions(pretrained=str(trained), root=str(photo_tree), device="cpu", cache="none", crop_bottom=12, seed=7)
+    subject = open_subject(options, torch.device("cpu"), 8)
+    start = open_start(replace(subject, settings={"max_pool": False}), "none")
+    assert (start.view, start.crop_bottom, start.seed, start.feature) == (subject.view, 12, 7, "backbone")
+    assert start.sha256 != subject.sha256 and start.encoder.backbone.arch == "test_resnet" and start.folder is None

@@ -237,3 +237,14 @@ def test_an_index_follows_and_a_search_refuses_the_old_one(
         assert {path for path, _ in found[:3]} <= {embeddings.keys[row] for row in best[:5]}
     index.main([*words, "--anew"])
     assert capsys.readouterr().out.count(": built\n") == 2
+
+
+def test_a_folder_that_was_only_touched_leaves_nothing_behind(run: Run, tmp_path: Path, photo_tree: Path) -> None:
+    """What lay there would be taken for a killed run at work, and the next strange file for its own."""
+    run("out", "--cache", "none")
+    for path in photo_tree.rglob("*.jpg"):
+        os.utime(path)
+    dates = json.loads((tmp_path / "out" / "meta.json").read_text())["dates_sha256"]
+    run("out", "--cache", "none")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.name != ".lock") == ["embeddings.npy", "ids.csv", "meta.json"]
+    assert json.loads((tmp_path / "out" / "meta.json").read_text())["dates_sha256"] != dates

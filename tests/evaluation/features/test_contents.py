@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,16 @@ def test_files_that_cannot_be_read_are_named_together(images: ImageSet, tmp_path
         sample.path.unlink()
     with pytest.raises(DataError, match="(?s)cannot be read.*Red_bird_00.jpg.*Red_bird_01.jpg.*put them back"):
         hash_images(images, None, tmp_path)
+
+
+def test_a_file_that_was_replaced_under_its_old_date_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the same size and with the old time of its content: only the time of the last change of any kind tells."""
+    monkeypatch.setattr(contents, "SETTLED", -(10**12))
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"one")
+    memo = contents.ContentMemo(tmp_path)
+    first, status = memo.hash_files([path]), os.stat(path)
+    time.sleep(0.02)
+    path.write_bytes(b"two")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert os.stat(path).st_mtime_ns == status.st_mtime_ns and memo.hash_files([path]) != first

@@ -124,3 +124,12 @@ def test_rows_of_one_content_are_matched_one_by_one_and_unknown_ones_never() -> 
                        encode_contents(["cc" * 32, "", "aa" * 32, "dd" * 32, "aa" * 32, "aa" * 32]))
     assert shift.rows.tolist() == [2, -1, 4, -1, 0] and shift.added.tolist() == [1, 3, 5]
     assert shift.gone.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(("kind", "others"), [
+    ("ivf", {"links": 48, "bytes": 8}), ("hnsw", {"lists": 5, "bytes": 8, "seed": 7}), ("ivfpq", {"links": 48})])
+def test_flags_of_other_kinds_build_nothing_anew(kind: str, others: dict[str, int], tmp_path: Path) -> None:
+    """They are given once for all the kinds of a command line."""
+    first = make_embeddings(BEFORE)
+    keep(renew_index(first, tmp_path, replace(IndexPlan(kind, lists=12), **others)), first, tmp_path)
+    assert "kept" in renew_index(make_embeddings(GROWN), tmp_path, IndexPlan(kind, lists=12)).said

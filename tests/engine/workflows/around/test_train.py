@@ -16,7 +16,9 @@ import torch
 import main_finetune
 import main_metric
 import main_pretrain
+from engine import logger
 from engine.trainer import Trainer
+from runtime import words as words_of_flags
 
 NETWORK = ["--pretrained", "none", "--device", "cpu", "--precision", "fp32", "--threads", "1", "--num-workers", "0"]
 ENCODER = [*NETWORK, "-a", "test_resnet", "--size", "32", "--epochs", "2", "--batch-size", "8"]
@@ -143,3 +145,13 @@ def test_a_balance_without_two_sides_and_gradients_without_a_meeting_are_refused
     done = call_main(main_finetune.main, *NETWORK, "--root", photo_tree, "--method", "pim", "-a", "test_resnet", "--size", "64",
                      "--batch-size", "8", "--num-selects", "2", "--use-combiner", "false", "--use-selection", "false", "--gradient-every", "5")
     assert done.returncode == 2 and "--gradient-every 5: the loss terms of pim meet in no single map" in done.stderr
+
+
+def test_a_plan_opens_no_board_elsewhere(photo_tree: Path, call_main: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    main, words = COMMANDS["moco"]
+    opened: list[str] = []
+    monkeypatch.setattr(words_of_flags.importlib.util, "find_spec", lambda name: name)  # whether or not it is installed
+    monkeypatch.setattr(logger, "open_sink", lambda sink, folder, name: opened.append(sink) or (lambda *_: None))
+    words = [*words, "--root", str(photo_tree), "--results-dir", "run", "--logger", "tensorboard"]
+    assert call_main(main, *words, "--plan").returncode == 0 and opened == []
+    assert call_main(main, *words).returncode == 0 and opened == ["tensorboard"]

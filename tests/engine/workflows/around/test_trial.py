@@ -14,6 +14,7 @@ from engine.trainer import Trainer
 from engine.workflows.around import trial
 from engine.workflows.build import build
 from engine.workflows.pretrain.system import PRETRAIN
+from runtime.errors import StopTraining
 
 
 @pytest.fixture
@@ -48,3 +49,20 @@ def test_nothing_is_timed_where_nothing_is_left(trainer: Trainer) -> None:
     trainer.step = trainer.plan.steps - 1
     last = trial.rehearse(trainer)
     assert last is not None and last.steps == 1
+
+
+def test_a_trial_that_meets_nan_names_no_file(trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.trainer.read_loss", lambda loss: dict.fromkeys(("total", *loss.parts), float("nan")))
+    with pytest.raises(StopTraining, match="not finite"):
+        trial.rehearse(trainer)
+    assert not list(tmp_path.rglob("nan_batch.json"))
+
+
+def test_the_first_step_warms_up_and_what_is_copied_does_not_count(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([100.0, 1.0, 3.0])
+    monkeypatch.setattr(trial.precision, "clock", lambda work, device: next(times))
+    monkeypatch.setattr(trial, "measure_most", lambda device: 10**9)
+    twins, usual = [], trial.copy_trainer
+    monkeypatch.setattr(trial, "copy_trainer", lambda of: twins.append(usual(of)) or twins[-1])
+    found = trial.rehearse(trainer)
+    assert found.seconds == 2.0 and found.memory == 10**9 - trial.count_bytes(twins[0]) < 10**9

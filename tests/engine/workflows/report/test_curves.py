@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from engine.workflows.report.curves import group_charts, read_history
+from evaluation.reports.run.charts import draw_chart
 from evaluation.reports.run.facts import RunFacts
 
 FACTS = RunFacts(headline="run", state="", about=(), terms=("loss1",), shares=("gate", "self_mass"), epochs=3, rates=(0.1, 0.05, 0.01))
@@ -45,3 +46,14 @@ def test_a_run_without_a_log_has_its_plan_and_one_of_an_epoch_its_steps(tmp_path
     loss, monitors, *_ = group_charts(read_history(path), FACTS)
     assert loss.charts[0].over == "step" and loss.charts[0].lines["total"] == [(1, 1.0), (2, 2.0), (3, 3.0)]
     assert monitors.charts[0].over == "epoch" and monitors.charts[0].lines == {"spread_head": [(1, 0.5)]}
+
+
+def test_epochs_and_steps_share_no_axis_and_one_step_is_drawn(tmp_path: Path) -> None:
+    step = {"kind": "step", "step": 10, "epoch": 0, "total": 2.0, "accuracy": 0.5}
+    (first, *_) = group_charts(read_history(write(tmp_path, step)), FACTS)
+    assert first.charts[0].lines == {"total": [(10, 2.0)]} and draw_chart(first.charts[0]).over == "step"
+    path = write(tmp_path, step, {**step, "step": 20}, {"kind": "epoch", "step": 20, "epoch": 0, "total": 2.0, "accuracy": 0.5, "val_top1": 0.6})
+    charts = [chart for group in group_charts(read_history(path), FACTS) for chart in group.charts]
+    over = {name: chart.over for chart in charts for name in chart.lines}
+    assert over["accuracy"] == "step" and over["val_top1"] == "epoch"
+    assert [list(chart.lines) for chart in charts if "accuracy" in chart.lines] == [["accuracy"]]
