@@ -16,7 +16,7 @@ rm -rf checkpoints/demo_lead checkpoints/demo_moco
 ./run_train.sh "$task" "$data" none demo_moco 0 "$device" --method moco "${student[@]}"
 $PYTHON -m tools.compare --task "$task" --root "$data" --size "$size" --out demo/results --device "${device/[0-9]*/cuda}" \
   --network "initial network=$lite0" --network "EfficientNet-Lite2=$lite2@260" \
-  --network "MoCo v2, same budget=demo_moco" --network "LEAD++ (ours)=demo_lead" --network "LEAD++ (ours), head=demo_lead:head"
+  --network "MoCo v2, same budget=demo_moco" --network "LEAD++ (ours), backbone=demo_lead" --network "LEAD++ (ours), its own choice=demo_lead:auto"
 $PYTHON -m tools.sort "$data" --out demo/sort --score "$([ -s demo/results/results.jsonl ] && echo true || echo false)" --device "${device/[0-9]*/cuda}"
 $PYTHON -m tools.report demo/results/results.jsonl --html demo/report.html --title "Plumage on $task" \
   --lead "Networks trained without labels on $size px views; labels were only used to score them." \

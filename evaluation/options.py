@@ -23,7 +23,9 @@ from runtime.ranges import (
 from runtime.words import architecture
 
 EVAL_VIEWS = ("eval", "squash", "squash-exact", "short", "short-exact", "deit-eval", "warp", "pim-eval")
-FEATURES = {"gap": "backbone", "backbone": "backbone", "masked": "masked", "head": "head", "auto": "auto"}  # by word
+USUAL = "masked-or-gap"
+FEATURES = {"gap": "backbone", "backbone": "backbone", "masked": "masked", "head": "head", USUAL: USUAL,
+            "auto": "auto"}  # by word
 RERANKINGS = ("none", "aqe", "alpha-qe", "k-reciprocal", "diffusion")
 INDEX_KINDS = ("flat", "ivf", "hnsw", "ivfpq")  # see evaluation/retrieval/index.py
 
@@ -37,9 +39,9 @@ class EncoderOptions(CropOptions, MachineOptions):
     arch: str | None = flag(None, architecture, "timm name, where the weights do not tell", "-a")
     pretrained: str = flag(None, None, "a folder under checkpoints/, or weights: a file, package:efficientnet-lite0, "
                            "hub, none", metavar="NAME", required=True)
-    feature: str = flag("auto", tuple(FEATURES), "gap = backbone = plain average, "
-                        "masked = attention-weighted, head = projection; auto = masked where the encoder has a "
-                        "rationale branch, else gap")
+    feature: str = flag(USUAL, tuple(FEATURES), "gap = backbone = plain average, "
+                        "masked = attention-weighted, head = projection; masked-or-gap = masked where the encoder has "
+                        "a rationale branch, else gap; auto = what the run chose without labels, else masked-or-gap")
     input: Literal["full", "crop"] = flag("crop", ("full", "crop"), "whole images or the object's crops")
     size: int = flag(0, SIDE_OR_0, "pixels of a side; 0 = as trained (args.json), else 224")
     eval_view: str = flag("auto", ("auto", *EVAL_VIEWS), "how a picture becomes a square; auto = as the run was "

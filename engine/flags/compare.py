@@ -66,7 +66,7 @@ class NetworksOptions(Options):
     size: int = flag(0, SIDE_OR_0, "pixels of a side for all; 0 = as each network was trained, else 224")
     input: str = flag("full", ("full", "crop"), "whole images or crops")
     crop_root: str = again(CropOptions, "crop_root", "auto")
-    feature: str = flag("gap", None, "gap, masked or head")
+    feature: str = flag("gap", tuple(FEATURES), "gap, masked, head, or auto = what each run chose without labels")
     centre: tuple[bool, ...] = flag((False, True), boolean, "without and with centring", nargs="+")
 
 

@@ -20,11 +20,12 @@ from datasets.layouts.read import Labels
 from datasets.loader import count_workers
 from datasets.places import EVALUATION_FILES, check_places
 from datasets.views.recipes import View
+from evaluation.features.chosen import read_chosen
 from evaluation.features.extract import Features, extract
 from evaluation.features.sources import choose_crops, find_data_root, find_source, inherit
 from evaluation.ledger import Result, Row
 from evaluation.metrics.similarity import normalise_embeddings
-from evaluation.options import FEATURES, EncoderOptions
+from evaluation.options import FEATURES, USUAL, EncoderOptions
 from evaluation.run_record import name_method, read_settings
 from models.encoder import Encoder, describe_encoder, load_encoder
 from models.present import check_architecture
@@ -155,7 +156,7 @@ def open_subject(options: EncoderOptions, device: torch.device, batch_size: int)
         sha256=fingerprint(encoder),
         task=options.task,
         root=root,
-        feature=find_feature(options.feature, encoder),
+        feature=find_feature(options.feature, encoder, Path(source)),
         view=View(options.input, options.eval_view, options.size),
         crops=crops,
         device=device,
@@ -185,11 +186,16 @@ def open_start(subject: Subject, start: str) -> Subject:
                    label="", settings={})
 
 
-def find_feature(wanted: str, encoder: Encoder) -> str:
-    """The encoder's name of a feature; raises ConfigError when it has no such part."""
+def find_feature(wanted: str, encoder: Encoder, source: Path) -> str:
+    """The encoder's name of a feature, "auto" being what the run chose that wrote `source`.
+
+    Raises ConfigError for a part that is not there.
+    """
     present = ["backbone"] + ["masked"] * (encoder.attention is not None) + ["head"] * (encoder.head is not None)
     name = FEATURES[wanted]
     if name == "auto":
+        name = read_chosen(source) or USUAL
+    if name == USUAL:
         name = "masked" if "masked" in present else "backbone"
     if name not in present:
         raise ConfigError(f"--feature {wanted}: these weights have no such part, only {', '.join(present)}")

@@ -14,6 +14,7 @@ from datasets.layouts.read import read_listing
 from datasets.loader import count_workers
 from datasets.views.recipes import View
 from engine.batch_norm import check_batch_norm
+from engine.curves import read_log
 from engine.flags.pretrain.checks import check_pretrain_sources
 from engine.flags.pretrain.command import PRETRAIN_COMMAND
 from engine.flags.pretrain.methods import METHODS
@@ -28,6 +29,7 @@ from engine.workflows.pretrain.head import initialise_head
 from engine.workflows.pretrain.methods import build_pretrain_method
 from engine.workflows.retrieval import run_search, search_before, write_search
 from engine.workflows.run import Run
+from evaluation.features.chosen import choose_feature
 from evaluation.features.subject import open_subject
 from evaluation.options import SearchOptions
 from methods.lead import Lead
@@ -60,8 +62,22 @@ class PretrainRun(Run):
     def train(self) -> None:
         """Train, leave the encoder, and with --test what main_retrieval.py says of it."""
         super().train()
+        if distributed.is_main() and (agreement := self.last_agreement()) is not None:
+            print(f"student and teacher agree on the nearest prototype of {100 * agreement:.0f} % of the images: "
+                  f"--feature auto is the {choose_feature(agreement)}")
         if self.options.test:
             self.search_test()
+
+    def describe(self, epoch: int | None) -> dict[str, object]:
+        """Also the feature that `--feature auto` means: the run's own choice, where a teacher was followed."""
+        said = super().describe(epoch)
+        agreement = self.last_agreement()
+        return said if agreement is None else said | {"feature": choose_feature(agreement)}
+
+    def last_agreement(self) -> float | None:
+        """The last epoch's share of images whose nearest prototype is that of the teacher, None without a teacher."""
+        rows = read_log(self.folder / "log.jsonl", steps=False)
+        return next((row["agreement"] for row in reversed(rows) if "agreement" in row), None)
 
     def search_test(self) -> None:
         """What main_retrieval.py says of the exported encoder on the test split, read once."""
