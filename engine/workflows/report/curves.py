@@ -15,6 +15,10 @@ LOSS, SHARES = "loss terms", "teacher and queue (shares)"  # panels that stand h
 WEIGHTS = ("gate", "entropy", "psd_weight")
 PLACES = ("kind", "step", "epoch")
 STEP, SPEED, EPOCH = "step", "speed", "epoch"
+GATED = ("Means over the images. h is the teacher's normalised entropy: it weighs contrast with h², "
+         "distillation with 1 - h².")
+GRADIENTS = {"norm": "norm of a term's gradient at the feature map", "cosine": "cosine of two terms' gradients",
+             "ratio": "distillation : contrast, norms"}  # by the first word of a number's name
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,8 @@ def group_charts(history: History, facts: RunFacts) -> list[ChartGroup]:
     groups = [
         ChartGroup("Loss terms", "Each has an axis of its own; terms are as they enter the sum, before their weights.",
                    [draw_alone(history, name) for name in terms]),
-        ChartGroup("What contrast and distillation weigh",
-                   "Means over the images. h is the teacher's normalised entropy: it weighs contrast with h², "
-                   "distillation with 1 - h².", draw_weights(history, weighed)),
+        ChartGroup(*(("What contrast and distillation weigh", GATED) if "gate" in weighed else ("Weights", "")),
+                   draw_weights(history, weighed)),
         ChartGroup("Shares", "Of the batch or the queue, from 0 to 1.",
                    [draw_alone(history, name, (0, 1)) for name in shares if name not in weighed]),
         ChartGroup("Monitors", "Most are looks at images between epochs, which change nothing; never at test ones.",
@@ -148,8 +151,17 @@ def draw_rest(history: History, names: Sequence[str]) -> list[Chart]:
 
 def draw_steps(rows: Sequence[LogLine]) -> list[Chart]:
     """Lines of another kind, which are written every few steps."""
-    return [Chart(", ".join(some), {name: follow_steps(rows, name) for name in some}, STEP)
+    return [name_gradients(Chart(", ".join(some), {name: follow_steps(rows, name) for name in some}, STEP))
             for some in join_alike(list_names(rows))]
+
+
+def name_gradients(chart: Chart) -> Chart:
+    """Numbers of the gradient budget under a title, without the word that all of them begin with; others as before."""
+    stem = next(iter(chart.lines)).split("_")[0]
+    if stem not in GRADIENTS:
+        return chart
+    lines = {name.removeprefix(f"{stem}_").replace("_", " · "): points for name, points in chart.lines.items()}
+    return replace(chart, title=GRADIENTS[stem], lines=lines)
 
 
 def join_alike(names: Sequence[str]) -> list[list[str]]:

@@ -28,13 +28,13 @@ def test_every_number_stands_once_and_other_kinds_over_their_steps(tmp_path: Pat
               for group in group_charts(read_history(write(tmp_path, *rows)), FACTS)}
     assert {title: list(charts) for title, charts in groups.items()} == {
         "Loss terms": ["total", "loss1"], "What contrast and distillation weigh": ["weights"], "Shares": ["self_mass"],
-        "Monitors": ["kNN on the training split"], "Gradients": ["norm_cam, norm_total"],
+        "Monitors": ["kNN on the training split"], "Gradients": ["norm of a term's gradient at the feature map"],
         "Speed and rate": ["images a second", "share of time waiting for images", "learning rate at the start of each epoch, as planned"],
         "Other numbers of the log": ["nce1, nce2"]}
     assert groups["Loss terms"]["total"].lines == {"total": [(1, 2.0), (2, 2.0)]}
     assert groups["What contrast and distillation weigh"]["weights"].lines["contrast, h²"] == [(1, 0.75), (2, 0.75)]
-    gradients = groups["Gradients"]["norm_cam, norm_total"]
-    assert gradients.over == "step" and gradients.lines["norm_cam"] == [(1, 1), (5, 5)]
+    gradients = groups["Gradients"]["norm of a term's gradient at the feature map"]
+    assert gradients.over == "step" and gradients.lines["cam"] == [(1, 1), (5, 5)]
     assert groups["Speed and rate"]["learning rate at the start of each epoch, as planned"].lines["rate"] == [(1, 0.1), (2, 0.05), (3, 0.01)]
 
 
@@ -57,3 +57,11 @@ def test_epochs_and_steps_share_no_axis_and_one_step_is_drawn(tmp_path: Path) ->
     over = {name: chart.over for chart in charts for name in chart.lines}
     assert over["accuracy"] == "step" and over["val_top1"] == "epoch"
     assert [list(chart.lines) for chart in charts if "accuracy" in chart.lines] == [["accuracy"]]
+
+
+def test_a_gradient_budget_has_titles_and_short_names(tmp_path: Path) -> None:
+    rows = [{"kind": "gradients", "step": step, "epoch": 0, "norm_loss1": 0.5, "norm_total": 1.0, "cosine_loss1_cam": -0.1, "ratio": 3.0} for step in (5, 10)]
+    group = next(group for group in group_charts(read_history(write(tmp_path, *rows)), FACTS) if group.title == "Gradients")
+    assert {chart.title: list(chart.lines) for chart in group.charts} == {
+        "norm of a term's gradient at the feature map": ["loss1", "total"], "cosine of two terms' gradients": ["loss1 · cam"],
+        "distillation : contrast, norms": ["ratio"]}
