@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 Points = Sequence[tuple[float, float]]
 WIDTH, HEIGHT = 320, 176  # units of the SVG, about pixels
 LEFT, RIGHT, TOP, BOTTOM = 46, 312, 10, 152  # of the plot within
+TICK_LETTERS = 7  # of a number left of the plot
 COLOURS = 8  # that the style sheet has
 DOTTED = 12  # up to so many points are shown each
 
@@ -83,7 +84,7 @@ def draw_chart(chart: Chart) -> Drawing:
               for number, (name, line) in enumerate(chart.lines.items()) if line]
     return Drawing(chart.title, chart.note, chart.over, describe_chart(chart),
                    [Tick(place(x, up[0])[0], show_number(x)) for x in choose_ticks(across, whole=True)],
-                   [Tick(place(across[0], y)[1], show_number(y)) for y in choose_ticks(up)], curves)
+                   [Tick(place(across[0], y)[1], show_tick(y)) for y in choose_ticks(up)], curves)
 
 
 def draw_curve(number: int, name: str, places: Points, last: float) -> Curve:
@@ -123,6 +124,12 @@ def scale(value: float, bounds: tuple[float, float], start: float, end: float) -
 def show_number(value: float) -> str:
     """Four digits, of whole numbers all."""
     return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.4g}"
+
+
+def show_tick(value: float) -> str:
+    """A number in the room beside the axis: with an exponent where its digits would be cut off."""
+    text = show_number(value)
+    return text if len(text) <= TICK_LETTERS else f"{value:.2e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def thin_line(line: Points, most: int = 400) -> Points:

@@ -19,6 +19,7 @@ from evaluation.reports.run.charts import (
     choose_ticks,
     draw_chart,
     show_number,
+    show_tick,
     thin_line,
 )
 
@@ -72,3 +73,10 @@ def test_the_template_draws_the_same_plot() -> None:
     style = (TEMPLATES / "base.html").read_text(encoding="utf-8")
     assert set(re.findall(r"\.c(\d) \{ color: var\(--c\1\)", style)) == {str(number) for number in range(COLOURS)}
     assert all(style.count(f"--c{number}: #") == 2 for number in range(COLOURS))  # light and dark
+
+
+def test_numbers_beside_the_axis_fit_there() -> None:
+    assert [show_tick(value) for value in (0.000168, 0.00016, -0.000168, 1234567, 1e-5, 0.25, 3.0)] == [
+        "1.68e-4", "0.00016", "-1.68e-4", "1234567", "1e-05", "0.25", "3"]
+    drawn = draw_chart(Chart("rate", {"rate": [(1, 1.5e-4), (2, 1.6e-4)]}))
+    assert drawn.up and all(len(tick.text) <= 8 for tick in drawn.up)
