@@ -45,16 +45,17 @@ class Unfinished:
     crops: list[Future[None]]
 
 
-def fit_direction(batches: Iterable[MapBatch], images: int) -> Direction:
+def fit_direction(batches: Iterable[MapBatch], images: int, *, bars: bool = True) -> Direction:
     """The first principal direction of all descriptors of some images; raises DataError when there is none."""
     moments = Moments()
-    for batch in follow(batches, images, "fit"):
+    for batch in follow(batches, images, "fit", bars):
         moments.update(batch.maps)
     return moments.direction()
 
 
 def fit_groups(
-    batches: Iterable[MapBatch], recall: Callable[[], Iterable[MapBatch]], images: int, wanted: int | None
+    batches: Iterable[MapBatch], recall: Callable[[], Iterable[MapBatch]], images: int, wanted: int | None, *,
+    bars: bool = True,
 ) -> GroupedDirections:
     """A direction for each kind of thing among some images; raises DataError when nothing varies.
 
@@ -62,14 +63,14 @@ def fit_groups(
     features, which alone grow with the images; the second, over `recall`, the moments of each leaf.
     """
     whole, pooled = Moments(), []
-    for batch in follow(batches, images, "fit"):
+    for batch in follow(batches, images, "fit", bars):
         whole.update(batch.maps)
         pooled.append(pool_maps(batch.maps))
     direction = whole.direction()  # where nothing varies, this says so
     centres = find_leaves(torch.cat(pooled), wanted or 1)
     if len(centres) == 1:
         return GroupedDirections.of_one(direction, images)
-    leaves = measure_leaves(follow(recall(), images, "group"), centres)
+    leaves = measure_leaves(follow(recall(), images, "group", bars), centres)
     return merge_leaves(leaves, centres, direction, images, wanted)
 
 
@@ -86,9 +87,9 @@ def measure_leaves(batches: Iterable[MapBatch], centres: Tensor) -> list[Cluster
             for number, (size, moments) in enumerate(zip(sizes, leaves, strict=True)) if moments.vary()]
 
 
-def follow(batches: Iterable[MapBatch], images: int, what: str) -> Iterator[MapBatch]:
-    """The batches, with a bar of how many images have passed."""
-    with tqdm(total=images, unit="img", desc=what) as bar:
+def follow(batches: Iterable[MapBatch], images: int, what: str, shown: bool = True) -> Iterator[MapBatch]:
+    """The batches, with a bar of how many images have passed where it is to be `shown`."""
+    with tqdm(total=images, unit="img", desc=what, disable=not shown) as bar:
         for batch in batches:
             yield batch
             bar.update(len(batch.keys))

@@ -55,6 +55,14 @@ def decode(path: str | Path, crop_bottom: int = 0, size_hint: int | None = None)
     return load_photo(path, crop_bottom, size_hint).image
 
 
+def take_picture(picture: Image.Image, crop_bottom: int = 0) -> Image.Image:
+    """A picture in memory as `decode` gives those of files, but as it stands: an orientation in its EXIF is left alone.
+
+    Raises DataError when `crop_bottom` leaves nothing of it.
+    """
+    return _drop_rows(_to_rgb(picture), crop_bottom, "a picture in memory")
+
+
 def load_photo(path: str | Path, crop_bottom: int = 0, size_hint: int | None = None) -> Photo:
     """Decode a whole file to RGB: its first frame, upright (EXIF), alpha on white, wide grey scaled to 8 bits.
 

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from runtime.errors import refuse
+from typing import TYPE_CHECKING
+
+from runtime.errors import ConfigError, refuse
+
+if TYPE_CHECKING:
+    import torch
 
 
 def find_device(name: str) -> str:
     """cpu, cuda, cuda:N or mps for `--device`; raises ConfigError for a device that is not here."""
     refuse(list_device_problems(name))
     return resolve_device(name)
+
+
+def choose_device(name: str | torch.device) -> torch.device:
+    """The device that a program names, "auto" included; raises ConfigError for one that is not here."""
+    import torch
+
+    problems = list_device_problems(str(name))
+    if problems:
+        raise ConfigError(problems[0].replace("--device", "device"))
+    return torch.device(resolve_device(str(name)))
 
 
 def resolve_device(name: str) -> str:

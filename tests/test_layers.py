@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("DDT", "models", "losses", "methods", "datasets", "evaluation", "text", "engine", "desk", "runtime", "tools",
-            "benchmarks")
+            "benchmarks", "plumage")
 NETWORKS = {"methods", "models", "losses", "datasets"}
 # What each room may import besides itself and runtime; a room within a room that is not named here follows the outer one.
 LAW = {
@@ -21,7 +21,7 @@ LAW = {
     "models": set(),
     "models/weights": {"models.arch_names"},
     "datasets": set(),
-    "datasets/views": set(),
+    "datasets/views": {"datasets.files"},
     "datasets/sampling": set(),
     "datasets/layouts": {"datasets.walk", "datasets.suffixes", "datasets.files"},
     "methods": NETWORKS,
@@ -38,6 +38,8 @@ LAW = {
     "evaluation/audit": {*NETWORKS, "evaluation.metrics", "evaluation.features", "evaluation.reports", "evaluation.sorting"},
     "evaluation/atlas": {*NETWORKS, "evaluation.image_log", "evaluation.metrics", "evaluation.reports", "evaluation.sorting",
                          "evaluation.audit"},
+    "evaluation/library": {*NETWORKS, "evaluation.options", "evaluation.run_record", "evaluation.metrics",
+                           "evaluation.features", "evaluation.classifier"},
     "evaluation/heatmaps": {*NETWORKS, "evaluation"},
     "text": {*NETWORKS, "evaluation"},
     "engine": {*NETWORKS, "evaluation", "engine.gradients"},
@@ -45,6 +47,7 @@ LAW = {
     "engine/flags": {*NETWORKS, "evaluation", "text", "engine.options"},
     "engine/workflows": {*NETWORKS, "evaluation", "text", "engine"},
     "desk": {"DDT", "models", "datasets", "evaluation", "engine"},
+    "plumage": set(),  # the rooms only as plumage.<room>: it hands on what programs of others may call
 }
 LOOP = tuple(f"engine.{path.stem}" for path in (ROOT / "engine").glob("*.py"))
 # Names that several files may define, for everybody expects them there: what a command is called by, and the sides that

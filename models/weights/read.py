@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 
 import torch
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 from models.weights.files import read_checkpoint
 from models.weights.styles import EncoderState, split_encoder_state
 from runtime.errors import WeightsError
+
+# Who is told what was found in a file: the command's user, unless a program of somebody's asks.
+LISTENER: ContextVar[Callable[[str], None]] = ContextVar("LISTENER", default=print)
 
 
 def describe_max_pool(parts: EncoderState, target: nn.Module) -> list[str]:
@@ -42,9 +46,9 @@ def take_apart(content: Mapping, source: str | Path) -> EncoderState:
 
 
 def say_once(line: str) -> None:
-    """Print a line once, not from every process."""
+    """Print a line once, not from every process; a program that loads weights may hear it instead (`LISTENER`)."""
     if os.environ.get("RANK", "0") == "0":
-        print(line)
+        LISTENER.get()(line)
 
 
 def fingerprint(weights: nn.Module | Mapping[str, Tensor]) -> str:
