@@ -13,7 +13,6 @@ from datasets.views.given import GivenPicture, GivenPictures, list_given_picture
 from datasets.views.recipes import View
 from DDT.descriptors import MapBatch, MapReading, choose_map_precision, need_numbers, prepare_backbone, read_maps
 from DDT.directions.grouped import GroupedDirections
-from DDT.library.located import Located, make_located
 from DDT.localize import Frame
 from DDT.policy import parse_policy
 from DDT.prepare import choose_arch
@@ -23,6 +22,8 @@ from models.loading import load_quietly
 from models.sizes import check_size
 from runtime.devices import choose_device
 from runtime.errors import ConfigError, DataError
+
+from .located import Located, make_located  # relative, so that checkers of types follow it in an installed package, too
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

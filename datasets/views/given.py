@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -49,6 +49,11 @@ class _Waiting:
 def is_one_picture(given: GivenPictures) -> bool:
     """Whether a single picture is given, not a collection of them."""
     return isinstance(given, (str, os.PathLike, Image.Image)) or (isinstance(given, np.ndarray) and given.ndim < 4)
+
+
+def holds_one_picture(given: GivenPictures) -> bool:
+    """Whether it is one picture, or a list of one."""
+    return is_one_picture(given) or (isinstance(given, Sized) and len(given) == 1)
 
 
 def list_given_pictures(given: GivenPictures) -> Iterator[GivenPicture]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datasets.views.given import GivenPictures, is_one_picture
+from datasets.views.given import GivenPictures, holds_one_picture
 from datasets.views.recipes import View
 from evaluation.features.sources import find_recipe
 from evaluation.features.subject import find_feature
@@ -48,11 +48,12 @@ class Embedder:
 
         `images`: a path, a picture of Pillow, a uint8 array [H, W, 3], or any iterable of such; of one, [1, D]. A row
         depends on its picture and on `batch_size` alone: every batch is filled up to that, because kernels, and with
-        them last bits, differ with the number of images. None is 64, as of `tools.embed`, but 1 for a single picture.
+        them last bits, differ with the number of images. None is 64, as of `tools.embed`, but 1 for a single picture;
+        a few at a time go faster with 1, too.
         `threads` decode (0: one a processor, 8 at most). Raises DataError with every picture of a batch that cannot be
         read, and BrokenNetwork when an output is NaN or infinite.
         """
-        size = batch_size or (1 if is_one_picture(images) else BATCH_SIZE)
+        size = batch_size or (1 if holds_one_picture(images) else BATCH_SIZE)
         rows = [torch.empty(0, self.width)]
         for _, found in self.look.at(
             images, self.encoder.outputs, size, fill=True, progress=progress, threads=threads

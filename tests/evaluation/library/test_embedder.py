@@ -73,7 +73,24 @@ def test_paths_pictures_and_arrays_are_one(embedder: Embedder, paths: list[Path]
     for one in (paths[3], str(paths[3]), pictures[3], arrays[3]):
         assert embedder.embed(one).shape == (1, embedder.width)
         assert np.array_equal(embedder.embed(one), embedder.embed([paths[3]], batch_size=1))
+        assert np.array_equal(embedder.embed(one), embedder.embed([one]))
     np.testing.assert_allclose(embedder.embed(paths[3]), wanted[3:4], atol=1e-6)
+
+
+def test_one_picture_alone_is_not_looked_at_64_times(
+    embedder: Embedder, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, plain = [], Encoder.outputs
+
+    def count(self: Encoder, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        seen.append(len(images))
+        return plain(self, images)
+
+    monkeypatch.setattr(Encoder, "outputs", count)
+    for given in (paths[0], paths[:1], paths[:2], iter(paths[:1])):
+        embedder.embed(given)
+    embedder.embed(paths[:3], batch_size=2)
+    assert seen == [1, 1, 64, 64, 2, 2]
 
 
 def test_rows_are_of_unit_length_unless_not(embedder: Embedder, paths: list[Path]) -> None:
@@ -194,10 +211,10 @@ def test_numbers_that_are_none_are_refused(embedder: Embedder, paths: list[Path]
 
 
 def test_a_file_with_two_networks_warns_and_does_not_print(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    state = build_backbone("test_resnet").net.state_dict()
-    torch.save({"model": state, "model_ema": state}, tmp_path / "two.pth")
+    state = build_backbone("resnet18").net.state_dict()
+    torch.save({"model": state, "model_ema": {name: value + 1 for name, value in state.items()}}, tmp_path / "two.pth")
     with pytest.warns(UserWarning, match="model and model_ema: model is taken"):
-        open_embedder(tmp_path / "two.pth", arch="test_resnet", device="cpu")
+        open_embedder(tmp_path / "two.pth", device="cpu")
     assert capfd.readouterr() == ("", "")
 
 
