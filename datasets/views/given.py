@@ -18,7 +18,7 @@ from torch import Tensor
 
 from datasets.files import decode, take_picture
 from datasets.views.recipes import View, make_transform
-from runtime.errors import DataError
+from runtime.errors import ConfigError, DataError
 
 GivenPicture: TypeAlias = Union[str, "os.PathLike[str]", Image.Image, NDArray[np.uint8]]
 GivenPictures: TypeAlias = GivenPicture | Iterable[GivenPicture]
@@ -73,8 +73,11 @@ def read_given(
     Paths are read as commands read them, upright. Pictures in memory are taken as they stand: an orientation in their
     EXIF is left alone, so that places in pixels are those of the picture as its owner holds it. `crop_bottom` pixel
     rows are dropped of each. `threads` 0: one a processor, 8 at most. Nothing global is touched, and no more of an
-    iterator is taken than the batch to come. Raises DataError with every problem of a batch.
+    iterator is taken than the batch to come. Raises DataError with every problem of a batch, ConfigError for a
+    `batch_size` below 1.
     """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size {batch_size}: give 1 or more")
     transform = make_transform(view)
 
     def render(picture: str | Image.Image) -> tuple[Tensor, tuple[int, int]]:

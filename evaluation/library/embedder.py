@@ -53,7 +53,8 @@ class Embedder:
         `threads` decode (0: one a processor, 8 at most). Raises DataError with every picture of a batch that cannot be
         read, and BrokenNetwork when an output is NaN or infinite.
         """
-        size = batch_size or (1 if holds_one_picture(images) else BATCH_SIZE)
+        usual = 1 if holds_one_picture(images) else BATCH_SIZE
+        size = usual if batch_size is None else batch_size
         rows = [torch.empty(0, self.width)]
         for _, found in self.look.at(
             images, self.encoder.outputs, size, fill=True, progress=progress, threads=threads

@@ -35,7 +35,7 @@ class GivenLook:
         With `fill`, a batch of fewer pictures is filled up meanwhile. `progress` shows a bar on stderr. Raises
         DataError for pictures that cannot be read and BrokenNetwork for answers that are no numbers.
         """
-        unlabelled = torch.full((batch_size,), -1)
+        unlabelled = torch.full((max(batch_size, 0),), -1)
         look = BatchLook(lambda pixels, _: ask(pixels), self.device, self.precision, unlabelled,
                          batch_size if fill else 0)
         batches = read_given(images, self.view, batch_size, crop_bottom=self.crop_bottom, threads=threads)

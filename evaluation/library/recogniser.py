@@ -60,6 +60,8 @@ class Recogniser:
         threads: int = 0,
     ) -> list[Prediction]:
         """The `top` classes of every picture, in the order of the pictures; everything else as of `probabilities`."""
+        if top < 1:
+            raise ConfigError(f"top {top}: give 1 or more")
         shares = self.probabilities(images, batch_size=batch_size, progress=progress, threads=threads)
         values, numbers = torch.from_numpy(shares).topk(min(top, len(self.names)), dim=1)
         return [Prediction(tuple(self.names[number] for number in best), tuple(found), tuple(best))

@@ -204,6 +204,12 @@ def test_what_cannot_be_is_refused(run: Path, words: dict[str, str], message: st
         open_embedder(run, **words)
 
 
+@pytest.mark.parametrize("size", [0, -3])
+def test_a_batch_holds_one_picture_at_least(embedder: Embedder, paths: list[Path], size: int) -> None:
+    with pytest.raises(ConfigError, match=f"batch_size {size}: give 1 or more"):
+        embedder.embed(paths, batch_size=size)
+
+
 def test_numbers_that_are_none_are_refused(embedder: Embedder, paths: list[Path]) -> None:
     next(embedder.encoder.parameters()).data.fill_(float("nan"))
     with pytest.raises(BrokenNetwork, match="NaN"):

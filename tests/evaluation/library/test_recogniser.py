@@ -80,6 +80,8 @@ def test_one_picture_or_none(classifier: Path, paths: list[Path]) -> None:
     recogniser = open_recogniser(classifier, device="cpu")
     (one,) = recogniser.predict(paths[0], top=99)
     assert sorted(one.names) == sorted(NAMES) and one.probabilities == tuple(sorted(one.probabilities, reverse=True))
+    with pytest.raises(ConfigError, match="top 0: give 1 or more"):
+        recogniser.predict(paths, top=0)
     assert recogniser.predict([]) == [] and recogniser.probabilities([]).shape == (0, 4)
 
 
