@@ -14,12 +14,12 @@ from typing import Any
 import timm
 import torch
 
+from runtime import VERSION
 from runtime.errors import ConfigError
 from runtime.lines import append_line
 from runtime.side_files import Shape, check_shape, parse_json
 
 Row = dict[str, Any]  # a line of a ledger in plain JSON types; `read_measurements` checks what tables need of it
-PLUMAGE = "1.0.0"
 DELETE = "delete the line"
 BREAK = "it holds two rows: put a line break between them"
 # What the tables of rows need, by kind; whatever else older and newer versions wrote is left alone.
@@ -35,7 +35,7 @@ NEEDED: dict[str, Shape] = {"study": STUDY, "sort": {}, "audit": {}, "naming": {
 
 
 def _versions() -> dict[str, str]:
-    return {"plumage": PLUMAGE, "torch": torch.__version__, "timm": timm.__version__,
+    return {"plumage": VERSION, "torch": torch.__version__, "timm": timm.__version__,
             "python": platform.python_version()}
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from plumage.evaluation.library.recogniser import open_recogniser as load_classifier
     from plumage.runtime.errors import BrokenNetwork, ConfigError, DataError, WeightsError
 
-__version__ = "0.1.0"  # the only place: pyproject.toml reads it here
 __all__ = ["DDT", "BrokenNetwork", "ConfigError", "DataError", "Embedder", "Prediction", "Recogniser", "WeightsError",
            "load_classifier", "load_encoder"]
 # Where each name is found when it is first asked for, so that `import plumage` alone imports no torch. DDT is a room.
@@ -27,6 +26,7 @@ _PLACES = {
     "Embedder": ("evaluation.library.embedder", "Embedder"),
     "Recogniser": ("evaluation.library.recogniser", "Recogniser"),
     "Prediction": ("evaluation.library.recogniser", "Prediction"),
+    "__version__": ("runtime", "VERSION"),
     **{name: ("runtime.errors", name) for name in ("BrokenNetwork", "ConfigError", "DataError", "WeightsError")},
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -71,9 +72,10 @@ def open_embedder(
     """An encoder to embed pictures with: a run's folder, a file of weights, `package:efficientnet-lite0`, or `hub`.
 
     `device`: "auto", "cpu", "cuda", "cuda:1", "mps". `feature`: "gap" the plain average, "masked" the
-    attention-weighted one, "head" the projection, "auto" masked where there is a rationale branch. `size` in pixels and
-    `view`, how a picture becomes a square, are those of the training unless given. `arch`: timm's name where the
-    weights do not tell. `crop_bottom`: pixel rows to drop of every picture. Raises WeightsError or ConfigError.
+    attention-weighted one, "head" the projection, "masked-or-gap" masked where there is a rationale branch, "auto" what
+    the run chose without labels, else that. `size` in pixels and `view`, how a picture becomes a square, are those of
+    the training unless given. `arch`: timm's name where the weights do not tell. `crop_bottom`: pixel rows to drop of
+    every picture. Raises WeightsError or ConfigError.
     """
     weights = find_named_weights(path)
     if feature not in FEATURES:
@@ -85,4 +87,4 @@ def open_embedder(
         encoder = load_encoder(weights.source, arch=arch, device=place).to(memory_format=torch.channels_last)
         check_size(encoder.backbone, side, flag="size")
     look = GivenLook(View("full", recipe, side), place, precision, crop_bottom)
-    return Embedder(encoder, weights.source, find_feature(feature, encoder), look)
+    return Embedder(encoder, weights.source, find_feature(feature, encoder, Path(weights.source)), look)

@@ -20,10 +20,9 @@ from engine.options import TrainingOptions
 from engine.trainer import Trainer
 from engine.workflows.report.commands import list_onward, name_script, tell_resume
 from evaluation.features.subject import Subject
-from evaluation.ledger import PLUMAGE
 from evaluation.reports.run.facts import RunFacts
 from evaluation.run_record import as_json, name_method, show_value
-from runtime import distributed
+from runtime import VERSION, distributed
 from runtime.options import Options
 
 UNTOLD = ("resume", "given")  # flags that say nothing of what was run
@@ -101,7 +100,7 @@ def tell_device(device: torch.device, number_format: str) -> str:
 
 def tell_versions() -> str:
     """What computed it."""
-    return f"Plumage {PLUMAGE}, torch {torch.__version__}, timm {timm.__version__}, Python {platform.python_version()}"
+    return f"Plumage {VERSION}, torch {torch.__version__}, timm {timm.__version__}, Python {platform.python_version()}"
 
 
 def tell_now() -> str:

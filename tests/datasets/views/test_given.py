@@ -36,7 +36,7 @@ def test_pixels_are_those_of_the_data_set(photo_tree: Path, recipe: str) -> None
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "CMYK", "I;16", "1"])
 def test_pictures_in_memory_of_any_mode_are_as_their_files(mode: str, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (30, 40, 4), dtype=np.uint8)
-    picture = (Image.fromarray((pixels[..., 0].astype(np.uint16) * 200)) if mode == "I;16"
+    picture = (Image.fromarray(pixels[..., 0].astype(np.uint16) * 200) if mode == "I;16"
                else Image.fromarray(pixels).convert(mode) if mode == "RGBA" else Image.fromarray(pixels[..., :3]).convert(mode))
     file = tmp_path / f"x.{'tif' if mode == 'CMYK' else 'png'}"
     picture.save(file)
