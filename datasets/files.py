@@ -12,6 +12,7 @@ from typing import Literal
 from PIL import Image, ImageFile
 
 from datasets.metadata import Upright, read_orientation, strip_metadata
+from datasets.tars.member import TarMember
 from datasets.wide_grey import to_8_bits
 from runtime.errors import DataError
 
@@ -78,9 +79,14 @@ def load_photo(path: str | Path, crop_bottom: int = 0, size_hint: int | None = N
     return Photo(_drop_rows(photo.image, round(crop_bottom * photo.scale), path), photo.scale)
 
 
+def as_source(path: str | Path | io.BytesIO) -> str | Path | io.BytesIO:
+    """What Pillow opens for a file: the file, or the content of one in an archive. Raises OSError."""
+    return io.BytesIO(path.read_bytes()) if isinstance(path, TarMember) else path
+
+
 def _read(source: str | Path | io.BytesIO, size_hint: int | None, exif: bytes | None = None) -> Photo:
     """The picture of a file or of its content; `exif` stands for the EXIF block of the content."""
-    with Image.open(source, formats=list_formats()) as file:
+    with Image.open(as_source(source), formats=list_formats()) as file:
         width, height = file.size
         if width * height > MAX_PIXELS:
             raise Image.DecompressionBombError(f"{width} x {height} pixels")
@@ -98,10 +104,15 @@ def _read_without_metadata(path: str | Path, size_hint: int | None, error: Excep
     try:
         if isinstance(error, (FileNotFoundError, Image.DecompressionBombError)):
             raise error
-        rest = strip_metadata(Path(path).read_bytes())
+        rest = strip_metadata(_as_path(path).read_bytes())
         return _read(io.BytesIO(rest.content), size_hint, rest.exif)
     except Exception:  # the first complaint is about the file as it is
         raise DataError(f"{path}: cannot be decoded as an image ({_reason(error, path)})") from error
+
+
+def _as_path(path: str | Path) -> Path:
+    """A path that reads what it names; `Path(path)` would forget that it lies in an archive."""
+    return path if isinstance(path, Path) else Path(path)
 
 
 def _reason(error: Exception, path: str | Path) -> str:
@@ -117,7 +128,7 @@ def _reason(error: Exception, path: str | Path) -> str:
 
 def _tell_unknown(path: str | Path) -> str:
     """What to do about a file that no reader knows."""
-    with open(path, "rb") as file:
+    with _as_path(path).open("rb") as file:
         head = file.read(12)
     if head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS and "HEIF" not in list_formats():
         return f"a HEIC photograph; to read such files: {HEIF_REMEDY}"

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datasets.files import decode, list_formats
+from datasets.files import as_source, decode, list_formats
 from datasets.images import ImageSet, without
 from datasets.layouts.listing import show_first
 from datasets.metadata import TURNS, read_orientation
@@ -95,7 +95,8 @@ def read_facts(path: Path) -> Facts:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; it was moved or removed since the page began") from error
     width, height, taken = 0, 0, ""
-    with suppress(Exception), Image.open(path, formats=list_formats()) as file:  # damage makes Pillow raise anything
+    # Damage makes Pillow raise anything.
+    with suppress(Exception), Image.open(as_source(path), formats=list_formats()) as file:
         width, height = file.size
         turn = read_orientation(file)
         if turn is not None and turn in SIDEWAYS:

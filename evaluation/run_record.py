@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from datasets.tars.places import place_exists
 from models.weights.files import read_checkpoint
 from runtime.errors import ConfigError
 from runtime.files import write_json
@@ -120,7 +121,7 @@ def find_photographs(folders: Sequence[str], settings: Path) -> list[str]:
 
     A note is printed for one that only its name, seen from here, leads to: it may be another folder.
     """
-    absent = [folder for folder in folders if not os.path.exists(folder)]
+    absent = [folder for folder in folders if not place_exists(folder)]
     if absent:
         raise ConfigError(f"{', '.join(absent)}: no such folder or list{_tell_here(absent)}; {settings} names it as "
                           "the data set of the run: give the place where it is now as --root")
@@ -199,7 +200,7 @@ def _complete(told: object, start: str) -> object:
     if not isinstance(told, str) or told in ("", "auto", "none"):
         return told
     there = os.path.join(start, told)
-    return told if os.path.exists(told) and not os.path.exists(there) else there
+    return told if place_exists(told) and not place_exists(there) else there
 
 
 def _tell_here(folders: Sequence[str]) -> str:

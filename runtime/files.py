@@ -235,7 +235,7 @@ def keep_beside(target: Path, keep: Path) -> None:
 def hash_file(path: Path) -> str:
     """sha256 of a file of any size."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()

@@ -25,6 +25,7 @@ from datasets.layouts.findings import announce
 from datasets.layouts.labelled import DOG_LISTS, find_dog_lists, variant_folder
 from datasets.layouts.listing import Entry, show_first
 from datasets.layouts.read import read_listing
+from datasets.tars.member import need_files
 from engine.flags.command import exit_cleanly
 from engine.flags.groups import add_list_left_out
 from engine.flags.parser import Parser, add_options, gather_options
@@ -70,6 +71,7 @@ def name_class_folders(classes: Iterable[str]) -> dict[str, str]:
 def plan_listed(source: Path) -> list[Placement]:
     """CUB, FGVC-Aircraft, or a tree with train/ and test/ already: everything that the layout's own lists name."""
     listing = read_listing(source)
+    need_files((entry.path for entry in listing.entries), "placing them")
     announce(listing)
     if not listing.classes or "test" not in listing.splits:
         raise DataError(f"{source}: not the unpacked data set (its {len(listing.entries)} images are in no known list)")

@@ -95,13 +95,14 @@ def main() -> None:
         write_sorting,
     )
     from evaluation.features.subject import check_classes, open_subject
-    from evaluation.sorting.filing import file_pictures, read_labels
+    from evaluation.sorting.filing import file_pictures, need_linkable, read_labels
 
     subject = open_subject(options, torch.device(options.device), options.batch_size)
     split = options.split if options.split != "auto" else first_split(subject.root, "train")
     images = subject.images(split, "searched" if options.score else "ignored")
     problems = Problems()
     problems.attempt(lambda: check_image_count(images, options.groups))
+    problems.attempt(lambda: need_linkable(images) if options.apply == "link" else None)
     given = problems.attempt(lambda: read_labels(options.labels, images) if options.labels else {})
     problems.attempt(lambda: check_classes(images, options.num_classes) if options.score else None)
     problems.refuse()

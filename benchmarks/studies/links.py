@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.studies.options import FOLDS
 from datasets.images import ImageSet, scan
 from datasets.layouts.listing import Sample, show_first
+from datasets.tars.member import need_files
 from engine.results_folder import hold_results
 from runtime.errors import ConfigError, DataError, refuse
 from runtime.folders.claims import claim_folder
@@ -65,6 +66,7 @@ def list_link_overlaps(root: Path, out: Path) -> list[str]:
 def link_fold(root: Path, fold: int, out: Path) -> dict[str, list[Sample]]:
     """Make the tree of links in `out`; raises DataError for no data set, ConfigError for a folder that is not ours."""
     images = scan(root, "train")
+    need_files((sample.path for sample in images.samples), "a tree of links")
     splits = split_fold(images, fold)
     links = plan_links(splits, images.classes)
     refuse(list_link_overlaps(root, out)

@@ -17,7 +17,9 @@ from datasets.layouts.folders.meaning import enter, need_pictures, read_tree, un
 from datasets.layouts.folders.names import NOTES_BESIDE_CONTAINERS, plain_name, recognise_split
 from datasets.layouts.labelled import READERS
 from datasets.layouts.listing import Listing
+from datasets.layouts.tars import read_tars
 from datasets.suffixes import find_remedy, find_suffix, is_archive, is_image
+from datasets.tars.places import find_tars, is_tar_pattern
 from datasets.walk import Folder, read_folder
 from runtime.errors import DataError
 from runtime.side_files import read_json
@@ -58,16 +60,23 @@ def settle_labels(listing: Listing, labels: Labels) -> Listing:
 def recognise_layout(root: Path) -> Listing:
     """The listing of a folder or file as its layout has it, with doubts and all."""
     need_root(root)
+    tars = find_tars(root)
+    if tars:
+        return read_tars(root, tars, read_folders)
     if not root.is_dir():
         return read_file(root)
     reader = find_reader(root)
     if reader is not None:
         return reader(root)
-    return read_folders(read_folder(root, may_repeat=lambda name: recognise_split(name) is not None))
+    folder = read_folder(root, may_repeat=lambda name: recognise_split(name) is not None)
+    tars = [] if folder.holds_pictures() else [one.path for one in folder.all_left_out() if one.kind == ".tar"]
+    return read_tars(root, tars, read_folders) if tars else read_folders(folder)
 
 
 def need_root(root: Path) -> None:
     """Raise DataError for a folder or list that is not there, or that may not be looked at."""
+    if is_tar_pattern(root):
+        return  # which of its archives are not there is said when they are looked for
     try:
         os.stat(root)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
@@ -83,7 +92,8 @@ def read_file(path: Path) -> Listing:
     if is_image(path.name):
         raise DataError(f"{path}: is a single picture; give the folder that holds the pictures, or a .csv list of them")
     if is_archive(path.name) or (path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))):
-        raise DataError(f"{path}: is an archive; unpack it, and give the folder that comes out of it")
+        raise DataError(f"{path}: is an archive; unpack it, and give the folder that comes out of it (an uncompressed "
+                        ".tar is read as it is)")
     remedy = find_remedy(find_suffix(path.name))
     if remedy is not None or not path.is_file():
         raise DataError(f"{path}: is neither a folder nor a .csv list of images" + (f" ({remedy})" if remedy else ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from datasets.tars.member import need_files
 from desk.album import Album
 from desk.standing import NAMED, Standing
 from desk.steps.chain import Link
@@ -53,8 +54,10 @@ def choose_run(folder: Path) -> Path:
 def write_examples(path: Path, album: Album, standing: Standing, threshold: float) -> None:
     """The list that a classifier learns from: sure pictures, and those that a person named; some of these are the test.
 
-    Raises DataError where fewer than two names have a picture to learn from and one to be tested by.
+    Raises DataError for photographs in archives, and where fewer than two names have a picture to learn from and one
+    to be tested by.
     """
+    need_files((sample.path for sample in album.images.samples), "this step")
     given: dict[str, int] = {}
     rows = []
     for index, sample in enumerate(album.images.samples):

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from datasets.files import decode, list_formats
+from datasets.files import as_source, decode, list_formats
 from datasets.layouts.listing import Sample
 from datasets.metadata import find_exif_orientation
 from evaluation.audit.copies import SIDE
@@ -65,7 +65,7 @@ def inspect_file(path: Path, crop_bottom: int = 0) -> FileFacts:
     """The facts of one file."""
     try:
         picture = decode(path, crop_bottom)
-        status = os.stat(path)
+        status = path.stat()
         content = hash_file(path)
     except (DataError, OSError) as error:
         return FileFacts(fault=str(error).removeprefix(f"{path}: "))
@@ -83,7 +83,7 @@ def inspect_file(path: Path, crop_bottom: int = 0) -> FileFacts:
 def _read_head(path: Path) -> tuple[str, int, bool]:
     """Format, orientation and whether there are several frames; a picture whose metadata is broken says nothing."""
     try:
-        with Image.open(path, formats=list_formats()) as file:
+        with Image.open(as_source(path), formats=list_formats()) as file:
             form = "JPEG" if file.format == "MPO" else str(file.format)
             moving = form in ("GIF", "PNG", "WEBP") and bool(getattr(file, "is_animated", False))
             return form, find_exif_orientation(bytes(file.info.get("exif", b""))) or 1, moving

@@ -13,6 +13,7 @@ from datasets.layouts.findings import announce
 from datasets.layouts.folders.meaning import need_pictures
 from datasets.layouts.listing import Entry, Listing, Sample, show_first
 from datasets.suffixes import SUFFIXES, find_remedy, find_suffix, is_image
+from datasets.tars.places import find_tars, place_exists
 from datasets.walk import read_folder
 from runtime.errors import DataError
 
@@ -30,7 +31,7 @@ def gather_pictures(
     if not list_collections(paths):
         return ImageSet(Path("."), "pictures", tuple(Sample(Path(path), path, None) for path in paths), ())
     root = Path(paths[0])
-    if labels == "none" and root.is_dir():
+    if labels == "none" and root.is_dir() and read_folder(root).holds_pictures():
         return walk(root)
     images = scan(root, split if split != "auto" else find_split(root),
                   "searched" if labels == "folders" else "ignored")
@@ -39,18 +40,18 @@ def gather_pictures(
 
 def check_paths(paths: Sequence[str]) -> None:
     """Raise DataError for paths that are not there or no pictures by their names, and for several folders."""
-    absent = [path for path in paths if not os.path.exists(path)]
+    absent = [path for path in paths if not place_exists(path)]
     if absent:
         raise DataError(f"no such picture or folder: {show_first(absent)}")
     foreign = [path for path in paths if os.path.isfile(path) and not names_picture(path)
-               and find_suffix(path) != ".csv"]
+               and find_suffix(path) != ".csv" and not find_tars(Path(path))]
     if foreign:
         remedies = {suffix: find_remedy(suffix) for suffix in map(find_suffix, foreign) if find_remedy(suffix)}
         raise DataError(f"no pictures by their names: {show_first(foreign)}; these are: {', '.join(sorted(SUFFIXES))}"
                         + "".join(f"; {suffix}: {remedy}" for suffix, remedy in remedies.items()))
     collections = list_collections(paths)
     if collections and len(paths) > 1:
-        raise DataError(f"{show_first(collections)}: give pictures, or a single folder or .csv list")
+        raise DataError(f"{show_first(collections)}: give pictures, or a single folder, list or pattern of archives")
 
 
 def list_collections(paths: Sequence[str]) -> list[str]:

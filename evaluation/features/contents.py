@@ -41,9 +41,9 @@ class Status:
     changed: int
 
     @classmethod
-    def read(cls, path: str | Path) -> Status:
+    def read(cls, path: Path) -> Status:
         """Of a file; raises OSError where there is none."""
-        found = os.stat(path)
+        found = path.stat()
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
     def is_settled(self) -> bool:
@@ -64,14 +64,15 @@ class ContentMemo:
         Raises DataError that names the files which cannot be read.
         """
         places = [os.path.abspath(path) for path in paths]
-        unseen = [place for place in dict.fromkeys(places) if not self._is_known(place)]
+        files = dict(zip(places, paths))
+        unseen = [place for place, path in files.items() if not self._is_known(place, path)]
         found: dict[str, str] = {}
         faults: list[str] = []
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool, tqdm(
                 total=len(unseen), unit="img", desc="reading what changed", file=sys.stderr, delay=2) as bar:
             for start in range(0, len(unseen), CHUNK):
                 part = unseen[start : start + CHUNK]
-                seen = dict(zip(part, pool.map(_hash_steadily, part)))
+                seen = dict(zip(part, pool.map(_hash_steadily, [files[place] for place in part])))
                 faults += [str(one) for one in seen.values() if isinstance(one, OSError)]
                 whole = {place: one for place, one in seen.items() if not isinstance(one, OSError)}
                 found |= {place: digest for place, (_, digest) in whole.items()}
@@ -82,9 +83,9 @@ class ContentMemo:
                             + "; put them back, or start again without them")
         return [found[place] if place in found else self.known[place][1] for place in places]
 
-    def _is_known(self, place: str) -> bool:
+    def _is_known(self, place: str, path: Path) -> bool:
         try:
-            return place in self.known and self.known[place][0] == Status.read(place)
+            return place in self.known and self.known[place][0] == Status.read(path)
         except OSError:  # it is named when it is read
             return False
 
@@ -129,15 +130,15 @@ def _read_line(line: str) -> tuple[str, tuple[Status, str]] | None:
     return (place, (Status(size, modified, changed), digest)) if isinstance(place, str) else None
 
 
-def _hash_steadily(place: str) -> tuple[Status, str] | OSError:
+def _hash_steadily(path: Path) -> tuple[Status, str] | OSError:
     """A file's status and the sha256 of the content that it had under that status."""
     try:
         for _ in range(3):
-            before = Status.read(place)
-            digest = hash_file(Path(place))
-            if before == Status.read(place):
+            before = Status.read(path)
+            digest = hash_file(path)
+            if before == Status.read(path):
                 return before, digest
-        return OSError(f"{place} changes while it is read")
+        return OSError(f"{path} changes while it is read")
     except OSError as error:
         return error
 

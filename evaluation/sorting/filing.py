@@ -13,8 +13,9 @@ from datasets.images import ImageSet
 from datasets.layouts.folders.names import find_same_names
 from datasets.layouts.listing import show_first
 from datasets.layouts.tables import read_rows
+from datasets.tars.member import TarMember, need_files
 from runtime.errors import DataError
-from runtime.files import write_atomically
+from runtime.files import write_atomically, write_bytes
 from runtime.folders.claims import MARK, claim_folder
 from runtime.names.safe import name_each
 from runtime.names.spelling import unspell, unspell_path
@@ -82,6 +83,8 @@ def file_pictures(images: ImageSet, names: Sequence[str], target: Path, how: str
     `target` gets its name when all are in it: what a kill leaves half-filled is hidden beside it, and emptied the next
     time. Raises DataError for names that would share a folder.
     """
+    if how == "link":
+        need_linkable(images)
     folders, target = name_each(names), Path(os.path.realpath(target))
     unfinished = target.with_name(f".{target.name}.unfinished")
     claim_folder(unfinished, FILING, makes=("*",))
@@ -100,10 +103,23 @@ def fill_folders(target: Path, images: ImageSet, folders: Sequence[str], how: st
         place = find_free(target / name / sample.path.name, taken)
         place.parent.mkdir(parents=True, exist_ok=True)
         if how == "copy":
-            write_atomically(place, partial(shutil.copy2, sample.path), sync=False)
+            copy_picture(sample.path, place)
         else:
             link(sample.path.resolve(), place)
     return len(taken)
+
+
+def need_linkable(images: ImageSet) -> None:
+    """Raise DataError for pictures that no link can lead to."""
+    need_files((sample.path for sample in images.samples), "linking to them (copying does not)")
+
+
+def copy_picture(source: Path, target: Path) -> None:
+    """Copy a file with its dates, or one out of an archive."""
+    if isinstance(source, TarMember):
+        write_bytes(target, source.read_bytes(), sync=False)
+    else:
+        write_atomically(target, partial(shutil.copy2, source), sync=False)
 
 
 def find_free(place: Path, taken: set[str]) -> Path:

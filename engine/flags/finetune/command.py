@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.files import find_crop_bottom
+from datasets.tars.places import place_exists
 from engine.flags.finetune.arguments import make_parser
 from engine.flags.finetune.checks import list_finetune_problems, look, read_data_set_names
 from engine.flags.finetune.finished import find_finished_classifier, list_contradictions
@@ -87,7 +87,7 @@ def resolve_places(args: argparse.Namespace) -> None:
 def split_paths(given: str | Sequence[str] | None) -> list[str]:
     """Folders as words; one string that is no path is split at its spaces, as the public code has it."""
     words = [given] if isinstance(given, str) else list(given or ())
-    return [part for word in words for part in ([word] if os.path.exists(word) else word.split())]
+    return [part for word in words for part in ([word] if place_exists(word) else word.split())]
 
 
 def resolve_classifier(args: argparse.Namespace) -> None:
