@@ -29,8 +29,8 @@ class RootOptions(DataOptions):
 
     title: ClassVar[str | None] = "data"
 
-    root: str = flag(None, None, "train/test folders, a raw CUB or FGVC tree, a flat folder, a CSV list, or a "
-                     "crop folder", metavar="DIR")
+    root: str = flag(None, None, "train/test folders, a raw CUB or FGVC tree, a flat folder, a CSV list, tar "
+                     "archives, or a crop folder", metavar="DIR")
 
 
 @dataclass(frozen=True, kw_only=True)
