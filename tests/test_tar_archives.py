@@ -18,8 +18,11 @@ import main_finetune
 import main_linear
 import main_metric
 import main_retrieval
+from datasets.files import decode
 from datasets.images import scan
 from DDT import __main__ as ddt
+from desk.album import Album, Thumbnails, read_facts, refuse_outsiders
+from desk.steps.plans import write_examples
 from evaluation.features import contents
 from evaluation.features.store import read_embeddings
 from evaluation.image_log import NAME
@@ -201,3 +204,33 @@ def test_a_run_is_evaluated_on_the_archives_that_it_names(call_main: Call, both:
     shutil.rmtree(both[1])
     done = call_main(evaluate.main, "--pretrained", tmp_path / "run", "--device", "cpu", "-j", "0", "--results-dir", tmp_path / "f")
     assert done.returncode == 2 and "no such folder or list" in done.stderr
+
+
+def test_the_page_shows_members_and_its_classifier_step_asks_for_files(both: tuple[Path, Path], tmp_path: Path) -> None:
+    plain, packed = (Album(images := scan(root), tuple(contents.hash_images(images, None))) for root in both)
+    assert plain.contents == packed.contents
+    refuse_outsiders(packed.images)
+    facts = [read_facts(album.path(3)) for album in (plain, packed)]
+    assert [(one.size, one.width, one.height) for one in facts] == [(facts[0].size, 64, 48)] * 2
+    small = [Thumbnails(tmp_path / name).read(album, 3) for name, album in (("a", plain), ("b", packed))]
+    assert small[0] == small[1]
+    with pytest.raises(DataError, match="24 pictures lie in archives such as .* and this step takes files; unpack"):
+        write_examples(tmp_path / "examples.csv", packed, None, 0.5)
+
+
+@pytest.mark.shared
+def test_real_photographs_as_shards(shared_data: Path, tmp_path: Path) -> None:
+    """CUB's birds by classes of .cls and a list of names, spread over five archives a split."""
+    plain = {split: scan(shared_data / "cub10", split) for split in ("train", "test")}
+    for split, images in plain.items():
+        members = [(f"{number:06d}", sample) for number, sample in enumerate(images.samples)]
+        for part in range(5):
+            pack(tmp_path / f"cub-{split}-{part:06d}.tar", [one for key, sample in members[part::5] for one in (
+                (f"{key}.jpg", sample.path.read_bytes()), (f"{key}.cls", str(sample.label).encode()))])
+    (tmp_path / "classnames.txt").write_text("\n".join(plain["train"].classes))
+    for split, images in plain.items():
+        packed = scan(tmp_path, split)
+        assert packed.classes == images.classes and packed.labels.tolist() == images.labels.tolist()
+        assert contents.hash_images(packed, None) == contents.hash_images(images, None)
+    both_sides = zip(plain["test"].samples[::10], scan(tmp_path, "test").samples[::10])
+    assert all(decode(one.path).tobytes() == decode(other.path).tobytes() for one, other in both_sides)

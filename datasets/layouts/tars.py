@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from datasets.layouts.findings import count_of, name_some
@@ -85,9 +86,10 @@ def name_members(shelf: Shelf, root: Path, splits: Mapping[Tar, str | None]) -> 
 
     Where archives share names, as when each counts from 0, every file's name begins with that of its archive.
     """
-    inside = {tar for tar, contents in shelf if all(map(_begins_with_split, contents.pictures))}
-    pairs = [("" if splits[tar] is None or tar in inside else f"{splits[tar]}/", picture, tar)
-             for tar, contents in shelf for picture in contents.pictures]
+    pairs = []
+    for tar, contents in shelf:
+        told = splits[tar] is None or all(find_top_split(picture.name) for picture in contents.pictures)
+        pairs += [("" if told else f"{splits[tar]}/", picture, tar) for picture in contents.pictures]
     found = {f"{prefix}{picture.name}": (picture, tar) for prefix, picture, tar in pairs}
     if len(found) == len(pairs):
         return found
@@ -95,9 +97,16 @@ def name_members(shelf: Shelf, root: Path, splits: Mapping[Tar, str | None]) -> 
     return {prefix + _rename(picture.name, apart[tar]): (picture, tar) for prefix, picture, tar in pairs}
 
 
-def _begins_with_split(picture: TarPicture) -> bool:
-    top, slash, _ = picture.name.partition("/")
-    return bool(slash) and recognise_split(top) is not None
+def find_top_split(name: str) -> str | None:
+    """The split that the first folder of a name is called by."""
+    top, slash, _ = name.partition("/")
+    return _recognise_folder(top) if slash else None
+
+
+@lru_cache(maxsize=1024)
+def _recognise_folder(name: str) -> str | None:
+    """Asked of every picture, and the answer of few folders."""
+    return recognise_split(name)
 
 
 def _rename(name: str, archive: str) -> str:
@@ -138,12 +147,12 @@ def list_labelled(root: Path, found: Found, tars: Sequence[Tar]) -> Listing:
 
     Raises DataError for a class that the list does not have.
     """
-    by_folder = all(_begins_with_split(replace(picture, name=name)) for name, (picture, _) in found.items())
+    by_folder = all(map(find_top_split, found))
     labels = {picture.label for picture, _ in found.values() if picture.label is not None}
     table = find_class_table(root, tars)
     names = match_classes(table, labels) if table else {label: label for label in labels}
     entries = [Entry(make_member(picture, tar), key, names[picture.label] if picture.label is not None else None,
-                     (by_folder and recognise_split(key.partition("/")[0])) or "train")
+                     (by_folder and find_top_split(key)) or "train")
                for key, (picture, tar) in found.items()]
     return make_listing(root, entries, numeric=True, classes=list(read_class_table(table).values()) if table else None)
 
