@@ -9,7 +9,7 @@ export PYTHON=.venv/bin/python
 lite0=package:efficientnet-lite0 lite2=package:efficientnet-lite2 size=96 device="${DEVICE:-cpu}"
 student=(--preset small --monitor-every 1 -a tf_efficientnet_lite0 --size "$size" --crop-root "demo/crops/${task}_crop" ${flags[@]+"${flags[@]}"})
 $PYTHON -c 'from engine.flags import command; from engine.flags.pretrain import arguments; command.exit_cleanly(arguments.parse)' --root "$data" "${student[@]}"
-if [ "$task" = elpv ]; then $PYTHON -m tools.demo_data --out "$data"; fi
+if [ "$task" = elpv ]; then $PYTHON -m tools.organize elpv --out "$data"; fi
 rm -rf checkpoints/demo_lead checkpoints/demo_moco
 ./run_ddt.sh "$task" "$data" "$lite0" "$device" demo/crops --restart
 ./run_train.sh "$task" "$data" none demo_lead 0 "$device" "${student[@]}"

@@ -1,6 +1,7 @@
-"""Turn a published data set into train/<class>/ and test/<class>/ folders: CUB, FGVC-Aircraft, Stanford Cars and Dogs.
+"""Turn a published data set into train/<class>/ and test/<class>/ folders: CUB, Aircraft, Cars, Dogs, PyPI's elpv.
 
     python -m tools.organize cub --source CUB_200_2011 --out bird --link hard
+    python -m tools.organize elpv --out demo/elpv
 """
 
 from __future__ import annotations
@@ -21,19 +22,18 @@ if __package__ in (None, ""):  # started as a file: its own folder is on the pat
 from tqdm import tqdm
 
 from datasets.layouts.cars import ALL_CARS, CAR_LISTS, CAR_NAMES, find_list
+from datasets.layouts.elpv import copy_draw, find_package, read_classes
 from datasets.layouts.findings import announce
 from datasets.layouts.labelled import DOG_LISTS, find_dog_lists, variant_folder
 from datasets.layouts.listing import Entry, show_first
 from datasets.layouts.read import read_listing
 from datasets.tars.member import need_files
 from engine.flags.command import exit_cleanly
-from engine.flags.groups import add_list_left_out
-from engine.flags.parser import Parser, add_options, gather_options
+from engine.flags.organize import parse
 from runtime.errors import DataError
 from runtime.files import write_atomically
 from runtime.folders.overlaps import find_overlaps
 from runtime.names.safe import name_each
-from runtime.options import Options, flag, word
 
 SPLITS = ("train", "test")
 
@@ -214,30 +214,16 @@ def organize(name: str, source: Path, out: Path, link: str = "none") -> str:
     return count_placements(placements, out)
 
 
-@dataclass(frozen=True, kw_only=True)
-class OrganizeOptions(Options):
-    """Which data set, where it is and where it goes; the older names of some flags work as well."""
-
-    dataset: str = word("which one it is", None, tuple(sorted(PLANS)))
-    source: Path = flag(None, Path, "the unpacked data set", "--ds", "--cub-root", metavar="DIR", required=True)
-    out: Path = flag(None, Path, "the new folder", "--output-root", metavar="DIR", required=True)
-    link: str = flag("none", ("none", "hard", "soft"), "copy (none), hard links, or symbolic links")
-
-
-def parse(argv: Sequence[str] | None = None) -> OrganizeOptions:
-    """The options; raises ConfigError with every problem."""
-    parser = Parser(prog="python -m tools.organize", description="A published data set as train/test class folders.")
-    add_options(parser, OrganizeOptions)
-    add_list_left_out(parser)
-    options, problems = gather_options(parser, OrganizeOptions, argv)
-    problems.refuse()
-    return options
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     options = parse(argv)
-    print(organize(options.dataset, options.source, options.out, options.link))
+    if options.source is not None:
+        return print(organize(options.dataset, options.source, options.out, options.link))
+    from engine.results_folder import hold_results  # after the flags: --help does without torch
+
+    found = read_classes(find_package())
+    with hold_results(options.out):
+        print(copy_draw(found, options.out, options))
 
 
 if __name__ == "__main__":

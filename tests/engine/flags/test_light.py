@@ -13,7 +13,7 @@ HEAVY = {"torch", "timm", "torchvision", "matplotlib", "sklearn", "scipy", "open
 COMMANDS = ["main_pretrain", "main_metric", "main_finetune", "main_linear", "main_retrieval", "tools.embed",
             "tools.atlas", "tools.audit", "tools.sort", "tools.search", "tools.heatmap", "tools.infer", "tools.evaluate",
             "tools.text_studio", "tools.text_ablation", "tools.encode_text"]
-MORE = ["DDT.__main__", "tools.compare", "tools.convert_config", "tools.demo_data", "tools.index", "tools.organize",
+MORE = ["DDT.__main__", "tools.compare", "tools.convert_config", "tools.index", "tools.organize",
         "tools.report", *(f"benchmarks.studies.{name}" for name in ("folds", "naming", "partitions", "study", "trials")),
         *(f"benchmarks.{name}" for name in ("ddt", "evaluate", "finetune_step", "linear", "loader", "metric_step",
                                             "pretrain_step", "retrieval", "sorting"))]

@@ -29,7 +29,7 @@ def test_a_file_of_any_name_makes_no_folder_ours(tmp_path: Path, name: str) -> N
     (tmp_path / name).touch()
     (tmp_path / "train").mkdir()
     with pytest.raises(ConfigError, match="not made by this command"):
-        claim_folder(tmp_path, "tools.demo_data", ("train", "LICENSE.txt"))
+        claim_folder(tmp_path, "tools.organize elpv", ("train", "LICENSE.txt"))
     assert (tmp_path / "train").is_dir()
 
 
