@@ -78,7 +78,7 @@ class PositionClassifier(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits of tokens."""
         rows = self.norm(self.hidden(tokens.flatten(0, 1)))
-        return self.logits(F.relu(rows, inplace=True)).unflatten(0, tokens.shape[:2])
+        return self.logits(F.relu(rows, inplace=True)).unflatten(0, (-1, tokens.shape[1]))
 
 
 class Combiner(nn.Module):
@@ -107,7 +107,7 @@ class Combiner(nn.Module):
         features = [self.project[name](rows) if name in self.project else rows for name, rows in kept.items()]
         nodes = _apply_to_positions(self.pool, torch.cat(features, dim=1))
         mixed = self.connect(nodes).transpose(1, 2) @ self.mix(nodes)
-        mixed = self.norm(mixed.flatten(0, 1)).unflatten(0, nodes.shape[:2])
+        mixed = self.norm(mixed.flatten(0, 1)).unflatten(0, (-1, nodes.shape[1]))
         return self.classifier(self.dropout(_apply_to_positions(self.merge, mixed).squeeze(1)))
 
     def connect(self, nodes: Tensor) -> Tensor:
@@ -123,11 +123,13 @@ def select_top(logits: Tensor, count: int) -> SelectedPositions:
     By falling confidence; of equally confident positions the earlier one comes first. No label is looked at.
     """
     kept = rank_positions(find_confidence(logits), count)
-    return SelectedPositions(kept, torch.ones_like(logits[..., 0], dtype=torch.bool).scatter_(1, kept, False))
+    return SelectedPositions(kept, torch.ones_like(logits[..., 0], dtype=torch.bool).scatter_(1, kept, 0))
 
 
 def find_confidence(logits: Tensor) -> Tensor:
     """max_k softmax(z)_k of every position, float32: [B, S, K] -> [B, S]; few images at a time, as caches are small."""
+    if torch.jit.is_tracing():  # a graph for batches of any length knows no number of pieces
+        return logits.float().softmax(-1).amax(-1)
     images = max(1, _AT_ONCE // logits[0].numel())
     return torch.cat([some.float().softmax(-1).amax(-1) for some in logits.detach().split(images)])
 
@@ -136,8 +138,12 @@ def rank_positions(confidence: Tensor, count: int) -> Tensor:
     """Positions of the `count` largest numbers, falling, ties by position: float32 [B, S] >= 0 -> LongTensor [B, n].
 
     The bits of floats from 0 up grow as the floats do: with the position behind them no two keys are equal, so that one
-    top-k, whose order of ties torch leaves open, has only one answer.
+    top-k, whose order of ties torch leaves open, has only one answer. ONNX's own top-k takes the earlier of equals.
     """
+    if torch.onnx.is_in_onnx_export():
+        return confidence.topk(count, dim=1).indices
+    if torch.jit.is_tracing():  # no graph can look at the bits of a float
+        return confidence.sort(dim=1, descending=True, stable=True).indices[:, :count]
     positions = confidence.shape[1]
     keys = confidence.view(torch.int32).long().mul_(positions)
     return keys.add_(torch.arange(positions - 1, -1, -1, device=keys.device)).topk(count, dim=1).indices
@@ -145,8 +151,8 @@ def rank_positions(confidence: Tensor, count: int) -> Tensor:
 
 def take_positions(tokens: Tensor, kept: Tensor) -> Tensor:
     """tokens [B, S, C] at positions [B, n] -> [B, n, C]; whole rows are copied, which a gather by element is not."""
-    first = torch.arange(len(tokens), device=kept.device)[:, None] * tokens.shape[1]
-    return tokens.flatten(0, 1).index_select(0, (kept + first).flatten()).unflatten(0, kept.shape)
+    first = torch.arange(tokens.shape[0], device=kept.device)[:, None] * tokens.shape[1]
+    return tokens.flatten(0, 1).index_select(0, (kept + first).flatten()).unflatten(0, (-1, kept.shape[1]))
 
 
 def make_mlp(given: int, width: int, hidden: int | None = None) -> nn.Sequential:
@@ -157,6 +163,8 @@ def make_mlp(given: int, width: int, hidden: int | None = None) -> nn.Sequential
 
 def _apply_to_positions(layer: nn.Linear, tokens: Tensor) -> Tensor:
     """A linear layer across positions: [B, S, C] -> [B, S', C]."""
+    if torch.jit.is_tracing():  # a graph would keep this batch's length in what is expanded
+        return layer.weight @ tokens + layer.bias[:, None]
     weight = layer.weight.expand(len(tokens), -1, -1)
     return torch.baddbmm(layer.bias[None, :, None], weight, tokens)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -38,6 +40,30 @@ def test_selector_equals_a_sort_of_every_image(positions: int, count: int) -> No
     assert [set(row.nonzero()[:, 0].tolist()) for row in found.dropped] == dropped
     assert (found.dropped.sum(1) == positions - count).all()
     assert not found.dropped.gather(1, found.kept).any()
+
+
+class Selecting(torch.nn.Module):
+    """A selector as a network that can be taken as a graph."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return select_top(logits, 7).kept
+
+
+@pytest.mark.filterwarnings("ignore")  # torch says that its graphs are old
+@pytest.mark.parametrize("kind", ["torchscript", "onnx"])
+def test_a_graph_ranks_equals_as_the_selector_does(kind: str) -> None:
+    """And of any number of images: it was taken of two."""
+    logits = torch.randn(6, 40, 9) * 3
+    logits[:, 2:9] = logits[:, :1]
+    logits[3] = 0
+    if kind == "onnx":
+        runtime = pytest.importorskip("onnxruntime", reason="no onnxruntime: pip install -r requirements-demo.txt")
+        file = io.BytesIO()
+        torch.onnx.export(Selecting(), (logits[:2],), file, input_names=["z"], dynamic_axes={"z": {0: "N"}}, dynamo=False)
+        kept = torch.from_numpy(runtime.InferenceSession(file.getvalue()).run(None, {"z": logits.numpy()})[0])
+    else:
+        kept = torch.jit.trace(Selecting(), (logits[:2],), check_trace=False)(logits)
+    assert torch.equal(kept, select_top(logits, 7).kept)
 
 
 def test_ties_go_to_the_earlier_position() -> None:
