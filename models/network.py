@@ -33,6 +33,7 @@ class TimmNetwork(nn.Module):
     """timm's interface as far as it is used here. timm's own networks have it; none is made of this class."""
 
     num_features: int
+    num_classes: int
     head_hidden_size: int
     num_prefix_tokens: int
     pretrained_cfg: TimmConfig

@@ -29,4 +29,5 @@ def markdown_grid(grid: Grid) -> str:
              for line, cells in enumerate(grid.cells)]
     table = "\n".join("| " + " | ".join(escape_cell(cell) for cell in line) + " |"
                       for line in [grid.head, ["---"] * len(grid.head), *lines])
-    return "\n\n".join(part for part in (f"**{escape_cell(grid.title)}**", grid.caption, table) if part)
+    return "\n\n".join(part for part in (f"**{escape_cell(grid.title)}**" if grid.title else "", grid.caption, table)
+                       if part)

@@ -39,7 +39,8 @@ class Classifier(ClassNetwork):
         self._description = {"second_head": second_head, "drop": drop, "drop_path": drop_path, "image_size": image_size,
                              "head_init_scale": head_init_scale, "layer_scale_init": layer_scale_init, **options}
         chosen = _timm_options(self.arch, drop, drop_path, image_size, layer_scale_init)
-        self.net = _create(self.arch, classes, chosen | options)
+        self.timm_options = chosen | options  # what timm builds the same network with
+        self.net = _create(self.arch, classes, self.timm_options)
         self.map = nn.Identity()  # where all heads' gradients meet, and can be looked at
         own = self._has_own_second_head()
         self.head_dist = nn.Linear(self.net.head_hidden_size, classes) if second_head and not own else None
@@ -116,8 +117,8 @@ class Classifier(ClassNetwork):
 
 
 def _apply(head: nn.Module, rows: Tensor) -> Tensor:
-    """The network may be in another precision than a head outside it."""
-    return head(rows.to(next(head.parameters()).dtype))
+    """The network may be in another precision than a head outside it; one in 8 bits has no parameters."""
+    return head(rows.to(next((parameter.dtype for parameter in head.parameters()), rows.dtype)))
 
 
 def _create(arch: str, classes: int, options: dict[str, object]) -> TimmNetwork:

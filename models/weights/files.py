@@ -25,6 +25,7 @@ SOURCES = "a file path, package:" + "|package:".join(PACKAGES) + ", hub or none"
 SUFFIXES = {".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".tar"}
 UNPACK = "Unpack it, and name the weight file in it"
 CONVERT = "Give PyTorch weights (.pth, .pt, .safetensors)"
+CENTRE = "centre."  # before the names of feature means, in a safetensors file of ours
 AGAIN = "Copy or download it again"
 # What files begin with that are no weights, what they are, and the remedy.
 BEGINNINGS = (
@@ -141,14 +142,23 @@ def _is_safetensors(path: Path, start: bytes) -> bool:
     return path.suffix == ".safetensors" and not zipfile.is_zipfile(path) and start[:1] != b"\x80"
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
+def _read_safetensors(path: Path) -> dict[str, object]:
+    """The tensors; of an export of ours (tools.export) what a file of ours holds, which its header tells."""
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        state = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            told = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(str(error)) from error
+    if "plumage_format" not in told:
+        return dict(state)
+    centre = {name.removeprefix(CENTRE): value for name, value in state.items() if name.startswith(CENTRE)}
+    network = {name: value for name, value in state.items() if not name.startswith(CENTRE)}
+    return {"format": told["plumage_format"], "meta": told.get("plumage_meta", ""), "state_dict": network,
+            "centre": centre}
 
 
 def _is_torchscript(path: Path) -> bool:

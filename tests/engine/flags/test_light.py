@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-HEAVY = {"torch", "timm", "torchvision", "matplotlib", "sklearn", "scipy", "open_clip", "faiss"}
+HEAVY = {"onnx", "onnxruntime", "torch", "timm", "torchvision", "matplotlib", "sklearn", "scipy", "open_clip", "faiss"}
 COMMANDS = ["main_pretrain", "main_metric", "main_finetune", "main_linear", "main_retrieval", "tools.embed",
             "tools.atlas", "tools.audit", "tools.sort", "tools.search", "tools.heatmap", "tools.infer", "tools.evaluate",
-            "tools.text_studio", "tools.text_ablation", "tools.encode_text"]
+            "tools.export", "tools.text_studio", "tools.text_ablation", "tools.encode_text"]
 MORE = ["DDT.__main__", "tools.compare", "tools.convert_config", "tools.index", "tools.organize",
         "tools.report", *(f"benchmarks.studies.{name}" for name in ("folds", "naming", "partitions", "study", "trials")),
         *(f"benchmarks.{name}" for name in ("ddt", "evaluate", "finetune_step", "linear", "loader", "metric_step",
