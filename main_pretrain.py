@@ -23,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    exit_cleanly(main)
+    exit_cleanly(main, shared=True)

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from datasets.sampling.batches import Draw
 from runtime import distributed
 from runtime.errors import DataError
+from runtime.processes.ending import outlive_signals
 
 STALLED = 900  # seconds without a batch after which workers count as hung
 
@@ -117,6 +118,7 @@ class Loader:
             pin_memory=pin,
             persistent_workers=workers > 0,
             timeout=STALLED if workers else 0,
+            worker_init_fn=outlive_signals,
             generator=torch.Generator(),  # its own, so that iterating draws nothing from the global one
         )
 

@@ -26,6 +26,7 @@ from methods.method import Clock, Method
 from runtime import distributed, precision
 from runtime.errors import StopTraining
 from runtime.files import write_json
+from runtime.processes.ending import Ending
 
 
 class Trainer:
@@ -61,19 +62,20 @@ class Trainer:
         self.selection, self.budget, self.title = selection, budget or GradientBudget(method), title
         self.scaler = precision.scaler(device, number_format)
         self.meter, self.step, self.log_position = Meter(), 0, 0
-        self.left = TimeLeft(0, plan.steps)
+        self.left, self.ending = TimeLeft(0, plan.steps), Ending()
         self.module = distributed.wrap(method, device)
 
     def fit(self) -> None:
-        """Train to the end of the last epoch; raises StopTraining for what cannot be trained from, or any further."""
+        """Train to the last epoch's end; raises StopTraining where that cannot be, EndAsked once all is saved."""
         if self.step == 0:
             checkpoint.refuse_broken(self.method)
         self.logger.start(self.log_position, self.step)
         self.left = TimeLeft(self.step, self.plan.steps)
-        while self.step < self.plan.steps:
-            epoch = self.step // self.plan.steps_per_epoch
-            self.train_epoch(epoch)
-            self.finish_epoch(epoch)
+        with self.ending:
+            while self.step < self.plan.steps:
+                epoch = self.step // self.plan.steps_per_epoch
+                self.train_epoch(epoch)
+                self.finish_epoch(epoch)
         self.logger.close()
 
     def train_epoch(self, epoch: int) -> None:
@@ -198,12 +200,15 @@ class Trainer:
         self.logger.write("epoch", {"step": self.step, "epoch": epoch, **row})
         self.meter = Meter()
         self.save()
+        self.ending.obey()
 
     def save_within_epoch(self) -> None:
-        """A checkpoint every `save_every` steps, but not where the epoch's own is due."""
-        plan = self.plan
-        if plan.save_every and self.step % plan.save_every == 0 and self.step % plan.steps_per_epoch:
-            self.save()
+        """A checkpoint every `save_every` steps and before an early end, but not where the epoch's own is due."""
+        plan, asked = self.plan, self.ending.is_asked(self.step)
+        if self.step % plan.steps_per_epoch:
+            if asked or (plan.save_every and self.step % plan.save_every == 0):
+                self.save()
+            self.ending.obey()
 
     def save(self) -> None:
         """Write the resume state (main process) once every rank has handed in its generators."""

@@ -1,11 +1,12 @@
 """Processes that train together; every function is usable when there is only one.
 
-Rank and world size come from the environment that torchrun sets (RANK, WORLD_SIZE, LOCAL_RANK), never from flags.
+Rank and world size come from the environment that torchrun, srun or mpirun leaves, see runtime/processes/launch.py,
+never from flags.
 """
 
 from __future__ import annotations
 
-import os
+import sys
 import warnings
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,7 +18,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from runtime.errors import ConfigError, DataError
+from runtime.processes.launch import Launch, find_launch
+from runtime.processes.meeting import wait_for_all
 
+# The main process may decode or download alone for longer than nccl's ten minutes.
+PATIENCE = timedelta(hours=2)
 Value = TypeVar("Value")
 
 
@@ -42,18 +47,34 @@ def is_main() -> bool:
 
 
 def join_group(device: str) -> torch.device:
-    """Join the group that torchrun announced, if any, and return this process's device.
+    """Join the group that torchrun, srun or mpirun started, if any, and return this process's device.
 
-    `device` is "cpu" or "cuda"; several processes speak nccl on CUDA and gloo on CPU.
+    `device` is "cpu" or "cuda"; several processes speak nccl on CUDA and gloo on CPU. Raises ConfigError for more
+    processes than devices on a machine.
     """
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    chosen = torch.device("cuda", local) if device == "cuda" else torch.device(device)
+    launch = find_launch()
+    if launch.note:
+        print(f"note: {launch.note}", file=sys.stderr)
+    chosen = choose_device(device, launch)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        # The main process may decode or download alone for longer than nccl's ten minutes.
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=timedelta(hours=2))
+    if launch.world > 1:
+        store = wait_for_all(launch, PATIENCE.total_seconds())
+        backend = "nccl" if chosen.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=launch.rank, world_size=launch.world, timeout=PATIENCE)
     return chosen
+
+
+def choose_device(device: str, launch: Launch) -> torch.device:
+    """This process's own device: of CUDA devices the one of its rank on this machine, or the one that it sees."""
+    if device != "cuda":
+        return torch.device(device)
+    count, local = torch.cuda.device_count(), launch.local
+    if launch.world > 1 and count > 1 and (local is None or local >= count):
+        raise ConfigError(f"{launch.describe()} has no CUDA device of its own: this machine shows {count}, and "
+                          + ("nothing says which rank on it this is; set LOCAL_RANK" if local is None else
+                             f"this is number {local} of its processes, counted from 0; start one a device"))
+    return torch.device("cuda", local or 0 if count > 1 else 0)
 
 
 def stop() -> None:

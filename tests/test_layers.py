@@ -17,6 +17,7 @@ NETWORKS = {"methods", "models", "losses", "datasets"}
 # What each room may import besides itself and runtime; a room within a room that is not named here follows the outer one.
 LAW = {
     "runtime": set(),
+    "runtime/processes": set(),
     "losses": set(),
     "models": set(),
     "models/weights": {"models.arch_names"},

@@ -54,4 +54,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    exit_cleanly(main)
+    exit_cleanly(main, shared=True)

@@ -35,9 +35,9 @@ def begin_run() -> None:
 
 
 def announce(listing: Listing) -> None:
-    """Print what was found, once a run and on the main process only; with FLAG every file that was left out too."""
+    """Print what was found, once a run; with FLAG every file that was left out too."""
     line = f"{listing.root}: {describe_listing(listing)}"
-    if line in VOICE.said or os.environ.get("RANK", "0") != "0":
+    if line in VOICE.said:
         return
     VOICE.said.add(line)
     print(line, file=sys.stderr)

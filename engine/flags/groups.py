@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from datasets.layouts.findings import FLAG, VOICE
@@ -29,8 +28,8 @@ def name_ignored(flag: str) -> str:
 def warn_ignored(args: argparse.Namespace) -> None:
     """One warning for all launch flags that were given but have no effect here; they leave the flags."""
     asked = [flag for flag in IGNORED if take_out(args, name_ignored(flag)) is not None]
-    if asked and os.environ.get("RANK", "0") == "0":
-        print(f"note: {', '.join(asked)} ignored; torchrun's environment decides about processes", file=sys.stderr)
+    if asked:
+        print(f"note: {', '.join(asked)} ignored; the starter's environment decides about processes", file=sys.stderr)
 
 
 class ListLeftOut(argparse.Action):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -85,5 +84,5 @@ def tell_resolved(before: Mapping[str, object], options: TrainingOptions) -> Non
     settings = options.settings()
     found = [f"{name} {settings[name]}" for name, value in before.items()
              if value == "auto" and settings.get(name, "auto") not in ("auto", None)]
-    if found and os.environ.get("RANK", "0") == "0":
+    if found:
         print(f"auto is {', '.join(found)}", file=sys.stderr)

@@ -7,7 +7,6 @@ nothing, so that the command lines its users know keep working.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -69,7 +68,7 @@ def note_unread(options: Options, table: Iterable[Readers], silent: Sequence[str
     named = list(silent)
     named += [f"{name} (read only with {row.who})" for row, names in _list_unread(options, table) if row.public(options)
               for name in names]
-    if named and os.environ.get("RANK", "0") == "0":
+    if named:
         print(f"note: {', '.join(named)} without effect here; {more}", file=sys.stderr)
 
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import torch
 
@@ -17,12 +16,13 @@ from engine.workflows.around.words import ask_to_resume, list_next_commands
 from engine.workflows.build import Read, System, Told, build
 from evaluation.run_record import is_resumable
 from runtime import distributed
+from runtime.processes.ending import EndAsked, listen_for_end
 
 
 def train_as_told(system: System[Told, Read], options: Told, device: torch.device) -> None:
     """The run that the options ask for; with --plan what it would be first, with --plan stop nothing more.
 
-    An interrupt, also the system's request to end (SIGTERM), is answered with the command that continues the run.
+    An interrupt, also a scheduler's request to end (SIGTERM, SIGUSR1), is answered with the command that goes on.
     """
     with tell_how_to_resume(options):
         run = build(system, options, device)
@@ -44,22 +44,20 @@ def name_root(options: TrainingOptions) -> str:
 
 @contextmanager
 def tell_how_to_resume(options: TrainingOptions) -> Iterator[None]:
-    """Answer Ctrl-C and SIGTERM meanwhile: where the run stands and the command that goes on; exits with 130 or 143."""
-    asked: list[int] = []
+    """Answer Ctrl-C, SIGTERM and SIGUSR1 meanwhile: where the run stands and the command that goes on.
 
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    Exits with 0 where a scheduler asked for the end and the run can go on, else with 128 and the signal's number.
+    """
     try:
-        yield
-    except KeyboardInterrupt:
+        with listen_for_end():
+            yield
+    except KeyboardInterrupt as end:
+        going_on = options.plan != "stop" or options.resume is not None  # else what lies there is not this run's
+        resumable = is_resumable(Path(options.results_dir)) and going_on
+        stands = "the last checkpoint stands; go on with" if resumable else "there is no checkpoint yet; begin with"
+        cause = f" {end}" if isinstance(end, EndAsked) else ""
         if distributed.is_main():
-            going_on = options.plan != "stop" or options.resume is not None  # else what lies there is not this run's
-            resumable = is_resumable(Path(options.results_dir)) and going_on
-            stands = "the last checkpoint stands; go on with" if resumable else "there is no checkpoint yet; begin with"
-            print(f"interrupted; {stands}\n  {ask_to_resume(sys.argv, resume=resumable)}", file=sys.stderr)
-        sys.exit(128 + (asked[0] if asked else signal.SIGINT))
-    finally:
-        signal.signal(signal.SIGTERM, before)
+            print(f"interrupted{cause}; {stands}\n  {ask_to_resume(sys.argv, resume=resumable)}", file=sys.stderr)
+        if isinstance(end, EndAsked):
+            sys.exit(0 if resumable else 128 + end.number)
+        sys.exit(128 + signal.SIGINT)

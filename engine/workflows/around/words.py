@@ -11,14 +11,13 @@ from pathlib import Path
 
 from engine.options import TrainingOptions
 from evaluation.run_record import CHECKPOINTS
-from runtime import distributed
+from runtime.processes.launch import Launch, find_launch
 
 
 def ask_to_resume(argv: Sequence[str], *, resume: bool) -> str:
     """The command line of this process, `argv` with the script first, as it continues the run in its own folder.
 
-    Without `resume` the one that began it, which may have gone on from another folder. Several processes are started by
-    torchrun again.
+    Without `resume` the one that began it, which may have gone on from another folder.
     """
     kept, dropping = [], False
     dropped = {"--plan", "--resume"} if resume else {"--plan"}
@@ -30,10 +29,22 @@ def ask_to_resume(argv: Sequence[str], *, resume: bool) -> str:
         dropping = flag in dropped and "=" not in word
         if flag not in dropped:
             kept.append(word)
-    starter = name_python()
-    if distributed.world() > 1:
-        starter = ["torchrun", f"--nproc_per_node={os.environ.get('LOCAL_WORLD_SIZE', distributed.world())}"]
-    return shlex.join([*starter, *kept, *["--resume"] * resume])
+    return shlex.join([*name_starter(find_launch()), *kept, *["--resume"] * resume])
+
+
+def name_starter(launch: Launch) -> list[str]:
+    """The words before the script that start as many processes again, in the way that this one was started.
+
+    torchrun on several machines is told to meet at that of rank 0, which every machine has to be told anew.
+    """
+    if launch.world == 1:
+        return name_python()
+    if launch.starter in ("srun", "mpirun"):
+        return [launch.starter, "-n", str(launch.world), *name_python()]
+    here = launch.local_world or launch.world
+    nodes = [] if here == launch.world else [f"--nnodes={launch.world // here}", "--rdzv_backend=c10d",
+                                             f"--rdzv_endpoint={launch.address}:29400"]
+    return ["torchrun", *nodes, f"--nproc_per_node={here}"]
 
 
 def name_python() -> list[str]:

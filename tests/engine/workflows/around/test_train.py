@@ -88,37 +88,90 @@ def listening() -> Iterator[None]:
     signal.signal(signal.SIGINT, usual)
 
 
-@pytest.mark.usefixtures("listening")
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("at", [1, 4])
-def test_an_interrupt_is_answered_with_what_continues(
-    photo_tree: Path, tmp_path: Path, call_main: Callable, monkeypatch: pytest.MonkeyPatch, number: int, code: int, at: int
-) -> None:
-    main, words = COMMANDS["moco"]
-    words = [*words, "--root", str(photo_tree), "--results-dir", "my run"]
-    usual, step = signal.getsignal(signal.SIGTERM), Trainer.train_step
+def signal_at(monkeypatch: pytest.MonkeyPatch, number: int, at: int) -> None:
+    """The process signals itself as step `at` begins."""
+    step = Trainer.train_step
 
     def interrupt(self: Trainer, stream: object) -> dict[str, float]:
         if self.step == at:
             os.kill(os.getpid(), number)
         return step(self, stream)
 
+    monkeypatch.setattr(Trainer, "train_step", interrupt)
+
+
+def goes_on_as_if_nothing_had_been(asked: list[str], words: list[str], folder: Path, call_main: Callable) -> None:
+    """The command that was told, and what a run without a stop learns."""
+    main = COMMANDS["moco"][0]
+    assert asked == ["main_pretrain.py", *words, "--resume"]
+    assert call_main(main, *asked[1:]).returncode == 0
+    assert call_main(main, *words[:-1], "whole").returncode == 0
+    first, second = read_weights(folder / "my run"), read_weights(folder / "whole")
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    logs = [[row for row in map(json.loads, (folder / run / "log.jsonl").read_text().splitlines()) if row["kind"] != "speed"]
+            for run in ("my run", "whole")]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.usefixtures("listening")
+@pytest.mark.parametrize("at", [1, 4])
+def test_an_interrupt_is_answered_with_what_continues(
+    photo_tree: Path, tmp_path: Path, call_main: Callable, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    main, words = COMMANDS["moco"]
+    words = [*words, "--root", str(photo_tree), "--results-dir", "my run"]
+    usual = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "train_step", interrupt)
+        signal_at(patch, signal.SIGINT, at)
         done = call_main(main, *words)
-    assert done.returncode == code and signal.getsignal(signal.SIGTERM) == usual
+    assert done.returncode == 130 and signal.getsignal(signal.SIGTERM) == usual
     said, command = done.stderr.rstrip().splitlines()[-2:]
     asked = shlex.split(command)[1:]
     if at == 1:
         assert said.startswith("interrupted; there is no checkpoint yet; begin with") and asked == ["main_pretrain.py", *words]
         return
-    assert said.startswith("interrupted; the last checkpoint stands; go on with") and asked == ["main_pretrain.py", *words, "--resume"]
+    assert said.startswith("interrupted; the last checkpoint stands; go on with")
     planned = call_main(main, *asked[1:], "--plan")
     assert planned.returncode == 0 and "steps    3 x 2 epochs = 6, 3 left" in planned.stdout
-    assert call_main(main, *asked[1:]).returncode == 0
-    assert call_main(main, *words[:-1], "whole").returncode == 0
-    first, second = read_weights(tmp_path / "my run"), read_weights(tmp_path / "whole")
-    assert all(torch.equal(first[key], second[key]) for key in first)
+    goes_on_as_if_nothing_had_been(asked, words, tmp_path, call_main)
+
+
+@pytest.mark.parametrize("number, at", [(signal.SIGTERM, 0), (signal.SIGUSR1, 1), (signal.SIGUSR1, 2), (signal.SIGTERM, 5)])
+def test_a_scheduler_gets_the_machine_after_the_step_and_nothing_is_lost(
+    photo_tree: Path, tmp_path: Path, call_main: Callable, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, at: int
+) -> None:
+    main, words = COMMANDS["moco"]
+    words = [*words, "--root", str(photo_tree), "--results-dir", "my run"]
+    usual = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGUSR1)]
+    with monkeypatch.context() as patch:
+        signal_at(patch, number, at)
+        done = call_main(main, *words)
+    assert done.returncode == 0 and [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGUSR1)] == usual
+    said, command = done.stderr.rstrip().splitlines()[-2:]
+    assert said == (f"interrupted by {number.name} after step {at + 1}, which is saved; the last checkpoint stands; go on with")
+    assert torch.load(tmp_path / "my run" / "checkpoint.pt", weights_only=True)["step"] == at + 1
+    assert not (tmp_path / "my run" / "model_last.pth").exists()
+    goes_on_as_if_nothing_had_been(shlex.split(command)[1:], words, tmp_path, call_main)
+
+
+def test_before_the_first_step_there_is_nothing_to_wait_for(
+    photo_tree: Path, call_main: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, words = COMMANDS["moco"]
+    monkeypatch.setattr(Trainer, "__init__", lambda *_, **__: os.kill(os.getpid(), signal.SIGUSR1))
+    done = call_main(main, *words, "--root", photo_tree, "--results-dir", "run")
+    assert done.returncode == 128 + signal.SIGUSR1
+    assert "interrupted by SIGUSR1; there is no checkpoint yet; begin with" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["metric", "finetune"])
+def test_every_training_command_ends_when_asked(
+    name: str, photo_tree: Path, call_main: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, words = COMMANDS[name]
+    signal_at(monkeypatch, signal.SIGUSR1, 1)
+    done = call_main(main, *words, "--root", photo_tree, "--results-dir", "run")
+    assert done.returncode == 0 and "interrupted by SIGUSR1 after step 2, which is saved" in done.stderr
 
 
 @pytest.mark.parametrize("main, word", [(main_finetune.main, "--eval"), (main_metric.main, "--evaluate")])

@@ -18,6 +18,7 @@ from engine.flags.pretrain.arguments import make_parser as make_pretrain_parser
 from engine.flags.pretrain.arguments import parse
 from engine.workflows.around.words import ask_to_resume, list_next_commands, name_python
 from evaluation.options import ClassMapOptions
+from runtime.processes.launch import Launch
 from tools.report import parse as parse_report
 
 ASKED = ["main_pretrain.py", "--root", "my photos/it's", "--lr", "0.01"]
@@ -44,10 +45,19 @@ def test_what_was_resumed_or_planned_before_is_not_told_again(more: list[str]) -
     assert split_words(ask_to_resume(here, resume=False)) == [*ASKED[:3], *begun, *ASKED[3:]]
 
 
-def test_several_processes_are_started_by_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.distributed.world", lambda: 4)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert shlex.split(ask_to_resume(ASKED, resume=True))[:3] == ["torchrun", "--nproc_per_node=4", "main_pretrain.py"]
+TWO_MACHINES = ["--nnodes=2", "--rdzv_backend=c10d", "--rdzv_endpoint=gpu1:29400"]
+
+
+@pytest.mark.parametrize("launch, words", [
+    (Launch(1, 4, 1, 4, "torchrun", "localhost", 1), ["torchrun", "--nproc_per_node=4"]),
+    (Launch(1, 4, 1, 2, "torchrun", "gpu1", 1), ["torchrun", *TWO_MACHINES, "--nproc_per_node=2"]),
+    (Launch(1, 4, 1, None, "environment", "localhost", 1), ["torchrun", "--nproc_per_node=4"]),
+    (Launch(1, 4, 1, 2, "srun", "gpu1", 1), ["srun", "-n", "4", *name_python()]),
+    (Launch(1, 4, 1, 2, "mpirun", "gpu1", 1), ["mpirun", "-n", "4", *name_python()]),
+])
+def test_several_processes_are_started_as_they_were(monkeypatch: pytest.MonkeyPatch, launch: Launch, words: list[str]) -> None:
+    monkeypatch.setattr("engine.workflows.around.words.find_launch", lambda: launch)
+    assert shlex.split(ask_to_resume(ASKED, resume=True)) == [*words, *ASKED, "--resume"]
 
 
 def test_the_interpreter_is_named_so_that_a_shell_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
