@@ -7,7 +7,6 @@ same. A file that is not what was written is noted and removed, and its rows cou
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from runtime.files import write_bytes
+from runtime.processes.voice import say_here
 
 KEYS = "keys of the rows"
 KEY_BYTES = 32
@@ -138,11 +138,11 @@ def _read_shard(path: Path, wanted: Collection[bytes] | None = None) -> Rows | N
     except FileNotFoundError:  # another process has merged it
         return None
     except OSError as error:
-        print(f"note: {path} cannot be read ({error}); its features are computed anew", file=sys.stderr)
+        say_here(f"note: {path} cannot be read ({error}); its features are computed anew")
         return None
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         fault = str(error)
-    print(f"note: {path} is damaged ({fault}); its features are computed anew", file=sys.stderr)
+    say_here(f"note: {path} is damaged ({fault}); its features are computed anew")
     with suppress(OSError):
         path.unlink()
     return None

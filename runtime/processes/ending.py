@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,11 +117,16 @@ class Ending:
 def outlive_signals(_worker: int) -> None:
     """For loader workers: a scheduler signals every process of a job, and the step still needs its batches.
 
-    The parent ends them by itself; the second SIGTERM is its last resort.
+    SIGTERM of the parent, which ends them by it, is told apart and obeyed.
     """
-
-    def wait(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, wait)
+    if hasattr(signal, "sigwaitinfo"):  # macOS has none, and no SLURM
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != (parent.pid if parent else os.getppid()):
+        pass
+    os._exit(0)

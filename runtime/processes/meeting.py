@@ -34,11 +34,12 @@ def reach(launch: Launch, seconds: float) -> Store:
 
 def wait_for_all(launch: Launch, seconds: float) -> Store:
     """The store once every process has come here; raises OthersRefused when one of them `refuses` meanwhile."""
-    store = reach(launch, seconds)
+    store = reach(launch, min(seconds, 600.0))
     store.add("came", 1)
     pause, end = 0.01, time.monotonic() + seconds
     while store.add("came", 0) < launch.world:
         if store.add("refused", 0):
+            _answer(store, launch, "")
             raise OthersRefused("another process of this run cannot start")
         if time.monotonic() > end:
             raise TimeoutError(f"{store.add('came', 0)} of {launch.world} processes came to {launch.address or 'the'} "
@@ -58,15 +59,20 @@ def is_mine_to_tell(launch: Launch, text: str) -> bool:
     try:
         store = reach(launch, 3 * PATIENCE)
         store.add("refused", 1)
-        if launch.rank:
-            store.wait(["reason"], timedelta(seconds=PATIENCE))
-            same = store.get("reason").decode() == text
-            store.add("read", 1)
-            return not same
+        return _answer(store, launch, text) != text or launch.rank == 0
+    except Exception:  # whoever held the store is gone: there is nobody to agree with
+        return True
+
+
+def _answer(store: Store, launch: Launch, text: str) -> str:
+    """Rank 0's reason to end, "" of one that could have gone on; it stays until all have read, for the store is its."""
+    if launch.rank == 0:
         store.set("reason", text)
         end = time.monotonic() + PATIENCE
         while store.add("read", 0) < launch.world - 1 and time.monotonic() < end:
             time.sleep(0.02)
-    except Exception:  # whoever held the store is gone: there is nobody to agree with
-        return True
-    return True
+        return text
+    store.wait(["reason"], timedelta(seconds=PATIENCE))
+    reason = store.get("reason").decode()
+    store.add("read", 1)
+    return reason
