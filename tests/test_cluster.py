@@ -145,7 +145,7 @@ def test_two_machines_equal_one(photos: Path, one_machine: Path, two_machines: l
     nodes = []
     for number, name in enumerate(two_machines, 1):
         command = ["ip", "netns", "exec", name, sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1",
-                   "--rdzv-backend=c10d", "--rdzv-endpoint=10.231.7.1:29400", "--rdzv-id=7", f"--local-addr=10.231.7.{number}",
+                   "--rdzv-backend=c10d", "--rdzv-endpoint=10.231.7.1:29400", f"--rdzv-conf=is_host={2 - number}", f"--local-addr=10.231.7.{number}",
                    *TINY, "--root", photos, "--results-dir", tmp_path / "run"]
         # The ban on other machines would see the cable; nothing but the cable is there.
         environ = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": f"cable{number}", "PYTHONPATH": str(ROOT)}
