@@ -55,7 +55,7 @@ def join_group(device: str) -> torch.device:
     launch = find_launch()
     if launch.note:
         print(f"note: {launch.note}", file=sys.stderr)
-    chosen = choose_device(device, launch)
+    chosen = assign_device(device, launch)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if launch.world > 1:
@@ -65,7 +65,7 @@ def join_group(device: str) -> torch.device:
     return chosen
 
 
-def choose_device(device: str, launch: Launch) -> torch.device:
+def assign_device(device: str, launch: Launch) -> torch.device:
     """This process's own device: of CUDA devices the one of its rank on this machine, or the one that it sees."""
     if device != "cuda":
         return torch.device(device)

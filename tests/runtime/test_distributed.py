@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from runtime.distributed import choose_device
+from runtime.distributed import assign_device
 from runtime.errors import ConfigError
 from runtime.processes.launch import Launch
 
@@ -15,13 +15,13 @@ def test_a_rank_takes_its_own_device_or_the_one_that_it_sees(
     monkeypatch: pytest.MonkeyPatch, count: int, local: int | None, chosen: int
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    assert choose_device("cuda", Launch(5, 16, local)) == torch.device("cuda", chosen)
-    assert choose_device("cpu", Launch(5, 16, local)) == torch.device("cpu")
+    assert assign_device("cuda", Launch(5, 16, local)) == torch.device("cuda", chosen)
+    assert assign_device("cpu", Launch(5, 16, local)) == torch.device("cpu")
 
 
 @pytest.mark.parametrize("local, words", [(None, "set LOCAL_RANK"), (2, "number 2 of its processes.*one a device")])
 def test_two_ranks_never_share_a_device_unseen(monkeypatch: pytest.MonkeyPatch, local: int | None, words: str) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ConfigError, match=f"rank 5 of 16 has no CUDA device of its own: this machine shows 2.*{words}"):
-        choose_device("cuda", Launch(5, 16, local))
-    assert choose_device("cuda", Launch()) == torch.device("cuda", 0)  # alone
+        assign_device("cuda", Launch(5, 16, local))
+    assert assign_device("cuda", Launch()) == torch.device("cuda", 0)  # alone
