@@ -20,6 +20,7 @@ from runtime.errors import DataError
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "AVIF")
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 HEIF_REMEDY = "pip install pillow-heif"
+Source = str | Path | bytes  # a file, or the content of one
 MAX_PIXELS = 178_956_970  # 512 MiB of RGB; a file that claims more is refused before anything is unpacked
 
 # Pillow warns from half of that on; up to the limit a picture is large, and there is nothing to fix.
@@ -64,6 +65,12 @@ def take_picture(picture: Image.Image, crop_bottom: int = 0) -> Image.Image:
     return _drop_rows(_to_rgb(picture), crop_bottom, "a picture in memory")
 
 
+def decode_content(content: bytes, name: str, crop_bottom: int = 0) -> Image.Image:
+    """What `decode` gives of a file that is in memory alone; DataError calls it by `name`."""
+    photo = _read_anyhow(content, name, None)
+    return _drop_rows(photo.image, crop_bottom, name)
+
+
 def load_photo(path: str | Path, crop_bottom: int = 0, size_hint: int | None = None) -> Photo:
     """Decode a whole file to RGB: its first frame, upright (EXIF), alpha on white, wide grey scaled to 8 bits.
 
@@ -72,19 +79,26 @@ def load_photo(path: str | Path, crop_bottom: int = 0, size_hint: int | None = N
     Metadata that cannot be read is no reason to refuse the pixels.
     Raises DataError, naming the file, when they cannot be read to their end.
     """
-    try:
-        photo = _read(path, size_hint)
-    except Exception as error:  # a damaged file makes Pillow's plugins raise nearly anything
-        photo = _read_without_metadata(path, size_hint, error)
+    photo = _read_anyhow(path, path, size_hint)
     return Photo(_drop_rows(photo.image, round(crop_bottom * photo.scale), path), photo.scale)
 
 
-def as_source(path: str | Path | io.BytesIO) -> str | Path | io.BytesIO:
-    """What Pillow opens for a file: the file, or the content of one in an archive. Raises OSError."""
-    return io.BytesIO(path.read_bytes()) if isinstance(path, TarMember) else path
+def _read_anyhow(source: Source, name: str | Path, size_hint: int | None) -> Photo:
+    """The picture of a file or of its content, whatever the state of its metadata."""
+    try:
+        return _read(source, size_hint)
+    except Exception as error:  # a damaged file makes Pillow's plugins raise nearly anything
+        return _read_without_metadata(source, name, size_hint, error)
 
 
-def _read(source: str | Path | io.BytesIO, size_hint: int | None, exif: bytes | None = None) -> Photo:
+def as_source(source: Source) -> str | Path | io.BytesIO:
+    """What Pillow opens: the file, or the content of one in an archive or in memory. Raises OSError."""
+    if isinstance(source, TarMember):
+        source = source.read_bytes()
+    return io.BytesIO(source) if isinstance(source, bytes) else source
+
+
+def _read(source: Source, size_hint: int | None, exif: bytes | None = None) -> Photo:
     """The picture of a file or of its content; `exif` stands for the EXIF block of the content."""
     with Image.open(as_source(source), formats=list_formats()) as file:
         width, height = file.size
@@ -99,15 +113,17 @@ def _read(source: str | Path | io.BytesIO, size_hint: int | None, exif: bytes | 
         return Photo(_turn(_to_rgb(file), turn), scale)
 
 
-def _read_without_metadata(path: str | Path, size_hint: int | None, error: Exception) -> Photo:
+def _read_without_metadata(
+    source: Source, name: str | Path, size_hint: int | None, error: Exception
+) -> Photo:
     """Another try at a file that failed with `error`, without the parts of it that say nothing of its pixels."""
     try:
         if isinstance(error, (FileNotFoundError, Image.DecompressionBombError)):
             raise error
-        rest = strip_metadata(_as_path(path).read_bytes())
-        return _read(io.BytesIO(rest.content), size_hint, rest.exif)
+        rest = strip_metadata(source if isinstance(source, bytes) else _as_path(source).read_bytes())
+        return _read(rest.content, size_hint, rest.exif)
     except Exception:  # the first complaint is about the file as it is
-        raise DataError(f"{path}: cannot be decoded as an image ({_reason(error, path)})") from error
+        raise DataError(f"{name}: cannot be decoded as an image ({_reason(error, source)})") from error
 
 
 def _as_path(path: str | Path) -> Path:
@@ -115,26 +131,30 @@ def _as_path(path: str | Path) -> Path:
     return path if isinstance(path, Path) else Path(path)
 
 
-def _reason(error: Exception, path: str | Path) -> str:
+def _reason(error: Exception, source: Source) -> str:
     """A decoder's complaint in one short line, without the path that the caller names anyway."""
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, Image.UnidentifiedImageError):
-        return _tell_unknown(path)
+        return _tell_unknown(source)
     if isinstance(error, Image.DecompressionBombError):
         return f"it claims more than {MAX_PIXELS:,} pixels; scale it down, or remove it"
     return f"{type(error).__name__}: {error}"
 
 
-def _tell_unknown(path: str | Path) -> str:
+def _tell_unknown(source: Source) -> str:
     """What to do about a file that no reader knows."""
-    with _as_path(path).open("rb") as file:
-        head = file.read(12)
+    head = source[:12] if isinstance(source, bytes) else _read_head(source)
     if head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS and "HEIF" not in list_formats():
         return f"a HEIC photograph; to read such files: {HEIF_REMEDY}"
     if head[4:12] in (b"ftypavif", b"ftypavis") and not _reads_avif():
         return "an AVIF photograph, which this Pillow was built without; pip install --upgrade pillow"
     return f"not an image of {', '.join(list_formats())}, or an empty file"
+
+
+def _read_head(path: str | Path) -> bytes:
+    with _as_path(path).open("rb") as file:
+        return file.read(12)
 
 
 def _reads_avif() -> bool:

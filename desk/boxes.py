@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from datasets.crops import Box
+from datasets.layouts.listing import Sample
 from DDT.descriptors import MapReading, prepare_backbone
 from DDT.neighbours import locate_among
 from desk.album import read_facts
@@ -51,22 +53,37 @@ class Boxes:
             return self.known[content]
 
     def _look(self, index: int) -> Shares | None:
-        album, sorter = self.desk.album, self.desk.sorter
-        sample = album.images.samples[index]
-        facts = read_facts(album.path(index))
-        height = facts.height - self.subject.crop_bottom  # of what is shown, and of what DDT sees
-        crops = self.subject.crops
-        if crops is not None and crops.boxes is not None and sample.key in crops.boxes:
-            return share_out(crops.boxes[sample.key], facts.width, height)
-        if sorter is None:
-            raise ConfigError("the photographs are still being looked at")
-        others = sorter.cloud.near[index, :COMPANY].tolist()
-        samples = tuple(album.images.samples[place] for place in (index, *others))
-        reading = MapReading(size=SIZE, crop_bottom=self.subject.crop_bottom, batch_size=len(samples))
+        samples = self.desk.album.images.samples
+
+        def find_company() -> list[Sample]:
+            if self.desk.sorter is None:
+                raise ConfigError("the photographs are still being looked at")
+            return [samples[place] for place in self.desk.sorter.cloud.near[index, :COMPANY].tolist()]
+
+        return find_object(self.subject, samples[index], find_company, self._open_network)
+
+    def _open_network(self) -> Backbone:
         if self.network is None:
             self.network = prepare_backbone(self.subject.encoder.backbone)
-        box = locate_among(self.network, reading, samples, self.subject.device)
-        return None if box is None else share_out(box, facts.width, height)
+        return self.network
+
+
+def find_object(
+    subject: Subject, sample: Sample, find_company: Callable[[], Sequence[Sample]], open_network: Callable[[], Backbone]
+) -> Shares | None:
+    """Where the object of a picture is: in the box of `--input crop`, else where DDT sees it among its company.
+
+    That are the nearest others; `open_network` gives what `prepare_backbone` makes.
+    """
+    facts = read_facts(sample.path)
+    height = facts.height - subject.crop_bottom  # of what is shown, and of what DDT sees
+    boxes = subject.crops.boxes if subject.crops is not None else None
+    if boxes is not None and sample.key in boxes:
+        return share_out(boxes[sample.key], facts.width, height)
+    samples = (sample, *find_company())
+    reading = MapReading(size=SIZE, crop_bottom=subject.crop_bottom, batch_size=len(samples))
+    box = locate_among(open_network(), reading, samples, subject.device)
+    return None if box is None else share_out(box, facts.width, height)
 
 
 def share_out(box: Box, width: int, height: int) -> Shares:

@@ -1,12 +1,14 @@
 """Search a folder of photographs by words or by a picture, with a student that was trained with text.
 
+python -m tools.search photos --pretrained my_birds --serve                               on a page: words or pictures
 python -m tools.search photos --pretrained my_birds --text "red crown, white wing bars"   needs CLIP's text tower
 python -m tools.search photos --pretrained my_birds --text "Blue Jay" --text-tensor bird.pt   rows by name: no CLIP
 python -m tools.search photos --pretrained my_birds --image query.jpg                     like a picture; any network
 python -m tools.search photos --pretrained my_birds --image query.jpg --index photos_embedded/index-hnsw.faiss
 python -m tools.search photos --pretrained my_birds --zero-shot text_description/bird.csv   accuracy by the class rows
 
-Images are seen by the student alone. Writes query_01.png, ... and search.csv; --zero-shot adds a row to results.jsonl.
+Images are seen by the student alone. Writes query_01.png, ... and search.csv; --zero-shot adds a row to results.jsonl;
+the page writes nothing.
 """
 
 from __future__ import annotations
@@ -27,9 +29,9 @@ def parse(argv: Sequence[str] | None = None) -> QueryOptions:
     """The options, automatic values resolved; raises ConfigError with every problem."""
     parser = make_parser("python -m tools.search", "Search photographs by words or by a picture.", QueryOptions)
     options, problems, _ = read_evaluation(parser, QueryOptions, argv)
-    if not (options.text or options.image or options.zero_shot):
-        problems.lines.append("nothing to look for: give --text WORDS, --image FILE, or --zero-shot FILE")
-    if options.text_tensor and not options.text:
+    if not (options.text or options.image or options.zero_shot or options.serve):
+        problems.lines.append("nothing to look for: give --text WORDS, --image FILE, --zero-shot FILE, or --serve")
+    if options.text_tensor and not (options.text or options.serve):
         problems.lines.append("--text-tensor serves --text, which is not given")
     refuse_or_note(options, problems)
     return options
@@ -38,6 +40,10 @@ def parse(argv: Sequence[str] | None = None) -> QueryOptions:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     options = parse(argv)
+    if options.serve:
+        from desk.search.serve import serve_search
+
+        return serve_search(options)
     import torch
 
     from datasets.images import first_split

@@ -10,15 +10,13 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from desk.desk import Conflict
+from desk.web.guards import FRESH, KEPT, guard_routes
 from desk.web.pages import render_desk, render_result
 from desk.web.payloads import describe_photograph, describe_state, pack_columns, pack_landscape
 from desk.web.questions import ASKS, Ask, read_question
@@ -27,15 +25,7 @@ from runtime.errors import ConfigError, DataError, StopTraining
 
 STATIC = Path(__file__).parent / "static"
 SHARED = ("evaluation.reports", "static")  # scripts that pages without a server have too
-HOSTS = ["127.0.0.1", "localhost"]
 PATIENCE, PAUSE = 20.0, 0.05  # seconds that a page waits for news before it asks again; between two looks
-KEPT = {"Cache-Control": "private, max-age=86400"}  # pictures' addresses hold their content's hash
-FRESH = {"Cache-Control": "no-store"}
-HEADERS = {
-    b"content-security-policy": b"default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
-                                b"frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    b"x-content-type-options": b"nosniff", b"referrer-policy": b"no-referrer",
-    b"cross-origin-resource-policy": b"same-origin"}
 
 
 def make_app(place: Workplace, token: str) -> Starlette:
@@ -47,30 +37,7 @@ def make_app(place: Workplace, token: str) -> Starlette:
     routes: list[Route | Mount] = [Route(path, partial(look, place)) for path, look in looks.items()]
     routes += [Route(f"/api/{name}", partial(take_post, place, ask), methods=["POST"]) for name, ask in ASKS.items()]
     routes.append(Mount("/static", StaticFiles(directory=STATIC, packages=[SHARED])))
-    guards = [Middleware(AddHeaders), Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)]
-    absent = dict.fromkeys((LookupError, DataError), tell_absent)
-    return Starlette(routes=[Mount(f"/{token}", routes=routes)], middleware=guards, exception_handlers=absent)
-
-
-def tell_absent(request: Request, error: Exception) -> Response:
-    """The answer to an address of nothing: a picture that is gone or cannot be read, a result before its time."""
-    return JSONResponse({"error": str(error)}, status_code=404)
-
-
-class AddHeaders:
-    """Tells browsers to ask no other place for anything, and to tell none where they were."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, with the headers added."""
-        async def send_more(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *HEADERS.items()]
-            await send(message)
-
-        await self.app(scope, receive, send_more)
+    return guard_routes(routes, token)
 
 
 def show_page(place: Workplace, request: Request) -> Response:

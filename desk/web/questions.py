@@ -9,6 +9,7 @@ from typing import Any
 from starlette.requests import Request
 
 from desk.journal import Deed
+from desk.web.guards import read_at_most
 from desk.web.payloads import describe_piles
 from desk.workplace import Workplace
 from runtime.errors import DataError
@@ -29,13 +30,8 @@ async def read_question(request: Request) -> Question:
     """The JSON that a page sent; raises DataError for anything else, so that no other site's form is taken for it."""
     if not request.headers.get("content-type", "").startswith("application/json"):
         raise DataError("questions come as JSON")
-    content = b""
-    async for piece in request.stream():
-        content += piece
-        if len(content) > MOST:
-            raise DataError(f"more than {MOST:,} bytes at once")
     try:
-        question = json.loads(content)
+        question = json.loads(await read_at_most(request, MOST))
     except ValueError as error:
         raise DataError(f"no JSON: {error}") from error
     check_shape(question, dict, source="the question", remedy=REMEDY)

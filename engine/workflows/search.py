@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +17,7 @@ from evaluation.features.extract import Features
 from evaluation.features.store import describe_embeddings
 from evaluation.features.subject import Subject, check_classes, homes
 from evaluation.metrics.zero_shot import zero_shot
-from evaluation.retrieval.query import (
-    Query,
-    Ranking,
-    draw_ranking,
-    rank_by_index,
-    rank_query,
-    read_pictures,
-    write_ranking_table,
-)
+from evaluation.retrieval.query import Gallery, Query, Ranking, draw_ranking, read_pictures, write_ranking_table
 from evaluation.run_record import read_args
 from models.weights.usual import CLIP_ARCH
 from runtime.errors import ConfigError
@@ -60,15 +52,20 @@ def head_width(subject: Subject) -> int:
     return subject.encoder.head.widths[-1]
 
 
-def read_words(options: QueryOptions, subject: Subject) -> list[Query]:
-    """Queries of `--text`, by CLIP's text tower or from the rows of a tensor."""
+def open_words(options: QueryOptions, subject: Subject) -> Callable[[Sequence[str]], list[Query]]:
+    """What makes queries of words: CLIP's text tower, loaded now, or the rows of `--text-tensor`."""
     if options.text_tensor:
-        return look_up(options.text, load_text(Path(options.text_tensor), width=head_width(subject)))
+        rows = load_text(Path(options.text_tensor), width=head_width(subject))
+        return lambda texts: look_up(texts, rows)
     command = f'python -m tools.search {options.folder} --pretrained {options.pretrained} --text "..."'
     teacher = open_clip_teacher(options, subject.device, command=command)
-    vectors = teacher.encode_text(list(options.text))
-    check_width(vectors, subject, options.teacher_arch)
-    return [Query(text, vector, "head") for text, vector in zip(options.text, vectors)]
+
+    def read(texts: Sequence[str]) -> list[Query]:
+        vectors = teacher.encode_text(list(texts))
+        check_width(vectors, subject, options.teacher_arch)
+        return [Query(text, vector, "head") for text, vector in zip(texts, vectors)]
+
+    return read
 
 
 def look_up(texts: Sequence[str], rows: TextRows) -> list[Query]:
@@ -112,25 +109,32 @@ def measure_zero_shot(
     append_to(homes(folder, subject, keep), row.to_dict())
 
 
+def open_gallery(
+    options: QueryOptions, subject: Subject, images: ImageSet, features: Features | None, feature: str
+) -> Gallery:
+    """The images as a feature sees them: by their `features`, or by the index of `--index`.
+
+    Raises DataError for an index of other embeddings.
+    """
+    seeing = replace(subject, feature=feature, centred=subject.centred and feature != "head")
+    if options.index:
+        from evaluation.retrieval.stored import load_index  # faiss is loaded where an index is asked for alone
+
+        memo = next(iter(subject.caches), None)
+        return Gallery(images, None, load_index(Path(options.index), describe_embeddings(seeing, images),
+                                                lambda: hash_contents(images, subject.crops, memo)))
+    assert features is not None  # only an index does without
+    return Gallery(images, seeing.embeddings(features, seeing.centre()))
+
+
 def rank_all(
     queries: Sequence[Query], subject: Subject, images: ImageSet, features: Features | None, options: QueryOptions
 ) -> list[Ranking]:
-    """The images by every query: by their features, or by the index of `--index`."""
+    """The images by every query."""
     rankings = []
     for feature in dict.fromkeys(query.feature for query in queries):
-        seeing = replace(subject, feature=feature, centred=subject.centred and feature != "head")
-        own = [query for query in queries if query.feature == feature]
-        if options.index:
-            from evaluation.retrieval.stored import load_index  # faiss is loaded where an index is asked for alone
-
-            memo = next(iter(subject.caches), None)
-            index = load_index(Path(options.index), describe_embeddings(seeing, images),
-                               lambda: hash_contents(images, subject.crops, memo))
-            rankings += [rank_by_index(query, index, images, options.top) for query in own]
-        else:
-            assert features is not None  # only an index does without
-            embeddings = seeing.embeddings(features, seeing.centre())
-            rankings += [rank_query(query, embeddings, images) for query in own]
+        gallery = open_gallery(options, subject, images, features, feature)
+        rankings += [gallery.rank(query, options.top) for query in queries if query.feature == feature]
     return rankings
 
 
@@ -162,7 +166,7 @@ def tell_rankings(rankings: Sequence[Ranking], images: ImageSet) -> None:
 
 def answer(options: QueryOptions, subject: Subject, images: ImageSet, folder: Path, kept: bool) -> None:
     """All queries, and zero-shot accuracy where it is asked for; files where they can be kept."""
-    queries = read_words(options, speak(subject)) if options.text else []
+    queries = open_words(options, speak(subject))(options.text) if options.text else []
     queries += read_pictures(subject, options.image, find_query_centre(options, subject) if options.image else None)
     student = speak(subject) if options.zero_shot else None
     features = None if options.index and student is None else subject.extract(images)

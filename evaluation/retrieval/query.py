@@ -13,13 +13,17 @@ from torch import Tensor
 from datasets.files import decode
 from datasets.images import ImageSet
 from datasets.layouts.listing import Sample
-from datasets.views.recipes import View
+from datasets.views.recipes import View, make_transform
+from evaluation.features.compute import Outputs
+from evaluation.features.extract import Features
 from evaluation.features.subject import Subject
+from evaluation.metrics.inspection import need_finite
 from evaluation.metrics.similarity import cross_chunks, normalise_embeddings
 from evaluation.reports.sheet import SIDE, Cell, draw_sheet
 from runtime.errors import DataError
 from runtime.files import open_table
 from runtime.names.spelling import show_name
+from runtime.precision import autocast
 
 COLUMNS = 6  # pictures in a line of the sheet
 
@@ -44,6 +48,43 @@ class Ranking:
     query: Query
     order: Tensor
     scores: Tensor
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The images as one feature sees them: unit `embeddings` [N, D], or a search `index` of these."""
+
+    images: ImageSet
+    embeddings: Tensor | None
+    index: object = None
+
+    def rank(self, query: Query, most: int) -> Ranking:
+        """The images by a query: all by their embeddings, the `most` best by an index."""
+        if self.embeddings is None:
+            return rank_by_index(query, self.index, self.images, most)
+        return rank_query(query, self.embeddings, self.images)
+
+
+@torch.no_grad()
+def see_picture(
+    picture: Image.Image, subject: Subject, view: View, outputs: Outputs | None = None
+) -> dict[str, Tensor]:
+    """What the subject's encoder, or another of its `outputs`, says of a picture in memory: float32 [1, ...] by name.
+
+    Raises BrokenNetwork when an output is NaN or infinite.
+    """
+    pixels = make_transform(view)(picture)[None].to(subject.device, memory_format=torch.channels_last)
+    with autocast(subject.device, subject.precision):
+        answer = (outputs or subject.encoder.outputs)(pixels)
+    rows = {name: value.detach().float().cpu() for name, value in answer.items()}
+    need_finite(rows, ["the picture"])
+    return rows
+
+
+def embed_query(picture: Image.Image, subject: Subject, centre: Tensor | None) -> Tensor:
+    """The vector [D] of a picture in memory, whole: what `read_pictures` makes of its file."""
+    rows = see_picture(picture, subject, View("full", subject.view.recipe, subject.view.size))
+    return subject.embeddings(Features(rows, torch.tensor([-1]), ["the picture"], 0.0), centre)[0]
 
 
 def read_pictures(subject: Subject, paths: Sequence[str], centre: Tensor | None) -> list[Query]:

@@ -12,15 +12,16 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
+from starlette.types import ASGIApp
 
 from desk.web.app import make_app
-from desk.web.serve import listen, open_workplace
+from desk.web.door import listen, make_server, name_address
+from desk.web.serve import open_workplace
 from tools import sort
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,29 +87,42 @@ class Questions:
         return columns | {"names": json.loads(head)["names"]}
 
 
-class Hosted(Questions):
-    """A page served by a thread of this process, at once: what a command does without its start."""
+class InThread(Questions):
+    """An application served by a thread of this process, at once."""
 
-    def __init__(self, here: Path, *words: object) -> None:
-        paths = [str(here / word) if isinstance(word, str) and (here / word).exists() else str(word) for word in words]
-        options = sort.parse([*paths, *QUICK, "--out", str(here / "state"), "--cache", str(here / "cache")])
-        options.place.mkdir(exist_ok=True)
-        self.place, self.token = open_workplace(options), "hosted"
-        door = listen(0)
+    def begin(self, app: ASGIApp, token: str) -> None:
+        self.token, door = token, listen(0)
         self.host = f"127.0.0.1:{door.getsockname()[1]}"
-        self.address = f"http://{self.host}/{self.token}/"
-        self.server = uvicorn.Server(uvicorn.Config(make_app(self.place, self.token), log_level="warning", access_log=False,
-                                                    timeout_graceful_shutdown=1))
-        self.place.is_ending = lambda: self.server.should_exit
+        self.address = name_address(door, token)
+        self.server = make_server(app)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [door]}, daemon=True)
         self.thread.start()
+
+    def end(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(20)
+
+
+class Hosted(InThread):
+    """The page of tools.sort, without a process of its own: what the command does without its start."""
+
+    def __init__(self, here: Path, *words: object) -> None:
+        options = sort.parse([*find_paths(here, words), *QUICK, "--out", str(here / "state"), "--cache", str(here / "cache")])
+        options.place.mkdir(exist_ok=True)
+        self.place = open_workplace(options)
+        self.begin(make_app(self.place, "hosted"), "hosted")
+        self.place.is_ending = lambda: self.server.should_exit
         self.place.open()
 
     def stop(self) -> None:
         """End it, and see that nothing failed in the background."""
-        self.server.should_exit = True
-        self.thread.join(20)
+        self.end()
         assert self.place.close() and self.place.failed is None
+
+
+def find_paths(here: Path, words: Iterable[object]) -> list[str]:
+    """Words of a command, those that are paths below `here` in full."""
+    return [str(here / word) if isinstance(word, str) and (here / word).exists() else str(word) for word in words]
 
 
 class Served(Questions):

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from desk.search.searcher import Sought, open_searcher
 from evaluation.reports.table import markdown, read_ledgers
 from models.encoder import load_encoder
 from models.teachers.build import build_teacher
@@ -96,6 +97,20 @@ def test_rows_of_a_tensor_are_looked_up_without_clip(home: Path) -> None:
     assert len(read_rows("by_name")) == 12
     with pytest.raises(ConfigError, match="has no row named ostrich"):
         search.main(["photos", "--pretrained", "birds", "--text", "ostrich", "--text-tensor", "bird.pt", "--results-dir", "by_name", *QUIET])
+
+
+def test_the_page_answers_words_as_the_command_does(home: Path, tiny_clip: Path) -> None:
+    for words, source in (("a blue bird", []), ("red_bird", ["--text-tensor", "bird.pt"])):
+        search.main(["photos", "--pretrained", "birds", "--text", words, *source, "--results-dir", "told", *QUIET])
+        rows = read_rows("told")
+        searcher = open_searcher(search.parse(["photos", "--pretrained", "birds", "--serve", *source, *QUIET]))
+        found = searcher.answer(Sought(words=words))
+        assert found.title == words and [searcher.images.samples[place].key for place in found.places] == [row["path"] for row in rows]
+        assert found.scores == pytest.approx([float(row["score"]) for row in rows], abs=1e-4)
+        assert searcher.class_of(found.places[0]) == rows[0]["class"]
+    with pytest.raises(ConfigError, match="has no row named ostrich"):
+        searcher.answer(Sought(words="ostrich"))
+    assert len(searcher.answer(Sought(like=0)).places) == 11  # by the backbone, beside the head's words
 
 
 def test_a_picture_finds_its_like_but_not_itself(home: Path) -> None:

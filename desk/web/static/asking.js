@@ -1,7 +1,8 @@
 // "Name these next": one picture after another, or all of them on a sheet.
 import { completeField } from "./completion.js";
-import { make, makeCell, paintCell, thumb } from "./cells.js";
+import { makeCell, paintCell, thumb } from "./cells.js";
 import { place, look } from "./net.js";
+import { make } from "./nodes.js";
 import { clearSelection, clickToSelect, onSelection, selection } from "./selection.js";
 import { listen, nameOf, NOTHING, say, standingOf, store } from "./store.js";
 import { openViewer } from "./viewer.js";

@@ -1,14 +1,9 @@
 // Pictures as cells and thumbnails, the same wherever they stand.
 import { place } from "./net.js";
+import { make } from "./nodes.js";
 import { standingOf, store } from "./store.js";
 
 export const address = (index) => place(`thumbnail/${index}?${store.contents[index]?.slice(0, 12)}`);
-
-export function make(tag, values = {}, ...children) {
-  const node = Object.assign(document.createElement(tag), values);
-  node.append(...children);
-  return node;
-}
 
 export function thumb(index, text, open) {
   const picture = make("img", { src: address(index), alt: store.files[index] ?? "", title: store.files[index] ?? "", loading: "lazy" });

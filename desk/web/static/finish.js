@@ -1,6 +1,6 @@
 // "Finish": folders, the table, and the two steps that may follow.
-import { make } from "./cells.js";
 import { ask } from "./net.js";
+import { make } from "./nodes.js";
 import { attempt, listen, NAMED, NOTHING, store, toast, UNKNOWN, UNUSABLE } from "./store.js";
 
 const $ = (id) => document.getElementById(id);

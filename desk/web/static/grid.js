@@ -1,7 +1,8 @@
 // "All pictures": only the cells that are in sight exist, so that 50,000 pictures scroll as lightly as 500.
-import { make, makeCell, paintCell } from "./cells.js";
+import { makeCell, paintCell } from "./cells.js";
 import { clearSelection, clickToSelect, onSelection, selectAll, selection } from "./selection.js";
 import { ask } from "./net.js";
+import { make } from "./nodes.js";
 import { flowRows, oncePerFrame, rowsBetween } from "./rows.js";
 import { attempt, disagrees, listen, NAMED, nameOf, NOTHING, standingOf, store, sure, UNKNOWN, UNUSABLE } from "./store.js";
 import { openViewer } from "./viewer.js";

@@ -1,6 +1,6 @@
 // "Names": spell one otherwise, merge two, see what a name holds.
-import { make } from "./cells.js";
 import { showNamed } from "./grid.js";
+import { make } from "./nodes.js";
 import { listen, rename, store, toast } from "./store.js";
 
 const rows = document.getElementById("name-rows");

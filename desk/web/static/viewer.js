@@ -1,7 +1,8 @@
 // One picture, large: its file, its box, its nearest others, and why it got its name.
 import { completeField } from "./completion.js";
-import { make, thumb } from "./cells.js";
+import { thumb } from "./cells.js";
 import { look, place } from "./net.js";
+import { make } from "./nodes.js";
 import { listen, nameOf, say, standingOf, store } from "./store.js";
 
 const $ = (id) => document.getElementById(id);

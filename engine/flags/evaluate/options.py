@@ -99,6 +99,9 @@ class QueryOptions(EncodingOptions, ClipOptions, ImagesOptions):
     index: str | None = flag(None, None, "an index that tools.index built of the same images: nothing is computed but "
                              "the query", metavar="FILE.faiss")
     top: int = flag(24, COUNT, "pictures on a sheet; the table has all")
+    serve: bool = switch(False, "search on a page that this machine serves to itself alone")
+    port: int = again(SortOptions, "port", 0)
+    open: bool = again(SortOptions, "open", True)
     teacher_weights: str | None = flag(None, None, "CLIP's file (OpenAI's or open_clip's), hub (OpenAI's weights) or "
                                        "hub:TAG (open_clip's tag); default: that of the run, if it is here",
                                        metavar="WEIGHTS")

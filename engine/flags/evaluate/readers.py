@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engine.flags.evaluate.options import SortOptions
+from engine.flags.evaluate.options import QueryOptions, SortOptions
 from engine.flags.groups import warn_ignored
 from engine.flags.parser import imply
 from engine.flags.unread import Readers, Test, always
@@ -44,11 +44,17 @@ SORT = (
     Readers(("apply", "name_first", "score"), "no --serve: the page does it", lambda told: not told.serve),
     Readers(("port", "open"), "--serve", lambda told: told.serve),
 )
+QUERY = (
+    *CROPS,
+    Readers(("text", "image", "zero_shot", "top", "results_dir"), "no --serve: the page asks, and writes nothing",
+            lambda told: not told.serve),
+    Readers(("port", "open"), "--serve", lambda told: told.serve),
+)
 
 
 def list_readers(options: EncoderOptions) -> tuple[Readers, ...]:
     """The rows of the table that these options answer to."""
-    rows = {ProbeOptions: PROBE, SearchOptions: SEARCH, SortOptions: SORT}
+    rows = {ProbeOptions: PROBE, SearchOptions: SEARCH, SortOptions: SORT, QueryOptions: QUERY}
     return next((table for kind, table in rows.items() if isinstance(options, kind)), CROPS)
 
 
