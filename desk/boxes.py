@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from datasets.crops import Box
@@ -53,36 +53,31 @@ class Boxes:
             return self.known[content]
 
     def _look(self, index: int) -> Shares | None:
-        samples = self.desk.album.images.samples
+        return find_object(self.subject, self.desk.album.images.samples[index], lambda: self._locate(index))
 
-        def find_company() -> list[Sample]:
-            if self.desk.sorter is None:
-                raise ConfigError("the photographs are still being looked at")
-            return [samples[place] for place in self.desk.sorter.cloud.near[index, :COMPANY].tolist()]
-
-        return find_object(self.subject, samples[index], find_company, self._open_network)
-
-    def _open_network(self) -> Backbone:
+    def _locate(self, index: int) -> Box | None:
+        """Where DDT sees the object of a picture among its nearest others."""
+        images, sorter = self.desk.album.images, self.desk.sorter
+        if sorter is None:
+            raise ConfigError("the photographs are still being looked at")
+        others = sorter.cloud.near[index, :COMPANY].tolist()
+        samples = tuple(images.samples[place] for place in (index, *others))
         if self.network is None:
             self.network = prepare_backbone(self.subject.encoder.backbone)
-        return self.network
+        return locate_among(self.network, plan_reading(self.subject), samples, self.subject.device)
 
 
-def find_object(
-    subject: Subject, sample: Sample, find_company: Callable[[], Sequence[Sample]], open_network: Callable[[], Backbone]
-) -> Shares | None:
-    """Where the object of a picture is: in the box of `--input crop`, else where DDT sees it among its company.
+def plan_reading(subject: Subject) -> MapReading:
+    """How DDT looks at a picture and its company, all at once."""
+    return MapReading(size=SIZE, crop_bottom=subject.crop_bottom, batch_size=1 + COMPANY)
 
-    That are the nearest others; `open_network` gives what `prepare_backbone` makes.
-    """
+
+def find_object(subject: Subject, sample: Sample, locate: Callable[[], Box | None]) -> Shares | None:
+    """Where the object of a picture is: in the box of `--input crop`, else where it is located (in pixels) now."""
     facts = read_facts(sample.path)
+    known = subject.crops.boxes if subject.crops is not None else None
+    box = known[sample.key] if known is not None and sample.key in known else locate()
     height = facts.height - subject.crop_bottom  # of what is shown, and of what DDT sees
-    boxes = subject.crops.boxes if subject.crops is not None else None
-    if boxes is not None and sample.key in boxes:
-        return share_out(boxes[sample.key], facts.width, height)
-    samples = (sample, *find_company())
-    reading = MapReading(size=SIZE, crop_bottom=subject.crop_bottom, batch_size=len(samples))
-    box = locate_among(open_network(), reading, samples, subject.device)
     return None if box is None else share_out(box, facts.width, height)
 
 

@@ -50,7 +50,7 @@ LAW = {
     "engine/workflows": {*NETWORKS, "evaluation", "text", "engine"},
     "engine/workflows/export": {*NETWORKS, "evaluation", "engine.flags"},  # imported by tools/export.py alone
     "desk": {"DDT", "models", "datasets", "evaluation", "engine"},
-    "desk/search": {"DDT", "datasets", "evaluation", "engine", "desk.album", "desk.boxes", "desk.web"},
+    "desk/search": {"DDT", "models", "datasets", "evaluation", "engine", "desk.album", "desk.boxes", "desk.web"},
     "plumage": set(),  # the rooms only as plumage.<room>: it hands on what programs of others may call
 }
 LOOP = tuple(f"engine.{path.stem}" for path in (ROOT / "engine").glob("*.py"))

@@ -3,41 +3,83 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
+from torch import Tensor
+
+from datasets.crops import Box
 from datasets.files import decode
 from datasets.views.recipes import View
-from DDT.descriptors import prepare_backbone
+from DDT.descriptors import prepare_backbone, slice_batches, stream_maps
+from DDT.localize import Frame
+from DDT.neighbours import locate_first
 from desk.album import encode_picture
-from desk.boxes import COMPANY, Shares, find_object
+from desk.boxes import COMPANY, Shares, find_object, plan_reading
 from desk.search.searcher import Searcher
 from evaluation.heatmaps.encoder_maps import NORM, RATIONALE, make_map_function
 from evaluation.heatmaps.sheet import overlay
 from evaluation.retrieval.query import see_picture
+from models.backbones import Backbone
 
 SIDE = 512  # pixels of a picture with a map over it
-KEPT_MAPS = 512
+KEPT_MAPS, KEPT_DRAWN = 128, 512  # DDT's maps, of 1 to 2 MB each, and drawn ones
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What DDT sees of a photograph: its map [1, C, h, w], and its size."""
+
+    map: Tensor
+    frame: Frame
 
 
 class Evidence:
-    """Boxes and maps of photographs, found when somebody asks, one at a time, and kept until the server ends."""
+    """Boxes and attention of photographs, found when somebody asks, one at a time, and kept until the server ends."""
 
     def __init__(self, searcher: Searcher) -> None:
         self.searcher, self.subject = searcher, searcher.subject
         self.lock = threading.Lock()  # the network keeps all cores busy, and a search comes first
         self.boxes: dict[int, Shares | None] = {}
-        self.open_network = lru_cache(maxsize=1)(lambda: prepare_backbone(self.subject.encoder.backbone))
-        self.draw_map = lru_cache(maxsize=KEPT_MAPS)(self._draw_map)
+        self.maps: OrderedDict[int, Seen] = OrderedDict()
+        self.network: Backbone | None = None
+        self.draw_map = lru_cache(maxsize=KEPT_DRAWN)(self._draw_map)
 
     def find_box(self, index: int) -> Shares | None:
         """Where the object of a photograph is, in shares of its sides; None where no object stands out."""
-        samples = self.searcher.images.samples
         with self.lock:
             if index not in self.boxes:
-                self.boxes[index] = find_object(
-                    self.subject, samples[index],
-                    lambda: [samples[place] for place in self.searcher.find_near(index, COMPANY)], self.open_network)
+                sample = self.searcher.images.samples[index]
+                self.boxes[index] = find_object(self.subject, sample, lambda: self._locate(index))
             return self.boxes[index]
+
+    def _locate(self, index: int) -> Box | None:
+        """Where DDT sees the object of a photograph among its nearest others: what `locate_among` says.
+
+        Photographs on one page keep the same company, so maps are kept for the next one.
+        """
+        places = [index, *self.searcher.find_near(index, COMPANY)]
+        self._read_maps([place for place in places if place not in self.maps])
+        for place in places:
+            self.maps.move_to_end(place)
+        box = locate_first([self.maps[place].map for place in places], self.maps[index].frame,
+                           plan_reading(self.subject).size)
+        while len(self.maps) > KEPT_MAPS:
+            self.maps.popitem(last=False)
+        return box
+
+    def _read_maps(self, places: Sequence[int]) -> None:
+        if self.network is None:
+            self.network = prepare_backbone(self.subject.encoder.backbone)
+        samples = [self.searcher.images.samples[place] for place in places]
+        reading = plan_reading(self.subject)
+        known = dict(zip((sample.key for sample in samples), places))
+        batches = slice_batches([samples], reading.batch_size)
+        for batch in stream_maps(self.network, reading, self.subject.device, batches):
+            for key, whole, frame in zip(batch.keys, batch.maps, batch.frames):
+                self.maps[known[key]] = Seen(whole[None], frame)
 
     def attend(self, index: int) -> bytes:
         """A photograph under the map of where the network looks (JPEG)."""

@@ -24,6 +24,7 @@ from runtime.errors import ConfigError, DataError, WeightsError
 from runtime.names.spelling import show_name
 
 MOST = 1000  # neighbours that a page is told of
+GOLDEN = (5**0.5 - 1) / 2  # its multiples modulo 1 fill [0, 1) evenly
 SMALLEST = 8  # pixels of a side of a part that can be searched by
 
 
@@ -100,9 +101,9 @@ class Searcher:
         return "" if label is None else show_name(self.images.classes[label])
 
     def _spread(self) -> SearchAnswer:
-        """Photographs from all over the list, to begin with."""
-        count = min(len(self.images), MOST)
-        return SearchAnswer("", [number * len(self.images) // count for number in range(count)], None, 0.0)
+        """Photographs to begin with: however few are looked at, they are from all over the list."""
+        order = sorted(range(len(self.images)), key=lambda place: place * GOLDEN % 1)
+        return SearchAnswer("", order[:MOST], None, 0.0)
 
     def _read(self, words: str) -> tuple[Query, Gallery]:
         if self.words.read is None or self.words.gallery is None:

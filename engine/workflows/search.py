@@ -134,7 +134,8 @@ def rank_all(
     rankings = []
     for feature in dict.fromkeys(query.feature for query in queries):
         gallery = open_gallery(options, subject, images, features, feature)
-        rankings += [gallery.rank(query, options.top) for query in queries if query.feature == feature]
+        most = options.top if options.index else None  # the table has all that are known
+        rankings += [gallery.rank(query, most) for query in queries if query.feature == feature]
     return rankings
 
 

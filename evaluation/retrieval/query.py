@@ -58,11 +58,13 @@ class Gallery:
     embeddings: Tensor | None
     index: object = None
 
-    def rank(self, query: Query, most: int) -> Ranking:
-        """The images by a query: all by their embeddings, the `most` best by an index."""
+    def rank(self, query: Query, most: int | None = None) -> Ranking:
+        """The `most` images nearest to a query, best first; None = all, which an index does not know."""
         if self.embeddings is None:
-            return rank_by_index(query, self.index, self.images, most)
-        return rank_query(query, self.embeddings, self.images)
+            return rank_by_index(query, self.index, self.images, most or 1)
+        if most is None:
+            return rank_query(query, self.embeddings, self.images)
+        return rank_nearest(query, self.embeddings, self.images, most)
 
 
 @torch.no_grad()
@@ -123,11 +125,31 @@ def own_places(query: Query, images: ImageSet) -> Tensor:
 
 def rank_query(query: Query, embeddings: Tensor, images: ImageSet) -> Ranking:
     """Rank unit embeddings [N, D] by cosine with a query, ties by index; the query's own file is left out."""
-    chunk = next(iter(cross_chunks(normalise_embeddings(query.vector[None]).to(embeddings.device), embeddings)))
-    scores = chunk.scores[0].cpu()
+    scores = score_query(query, embeddings)
     order = scores.argsort(descending=True, stable=True)
     order = order[~torch.isin(order, own_places(query, images))]
     return Ranking(query, order, scores[order])
+
+
+def rank_nearest(query: Query, embeddings: Tensor, images: ImageSet, most: int) -> Ranking:
+    """The `most` best of `rank_query`, for somebody who waits: only they are compared by whole tiles.
+
+    A plain product, which costs a fraction of that, tells them from the rest; where others are as near as the last of
+    them but for rounding, one of those may stand in its place.
+    """
+    vector = normalise_embeddings(query.vector[None])[0].to(embeddings.device)
+    own = own_places(query, images)
+    near = (embeddings @ vector).topk(min(most + len(own), len(embeddings))).indices.sort().values
+    scores = score_query(query, embeddings[near])
+    best = scores.argsort(descending=True, stable=True)
+    best = best[~torch.isin(near.cpu()[best], own)][:most]
+    return Ranking(query, near.cpu()[best], scores[best])
+
+
+def score_query(query: Query, embeddings: Tensor) -> Tensor:
+    """Cosines of unit embeddings [N, D] with a query, [N] on the CPU."""
+    vector = normalise_embeddings(query.vector[None]).to(embeddings.device)
+    return next(iter(cross_chunks(vector, embeddings))).scores[0].cpu()
 
 
 def write_ranking_table(path: Path, rankings: Sequence[Ranking], images: ImageSet) -> None:

@@ -38,7 +38,7 @@ function makeHit(index) {
   const line = make("span", { className: "line" }, make("b", { textContent: score === null ? "" : score.toFixed(3), title: "cosine similarity" }),
     make("span", { textContent: name, title: name }),
     make("a", { href: place(`original/${index}`), target: "_blank", rel: "noopener", textContent: "open", title: `open ${file}` }));
-  const hit = make("figure", { className: "hit" }, button, make("figcaption", {}, line, make("span", { className: "file", textContent: file, title: file })));
+  const hit = make("figure", { className: "hit" }, button, make("figcaption", {}, line, make("span", { className: "file", textContent: file.split("/").pop(), title: file })));
   hit.dataset.index = index;
   fitPicture(img);
   return hit;

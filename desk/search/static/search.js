@@ -23,7 +23,7 @@ function tell(fault) {
 }
 
 function describe({ title, total, seconds, rows }) {
-  if (!title) return `${rows.length.toLocaleString()} of ${total.toLocaleString()} photographs. Click one to find its like.`;
+  if (!title) return `${rows.length.toLocaleString()} of ${total.toLocaleString()} photographs, from all over. Click one to find its like.`;
   return `The nearest ${rows.length.toLocaleString()} of ${total.toLocaleString()} by likeness to ${title}, in ${Math.max(1, Math.round(1000 * seconds))} ms`;
 }
 
@@ -46,6 +46,7 @@ async function answer() {
   } catch (error) {
     if (number !== asked) return;
     tell(error instanceof TypeError ? "The server has stopped. Start the same command again and open the address that it prints." : error.message);
+    $("status").textContent = "";
     if (!shownRows()) showRows([], 0);
   } finally {
     if (number === asked) $("grid").setAttribute("aria-busy", "false");

@@ -21,9 +21,13 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets.crops import Box
+from datasets.layouts.listing import Sample
+from DDT.descriptors import prepare_backbone
+from DDT.neighbours import locate_among
 from desk import boxes
+from desk.boxes import plan_reading, share_out
 from desk.search import evidence, uploads
+from desk.search.evidence import Evidence
 from runtime.errors import ConfigError
 from tests.desk.search.hosted import HostedSearch
 from tests.desk.served import QUICK, ROOT
@@ -143,19 +147,40 @@ def test_attention_covers_the_whole_picture(search_page: Start, monkeypatch: pyt
     assert redness[:6, :8].mean() > 30 and redness[30:, 40:].mean() < 10
 
 
-def test_a_box_is_found_among_the_nearest_and_kept(search_page: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    sought: list[list[str]] = []
-
-    def locate(network: object, reading: object, samples: tuple, device: object) -> Box:
-        sought.append([sample.key for sample in samples])
-        return Box(16, 12, 48, 36)  # of 64 x 48
-
-    monkeypatch.setattr(boxes, "locate_among", locate)
+def test_boxes_are_those_of_ddt_among_the_nearest_and_each_map_is_read_once(
+    search_page: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = search_page()
-    place = page.place_of("red_06.jpg")
-    assert [json.loads(page.get(f"api/box/{place}")) for _ in range(2)] == 2 * [{"box": [0.25, 0.25, 0.75, 0.75]}]
-    assert len(sought) == 1 and sought[0][0] == "red_06.jpg" and len(sought[0]) == 11
-    assert all(key.startswith("red") for key in sought[0])
+    read: list[str] = []
+    stream = evidence.stream_maps
+
+    def watch(network: object, reading: object, device: object, batches: list[tuple[Sample, ...]]) -> object:
+        read.extend(sample.key for batch in batches for sample in batch)
+        return stream(network, reading, device, batches)
+
+    monkeypatch.setattr(evidence, "stream_maps", watch)
+    monkeypatch.setattr(boxes, "SIZE", 160)
+    subject, samples = page.searcher.subject, page.searcher.images.samples
+    places = [page.place_of(f"red_{number:02d}.jpg") for number in range(4)]
+    seen = []
+    for place in (*places, places[0]):
+        near = page.searcher.find_near(place, 10)
+        assert len(near) == 10 and place not in near and all(samples[other].key.startswith("red") for other in near)
+        box = locate_among(prepare_backbone(subject.encoder.backbone), plan_reading(subject),
+                           [samples[other] for other in (place, *near)], subject.device)
+        told = json.loads(page.get(f"api/box/{place}"))["box"]
+        assert told == (None if box is None else share_out(box, 64, 48))
+        seen.append(told)
+    assert any(seen) and sorted(read) == sorted(set(read)) and len(read) == 12
+
+
+def test_maps_that_are_kept_are_bounded(search_page: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = search_page()
+    found = Evidence(page.searcher)
+    monkeypatch.setattr(evidence, "KEPT_MAPS", 12)
+    monkeypatch.setattr(boxes, "SIZE", 160)
+    told = [found.find_box(place) for place in (0, 12, 24)]
+    assert len(found.maps) == 12 and told == [Evidence(page.searcher).find_box(place) for place in (0, 12, 24)]
 
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw"])
