@@ -49,9 +49,8 @@ class SearchPage:
         return decode(self.searcher.images.samples[index].path, self.searcher.subject.crop_bottom, size_hint)
 
 
-def make_search_app(searcher: Searcher, token: str) -> Starlette:
+def make_search_app(page: SearchPage, token: str) -> Starlette:
     """The application; nothing is answered but to this machine, below the token."""
-    page = SearchPage(searcher)
     pictures: dict[str, Callable[[int], bytes]] = {
         "thumbnail": page.shrink, "photograph": page.enlarge, "attention": page.evidence.attend}
     routes: list[Route | Mount] = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,6 +23,7 @@ from evaluation.heatmaps.encoder_maps import NORM, RATIONALE, make_map_function
 from evaluation.heatmaps.sheet import overlay
 from evaluation.retrieval.query import see_picture
 from models.backbones import Backbone
+from runtime.errors import DataError
 
 SIDE = 512  # pixels of a picture with a map over it
 KEPT_MAPS, KEPT_DRAWN = 128, 512  # DDT's maps, of 1 to 2 MB each, and drawn ones
@@ -45,11 +46,13 @@ class Evidence:
         self.boxes: dict[int, Shares | None] = {}
         self.maps: OrderedDict[int, Seen] = OrderedDict()
         self.network: Backbone | None = None
+        self.is_ending: Callable[[], bool] = lambda: False  # whether the server waits for the last answers
         self.draw_map = lru_cache(maxsize=KEPT_DRAWN)(self._draw_map)
 
     def find_box(self, index: int) -> Shares | None:
         """Where the object of a photograph is, in shares of its sides; None where no object stands out."""
         with self.lock:
+            self._go_on()
             if index not in self.boxes:
                 sample = self.searcher.images.samples[index]
                 self.boxes[index] = find_object(self.subject, sample, lambda: self._locate(index))
@@ -84,7 +87,13 @@ class Evidence:
     def attend(self, index: int) -> bytes:
         """A photograph under the map of where the network looks (JPEG)."""
         with self.lock:
+            self._go_on()
             return self.draw_map(index)
+
+    def _go_on(self) -> None:
+        """Raise DataError once the server ends: those who still wait need not be waited for."""
+        if self.is_ending():
+            raise DataError("the server ends")
 
     def _draw_map(self, index: int) -> bytes:
         """The whole picture is squashed, so that the map covers all of it: the rationale, else the norm of the map."""

@@ -6,10 +6,12 @@ import secrets
 import sys
 from contextlib import suppress
 
-from desk.search.app import make_search_app
+from desk.search.app import SearchPage, make_search_app
 from desk.search.searcher import open_searcher
 from desk.web.door import listen, make_server, name_address, open_browser
 from engine.flags.evaluate.options import QueryOptions
+
+GRACE = 20  # seconds in which evidence that is being found may be found: threads that compute cannot be cut off
 
 
 def serve_search(options: QueryOptions) -> None:
@@ -17,7 +19,9 @@ def serve_search(options: QueryOptions) -> None:
     with listen(options.port) as door:
         searcher = open_searcher(options)
         token = secrets.token_urlsafe(16)
-        server = make_server(make_search_app(searcher, token))
+        page = SearchPage(searcher)
+        server = make_server(make_search_app(page, token), grace=GRACE)
+        page.evidence.is_ending = lambda: server.should_exit
         address = name_address(door, token)
         print(f"open {address}\n  {len(searcher.images):,} photographs, seen by {searcher.subject.describe()}; "
               "Ctrl-C ends it", flush=True)

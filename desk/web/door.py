@@ -34,9 +34,9 @@ def name_address(door: socket.socket, token: str) -> str:
     return f"http://{HOST}:{door.getsockname()[1]}/{token}/"
 
 
-def make_server(app: ASGIApp) -> uvicorn.Server:
-    """A server that says nothing of its work."""
-    return uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE))
+def make_server(app: ASGIApp, grace: int = GRACE) -> uvicorn.Server:
+    """A server that says nothing of its work, and gives open questions `grace` seconds when it ends."""
+    return uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=grace))
 
 
 def open_browser(address: str) -> None:

@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlencode
 
-from desk.search.app import make_search_app
+from desk.search.app import SearchPage, make_search_app
 from desk.search.searcher import open_searcher
 from tests.desk.served import QUICK, InThread, Json, find_paths
 from tools import search
@@ -20,7 +20,8 @@ class HostedSearch(InThread):
     def __init__(self, here: Path, *words: object) -> None:
         options = search.parse([*find_paths(here, words), "--serve", *QUICK, "--cache", str(here / "cache")])
         self.searcher = open_searcher(options)
-        self.begin(make_search_app(self.searcher, "hosted"), "hosted")
+        self.page = SearchPage(self.searcher)
+        self.begin(make_search_app(self.page, "hosted"), "hosted")
 
     def find(self, **values: object) -> Json:
         return json.loads(self.get(f"api/search?{urlencode(values)}"))

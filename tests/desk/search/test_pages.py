@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -11,6 +12,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -41,6 +44,12 @@ def encode(picture: Image.Image, kind: str = "PNG") -> bytes:
     content = io.BytesIO()
     picture.save(content, kind)
     return content.getvalue()
+
+
+def suppressed(address: str) -> None:
+    """Ask, whatever the answer."""
+    with contextlib.suppress(OSError):
+        urllib.request.urlopen(address, timeout=60).read()
 
 
 def test_a_photograph_finds_its_like_but_not_itself(search_page: Start) -> None:
@@ -174,6 +183,14 @@ def test_boxes_are_those_of_ddt_among_the_nearest_and_each_map_is_read_once(
     assert any(seen) and sorted(read) == sorted(set(read)) and len(read) == 12
 
 
+def test_evidence_is_not_looked_for_once_the_server_ends(search_page: Start) -> None:
+    page = search_page()
+    page.page.evidence.is_ending = lambda: True
+    for path in ("api/box/0", "attention/0"):
+        code, said = refused(lambda path=path: page.get(path))
+        assert code == 404 and "the server ends" in said
+
+
 def test_maps_that_are_kept_are_bounded(search_page: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     page = search_page()
     found = Evidence(page.searcher)
@@ -215,6 +232,10 @@ def test_the_command_serves_until_interrupted(photographs: Path, tmp_path: Path)
         address = process.stdout.readline().split()[1]
         with urllib.request.urlopen(f"{address}api/search?like=0", timeout=60) as answer:
             assert len(json.load(answer)["rows"]) == 35
+        waiting = [threading.Thread(target=lambda place=place: suppressed(f"{address}api/box/{place}")) for place in range(3)]
+        for thread in waiting:
+            thread.start()
+        time.sleep(0.3)  # a box is being found, and others wait for it
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0 and "Traceback" not in process.stderr.read()
     finally:
