@@ -13,8 +13,9 @@ from torch import Tensor
 from datasets.files import decode
 from datasets.images import ImageSet
 from datasets.layouts.listing import Sample
+from datasets.loader import Batch
 from datasets.views.recipes import View, make_transform
-from evaluation.features.compute import Outputs
+from evaluation.features.compute import BatchLook, Outputs
 from evaluation.features.extract import Features
 from evaluation.features.subject import Subject
 from evaluation.metrics.inspection import need_finite
@@ -23,7 +24,6 @@ from evaluation.reports.sheet import SIDE, Cell, draw_sheet
 from runtime.errors import DataError
 from runtime.files import open_table
 from runtime.names.spelling import show_name
-from runtime.precision import autocast
 
 COLUMNS = 6  # pictures in a line of the sheet
 
@@ -67,7 +67,6 @@ class Gallery:
         return rank_nearest(query, self.embeddings, self.images, most)
 
 
-@torch.no_grad()
 def see_picture(
     picture: Image.Image, subject: Subject, view: View, outputs: Outputs | None = None
 ) -> dict[str, Tensor]:
@@ -75,10 +74,9 @@ def see_picture(
 
     Raises BrokenNetwork when an output is NaN or infinite.
     """
-    pixels = make_transform(view)(picture)[None].to(subject.device, memory_format=torch.channels_last)
-    with autocast(subject.device, subject.precision):
-        answer = (outputs or subject.encoder.outputs)(pixels)
-    rows = {name: value.detach().float().cpu() for name, value in answer.items()}
+    ask, unlabelled = outputs or subject.encoder.outputs, torch.tensor([-1])
+    look = BatchLook(lambda pixels, _: ask(pixels), subject.device, subject.precision, unlabelled)
+    rows = look.at(Batch({"view": make_transform(view)(picture)[None]}, torch.tensor([0]), unlabelled))
     need_finite(rows, ["the picture"])
     return rows
 
