@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.files import decode, load_photo
+from datasets.files import decode, decode_content, load_photo
 from datasets.suffixes import is_image
 from datasets.walk import walk_images
 from runtime.errors import DataError
@@ -150,3 +150,16 @@ def test_nonsense_is_named(tmp_path: Path, content: bytes) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gone.jpg.*no such file"):
         decode(tmp_path / "gone.jpg")
+
+
+def test_content_in_memory_is_decoded_as_its_file_is(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera lay on its side
+    Image.effect_noise((40, 24), 90).convert("RGB").save(tmp_path / "photo.jpg", exif=turned)
+    content = (tmp_path / "photo.jpg").read_bytes()
+    assert np.array_equal(decode_content(content, "x", crop_bottom=5), decode(tmp_path / "photo.jpg", crop_bottom=5))
+    for wrong, said in ((content[:300], "x.jpg: cannot be decoded"), (b"", "or an empty file"), (b"....ftypheic", "x.jpg: .*image")):
+        with pytest.raises(DataError, match=said):
+            decode_content(wrong, "x.jpg")
+    with pytest.raises(DataError, match="leaves nothing of x.jpg"):
+        decode_content(content, "x.jpg", crop_bottom=40)
