@@ -28,6 +28,7 @@ FEATURES = {"gap": "backbone", "backbone": "backbone", "masked": "masked", "head
             "auto": "auto"}  # by word
 RERANKINGS = ("none", "aqe", "alpha-qe", "k-reciprocal", "diffusion")
 INDEX_KINDS = ("flat", "ivf", "hnsw", "ivfpq")  # see evaluation/retrieval/index.py
+DATABASES = {"lancedb": "lancedb", "qdrant": "qdrant-client", "pgvector": "psycopg[binary]"}  # and their clients
 
 
 @dataclass(frozen=True, kw_only=True)

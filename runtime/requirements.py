@@ -41,6 +41,12 @@ def find_installed(name: str) -> str | None:
         return None
 
 
+def list_missing(*names: str) -> list[str]:
+    """A problem line for each package that is asked for and not installed."""
+    return [f'{name} is not installed: pip install "{name}"' for name in names
+            if find_installed(name.partition("[")[0]) is None]
+
+
 def release_numbers(version: str) -> list[int]:
     """Its first three numbers, for comparing: "2.14.1+cpu" -> [2, 14, 1], "6.0" -> [6, 0, 0]."""
     numbers = [int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3]]

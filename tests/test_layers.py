@@ -34,6 +34,7 @@ LAW = {
     "evaluation/reports": {*NETWORKS, "evaluation.ledger", "evaluation.options", "evaluation.metrics"},
     "evaluation/retrieval": {*NETWORKS, "evaluation.ledger", "evaluation.options", "evaluation.run_record", "evaluation.metrics",
                              "evaluation.features", "evaluation.reports"},
+    "evaluation/collections": {*NETWORKS, "evaluation.options", "evaluation.metrics", "evaluation.features"},
     "evaluation/classifier": {*NETWORKS, "evaluation.ledger", "evaluation.options", "evaluation.run_record", "evaluation.metrics",
                               "evaluation.features", "evaluation.reports"},
     "evaluation/sorting": {*NETWORKS, "evaluation.metrics", "evaluation.features", "evaluation.reports"},

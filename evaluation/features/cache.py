@@ -136,13 +136,18 @@ class FeatureCache:
             return False
 
 
-def remove_cache(folder: Path) -> None:
-    """Remove a cache that served one purpose alone; what else lies in its folders stays, and so do they then."""
+def remove_features(folder: Path) -> None:
+    """Remove the features of a cache; hashes of pictures and what else lies there stay."""
     for question in (folder / "features").glob("*"):
         for path in [*list_shards(question), question / "question.json"]:
             path.unlink(missing_ok=True)
         with suppress(OSError):
             question.rmdir()
+
+
+def remove_cache(folder: Path) -> None:
+    """Remove a cache that served one purpose alone; what else lies in its folders stays, and so do they then."""
+    remove_features(folder)
     (folder / MEMO).unlink(missing_ok=True)
     for place in (folder / "features", folder):
         with suppress(OSError):

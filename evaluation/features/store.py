@@ -1,6 +1,7 @@
 """A folder of embeddings: embeddings.npy (rows), ids.csv (which image each row is) and meta.json (how they were made).
 
-`embedding.py` writes it, meta.json last: with it, the folder is complete.
+`embedding.py` writes it, meta.json last: with it, the folder is complete. Large ones lie in shards instead of the first
+two files (`forms.py`), which `sharding.py` writes.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from datasets.images import ImageSet
 from evaluation.features.contents import identify_files
+from evaluation.features.forms import FORMS, Listed, ShardedVectors, Vectors, list_shard_files
 from evaluation.features.subject import Subject
-from runtime.errors import ConfigError, DataError
+from runtime.errors import ConfigError, DataError, refuse
 from runtime.files import hash_file
 from runtime.names.spelling import unspell
+from runtime.requirements import list_missing
 from runtime.side_files import read_json
 
 CHUNK = 65536  # embeddings checked at a time
@@ -27,7 +30,9 @@ PIECES = "pieces"
 DATES, CONTENTS, CENTRE = "dates_sha256", "contents_sha256", "centre"
 LISTED = ("images", "images_sha256", DATES)  # what changes with the photographs, and not with how they are seen
 HASHES = {"rows_sha256": "embeddings.npy", "ids_sha256": "ids.csv"}
+FORM, SHARD_SIZE, SHARDS = "form", "shard_size", "shards"
 META = {"images": int, "dim?": int, "images_per_second?": float, f"{CENTRE}?": [float],
+        f"{FORM}?": str, f"{SHARD_SIZE}?": int, f"{SHARDS}?": [{"rows": int, "sha256": {str: str}}],
         **{f"{name}?": str for name in HASHES}}
 
 
@@ -38,7 +43,7 @@ class Embeddings:
     `contents` are what these are made of (`contents.hash_images`), "" in folders of earlier releases.
     """
 
-    vectors: NDArray[np.float32]
+    vectors: Vectors
     keys: list[str]
     classes: list[str]
     contents: list[str]
@@ -84,26 +89,64 @@ def read_embeddings(folder: str | Path) -> Embeddings:
                         f"python -m tools.embed IMAGES --pretrained NAME --out {folder}")
     meta = read_embeddings_meta(folder)
     try:
-        vectors = np.load(folder / "embeddings.npy", mmap_mode="c")  # torch wants what it may write to
-        with open(folder / "ids.csv", newline="", encoding="utf-8") as file:
-            table = list(csv.DictReader(file))
-        if any(line.get("path") is None or line.get("class") is None for line in table):
-            raise ValueError("ids.csv lacks a column path or class")
+        vectors, listed = _read_shards(folder, meta) if SHARDS in meta else _read_whole(folder)
     except (OSError, EOFError, ValueError, csv.Error) as error:
         raise DataError(f"{folder} cannot be read ({error}); delete it and run tools.embed again") from error
     check_stored_embeddings(vectors, folder)
-    if not len(vectors) == len(table) == meta["images"]:
-        raise DataError(f"{folder} does not fit together: {len(vectors)} vectors, {len(table)} lines in ids.csv, "
+    if not len(vectors) == len(listed.keys) == meta["images"]:
+        raise DataError(f"{folder} does not fit together: {len(vectors)} vectors, {len(listed.keys)} lines in ids.csv, "
                         f"{meta['images']} images in meta.json; delete it and run tools.embed again")
-    changed = [file for name, file in HASHES.items() if name in meta and meta[name] != hash_file(folder / file)]
+    changed = [file for file, digest in list_hashes(meta).items() if digest != hash_file(folder / file)]
     if changed:
-        raise DataError(f"{folder}: {' and '.join(changed)} changed after tools.embed wrote it; delete the folder and "
-                        "run tools.embed again")
+        raise DataError(f"{folder}: {' and '.join(changed[:3])} changed after tools.embed wrote it; delete the folder "
+                        "and run tools.embed again")
+    return Embeddings(vectors, listed.keys, listed.classes, listed.contents, meta)
+
+
+def list_hashes(meta: Mapping[str, object]) -> dict[str, str]:
+    """sha256 of every file that meta.json tells of, by name."""
+    shards = cast("list[dict[str, dict[str, str]]]", meta.get(SHARDS, []))
+    return {**{file: cast(str, meta[name]) for name, file in HASHES.items() if name in meta},
+            **{file: digest for shard in shards for file, digest in shard["sha256"].items()}}
+
+
+def describe_files(meta: Mapping[str, object]) -> str:
+    """What a folder consists of, in words."""
+    shards = cast("list[dict[str, dict[str, str]]]", meta.get(SHARDS, []))
+    if not shards:
+        return "embeddings.npy, ids.csv, meta.json"
+    return f"{len(shards)} shard{'s' * (len(shards) > 1)} from {', '.join(shards[0]['sha256'])} on, meta.json"
+
+
+def _read_whole(folder: Path) -> tuple[Vectors, Listed]:
+    """Raises OSError or ValueError for broken files, as the next one."""
+    vectors = np.load(folder / "embeddings.npy", mmap_mode="c")  # torch wants what it may write to
+    with open(folder / "ids.csv", newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    if any(line.get("path") is None or line.get("class") is None for line in table):
+        raise ValueError("ids.csv lacks a column path or class")
     keys, classes = ([unspell(line[column]) for line in table] for column in ("path", "class"))
-    return Embeddings(vectors, keys, classes, [line.get("content") or "" for line in table], meta)
+    return vectors, Listed(keys, classes, [line.get("content") or "" for line in table])
 
 
-def check_stored_embeddings(vectors: NDArray[np.float32], folder: Path) -> None:
+def _read_shards(folder: Path, meta: Mapping[str, object]) -> tuple[Vectors, Listed]:
+    form = FORMS.get(str(meta.get(FORM)))
+    if form is None:
+        raise ValueError(f"meta.json tells of shards of {meta.get(FORM)!r}, but only {' and '.join(FORMS)} are known")
+    need_form(form.name)
+    shards = cast("list[dict[str, int]]", meta[SHARDS])
+    vectors, listed = ShardedVectors(folder, form, [shard["rows"] for shard in shards]), Listed([], [], [])
+    for number in range(len(shards)):
+        listed.extend(form.read_listed(folder, number))
+    return vectors, listed
+
+
+def need_form(name: str) -> None:
+    """Raise ConfigError where a form's package is not installed."""
+    refuse(list_missing("pyarrow") if name == "parquet" else [])
+
+
+def check_stored_embeddings(vectors: Vectors, folder: Path) -> None:
     """Raise DataError for anything but finite float32 vectors [N, D]; a memory map is read piece by piece."""
     if vectors.ndim != 2 or vectors.dtype != np.float32:
         raise DataError(f"{folder}/embeddings.npy holds {vectors.dtype} {list(vectors.shape)}, not float32; delete "
@@ -118,6 +161,7 @@ def check_stored_embeddings(vectors: NDArray[np.float32], folder: Path) -> None:
 def refuse_foreign_embeddings(folder: Path) -> None:
     """Raise ConfigError where embeddings lie that no tools.embed is at work on: they are not ours to overwrite."""
     found = [name for name in ("embeddings.npy", "ids.csv") if (folder / name).exists()]
+    found += [path.name for path in list_shard_files(folder)]
     if found and not (folder / PIECES).is_dir():
-        raise ConfigError(f"{folder} holds {' and '.join(found)} but no meta.json, so how they were made is unknown; "
-                          "give another --out, or move them away")
+        raise ConfigError(f"{folder} holds {' and '.join(found[:3])} but no meta.json, so how they were made is "
+                          "unknown; give another --out, or move them away")

@@ -16,14 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from evaluation.features.forms import Vectors
 from evaluation.metrics.clustering import FAISS_SEEDS
-from evaluation.metrics.ranking import take_top
 from evaluation.metrics.similarity import cross_chunks
 from evaluation.options import INDEX_KINDS
 from runtime.errors import ConfigError
 
 CHUNK = 65536  # embeddings added at a time
 LEARNT = 256  # training embeddings a list
+MOST_LEARNT = 2**18  # training embeddings that are held at a time, or `FEWEST_LEARNT` a list where that is more
+FEWEST_LEARNT = 39  # as faiss advises
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,14 @@ def settle_index(plan: IndexPlan, count: int, width: int) -> IndexPlan:
                      plan.seed)
 
 
-def build_index(embeddings: NDArray[np.float32], plan: IndexPlan) -> Any:
-    """A faiss index of unit embeddings [N, D] in their order; a memory map is read piece by piece."""
+def build_index(embeddings: Vectors, plan: IndexPlan) -> Any:
+    """A faiss index of unit embeddings [N, D] in their order; a memory map or shards are read piece by piece."""
     count, width = embeddings.shape
     plan = settle_index(plan, count, width)
     index = _make(plan, width)
     if not index.is_trained:
-        taken = np.random.default_rng(plan.seed).permutation(count)[: max(LEARNT * plan.lists, LEARNT * 256)]
+        most = min(LEARNT * max(plan.lists, 256), max(MOST_LEARNT, FEWEST_LEARNT * plan.lists))
+        taken = np.random.default_rng(plan.seed).permutation(count)[:most]
         for clustering in (index.cp, *([index.pq.cp] if plan.kind == "ivfpq" else [])):
             clustering.seed, clustering.min_points_per_centroid = plan.seed % FAISS_SEEDS, 1
         index.train(np.ascontiguousarray(embeddings[np.sort(taken)]))
@@ -82,7 +85,7 @@ def build_index(embeddings: NDArray[np.float32], plan: IndexPlan) -> Any:
     return set_effort(index, plan)
 
 
-def add_rows(index: Any, embeddings: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
+def add_rows(index: Any, embeddings: Vectors, rows: NDArray[np.int64]) -> None:
     """Add some rows of the embeddings to an index, under their numbers; a flat one knows them by their order alone."""
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
@@ -138,13 +141,26 @@ class IndexHits:
 
 def search_index(index: Any, queries: NDArray[np.float32], k: int) -> IndexHits:
     """The k embeddings that the index finds nearest to each query [Q, D]."""
-    scores, ids = index.search(np.ascontiguousarray(queries, dtype=np.float32), min(k, index.ntotal))
+    vectors = np.ascontiguousarray(queries, dtype=np.float32)
+    if isinstance(index, faiss.IndexIDMap):  # a graph is walked through rows that are gone, which are not found
+        graph: Any = faiss.downcast_index(index.index)
+        kinds: Any = faiss  # its types do not tell of the class
+        there = kinds.SearchParametersHNSW(sel=faiss.IDSelectorRange(0, 2**62), efSearch=graph.hnsw.efSearch)
+        scores, ids = index.search(vectors, min(k, index.ntotal), params=there)
+    else:
+        scores, ids = index.search(vectors, min(k, index.ntotal))
     return IndexHits(ids, scores)
 
 
+def count_rows(index: Any) -> int:
+    """Embeddings of an index, those left out that are gone from a graph."""
+    if isinstance(index, faiss.IndexIDMap):
+        return int((faiss.vector_to_array(index.id_map) >= 0).sum())
+    return int(index.ntotal)
+
+
 def measure_index(
-    index: Any, embeddings: NDArray[np.float32], depths: tuple[int, ...] = (1, 10, 100), queries: int = 1000,
-    seed: int = 0,
+    index: Any, embeddings: Vectors, depths: tuple[int, ...] = (1, 10, 100), queries: int = 1000, seed: int = 0
 ) -> IndexReport:
     """Let a seeded draw of the embeddings query the others, in the index and exactly; a single one has none to find.
 
@@ -152,21 +168,39 @@ def measure_index(
     """
     depths = tuple(depth for depth in depths if depth < len(embeddings))
     chosen = np.sort(np.random.default_rng(seed).permutation(len(embeddings))[:queries])
-    vectors, most = np.ascontiguousarray(embeddings[chosen]), max(depths, default=0) + 1
+    vectors, most = np.ascontiguousarray(embeddings[chosen]), max(depths, default=0)
     start = time.perf_counter()
-    found = search_index(index, vectors, most).ids
+    found = search_index(index, vectors, most + 1).ids
     middle = time.perf_counter()
-    gallery = torch.from_numpy(np.asarray(embeddings))
-    nearest, near = [], []
-    for chunk in cross_chunks(torch.from_numpy(vectors), gallery):
-        own = chosen[chunk.start : chunk.start + len(chunk.scores)]
-        chunk.scores[torch.arange(len(own)), torch.from_numpy(own)] = -torch.inf
-        ids = torch.from_numpy(found[chunk.start : chunk.start + len(own)])
-        near.append(chunk.scores.gather(1, ids.clamp(min=0)).masked_fill(ids < 0, -torch.inf))
-        nearest.append(chunk.scores.gather(1, take_top(chunk.scores, max(depths, default=0))))
+    near, nearest = _compare(torch.from_numpy(vectors), torch.from_numpy(chosen), torch.from_numpy(found), embeddings,
+                             most)
     end = time.perf_counter()
-    recall = _count_found(torch.cat(near), torch.cat(nearest), depths)
+    recall = _count_found(near, nearest, depths)
     return IndexReport(recall, 1000 * (middle - start) / len(chosen), 1000 * (end - middle) / len(chosen), len(chosen))
+
+
+def _compare(
+    queries: torch.Tensor, own: torch.Tensor, found: torch.Tensor, embeddings: Vectors, k: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines of queries [Q, D] with those `found` [Q, k + 1] (-inf: the query itself, or none), and the k best [Q, k].
+
+    `own` [Q] is the row of each query, with which it is not compared; `CHUNK` embeddings are held at a time.
+    """
+    near = torch.full(found.shape, -torch.inf)
+    best = torch.full((len(queries), k), -torch.inf)
+    for first in range(0, len(embeddings), CHUNK):
+        part = torch.from_numpy(np.ascontiguousarray(embeddings[first : first + CHUNK]))
+        for chunk in cross_chunks(queries, part):
+            here = slice(chunk.start, chunk.start + len(chunk.scores))
+            places = own[here] - first
+            mine = ((places >= 0) & (places < len(part))).nonzero().flatten()
+            chunk.scores[mine, places[mine]] = -torch.inf
+            ids = found[here] - first
+            inside = (found[here] >= 0) & (ids >= 0) & (ids < len(part))
+            near[here] = torch.where(inside, chunk.scores.gather(1, ids.clamp(0, len(part) - 1)), near[here])
+            top = chunk.scores.topk(min(k, len(part)), dim=1).values
+            best[here] = torch.cat([best[here], top], dim=1).topk(k, dim=1).values
+    return near, best
 
 
 def _count_found(near: torch.Tensor, nearest: torch.Tensor, depths: tuple[int, ...]) -> dict[int, float]:

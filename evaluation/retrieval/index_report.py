@@ -24,8 +24,7 @@ def build_indices(
     said = []
     for number, plan in enumerate(plans):
         start = time.perf_counter()
-        made = renew_index(embeddings, folder, plan, anew=anew)
-        path = save_index(made.index, folder, made.plan, embeddings.meta, embeddings.contents, made.taught_by)
+        path, what = _keep_index(embeddings, folder, plan, anew)
         seconds = time.perf_counter() - start
         loaded = load_index(path, embeddings.meta)
         report = measure_index(loaded, embeddings.vectors, queries=queries, seed=plan.seed)
@@ -34,8 +33,14 @@ def build_indices(
             print(f"{count} embeddings of {width}, {report.queries} of them queries\n"
                   + HEAD + "".join(f"{f'recall@{depth}':>10}" for depth in report.recall))
         print(tell_index(plan.kind, seconds, path.stat().st_size / 1e6, report))
-        said.append(f"{plan.kind}: {made.said}")
+        said.append(f"{plan.kind}: {what}")
     print("\n".join(said))
+
+
+def _keep_index(embeddings: Embeddings, folder: Path, plan: IndexPlan, anew: bool) -> tuple[Path, str]:
+    """The file of a plan's index, and what was done; the index itself is let go of before it is read back."""
+    made = renew_index(embeddings, folder, plan, anew=anew)
+    return save_index(made.index, folder, made.plan, embeddings.meta, embeddings.contents, made.taught_by), made.said
 
 
 def tell_index(kind: str, seconds: float, megabytes: float, report: IndexReport) -> str:

@@ -1,7 +1,7 @@
 """A search index brought up to date: rows that are new are added to it, those that are gone are removed from it.
 
-What cannot be had so is built anew, and said: a graph (hnsw) forgets no row, and lists and codes are made for as many
-embeddings as there were.
+A graph (hnsw) keeps the nodes of rows that are gone, for its ways lead through them, and finds them no more. What
+cannot be had so is built anew, and said: a graph much of which is gone, and lists and codes for many more embeddings.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.features.store import CONTENTS, HASHES, LISTED, Embeddings
+from evaluation.features.store import CONTENTS, FORM, HASHES, LISTED, SHARD_SIZE, SHARDS, Embeddings
 from evaluation.retrieval.index import IndexPlan, add_rows, build_index, set_effort, settle_index
 from evaluation.retrieval.stored import StoredIndex, encode_contents, read_index
 from runtime.errors import DataError
 
 OWN = {"ivf": ("lists", "seed"), "hnsw": ("links",), "ivfpq": ("lists", "bytes", "seed")}  # a kind's own flags
+GONE = 0.2  # share of a graph's nodes that may be of rows that are gone; with more it is built anew
 GROWTH = 2  # times as many embeddings as an index was made for; with more it is built anew
 # Facts that change while rows stay what they are.
-PASSING = {"images_per_second", "weights", CONTENTS, *LISTED, *HASHES}
+PASSING = {"images_per_second", "weights", "mean", "std", CONTENTS, FORM, SHARD_SIZE, SHARDS, *LISTED, *HASHES}
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,10 @@ def find_obstacle(stored: StoredIndex, shift: Shift, embeddings: Embeddings, pla
         return f"the former one was made for {stored.taught_by} embeddings, and there are {count}"
     if plan.kind != "hnsw" and stored.plan.lists > count:
         return f"the former one has {stored.plan.lists} lists, and there are {count} embeddings"
-    if plan.kind == "hnsw" and len(shift.gone):
-        return f"its graph cannot forget the {len(shift.gone)} embeddings that are gone"
+    if plan.kind == "hnsw":
+        gone = stored.index.ntotal - int((shift.rows >= 0).sum())
+        if gone > GONE * stored.index.ntotal:
+            return f"{gone} of the {stored.index.ntotal} nodes of its graph would be of embeddings that are gone"
     return ""
 
 
@@ -123,8 +126,8 @@ def _build(embeddings: Embeddings, plan: IndexPlan, said: str) -> Renewal:
 def _move_rows(index: Any, shift: Shift) -> None:
     """Remove the rows that are gone, and call the others by the numbers that they have now."""
     if isinstance(index, faiss.IndexIDMap):
-        numbers = faiss.vector_to_array(index.id_map)
-        faiss.copy_array_to_vector(shift.rows[numbers], index.id_map)
+        numbers = faiss.vector_to_array(index.id_map)  # -1: gone before
+        faiss.copy_array_to_vector(np.where(numbers < 0, -1, shift.rows[numbers]), index.id_map)
         return
     index.remove_ids(shift.gone)
     for place in range(index.nlist):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evaluation.features.store import CENTRE, find_differences
-from evaluation.retrieval.index import IndexPlan, set_effort, settle_index
+from evaluation.retrieval.index import IndexPlan, count_rows, set_effort, settle_index
 from runtime.errors import DataError
 from runtime.files import hash_file, write_atomically, write_json
 from runtime.side_files import read_json
@@ -56,10 +56,10 @@ def save_index(
 
     `facts` are about the embeddings, `contents` what each of them is made of; `taught_by` 0 means all of them.
     """
-    plan = settle_index(plan, index.ntotal, index.d)
+    plan = settle_index(plan, count_rows(index), index.d)
     path = folder / f"index-{plan.kind}.faiss"
     write_atomically(path, lambda draft: faiss.write_index(index, str(draft)))
-    told = {"plan": asdict(plan), **facts, OWN: hash_file(path), TAUGHT: taught_by or index.ntotal}
+    told = {"plan": asdict(plan), **facts, OWN: hash_file(path), TAUGHT: taught_by or count_rows(index)}
     if any(contents):
         rows = path.with_suffix(".rows.npy")
         write_atomically(rows, lambda draft: np.save(draft, encode_contents(contents)))
@@ -80,8 +80,8 @@ def read_index(path: Path) -> StoredIndex:
                         f"it; {REMEDY}")
     stored = facts.pop("plan")
     plan = IndexPlan(**{name: stored[name] for name in PLAN})
-    contents = _read_contents(path.with_suffix(".rows.npy"), facts.pop(ROWS, None), index.ntotal)
-    return StoredIndex(set_effort(index, plan), plan, facts, contents, facts.pop(TAUGHT, index.ntotal))
+    contents = _read_contents(path.with_suffix(".rows.npy"), facts.pop(ROWS, None), count_rows(index))
+    return StoredIndex(set_effort(index, plan), plan, facts, contents, facts.pop(TAUGHT, count_rows(index)))
 
 
 def _read_contents(path: Path, digest: str | None, count: int) -> NDArray[np.uint8] | None:

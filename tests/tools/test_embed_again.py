@@ -15,7 +15,7 @@ from PIL import Image
 
 from datasets import view_set
 from evaluation.features import embedding
-from evaluation.features.embedding import match_stored_rows
+from evaluation.features.planning import Change, match_stored_rows
 from evaluation.features.store import Embeddings, read_embeddings
 from runtime.errors import ConfigError, DataError, StopTraining
 from tools import embed, index, search
@@ -197,7 +197,7 @@ def test_every_row_is_counted_once() -> None:
     stored = Embeddings(np.zeros((6, 2), np.float32), list("abcdef"), [""] * 6, ["1", "2", "2", "3", "", "4"], {})
     sources, change = match_stored_rows(["2", "1", "1", "5", "2", "3"], list("bxayzd"), stored)
     assert sources == [1, 0, 0, -1, 2, 3]
-    assert change == embedding.Change(new=2, kept=3, moved=1, removed=2)
+    assert change == Change(new=2, kept=3, moved=1, removed=2)
 
 
 def test_an_index_follows_and_a_search_refuses_the_old_one(

@@ -82,6 +82,9 @@ class EmbedOptions(ImagesOptions):
     """Which photographs are embedded, by which encoder, and where to."""
 
     out: str = flag(None, None, "where embeddings.npy, ids.csv, meta.json go", metavar="DIR", required=True)
+    to: str = flag("array", ("array", "npy", "parquet"), "array = the rows in one file; npy, parquet = in shards, of "
+                   "which one at a time is in memory")
+    shard_size: int = flag(65536, COUNT, "npy, parquet: rows of a shard")
     piece: int = flag(4096, COUNT, "images whose features are in memory at a time")
 
 

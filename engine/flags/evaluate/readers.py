@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engine.flags.evaluate.options import QueryOptions, SortOptions
+from engine.flags.evaluate.options import EmbedOptions, QueryOptions, SortOptions
 from engine.flags.groups import warn_ignored
 from engine.flags.parser import imply
 from engine.flags.unread import Readers, Test, always
@@ -39,6 +39,10 @@ SEARCH = (
     Readers(("diffusion_n",), "another --diffusion-mode than dense",
             lambda told: told.rerank != "diffusion" or told.diffusion_mode != "dense"),
 )
+EMBED = (
+    *CROPS,
+    Readers(("shard_size",), "--to npy or parquet", lambda told: told.to != "array"),
+)
 SORT = (
     *CROPS,
     Readers(("apply", "name_first", "score"), "no --serve: the page does it", lambda told: not told.serve),
@@ -54,7 +58,7 @@ QUERY = (
 
 def list_readers(options: EncoderOptions) -> tuple[Readers, ...]:
     """The rows of the table that these options answer to."""
-    rows = {ProbeOptions: PROBE, SearchOptions: SEARCH, SortOptions: SORT, QueryOptions: QUERY}
+    rows = {ProbeOptions: PROBE, SearchOptions: SEARCH, EmbedOptions: EMBED, SortOptions: SORT, QueryOptions: QUERY}
     return next((table for kind, table in rows.items() if isinstance(options, kind)), CROPS)
 
 

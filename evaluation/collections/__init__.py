@@ -1,0 +1,1 @@
+"""Embeddings in databases of vectors."""
