@@ -73,9 +73,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = Path(options.folder)
     embeddings = read_embeddings(folder)
     if options.to != "files":
-        from evaluation.collections.sync import open_database, sync_database
+        from evaluation.collections.sync import open_database, sync_database, tell_client_errors
 
-        done = sync_database(embeddings, open_database(options.to, options.url, options.table), anew=options.anew)
+        database = open_database(options.to, options.url, options.table)
+        with tell_client_errors(options.to):
+            done = sync_database(embeddings, database, anew=options.anew)
         print(f"{options.to}, table {options.table}: {len(embeddings.keys)} rows; {done.describe()}")
         return
     plans = [IndexPlan(kind, options.lists, options.probes, options.links, options.reach, options.bytes, options.seed)

@@ -105,17 +105,18 @@ def build_and_measure(options: CollectionOptions, kind: str) -> None:
     build_indices(read_embeddings(folder), folder, [plan], 1000)
 
 
-def _measure(step: Callable[..., None], *given: object) -> tuple[float, float]:
+def _measure(step: Callable[..., None], *given: object) -> tuple[float, float, float]:
     start = time.perf_counter()
     step(*given)
-    return time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def run_apart_from_this(what: str, step: Callable[..., None], *given: object) -> None:
     """A step in a new process, and a line of what it cost."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        seconds, memory = pool.apply(_measure, (step, *given))
-    print(f"COST {what}: {seconds:.0f} s, at most {memory:.0f} MB", flush=True)
+        seconds, busy, memory = pool.apply(_measure, (step, *given))
+    print(f"COST {what}: {seconds:.0f} s, {busy:.0f} s of a processor, at most {memory:.0f} MB", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tqdm import tqdm
@@ -16,12 +17,13 @@ from tqdm import tqdm
 from evaluation.collections.lance import LanceTable
 from evaluation.collections.postgres import PostgresTable
 from evaluation.collections.qdrant import QdrantTable
-from evaluation.collections.rows import Database, TableRows, stamp_rows, name_row, name_stamps
+from evaluation.collections.rows import Database, TableRows, name_row, name_stamps, stamp_rows
 from evaluation.features.forms import Listed
 from evaluation.features.store import Embeddings
 from runtime.errors import ConfigError, DataError
 
 BATCH = 16_384  # embeddings held at a time
+CLIENTS = {"lancedb", "qdrant_client", "psycopg", "httpx", "grpc", "pyarrow"}  # their errors are the database's
 LARGEST_LOSS = 0.5  # share of a table's rows that may be removed without being asked for
 
 
@@ -48,6 +50,18 @@ def open_database(kind: str, url: str, table: str) -> Database:
     except Exception as error:  # each client has errors of its own
         shown = re.sub(r"//[^@/]*@", "//...@", url)  # without the password
         raise ConfigError(f"--url {shown}: {kind} cannot be opened there ({type(error).__name__}: {error})") from error
+
+
+@contextmanager
+def tell_client_errors(kind: str) -> Iterator[None]:
+    """What a database or its client raises, as a DataError that says what became of the table."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in CLIENTS and not isinstance(error, (OSError, RuntimeError)):
+            raise
+        raise DataError(f"{kind}: {type(error).__name__}: {str(error).strip()}; what was written to the table stays, "
+                        "and once that is mended the same command goes on") from error
 
 
 def sync_database(embeddings: Embeddings, database: Database, *, anew: bool = False) -> Synced:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from evaluation.features import sharding
 from evaluation.features.store import read_embeddings
 from runtime.errors import ConfigError, DataError
 from runtime.files import CLEARED
-from tools import embed, index
+from tools import embed, index, search
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--pretrained", "none", "--arch", "resnet18", "--size", "32", "-j", "0", "-b", "4", "--device", "cpu",
@@ -202,6 +203,14 @@ def test_index_is_built_of_shards_and_follows_them(
     for kind in ("flat", "ivf", "hnsw"):
         name = f"index-{kind}.faiss"
         assert (out / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
+    own = sorted((photo_tree / "test").glob("*/*.jpg"))[7]
+    search.main([str(photo_tree), "--image", str(own), "--index", str(out / "index-hnsw.faiss"), "--top", "3",
+                 "--results-dir", str(tmp_path / "found"), *SMALL])
+    with open(tmp_path / "found" / "search.csv", newline="") as file:
+        best = next(csv.DictReader(file))
+    vectors = read_embeddings(out).vectors[:]
+    exact = vectors @ vectors[read_embeddings(out).keys.index(own.relative_to(photo_tree).as_posix())]
+    assert float(best["score"]) == pytest.approx(np.sort(exact)[-2], abs=1e-4)  # itself is left out
 
 
 def test_without_pyarrow_one_message_says_what_to_install(

@@ -14,7 +14,7 @@ import pytest
 from evaluation.collections import sync
 from evaluation.collections.lance import hide_own_datasets
 from evaluation.collections.rows import Database, name_row
-from evaluation.collections.sync import open_database, sync_database
+from evaluation.collections.sync import open_database, sync_database, tell_client_errors
 from evaluation.features.store import Embeddings
 from runtime.errors import ConfigError, DataError
 
@@ -138,6 +138,15 @@ def test_rows_that_another_command_added_meanwhile_are_told(opened: Open, monkey
     monkeypatch.setattr(database, "count", lambda: 31)
     with pytest.raises(DataError, match="the table holds 31 rows, and there are 30 embeddings"):
         sync_database(make_embeddings(list(range(30))), database)
+
+
+def test_what_a_client_raises_is_told_and_our_own_mistakes_are_not_hidden(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = opened()
+    monkeypatch.setattr(database, "write", lambda batch: (_ for _ in ()).throw(ConnectionError("cut off")))
+    with pytest.raises(DataError, match="x: ConnectionError: cut off; .*the same command goes on"), tell_client_errors("x"):
+        sync_database(make_embeddings(list(range(9))), database)
+    with pytest.raises(KeyError), tell_client_errors("x"):
+        raise KeyError("a slip")
 
 
 def test_an_address_without_a_database_is_told_without_its_password() -> None:
