@@ -10,17 +10,18 @@ from typing import Any
 from evaluation.collections.rows import COLUMNS, TableRows
 
 ASKED = 1000  # ids named in one condition
+TAKEN = "datasets"  # the name that ours has where it runs from its folder, and Hugging Face's everywhere else
 
 
 @contextmanager
 def hide_own_datasets() -> Iterator[None]:
     """Without our `datasets` among the loaded modules: LanceDB would take it for Hugging Face's."""
-    own = sys.modules.pop("datasets", None)
+    own = sys.modules.pop(TAKEN, None)
     try:
         yield
     finally:
         if own is not None:
-            sys.modules["datasets"] = own
+            sys.modules[TAKEN] = own
 
 
 class LanceTable:
