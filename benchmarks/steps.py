@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from datasets.loader import Batch
-from engine.trainer import read_loss
+from engine.readings import stack_numbers
 from methods.method import Clock, Method
 from runtime import precision
 
@@ -28,7 +28,7 @@ def make_step(
     def step() -> None:
         with precision.autocast(torch.device("cpu"), number):
             loss = method(batch, clock)
-        read_loss(loss)
+        stack_numbers({"total": loss.total, **loss.parts, **loss.stats}).tolist()
         loss.total.backward()
         torch.nn.utils.clip_grad_norm_(method.parameters(), math.inf)
         optimizer.step()

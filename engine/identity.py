@@ -20,7 +20,7 @@ from runtime.side_files import parse_json
 FREE = {"resume", "results_dir", "num_workers", "device", "threads", "logger", "save_every", "monitor_every", "cache",
         "skip_bad", "test", "crop_from", "precision", "monitor_images", "root", "crop_root", "accum_steps",
         "test_root", "eval", "auto_resume", "pin_mem", "eval_freq", "disable_eval", "update_freq", "plan",
-        "gradient_every"}
+        "gradient_every", "log_every"}
 # What runs of earlier releases did where a flag has come since: they can be continued.
 EARLIER = {"lars_norm": "apart", "rows_as_stored": False, "class_token": False, "miner_semihard_margin": None,
            "run": None, "balance": 0.0}

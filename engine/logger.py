@@ -15,8 +15,6 @@ from tqdm import tqdm
 
 from datasets.loader import Batch
 from evaluation.image_log import ImageLog
-from methods.method import LossParts
-from runtime import distributed
 from runtime.files import flush, write_bytes
 from runtime.lines import append_line
 
@@ -161,14 +159,6 @@ def open_sink(sink: str, folder: Path, name: str) -> Callable[[str, dict[str, fl
 
     run = wandb.init(project="plumage", name=name, dir=folder)
     return lambda kind, row, step: run.log({f"{kind}/{key}": value for key, value in row.items()}, step=step)
-
-
-def read_loss(loss: LossParts) -> dict[str, float]:
-    """Total, terms and statistics, mean over ranks, as floats read from the device at once."""
-    named = {"total": loss.total, **loss.parts, **loss.stats}
-    device = loss.total.device
-    values = torch.stack([torch.as_tensor(value).detach().to(device, torch.float32) for value in named.values()])
-    return dict(zip(named, distributed.mean(values).tolist()))
 
 
 def progress(total: int, *, initial: int, text: str, active: bool) -> tqdm:

@@ -22,6 +22,8 @@ class InsightOptions(Options):
                             "--plan alone; train = and train", nargs="?", const="stop")
     gradient_every: int = flag(0, COUNT_OR_0, "steps between looks at how hard each loss term pulls at the backbone's "
                                "map, and which pull against each other, in log.jsonl; 0 = never", metavar="STEPS")
+    log_every: int = flag(0, COUNT_OR_0, "steps between readings of loss and gradient norm, for which a GPU must wait; "
+                          "each step is logged; NaN stops the run then; 0 = 10 on CUDA, else 1", metavar="STEPS")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,14 +18,12 @@ from datasets.loader import Batch, per_view_seed
 from datasets.sampling.batches import Batches
 from engine import checkpoint
 from engine.gradients.budget import GradientBudget
-from engine.logger import Logger, Meter, TimeLeft, WaitTimer, progress, read_loss
+from engine.logger import Logger, Meter, TimeLeft, WaitTimer, progress
+from engine.readings import Readings
 from engine.schedule import TrainingPlan
 from engine.selection import Kept, Selection
-from evaluation.run_record import is_resumable
 from methods.method import Clock, Method
 from runtime import distributed, precision
-from runtime.errors import StopTraining
-from runtime.files import write_json
 from runtime.processes.ending import Ending
 
 
@@ -53,6 +51,7 @@ class Trainer:
         identity: dict[str, object],
         selection: Selection | None = None,
         budget: GradientBudget | None = None,
+        log_every: int = 1,
         title: str = "training",
     ) -> None:
         self.method, self.optimizer, self.plan = method, optimizer, plan
@@ -61,8 +60,9 @@ class Trainer:
         self.logger, self.monitor, self.names, self.identity = logger, monitor, names, identity
         self.selection, self.budget, self.title = selection, budget or GradientBudget(method), title
         self.scaler = precision.scaler(device, number_format)
+        self.readings = Readings(log_every, folder, names, number_format, logger)
         self.meter, self.step, self.log_position = Meter(), 0, 0
-        self.left, self.ending = TimeLeft(0, plan.steps), Ending()
+        self.left, self.ending, self.scale = TimeLeft(0, plan.steps), Ending(), self.scaler.get_scale()
         self.module = distributed.wrap(method, device)
 
     def fit(self) -> None:
@@ -89,61 +89,63 @@ class Trainer:
         with bar:  # an interrupt leaves no half-drawn line behind
             stream = WaitTimer(self.loader)
             for _ in range(done, plan.steps_per_epoch):
-                numbers = self.train_step(stream)
+                self.train_step(stream)
                 bar.update(plan.batch_size)
-                bar.set_postfix_str(f"loss {numbers['total']:.4f}, waiting for data {stream.share():.0%}, "
+                bar.set_postfix_str(f"{self.readings.say_loss()}, waiting for data {stream.share():.0%}, "
                                     f"all epochs in {self.left.say(self.step)}", refresh=False)
                 self.save_within_epoch()
         images = (plan.steps_per_epoch - done) * plan.batch_size
         self.logger.write("speed", {"step": self.step, "epoch": epoch, **stream.speed(images)})
 
-    def train_step(self, stream: WaitTimer) -> dict[str, float]:
-        """One optimiser step over `accum_steps` micro-batches; the mean of its numbers."""
+    def train_step(self, stream: WaitTimer) -> None:
+        """One optimiser step over `accum_steps` micro-batches."""
         plan, now = self.plan, self.clock()
-        rate = self.set_learning_rate(now)
-        step_meter = Meter()
+        self.readings.begin(now, self.set_learning_rate(now))
         for micro in range(plan.accum_steps):
             self.seed_step(micro)
-            step_meter.add(self.accumulate(next(stream), now, last=micro == plan.accum_steps - 1))
-            self.meter.count(self.method.monitor)
+            self.accumulate(next(stream), now, last=micro == plan.accum_steps - 1)
         moved = self.update()
         self.method.after_step(now) if moved else self.method.clear_pending()
         self.step += 1
-        numbers = step_meter.means()
-        self.meter.add(numbers)
-        self.logger.write("step", {"step": self.step, "epoch": now.epoch, "lr": rate, **numbers})
-        measured = self.budget.finish()
-        if self.budget.is_due(now.step):
+        measured, due = self.budget.finish(), self.budget.is_due(now.step)
+        if self.readings.are_due() or due or self.step % plan.steps_per_epoch == 0:
+            self.read()
+        if due:
             self.logger.write("gradients", {"step": self.step, "epoch": now.epoch, **measured})
-        return numbers
 
-    def accumulate(self, batch: Batch, now: Clock, *, last: bool) -> dict[str, float]:
+    def accumulate(self, batch: Batch, now: Clock, *, last: bool) -> None:
         """Forward and backward of one micro-batch; gradients add up, ranks meet on the last one."""
         on_device = batch.to(self.device, non_blocking=True)
         several = self.module if isinstance(self.module, DistributedDataParallel) else None
         with nullcontext() if last or several is None else several.no_sync():
             with precision.autocast(self.device, self.number_format), self.budget.watch(now.step):
                 loss = self.module(on_device, now)
-            loss = self.budget.weigh(loss, self.scaler.get_scale())
-            numbers = read_loss(loss)
-            self.refuse_nan({name: numbers[name] for name in ("total", *loss.parts)}, batch, now)
+            loss = self.budget.weigh(loss, self.scale)
+            self.readings.add(loss, batch.index, self.method.monitor)
             self.logger.images.add(now.step, now.epoch, batch.index, self.method.per_image)
             self.scaler.scale(loss.total / self.plan.accum_steps).backward()
-        return numbers
 
     def update(self) -> bool:
         """The optimiser's step; False when fp16 overflowed and the step was skipped. Raises StopTraining for NaN."""
         self.scaler.unscale_(self.optimizer)
         largest = self.plan.clip_grad or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), largest)
-        if not self.scaler.is_enabled() and not math.isfinite(norm):
-            raise StopTraining(f"the gradient of step {self.step} is not finite although the loss is; the weights "
-                               f"are untouched, {self.tell_what_helps()}")
-        before = self.scaler.get_scale()
+        if not self.scaler.is_enabled():
+            self.readings.add_norm(norm)
+        before = self.scale
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return self.scaler.get_scale() >= before
+        self.scale = self.scaler.get_scale()
+        return self.scale >= before
+
+    def read(self) -> None:
+        """Log and count the steps that wait on the device; raises StopTraining for what is no number there."""
+        self.readings.fetch()
+        self.logger.images.read()
+        for step in self.readings.take(self.meter):
+            row = {"step": step.now.step + 1, "epoch": step.now.epoch, "lr": step.rate}
+            self.logger.write("step", {**row, **step.means()})
 
     def set_learning_rate(self, now: Clock) -> float:
         """Give every group its rate (and decay) at this step; one that has not started has 0. Returns the rate."""
@@ -163,29 +165,6 @@ class Trainer:
     def clock(self) -> Clock:
         """Where training stands."""
         return Clock(self.step, self.plan.steps, self.step // self.plan.steps_per_epoch, self.plan.epochs)
-
-    def refuse_nan(self, terms: dict[str, float], batch: Batch, now: Clock) -> None:
-        """Stop before a loss that is not a number reaches the weights; the batch's image names are written down."""
-        bad = [name for name, value in terms.items() if not math.isfinite(value)]
-        if not bad:
-            return
-        path = self.folder / "nan_batch.json"
-        shares = distributed.gather_objects([self.names[index] for index in batch.index.tolist()])
-        images = [name for share in shares for name in share]
-        if distributed.is_main() and self.logger.open:  # a trial leaves nothing behind
-            write_json(path, {"terms": bad, "step": now.step, "epoch": now.epoch, "images": images})
-        raise StopTraining(
-            f"{', '.join(bad)} not finite in epoch {now.epoch + 1}, step {now.step}; the batch's images are named in "
-            f"{path}; {self.tell_what_helps()}"
-        )
-
-    def tell_what_helps(self) -> str:
-        """What is left after a number that is not finite, and how to go on; there may be no checkpoint yet."""
-        anew = "start anew with a lower --lr or a higher temperature"
-        if not is_resumable(self.folder):
-            return f"no checkpoint was saved yet: {anew}{', or with --precision fp32' * (self.number_format != 'fp32')}"
-        going_on = "continue with --resume --precision fp32, or " * (self.number_format != "fp32")
-        return f"the last checkpoint is untouched: {going_on}{anew} in another --results-dir"
 
     def finish_epoch(self, epoch: int) -> None:
         """Monitors, the method's own end of epoch, the epoch's line in the log, a checkpoint."""
@@ -211,7 +190,9 @@ class Trainer:
             self.ending.obey()
 
     def save(self) -> None:
-        """Write the resume state (main process) once every rank has handed in its generators."""
+        """Write the resume state (main process) once all that led to it was found sound, and every rank's generators.
+        """
+        self.read()
         generators = distributed.gather_objects(checkpoint.rng_state())
         self.logger.images.write()
         if distributed.is_main():
@@ -239,6 +220,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if state["scaler"]:  # empty unless the first part of the run was in fp16
             self.scaler.load_state_dict(state["scaler"])
+            self.scale = self.scaler.get_scale()
         self.meter.load_state_dict(state["meter"])
         if self.selection is not None:
             self.selection.load_state_dict(cast(Kept, state["selection"]))  # the run is the same, so is what it keeps

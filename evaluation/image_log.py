@@ -36,6 +36,7 @@ class ImageLog:
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
         self.head: list[list[str]] = []
+        self.unread: list[tuple[Records, list[str], Tensor]] = []
         self.waiting: list[Records] = []
 
     def start(self, step: int) -> None:
@@ -47,19 +48,33 @@ class ImageLog:
                 write_bytes(self.path, kept)
 
     def add(self, step: int, epoch: int, index: Tensor, numbers: Mapping[str, Tensor]) -> None:
-        """Remember numbers [B] of the images `index` [B]: those with a point in float16, counts and ids in 32 bits."""
+        """Remember numbers [B] of the images `index` [B]: those with a point in float16, counts and ids in 32 bits.
+
+        They stay on their device until `read`.
+        """
         if not numbers:
             return
         self.head = self.head or [*PLACE, *([name, choose_kind(values)] for name, values in numbers.items())]
         records = np.empty(len(index), as_type(self.head))
         records["step"], records["epoch"], records["image"] = step, epoch, index.cpu().numpy()
-        table = torch.stack([values.detach().float() for values in numbers.values()]).cpu().numpy()
-        for name, values in zip(numbers, table, strict=True):
-            records[name] = values
-        self.waiting.append(records)
+        table = torch.stack([values.detach().float() for values in numbers.values()])
+        self.unread.append((records, list(numbers), table))
+
+    def read(self) -> None:
+        """Fetch all that was remembered since the last time from the device, in one go."""
+        if not self.unread:
+            return
+        tables = torch.cat([table.flatten() for _, _, table in self.unread]).cpu().numpy()
+        for records, names, _ in self.unread:
+            table, tables = np.split(tables, [len(names) * len(records)])
+            for name, values in zip(names, table.reshape(len(names), -1), strict=True):
+                records[name] = values
+            self.waiting.append(records)
+        self.unread = []
 
     def write(self) -> None:
         """Append what was remembered since the last time; every rank calls it."""
+        self.read()
         if not self.head:
             return
         shares = distributed.gather_objects(b"".join(records.tobytes() for records in self.waiting))

@@ -15,7 +15,7 @@ READ = (*KEPT, "arch", "model", "embed_dim", "use_tv_split", "tv_split_by_sample
 # Flags that say where and how fast something is computed, or where its output goes: never taken from a run.
 MACHINE = frozenset({"device", "threads", "num_workers", "batch_size", "extract_batch_size", "results_dir", "resume",
                      "auto_resume", "logger", "cache", "pin_mem", "evaluate", "eval", "run", "pretrained_root",
-                     "update_freq", "accum_steps", "plan", "gradient_every"})
+                     "update_freq", "accum_steps", "plan", "gradient_every", "log_every"})
 
 
 def settle_flags(args: argparse.Namespace, settings: Mapping[str, object], *, keep: Collection[str] = ()) -> None:

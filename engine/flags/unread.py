@@ -54,7 +54,7 @@ class Readers:
 
 
 # What is said of a training has nothing to say where a finished network is evaluated.
-OF_TRAINING = (Readers(("plan", "gradient_every"), "a training, not where a network is evaluated", never),)
+OF_TRAINING = (Readers(("plan", "gradient_every", "log_every"), "a training, not where a network is evaluated", never),)
 
 
 def find_unread(options: Options, table: Iterable[Readers]) -> list[str]:

@@ -27,6 +27,7 @@ from engine.gradients.budget import SIDES, GradientBudget, find_meeting
 from engine.identity import describe_run
 from engine.logger import Logger
 from engine.options import EncoderTrainingOptions, TrainingOptions
+from engine.readings import CUDA_STEPS
 from engine.schedule import TrainingPlan
 from engine.selection import Selection
 from engine.trainer import Trainer
@@ -116,6 +117,7 @@ def build(system: System[Told, Read], options: Told, device: torch.device) -> Ru
         monitor=system.monitor(options, inputs, device, number_format),
         names=[sample.key for sample in inputs.train.samples], identity=identity, selection=selection,
         budget=GradientBudget(method, options.gradient_every, Balance(options.balance) if options.balance else None),
+        log_every=options.log_every or (CUDA_STEPS if device.type == "cuda" else 1),
         title=f"{options.method} trains {options.network_name}")
     if saved is not None:
         trainer.resume(saved)

@@ -68,7 +68,8 @@ class Indices:
             yield Batch({}, index, torch.full_like(index, -1))
 
 
-def make_trainer(folder: Path, method: Method, *, accum: int = 1, epochs: int = 3, save_every: int = 0) -> Trainer:
+def make_trainer(folder: Path, method: Method, *, accum: int = 1, epochs: int = 3, save_every: int = 0,
+                 log_every: int = 1) -> Trainer:
     folder.mkdir(exist_ok=True)
     batches = EpochBatches(IMAGES, 4 // accum, seed=1)
     plan = TrainingPlan(epochs=epochs, batch_size=4, accum_steps=accum, steps_per_epoch=3, lr=0.1, schedule="constant",
@@ -77,7 +78,7 @@ def make_trainer(folder: Path, method: Method, *, accum: int = 1, epochs: int = 
     return Trainer(method, optimizer=torch.optim.SGD(groups, lr=0.1, momentum=0.9), batches=batches,
                    loader=Indices(batches), plan=plan, device=torch.device("cpu"), number_format="fp32", folder=folder,
                    logger=Logger(folder), monitor=lambda m, e: {"monitored": e}, names=[f"i{i}.jpg" for i in range(IMAGES)],
-                   identity={})
+                   identity={}, log_every=log_every)
 
 
 def read_log(folder: Path) -> list[dict]:
@@ -168,6 +169,46 @@ def test_nan_names_the_term_and_the_images_and_spares_the_weights(tmp_path: Path
     assert weights(method) == seen["before"]
     note = json.loads((tmp_path / "nan_batch.json").read_text())
     assert note["images"] == [f"i{i}.jpg" for i in seen["images"]] and "square" in note["terms"]
+
+
+@pytest.mark.parametrize("accum", [1, 2])
+@pytest.mark.parametrize("log_every", [2, 5])
+def test_steps_that_are_read_later_leave_the_same_files(tmp_path: Path, accum: int, log_every: int) -> None:
+    for name, every in (("at-once", 1), ("later", log_every)):
+        method = Regression()
+        method.monitor = {"entropy": torch.rand(4 // accum, generator=torch.Generator().manual_seed(3))}
+        make_trainer(tmp_path / name, method, accum=accum, save_every=2, log_every=every).fit()
+    logs = [[row for row in read_log(tmp_path / name) if row["kind"] != "speed"] for name in ("at-once", "later")]
+    assert logs[0] == logs[1] and [row["kind"] for row in logs[0]].count("step") == 9
+    assert (tmp_path / "at-once" / NAME).read_bytes() == (tmp_path / "later" / NAME).read_bytes()
+
+
+@pytest.mark.parametrize("nan_at", [3, 4, 5])
+def test_nan_that_is_read_later_reaches_no_file(tmp_path: Path, nan_at: int) -> None:
+    make_trainer(tmp_path / "whole", Regression(), log_every=10, epochs=1).fit()
+    sound = torch.load(tmp_path / "whole" / "checkpoint.pt")["method"]
+    batches = EpochBatches(IMAGES, 4, seed=1)
+    batches.set(1, nan_at - 3)
+    with pytest.raises(StopTraining, match=f"square not finite in epoch 2, step {nan_at}.*last checkpoint is untouched"):
+        make_trainer(tmp_path / "broken", Regression(nan_at=nan_at), log_every=10).fit()
+    assert torch.load(tmp_path / "broken" / "checkpoint.pt")["method"] == sound
+    note = json.loads((tmp_path / "broken" / "nan_batch.json").read_text())
+    assert note["images"] == [f"i{draw.index}.jpg" for draw in next(iter(batches))] and note["step"] == nan_at
+
+
+def test_nan_that_is_read_later_is_met_by_a_save_within_the_epoch(tmp_path: Path) -> None:
+    with pytest.raises(StopTraining, match="no checkpoint was saved yet"):
+        make_trainer(tmp_path, Regression(nan_at=0), log_every=10, save_every=2).fit()
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_gradient_that_is_read_later_is_refused_before_it_is_saved(tmp_path: Path) -> None:
+    method = Regression()
+    trainer = make_trainer(tmp_path, method, log_every=10)
+    method.offset.register_hook(lambda gradient: gradient * (float("inf") if trainer.step == 1 else 1))
+    with pytest.raises(StopTraining, match="the gradient of step 1 is not finite although the loss is; no checkpoint"):
+        trainer.fit()
+    assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_a_gradient_that_is_no_number_spares_the_weights(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def time_steps(trainer: Trainer, done: int, count: int) -> Trial:
         start = stream.waited
         seconds.append(precision.clock(partial(twin.train_step, stream), trainer.device))
         waited.append(stream.waited - start)
+    twin.read()  # what is broken in so few steps is said now
     timed, waits = seconds[min(1, count - 1):], waited[min(1, count - 1):]
     room, place = find_room(trainer.device)
     return Trial(sum(timed) / len(timed), sum(waits) / sum(timed), len(timed),
@@ -86,7 +87,7 @@ def copy_trainer(trainer: Trainer) -> Trainer:
     twin = Trainer(method, optimizer=optimizer, batches=trainer.batches, loader=trainer.loader, plan=trainer.plan,
                    device=trainer.device, number_format=trainer.number_format, folder=folder,
                    logger=Logger(folder, active=False), monitor=trainer.monitor, names=trainer.names,
-                   identity=trainer.identity, budget=budget)
+                   identity=trainer.identity, budget=budget, log_every=trainer.readings.every)
     twin.step = trainer.step
     return twin
 
