@@ -70,7 +70,7 @@ class BatchLook:
             pixels, labels = pixels[places], labels[places]
         pixels = pixels.to(self.device, memory_format=torch.channels_last, non_blocking=True)
         with autocast(self.device, self.precision):
-            answer = self.ask(pixels, labels.to(self.device))
+            answer = self.ask(pixels, labels.to(self.device, non_blocking=True))
         return {name: value[: len(batch)].detach().float().cpu() for name, value in answer.items()}
 
 

@@ -91,7 +91,7 @@ def extract(
     ask = cast(Labelled, outputs) if labelled else lambda pixels, _: cast(Outputs, outputs)(pixels)
     look = BatchLook(ask, torch.device(device), precision, images.labels, batch_size if caches else 0)
     share = Share(plan.missing, batch_size, epoch)
-    batches = make_loader(dataset, share, workers=workers)
+    batches = make_loader(dataset, share, workers=workers, pin=torch.device(device).type == "cuda")
     with _show(bar, images, len(plan.missing), title or f"features of {images.split}") as shown:
         pieces = compute_pieces(look, batches, share, shown, saved=bool(caches))
         seconds = sum(_place(piece, table, cache) for piece in pieces)

@@ -21,6 +21,8 @@ def leave_self(scores: Tensor, start: int) -> Tensor:
 
 def rank_columns(scores: Tensor, columns: Tensor, ignored: Tensor) -> Tensor:
     """1-based ranks int64 [b, P] of the `columns` of each row of scores [b, N]; any number where `ignored`."""
+    if scores.device.type != "cpu":  # threads of the host would wait for a GPU once for each share
+        return _rank_share(scores, columns, ignored)
     parts = zip(scores.split(SHARE), columns.split(SHARE), ignored.split(SHARE))
     return torch.cat(run_apart(lambda part: _rank_share(*part), parts))
 

@@ -109,7 +109,7 @@ def pick_weighted(log_weights: Tensor, generator: torch.Generator) -> Tensor:
     """One place of each row with probability in proportion to e^x (Gumbel's trick): [A, B] -> LongTensor [A]."""
     uniform = torch.rand(log_weights.shape, generator=generator, dtype=torch.float64).clamp_min(1e-300)
     gumbel = -(-uniform.log()).log()
-    return (log_weights + gumbel.to(log_weights)).argmax(dim=1)
+    return (log_weights + gumbel.to(log_weights, non_blocking=True)).argmax(dim=1)
 
 
 def mine_random(positives: Tensor, negatives: Tensor, generator: torch.Generator) -> Triplets:
