@@ -35,7 +35,7 @@ def make_pass(network: nn.Module, images: Tensor, form: Format, *, backward: boo
     pixels = images.to(dtype).contiguous(memory_format=layout)
 
     def run(count: int) -> None:
-        autocast = torch.autocast("cpu", torch.bfloat16, enabled=form.number == "autocast")
+        autocast = torch.autocast(images.device.type, torch.bfloat16, enabled=form.number == "autocast")
         with torch.set_grad_enabled(backward), autocast:
             answer = clone(pixels[:count])
         if backward:

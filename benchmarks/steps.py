@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from datasets.loader import Batch
-from engine.readings import stack_numbers
+from engine.readings import CUDA_STEPS, stack_numbers
 from methods.method import Clock, Method
 from runtime import precision
 
@@ -23,12 +23,17 @@ def make_step(
     `labels` [B] are all different unless given; `clock` says where in training the step is.
     """
     pixels = {name: torch.randint(0, 256, (images, 3, size, size), dtype=torch.uint8) for name in method.views()}
-    batch = Batch(pixels, torch.arange(images), torch.arange(images) if labels is None else labels)
+    device = next(method.parameters()).device
+    batch = Batch(pixels, torch.arange(images), torch.arange(images) if labels is None else labels.cpu()).to(device)
+    waiting: list[Tensor] = []
 
     def step() -> None:
-        with precision.autocast(torch.device("cpu"), number):
+        with precision.autocast(device, number):
             loss = method(batch, clock)
-        stack_numbers({"total": loss.total, **loss.parts, **loss.stats}).tolist()
+        waiting.append(stack_numbers({"total": loss.total, **loss.parts, **loss.stats}))
+        if len(waiting) == (CUDA_STEPS if device.type == "cuda" else 1):
+            torch.cat(waiting).tolist()
+            waiting.clear()
         loss.total.backward()
         torch.nn.utils.clip_grad_norm_(method.parameters(), math.inf)
         optimizer.step()

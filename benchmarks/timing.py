@@ -15,12 +15,14 @@ from typing import TypeVar
 
 from engine.flags.parser import Parser, add_options, gather_options
 from runtime.allocator import keep_freed_memory
-from runtime.devices import use_threads
-from runtime.errors import ConfigError
+from runtime.devices import list_device_problems, use_threads
+from runtime.errors import ConfigError, refuse
 from runtime.options import Options, flag, switch
 from runtime.ranges import whole_number
+from runtime.words import device
 
 Work = Callable[[], object]
+Made = TypeVar("Made")
 FAIR = 0.9
 EXTRA_ROUNDS = 6  # a guard that fails is asked again: only a pass that is slow every time is slow
 
@@ -67,6 +69,7 @@ class BenchmarkOptions(Options):
     """What every benchmark is told."""
 
     quick: bool = switch(False, "smaller samples, under a minute")
+    device: str = flag("cpu", device, "where both sides run: cpu, cuda, cuda:N")
     threads: int = flag(2, whole_number(1, 1024), "CPU threads of both sides")
     rounds: int = flag(3, whole_number(3, 10**6), "how often each side is timed, at least 3")
 
@@ -81,6 +84,7 @@ def parse_benchmark(text: str | None, options: type[Given], argv: Sequence[str] 
     found, problems = gather_options(parser, options, argv)
     try:
         problems.refuse()
+        refuse(list_device_problems(found.device) if found.device != "cpu" else [])
     except ConfigError as error:
         parser.exit(2, f"error: {error}\n")
     return found
@@ -97,10 +101,31 @@ def start_benchmark(options: BenchmarkOptions, name: str) -> Report:
 
 
 def time_once(work: Work) -> float:
-    """Seconds of wall-clock time."""
+    """Seconds of wall-clock time, until a GPU that has a part in it is done."""
+    wait_for_gpu()
     begin = time.perf_counter()
     work()
+    wait_for_gpu()
     return time.perf_counter() - begin
+
+
+def wait_for_gpu() -> None:
+    """Until all that was asked of a GPU is done; at once where none was used."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+def on_device(work: Callable[[], Made], where: str) -> Callable[[], Made]:
+    """`work`, whose new tensors lie on a device: the plain sides name none."""
+    import torch
+
+    def placed() -> Made:
+        with torch.device(where):
+            return work()
+
+    return work if where == "cpu" else placed
 
 
 def interleave(works: Mapping[str, Work], rounds: int, *, warm: bool = True) -> dict[str, list[float]]:

@@ -39,7 +39,8 @@ def read_image(path: Path, size: int) -> tuple[Tensor, tuple[int, int]]:
 @torch.no_grad()
 def read_map(network: nn.Module, images: Tensor) -> np.ndarray:
     """Descriptors [h, w, C] of one image [1, 3, H, W]; `network` gives a map [1, C, h, w]."""
-    return network(images)[0].permute(1, 2, 0).numpy()
+    where = next(network.parameters()).device
+    return network(images.to(where))[0].permute(1, 2, 0).cpu().numpy()
 
 
 def fit_plain(network: nn.Module, paths: Sequence[Path], size: int) -> PlainDirection:

@@ -31,7 +31,7 @@ def evaluate_one_by_one(features: Tensor, labels: Tensor, queries: range) -> Pla
         scores = find_scores(rows, query)
         scores[query] = -torch.inf
         order = find_top(scores)
-        hits = (labels[order] == labels[query]).numpy()
+        hits = (labels[order] == labels[query]).cpu().numpy()
         relevant = int(counts[labels[query]]) - 1
         near = hits[:relevant]
         precisions.append((near * near.cumsum() / np.arange(1, relevant + 1)).sum() / relevant)
@@ -53,5 +53,5 @@ def find_top(scores: Tensor) -> Tensor:
 
 def score_clusters_plainly(features: Tensor, labels: Tensor) -> float:
     """NMI of the same k-means."""
-    found = kmeans_clusters(features.numpy(), int(labels.max()) + 1)
-    return float(normalized_mutual_info_score(labels.numpy(), found))
+    found = kmeans_clusters(features.cpu().numpy(), int(labels.max()) + 1)
+    return float(normalized_mutual_info_score(labels.cpu().numpy(), found))

@@ -40,7 +40,8 @@ class PlainProbe:
 
     def __init__(self, network: nn.Module, width: int, classes: int, batch: int) -> None:
         self.network, self.batch = network, batch
-        self.layer = nn.Linear(width, classes)
+        self.device = next(network.parameters()).device
+        self.layer = nn.Linear(width, classes).to(self.device)
         nn.init.normal_(self.layer.weight, std=0.01)
         nn.init.zeros_(self.layer.bias)
         self.optimizer = torch.optim.SGD(self.layer.parameters(), lr=30, momentum=0.9)
@@ -48,18 +49,18 @@ class PlainProbe:
     def run_epoch(self, train: Dataset, test: Dataset) -> float:
         """Train over all of train, then top-1 over all of test, in [0, 1]."""
         for images, labels in DataLoader(train, self.batch, shuffle=True):
-            loss = F.cross_entropy(self.layer(self.look(images)), labels)
+            loss = F.cross_entropy(self.layer(self.look(images)), labels.to(self.device))
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
         hits, images_seen = 0, 0
         with torch.no_grad():
             for images, labels in DataLoader(test, self.batch):
-                hits += int((self.layer(self.look(images)).argmax(dim=1) == labels).sum())
+                hits += int((self.layer(self.look(images)).argmax(dim=1) == labels.to(self.device)).sum())
                 images_seen += len(labels)
         return hits / images_seen
 
     @torch.no_grad()
     def look(self, images: Tensor) -> Tensor:
         """Unit features [B, D]."""
-        return F.normalize(self.network(images), dim=1)
+        return F.normalize(self.network(images.to(self.device)), dim=1)

@@ -32,7 +32,6 @@ from DDT.stages import Rule, find_boxes, fit_direction, localise
 from models.backbones import Backbone, build_backbone
 from models.network import TimmNetwork
 
-CPU = torch.device("cpu")
 SCRATCH = 10 * GIGABYTE  # the command's default
 
 
@@ -51,12 +50,12 @@ class PlainMaps(nn.Module):
 def make_backbone(options: DdtTimingOptions) -> Backbone:
     """The network with random weights, the same for both sides."""
     torch.manual_seed(0)
-    return build_backbone(options.arch).eval()
+    return build_backbone(options.arch, device=options.device).eval()
 
 
 def make_reading(options: DdtTimingOptions, backbone: Backbone) -> MapReading:
     """How ours reads images."""
-    precision = choose_map_precision("auto", CPU, backbone)
+    precision = choose_map_precision("auto", backbone.mean.device, backbone)
     return MapReading(size=options.size, batch_size=options.batch, precision=precision)
 
 
@@ -70,7 +69,8 @@ def run_plain(network: nn.Module, paths: Sequence[Path], size: int, folder: Path
 def run_ours(backbone: Backbone, images: ImageSet, reading: MapReading, folder: Path) -> None:
     """The command's two stages, into a fresh folder."""
     folder.mkdir()
-    batches, compute = slice_batches([images.samples], reading.batch_size), partial(stream_maps, backbone, reading, CPU)
+    batches = slice_batches([images.samples], reading.batch_size)
+    compute = partial(stream_maps, backbone, reading, backbone.mean.device)
     log, rule = RowLog(folder), Rule(Policy("square"))
     with contextlib.redirect_stderr(io.StringIO()), Scratch(folder, SCRATCH) as scratch:
         direction = fit_direction(scratch.record(compute(batches)), len(images))
@@ -85,14 +85,14 @@ def guard(report: Report, network: nn.Module, bare: TimmNetwork, path: Path, siz
     """The reference's forward pass at batch 1 against the bare network."""
     images, _ = read_image(path, size)
     report.check_reference("forward", 1, lambda: read_map(network, images),
-                           torch.no_grad()(lambda: bare.forward_features(images)))
+                           torch.no_grad()(lambda: bare.forward_features(images.to(next(bare.parameters()).device))))
 
 
 def measure_peak(options: DdtTimingOptions, images: int) -> float:
     """Peak memory (kilobytes) of a process that fits and crops `images` photographs."""
     file, threads = Path(__file__).resolve().parents[1] / "ddt.py", max(1, options.threads // 2)
     command = [sys.executable, str(file), "--peak-of", str(images), "--arch", options.arch, "--size", str(options.size),
-               "--batch", str(options.batch), "--threads", str(threads)]
+               "--batch", str(options.batch), "--threads", str(threads), "--device", options.device]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(answer.stdout.split()[-1])
 

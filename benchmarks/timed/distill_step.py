@@ -13,7 +13,7 @@ from benchmarks.distill_step import DistillStepOptions
 from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.distill import ReferenceDistill, step_plainly
 from benchmarks.steps import make_step
-from benchmarks.timing import Report, start_benchmark, time_both
+from benchmarks.timing import Report, on_device, start_benchmark, time_both
 from datasets.views.recipes import View
 from engine.optimizer import describe_group
 from methods.distill import Distill, DistillOptions
@@ -64,11 +64,11 @@ def make_ours(options: DistillStepOptions, number_format: str) -> Callable[[], N
     if options.teacher_view == "clean":
         answers, asked = torch.randn(options.batch, options.classes), None
     else:
-        teacher = Classifier(options.teacher, options.classes).to(memory_format=torch.channels_last)
+        teacher = Classifier(options.teacher, options.classes).to(options.device).to(memory_format=torch.channels_last)
         answers, asked = None, build_class_teacher(teacher, size=options.size, precision="auto")
     hard = DistillOptions(kind="hard")
     method = Distill(network, supervision, hard, teacher=asked, teacher_logits=answers).train()
-    method = method.to(memory_format=torch.channels_last)
+    method = method.to(options.device).to(memory_format=torch.channels_last)
     groups = [describe_group(group, 0.05) for group in method.param_groups()]
     optimizer = torch.optim.AdamW(groups, lr=5e-5, foreach=True)
     return make_step(method, optimizer, options.batch, options.size, number_format, labels=torch.arange(options.batch))
@@ -90,10 +90,10 @@ def time_distill(options: DistillStepOptions) -> int:
     """Time the single passes in every format, then both systems in turns."""
     report = start_benchmark(options, "finetune_step-distill")
     report.name += "-clean" * (options.teacher_view == "clean")
-    images = torch.randn(options.batch, 3, options.size, options.size)
-    labels = torch.arange(options.batch) % options.classes
+    images = torch.randn(options.batch, 3, options.size, options.size).to(options.device)
+    labels = torch.arange(options.batch).to(options.device) % options.classes
     system = ReferenceDistill(TwoHeadStudent(options.student, options.classes),
-                              timm.create_model(options.teacher, num_classes=options.classes))
+                              timm.create_model(options.teacher, num_classes=options.classes)).to(options.device)
     student, teacher = copy.deepcopy(system.student), copy.deepcopy(system.teacher)
     few = images[: max(2, options.batch // 4)]
     guard(report, system, student, teacher, few if options.quick else images)
@@ -101,8 +101,8 @@ def time_distill(options: DistillStepOptions) -> int:
     looking = time_formats(teacher, images, backward=False, rounds=options.rounds, sample=few)
     optimizer = torch.optim.AdamW(system.student.parameters(), lr=5e-5, weight_decay=0.05)
     ours = make_ours(options, choose_number(learning, "autocast", 0.9))
-    theirs, own = time_both(lambda: step_plainly(system, optimizer, images, labels), ours, options.rounds,
-                            warm=not options.quick)
+    plain = on_device(lambda: step_plainly(system, optimizer, images, labels), options.device)
+    theirs, own = time_both(plain, ours, options.rounds, warm=not options.quick)
     needed = min(learning.values()) + (min(looking.values()) if options.teacher_view == "live" else 0)
     report.add("OURS images/s", options.batch / own)
     report.add("BOUND", needed / own)

@@ -49,7 +49,7 @@ def time_evaluation(options: EvaluateTimingOptions) -> int:
     """Time both; every query costs the reference the same, so it gets only some of them."""
     report = start_benchmark(options, "evaluate")
     count = options.count or COUNT // (10 if options.quick else 1)
-    rows, labels = make_embeddings(count, max(count * CLASSES // COUNT, 1))
+    rows, labels = (part.to(options.device) for part in make_embeddings(count, max(count * CLASSES // COUNT, 1)))
     queries = range(len(rows))[:: max(len(rows) // QUERIES, 1)]
     plain_scores: list[PlainMetrics] = []
     our_scores: list[RetrievalScores] = []

@@ -13,7 +13,7 @@ from benchmarks.finetune_step import PimStepOptions
 from benchmarks.formats import choose_number, time_formats
 from benchmarks.reference.pim import ReferencePim, find_plain_confidence, pick_plainly, rank_plainly
 from benchmarks.steps import make_step
-from benchmarks.timing import Report, start_benchmark, time_both
+from benchmarks.timing import Report, on_device, start_benchmark, time_both
 from datasets.views.recipes import View
 from engine.optimizer import describe_group
 from losses.pim import average_positions
@@ -80,7 +80,7 @@ def make_ours(options: PimStepOptions, number_format: str) -> Callable[[], None]
     parts = PlugInOptions(fpn_size=options.fpn_size, selects=options.selects)
     network = build_plug_in(options.backbone, options.classes, size=options.size, options=parts)
     supervision = Supervision(classes=options.classes, view=View("full", "pim", options.size), smoothing=0.0)
-    method = Pim(network, supervision).train().to(memory_format=torch.channels_last)
+    method = Pim(network, supervision).train().to(options.device).to(memory_format=torch.channels_last)
     groups = [describe_group(group, 5e-4) for group in method.param_groups()]
     optimizer = torch.optim.SGD(groups, lr=5e-4, momentum=0.9, nesterov=True, foreach=True)
     return make_step(method, optimizer, options.batch, options.size, number_format, labels=torch.arange(options.batch))
@@ -91,8 +91,9 @@ def time_passes(options: PimStepOptions, report: Report) -> int:
 
     The bound is a pass through backbone, pyramid and classifiers of positions in the fastest format that was found.
     """
-    images = torch.randn(options.batch, 3, options.size, options.size)
-    system, reference = make_reference(options, images)
+    images = torch.randn(options.batch, 3, options.size, options.size).to(options.device)
+    system, step = on_device(lambda: make_reference(options, images), options.device)()
+    reference = on_device(step, options.device)
     few, bare = images[: max(2, options.batch // 4)], copy.deepcopy(system.backbone)
 
     def learn(network: nn.Module) -> None:
@@ -103,6 +104,7 @@ def time_passes(options: PimStepOptions, report: Report) -> int:
                            lambda: learn(system.backbone), lambda: learn(bare))
     products = PlugInOptions(fpn_size=options.fpn_size, use_selection=False, use_combiner=False)
     whole = Product(build_plug_in(options.backbone, options.classes, size=options.size, options=products))
+    whole = whole.to(options.device)
     passes = time_formats(whole, images, backward=True, rounds=options.rounds, sample=few)
     ours = make_ours(options, choose_number(passes, "autocast", 0.9))
     theirs, own = time_both(reference, ours, options.rounds, warm=not options.quick)
@@ -113,8 +115,8 @@ def time_passes(options: PimStepOptions, report: Report) -> int:
 
 def time_selector(options: PimStepOptions, report: Report) -> int:
     """Time the ranking of all levels from confidences on, or ("gather") with the copying of what is kept."""
-    logits = [torch.randn(options.batch, count, options.classes) for count in options.positions]
-    features = [torch.randn(options.batch, count, options.fpn_size) for count in options.positions]
+    logits = [torch.randn(options.batch, count, options.classes).to(options.device) for count in options.positions]
+    features = [torch.randn(options.batch, count, options.fpn_size).to(options.device) for count in options.positions]
     confidences = [find_confidence(level) for level in logits]
     rows = [list(level) for level in confidences]
     gathers, turns = options.part == "gather", range(options.repeats)
@@ -134,7 +136,7 @@ def time_selector(options: PimStepOptions, report: Report) -> int:
                 if gathers:
                     take_positions(level, kept)
 
-    theirs, own = time_both(plain, ours, max(options.rounds, 5))
+    theirs, own = time_both(on_device(plain, options.device), ours, max(options.rounds, 5))
     report.add("OURS milliseconds", 1000 * own / options.repeats)
     plain_softmax, own_softmax = time_both(
         lambda: [find_plain_confidence(level) for level in logits],

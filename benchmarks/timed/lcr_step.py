@@ -13,7 +13,7 @@ from benchmarks.formats import choose_number, time_formats
 from benchmarks.lcr_step import LcrStepOptions
 from benchmarks.reference.lcr import PlainLars, ReferenceLcrByol, ReferenceLcrMoco
 from benchmarks.steps import make_step
-from benchmarks.timing import Report, start_benchmark, time_both
+from benchmarks.timing import Report, on_device, start_benchmark, time_both
 from engine.lars import Lars
 from engine.optimizer import adapted_groups
 from methods.byol import Byol, ByolOptions
@@ -76,7 +76,7 @@ def make_optimizer(options: LcrStepOptions, method: Method) -> torch.optim.Optim
 
 def make_ours(options: LcrStepOptions, number_format: str) -> Callable[[], None]:
     """One step as the trainer takes it."""
-    method = make_lcr(options).train().to(memory_format=torch.channels_last)
+    method = make_lcr(options).train().to(options.device).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(options, method)
     return make_step(method, optimizer, options.batch, options.size, number_format)
 
@@ -98,8 +98,9 @@ def time_lcr(options: LcrStepOptions) -> int:
     """Time the single passes in every format, then both systems in turns."""
     report = start_benchmark(options, "pretrain_step")
     report.name += f"-{options.method}" + ("" if options.max_pool else "-no-max-pool")
-    views = [torch.randn(options.batch, 3, options.size, options.size) for _ in range(2)]
-    system, reference = make_reference(options, views)
+    views = [torch.randn(options.batch, 3, options.size, options.size).to(options.device) for _ in range(2)]
+    system, step = on_device(lambda: make_reference(options, views), options.device)()
+    reference = on_device(step, options.device)
     trunk = copy.deepcopy(system.trunk)
     guard(report, system, trunk, views[0][:1] if options.quick else views[0])
     query = time_formats(trunk, views[0], backward=True, rounds=options.rounds)

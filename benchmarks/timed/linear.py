@@ -41,30 +41,32 @@ def plain_set(images: ImageSet, size: int, *, train: bool) -> PlainPhotos:
 def probe(encoder: Encoder, train: ImageSet, test: ImageSet, options: LinearTimingOptions) -> Accuracy:
     """All that main_linear.py does before it writes files; as many classes as asked, most of them may be absent."""
     view, plan = View("full", "eval", options.size), LinearPlan(options.epochs)
-    found = [extract(encoder.outputs, images, view, batch_size=options.batch) for images in (train, test)]
-    rows = [F.normalize(features.tensors["backbone"], dim=1) for features in found]
-    choice = choose_rate(rows[0], found[0].labels, options.classes, RATES, plan)
-    fitted = fit(rows[0], found[0].labels, options.classes, choice.rate, plan, choice.epoch)
-    return score_classifier(fitted.last, rows[1], found[1].labels)
+    found = [extract(encoder.outputs, images, view, batch_size=options.batch, device=options.device)
+             for images in (train, test)]
+    rows = [F.normalize(features.tensors["backbone"].to(options.device), dim=1) for features in found]
+    labels = [features.labels.to(options.device) for features in found]
+    choice = choose_rate(rows[0], labels[0], options.classes, RATES, plan)
+    fitted = fit(rows[0], labels[0], options.classes, choice.rate, plan, choice.epoch)
+    return score_classifier(fitted.last, rows[1], labels[1])
 
 
 def guard(report: Report, plain: PlainProbe, options: LinearTimingOptions) -> None:
     """The reference's look at a batch against the bare network."""
     count = min(options.batch, options.count, GUARDED)
-    images, bare = torch.randn(count, 3, options.size, options.size), make_network(options)
+    images, bare = torch.randn(count, 3, options.size, options.size).to(options.device), make_network(options)
     report.check_reference("backbone", len(images), lambda: plain.look(images),
                            torch.no_grad()(lambda: bare(images)))
 
 
 def make_network(options: LinearTimingOptions) -> torch.nn.Module:
     """timm's network with global pooling, frozen."""
-    return timm.create_model(options.arch, num_classes=0).eval()
+    return timm.create_model(options.arch, num_classes=0).eval().to(options.device)
 
 
 def time_probes(options: LinearTimingOptions) -> int:
     """Time both over the same photographs."""
     report = start_benchmark(options, "linear")
-    encoder = Encoder(build_backbone(options.arch)).eval().to(memory_format=torch.channels_last)
+    encoder = Encoder(build_backbone(options.arch)).eval().to(options.device).to(memory_format=torch.channels_last)
     plain = PlainProbe(make_network(options), encoder.backbone.num_features, options.classes, options.batch)
     guard(report, plain, options)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):

@@ -46,11 +46,11 @@ def run_plain(loader: DataLoader) -> None:
         pass
 
 
-def run_ours(loader: Loader, mean: torch.Tensor, std: torch.Tensor) -> None:
+def run_ours(loader: Loader, mean: torch.Tensor, std: torch.Tensor, device: str) -> None:
     """All batches, normalised as networks do it."""
     for batch in loader:
         for view in batch.views.values():
-            standardise(view, mean, std)
+            standardise(view.to(device, non_blocking=True), mean, std)
 
 
 def decode_plain(photos: Sequence[Path]) -> None:
@@ -65,7 +65,7 @@ def decode_bare(photos: Sequence[Path]) -> None:
         Image.open(photo, formats=("JPEG",)).convert("RGB")
 
 
-def measure_photographs(report: Report, folder: Path, count: int, width: int, height: int) -> float:
+def measure_photographs(report: Report, folder: Path, count: int, width: int, height: int, device: str) -> float:
     """The ratio at one size of photographs: the object's box is the central square of 0.7 of the height."""
     photos = save_photos(folder / "photos", count, width=width, height=height)
     side = round(0.7 * height)
@@ -77,10 +77,11 @@ def measure_photographs(report: Report, folder: Path, count: int, width: int, he
     images = scan(folder / "photos")
     views = {name: View(source, "mocov2", 224) for name, source in VIEWS.items()}
     dataset = ViewSet(images, views, crops=Crops.open(folder / "crops", prefer="boxes"))
-    loader = make_loader(dataset, SequentialBatches(count, BATCH), workers=1)
+    loader = make_loader(dataset, SequentialBatches(count, BATCH), workers=1, pin=device != "cpu")
     plain_loader = DataLoader(plain, BATCH, num_workers=1, persistent_workers=True)
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    theirs, own = time_both(partial(run_plain, plain_loader), partial(run_ours, loader, mean, std), report.rounds)
+    mean, std = (torch.tensor(values).view(3, 1, 1).to(device) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    ours = partial(run_ours, loader, mean, std, device)
+    theirs, own = time_both(partial(run_plain, plain_loader), ours, report.rounds)
     report.add(f"OURS-{width}x{height} images/s", count / own)
     return theirs / own
 
@@ -90,7 +91,7 @@ def time_loaders(options: LoaderTimingOptions) -> int:
     report = start_benchmark(options, "loader")
     count = options.count
     with tempfile.TemporaryDirectory() as folder:
-        large = measure_photographs(report, Path(folder, "large"), max(count // 2, 2), 1200, 900)
+        large = measure_photographs(report, Path(folder, "large"), max(count // 2, 2), 1200, 900, options.device)
         print(f"RATIO loader-1200x900 {large:.2f}", flush=True)
-        ratio = measure_photographs(report, Path(folder, "small"), count, 500, 375)
+        ratio = measure_photographs(report, Path(folder, "small"), count, 500, 375, options.device)
     return report.finish(ratio)

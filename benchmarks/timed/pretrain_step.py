@@ -16,7 +16,7 @@ from benchmarks.formats import choose_number, time_formats
 from benchmarks.pretrain_step import LeadStepOptions
 from benchmarks.reference.lead import ReferenceLead
 from benchmarks.steps import make_step
-from benchmarks.timing import Report, start_benchmark, time_both
+from benchmarks.timing import Report, on_device, start_benchmark, time_both
 from methods.lead import Lead, LeadOptions
 from models.backbones import build_backbone
 from models.teachers.build import build_teacher
@@ -62,7 +62,8 @@ def make_guide(options: LeadStepOptions, teacher_format: str) -> Guide:
     prototypes = {"text": Prototypes(torch.randn(options.classes, options.dim), 0.02)}
     if options.teacher_view == "clean":
         return BankGuide(torch.randn(options.batch, options.dim), prototypes)
-    teacher = build_teacher(options.teacher, weights="none", precision=teacher_format, size=options.size)
+    teacher = build_teacher(options.teacher, weights="none", precision=teacher_format, size=options.size,
+                            device=options.device)
     return LiveGuide(teacher, prototypes, Space(torch.zeros(teacher.dim), torch.randn(options.dim, teacher.dim)))
 
 
@@ -70,7 +71,7 @@ def make_ours(options: LeadStepOptions, number_format: str, teacher_format: str)
     """One step as the trainer takes it."""
     lead = LeadOptions.default(queue_size=options.queue, size=options.size)
     method = Lead(build_backbone(options.student), make_guide(options, teacher_format), lead)
-    method = method.train().to(memory_format=torch.channels_last)
+    method = method.train().to(options.device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(method.encoder().parameters(), lr=0.02, momentum=0.9, weight_decay=5e-4, foreach=True)
     return make_step(method, optimizer, options.batch, options.size, number_format)
 
@@ -100,8 +101,9 @@ def time_lead(options: LeadStepOptions) -> int:
     """Time the single passes in every format, then both systems in turns."""
     report = start_benchmark(options, "pretrain_step")
     warnings.filterwarnings("ignore", message=".*random weights.*")
-    views = [torch.randn(options.batch, 3, options.size, options.size) for _ in VIEWS]
-    system, reference = make_reference(options, views)
+    views = [torch.randn(options.batch, 3, options.size, options.size).to(options.device) for _ in VIEWS]
+    system, step = on_device(lambda: make_reference(options, views), options.device)()
+    reference = on_device(step, options.device)
     student, bare = make_student(system), copy.deepcopy(system.teacher)
     live, few = options.teacher_view == "live", views[0][: max(1, options.batch // 8)]
     guard(report, system, student, bare, few if options.quick else views[0])

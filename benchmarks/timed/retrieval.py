@@ -36,7 +36,7 @@ def time_retrieval(options: RetrievalTimingOptions) -> int:
     The public code also copies the gallery without the query, every time: that is timed on a few and printed beside.
     """
     report = start_benchmark(options, "retrieval")
-    features, labels = make_features(options.count, options.width)
+    features, labels = (part.to(options.device) for part in make_features(options.count, options.width))
     guard(report, features)
     queries = range(options.count)[:: max(options.count // 200, 1) if options.quick else 1]
     plain_scores: list[PlainScores] = []

@@ -40,7 +40,7 @@ def make_album(count: int) -> Album:
 def time_sorting(options: SortingTimingOptions) -> int:
     """Time one more name both ways; the first standing, and what was known before any name, are printed beside."""
     report = start_benchmark(options, "sorting")
-    embeddings, kinds = make_pictures(options)
+    embeddings, kinds = make_pictures(options)  # which the sorting page holds on the host, whatever the device
     album = make_album(options.count)
     clouds: list[Cloud] = []
     report.add("OURS survey seconds", time_once(lambda: clouds.append(survey(embeddings))))

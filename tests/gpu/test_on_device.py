@@ -138,13 +138,13 @@ def test_a_resumed_run_goes_on_as_the_whole_one(name: str, photo_tree: Path, tmp
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_features_and_their_ranking_are_those_of_the_cpu(precision: str, photo_tree: Path) -> None:
     network = Encoder(build_backbone("test_resnet"), ProjectionHead(96, 96, 8)).eval()
-    images, view, rows = scan(photo_tree, "test"), View("full", "eval", 64), {}
+    images, view, rows = scan(photo_tree, "test"), View("full", "eval", 64), []
     for device in (CPU, CUDA):
         twin = copy.deepcopy(network).to(device).to(memory_format=torch.channels_last)
         found = extract(twin.outputs, images, view, device=device, precision="fp32" if device == CPU else precision)
-        rows[device.type] = found.tensors["backbone"]
-    torch.testing.assert_close(rows["cuda"], rows["cpu"], **(WEIGHT if precision == "fp32" else HALF))
-    here, there = (retrieve(rows["cpu"].to(device), images.labels.to(device)) for device in (CPU, CUDA))
+        rows.append(found.tensors["backbone"])
+    torch.testing.assert_close(rows[1], rows[0], **(WEIGHT if precision == "fp32" else HALF))
+    here, there = (retrieve(rows[0].to(device), images.labels.to(device)) for device in (CPU, CUDA))
     torch.testing.assert_close(there.average_precision.cpu(), here.average_precision.cpu(), rtol=1e-6, atol=1e-6)
 
 
