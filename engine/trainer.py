@@ -190,8 +190,7 @@ class Trainer:
             self.ending.obey()
 
     def save(self) -> None:
-        """Write the resume state (main process) once all that led to it was found sound, and every rank's generators.
-        """
+        """Write the resume state (main process) with every rank's generators, once all that led to it is sound."""
         self.read()
         generators = distributed.gather_objects(checkpoint.rng_state())
         self.logger.images.write()
