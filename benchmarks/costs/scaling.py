@@ -1,6 +1,6 @@
 """What a step, a ranking and an index cost as the data grow: medians against the smallest size, all sizes taking turns.
 
-    python -m benchmarks.studies.scaling
+    python -m benchmarks.costs.scaling
 """
 
 from __future__ import annotations

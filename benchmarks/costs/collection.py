@@ -1,6 +1,6 @@
 """A large collection of made-up embeddings: shards, indices, rows that come and go, searches; what each costs.
 
-    python -m benchmarks.studies.collection --out million --count 1000000 --index ivf ivfpq --lists 1024
+    python -m benchmarks.costs.collection --out million --count 1000000 --index ivf ivfpq --lists 1024
 
 Embeddings lie around centres, in few directions, as those of photographs do. Every step runs in a process of its own,
 whose seconds and peak memory are told; the tables between are those of tools.index.
@@ -50,7 +50,7 @@ class CollectionOptions(Options):
 
 def parse(argv: Sequence[str] | None = None) -> CollectionOptions:
     """The options; raises ConfigError with every problem."""
-    parser = Parser(prog="python -m benchmarks.studies.collection", description=(__doc__ or "").splitlines()[0])
+    parser = Parser(prog="python -m benchmarks.costs.collection", description=(__doc__ or "").splitlines()[0])
     add_options(parser, CollectionOptions)
     options, problems = gather_options(parser, CollectionOptions, argv)
     if options.out and Path(options.out).exists():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.studies.collection import draw_embeddings, main, parse
+from benchmarks.costs.collection import draw_embeddings, main, parse
 from runtime.errors import ConfigError
 
 

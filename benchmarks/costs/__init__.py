@@ -1,0 +1,1 @@
+"""What more costs: images, classes, pixels, keys, rows of a collection. Machines and sizes, no quality."""
