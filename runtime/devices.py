@@ -47,16 +47,24 @@ def list_device_problems(name: str) -> list[str]:
 
     problems = []
     kind, _, number = name.partition(":")
-    if kind == "cuda" and not torch.cuda.is_available():
+    cuda = count_cuda_devices() if kind == "cuda" else 0
+    if kind == "cuda" and not cuda:
         problems.append(f"--device {name}: this machine has no usable CUDA device; use --device cpu")
-    elif kind == "cuda" and number and int(number) >= torch.cuda.device_count():
-        problems.append(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA device(s), counted from "
+    elif kind == "cuda" and number and int(number) >= cuda:
+        problems.append(f"--device {name}: this machine has {cuda} CUDA device(s), counted from "
                         "0; use --device cuda")
     elif kind == "mps" and not torch.backends.mps.is_available():
         problems.append("--device mps: this machine has no usable Apple GPU; use --device cpu")
     elif kind not in ("auto", "cpu", "cuda", "mps"):
         problems.append(f"--device {name} is unknown; cpu, cuda, cuda:N, mps and auto are known")
     return problems
+
+
+def count_cuda_devices() -> int:
+    """How many this machine has."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def list_sync_problems(asked: bool, device: str) -> list[str]:

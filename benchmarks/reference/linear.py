@@ -40,7 +40,7 @@ class PlainProbe:
 
     def __init__(self, network: nn.Module, width: int, classes: int, batch: int) -> None:
         self.network, self.batch = network, batch
-        self.device = next(network.parameters()).device
+        self.device = next(network.parameters(), torch.zeros(0)).device
         self.layer = nn.Linear(width, classes).to(self.device)
         nn.init.normal_(self.layer.weight, std=0.01)
         nn.init.zeros_(self.layer.bias)

@@ -99,6 +99,7 @@ def test_the_main_process_writes_the_rows_of_all(tmp_path: Path, monkeypatch: py
     ranks = [ImageLog(tmp_path), ImageLog(tmp_path)]
     for rank, log in enumerate(ranks):
         log.add(0, 0, torch.tensor([rank]), {"entropy": torch.tensor([rank / 2])})
+        log.read()
     shares = [b"".join(records.tobytes() for records in log.waiting) for log in ranks]
     monkeypatch.setattr("runtime.distributed.gather_objects", lambda own: shares)
     monkeypatch.setattr("runtime.distributed.is_main", lambda: False)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from engine import checkpoint
-from engine.trainer import Trainer
+from engine.readings import tell_what_helps
 from evaluation.features.sources import find_source
 from models.classifiers.classifier import Classifier
 from models.plug_in.levels import Levels
@@ -16,7 +15,7 @@ from runtime.errors import ConfigError, WeightsError
 
 
 def tell(folder: Path, number_format: str) -> str:
-    return Trainer.tell_what_helps(SimpleNamespace(folder=folder, number_format=number_format))
+    return tell_what_helps(folder, number_format)
 
 
 def test_resume_is_named_only_where_there_is_a_checkpoint(tmp_path: Path) -> None:
