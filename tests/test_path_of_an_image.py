@@ -53,7 +53,7 @@ def test_the_example_walks_the_whole_path_to_a_finite_loss(monkeypatch: pytest.M
     finally:
         sys.setprofile(None)
     assert not {(str(ROOT / name), function) for name, function in PLACES} - seen
-    numbers = space["numbers"]
+    numbers = space["trainer"].readings.latest
     assert {"total", "loss1", "loss2", "loss3", "distill", "cam"} <= numbers.keys()
     assert math.isfinite(numbers["total"]) and numbers["total"] > 0
     gradients = [p.grad for p in space["method"].query.backbone.parameters() if p.requires_grad]
