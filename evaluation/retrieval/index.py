@@ -146,7 +146,9 @@ def search_index(index: Any, queries: NDArray[np.float32], k: int) -> IndexHits:
         graph: Any = faiss.downcast_index(index.index)
         kinds: Any = faiss  # its types do not tell of the class
         there = kinds.SearchParametersHNSW(sel=faiss.IDSelectorRange(0, 2**62), efSearch=graph.hnsw.efSearch)
-        scores, ids = index.search(vectors, min(k, index.ntotal), params=there)
+        # Once faiss.contrib.torch_utils was imported (by pytorch-metric-learning), faiss's own search has this name.
+        search = getattr(index, "search_numpy", index.search)
+        scores, ids = search(vectors, min(k, index.ntotal), params=there)
     else:
         scores, ids = index.search(vectors, min(k, index.ntotal))
     return IndexHits(ids, scores)

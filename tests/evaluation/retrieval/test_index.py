@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,9 @@ from evaluation.options import INDEX_KINDS
 from evaluation.retrieval.index import IndexPlan, build_index, measure_index, search_index, settle_index
 from evaluation.retrieval.stored import load_index, save_index
 from runtime.errors import ConfigError, DataError
+
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +73,15 @@ def test_what_does_not_fit_is_refused(embeddings: NDArray[np.float32], tmp_path:
 def test_lists_take_every_seed_that_a_flag_may_be() -> None:
     embeddings = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
     assert build_index(embeddings, IndexPlan("ivf", lists=2, seed=2**32 - 1)).ntotal == 64
+
+
+def test_a_graph_answers_where_metric_learning_has_replaced_the_search_of_faiss() -> None:
+    """pytorch-metric-learning imports faiss.contrib.torch_utils, whose `search` knows no parameters."""
+    program = """
+import faiss.contrib.torch_utils, numpy
+from evaluation.retrieval.index import IndexPlan, build_index, search_index
+rows = numpy.eye(16, dtype=numpy.float32)
+assert search_index(build_index(rows, IndexPlan("hnsw")), rows, 1).ids[:, 0].tolist() == [*range(16)]
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

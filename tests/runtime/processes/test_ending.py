@@ -22,7 +22,8 @@ def work(pipe: Connection) -> None:
 
 def test_workers_outlive_a_scheduler_and_end_with_their_parent() -> None:
     here, there = multiprocessing.Pipe()
-    worker = multiprocessing.get_context("fork").Process(target=work, args=(there,), daemon=True)
+    # A fresh process: those forked of this one may have threads of libraries (Arrow's), which a signal finds first.
+    worker = multiprocessing.get_context("spawn").Process(target=work, args=(there,), daemon=True)
     worker.start()
     assert here.recv() == "at work"
     for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGTERM):  # of another process, not of its parent
