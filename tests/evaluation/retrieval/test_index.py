@@ -15,7 +15,6 @@ from evaluation.retrieval.index import IndexPlan, build_index, measure_index, se
 from evaluation.retrieval.stored import load_index, save_index
 from runtime.errors import ConfigError, DataError
 
-
 ROOT = Path(__file__).resolve().parents[3]
 
 
