@@ -35,7 +35,7 @@ class RanksOptions(BenchmarkOptions):
     ranks: int = flag(2, COUNT, "processes; 1 and this number are compared")
 
 
-def time_steps(photos: Path, folder: Path, ranks: int, options: RanksOptions) -> float:
+def time_run(photos: Path, folder: Path, ranks: int, options: RanksOptions) -> float:
     """Median seconds of a step of MoCo with ResNet-18 at 112 px, over the epochs of a run of so many processes."""
     starter = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"] if ranks > 1 else []
     words = ["--root", photos, "--results-dir", folder, "--method", "moco", "-a", "resnet18", "--pretrained", "none",
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         save_photos(Path(place, "photos"), options.images, width=160, height=120)
         for turn in range(options.rounds):
             for ranks, seconds in taken.items():
-                seconds.append(time_steps(Path(place, "photos"), Path(place, f"{turn}_{ranks}"), ranks, options))
+                seconds.append(time_run(Path(place, "photos"), Path(place, f"{turn}_{ranks}"), ranks, options))
     first, several = (statistics.median(seconds) for seconds in taken.values())
     print(f"a step of {options.batch} images: {first:.3f} s on 1 process, {several:.3f} s on {options.ranks}: "
           f"{several / first:.2f} of it")
