@@ -96,11 +96,14 @@ class Evidence:
             raise DataError("the server ends")
 
     def _draw_map(self, index: int) -> bytes:
-        """The whole picture is squashed, so that the map covers all of it: the rationale, else the norm of the map."""
+        """The whole picture is squashed, so that the map covers all of it.
+
+        It is the rationale where what is compared was weighed with it, else the norm of the feature map.
+        """
         picture = decode(self.searcher.images.samples[index].path, self.subject.crop_bottom, 2 * SIDE)
         view = View("full", "squash-exact", self.subject.view.size)
         maps = see_picture(picture, self.subject, view, make_map_function(self.subject.encoder, None))
-        heat = maps[RATIONALE if RATIONALE in maps else NORM][0]
+        heat = maps[RATIONALE if self.subject.feature == "masked" else NORM][0]
         side = round(len(heat) ** 0.5)  # the view is square
         picture.thumbnail((SIDE, SIDE))
         return encode_picture(overlay(picture, heat.unflatten(0, (side, side))), SIDE)
