@@ -30,7 +30,7 @@ SHOWN = 10
 def read_contents(tars: Sequence[Tar]) -> list[TarContents]:
     """The contents of each, in order. Raises DataError that names all archives that cannot be used."""
     with tqdm(total=sum(tar.size for tar in tars), unit="B", unit_scale=True, desc="listing tars", file=sys.stderr,
-              delay=2, disable=os.environ.get("RANK", "0") != "0") as bar, ThreadPoolExecutor(READERS) as pool:
+              delay=2) as bar, ThreadPoolExecutor(READERS) as pool:
         found = list(pool.map(partial(_attempt, bar=bar), tars))
     faults = [str(one) for one in found if isinstance(one, DataError)]
     if faults:
