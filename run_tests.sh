@@ -7,12 +7,12 @@ if [ "${1:-}" = --oldest ]; then
   shift
   [ -x .venv-oldest/bin/python ] || "${PYTHON:-python3}" -m venv .venv-oldest
   PYTHON=.venv-oldest/bin/python
-  sed 's/ *#.*//; /^$/d; s/>=/==/' requirements.txt requirements-demo.txt > .venv-oldest/pins.txt
+  sed 's/ *#.*//; /^$/d; s/>=/==/' requirements.txt requirements-demo.txt requirements-tests.txt > .venv-oldest/pins.txt
   "$PYTHON" -m pip install --quiet --disable-pip-version-check -r .venv-oldest/pins.txt
 elif [ -z "${PYTHON:-}" ]; then
   [ -x .venv/bin/python ] || python3 -m venv .venv
   PYTHON=.venv/bin/python
-  "$PYTHON" -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-demo.txt
+  "$PYTHON" -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-demo.txt -r requirements-tests.txt
 fi
 # One worker a core, at most four, each with one thread: most of a test is Python, which two threads do not hasten.
 cores=$(getconf _NPROCESSORS_ONLN)

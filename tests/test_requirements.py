@@ -11,7 +11,7 @@ import pytest
 from runtime.requirements import find_installed, read_requirements, read_tested, release_numbers
 
 ROOT = Path(__file__).resolve().parents[1]
-ASKED = [*read_requirements(ROOT / "requirements.txt"), *read_requirements(ROOT / "requirements-demo.txt")]
+ASKED = [one for name in ("", "-demo", "-tests") for one in read_requirements(ROOT / f"requirements{name}.txt")]
 
 
 def test_every_package_has_a_tested_release_that_is_admitted() -> None:
@@ -35,6 +35,6 @@ def test_releases_compare_by_their_numbers(version: str, numbers: list[int]) -> 
 
 
 def test_the_oldest_environment_pins_every_oldest_release() -> None:
-    (command,) = re.findall(r"sed .*? requirements\.txt requirements-demo\.txt", (ROOT / "run_tests.sh").read_text())
+    (command,) = re.findall(r"sed .*? requirements\.txt requirements-demo\.txt requirements-tests\.txt", (ROOT / "run_tests.sh").read_text())
     pins = subprocess.run(command, shell=True, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
     assert pins == [f"{one.name}=={one.oldest}" if one.oldest else one.name for one in ASKED]

@@ -50,7 +50,8 @@ class Check:
 def examine(*, measure: bool = True) -> list[Check]:
     """All findings, in the order they are printed. `measure` also times a small network (a few seconds)."""
     findings = [check_python(), *check_packages(ROOT / "requirements.txt", required=True)]
-    findings += check_packages(ROOT / "requirements-demo.txt", required=False)
+    for listing in ("requirements-demo.txt", "requirements-tests.txt"):
+        findings += check_packages(ROOT / listing, required=False)
     if importlib.util.find_spec("torch"):
         findings += check_devices() + check_threads()
         findings += check_speed() if measure and importlib.util.find_spec("timm") else []

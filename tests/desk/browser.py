@@ -14,7 +14,7 @@ import pytest
 
 def find_chromium() -> tuple[str, str]:
     """Chromium and its driver; the test is skipped where one of them, or selenium, is missing."""
-    pytest.importorskip("selenium", reason="no selenium: pip install -r requirements-demo.txt")
+    pytest.importorskip("selenium", reason="no selenium: pip install -r requirements-tests.txt")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     if not chromium or not driver:

@@ -28,7 +28,7 @@ from models.plug_in.module import PlugInOptions, build_plug_in
 from models.weights.read import fingerprint
 from tools import export
 
-pytest.importorskip("onnxruntime", reason="no onnxruntime: pip install -r requirements-demo.txt")
+pytest.importorskip("onnxruntime", reason="no onnxruntime: pip install -r requirements-tests.txt")
 Call = Callable[..., subprocess.CompletedProcess[str]]
 CLASSES = ("Red bird", "Green bird", "Blue bird")
 SIDE = 64

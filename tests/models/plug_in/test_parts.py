@@ -57,7 +57,7 @@ def test_a_graph_ranks_equals_as_the_selector_does(kind: str) -> None:
     logits[:, 2:9] = logits[:, :1]
     logits[3] = 0
     if kind == "onnx":
-        runtime = pytest.importorskip("onnxruntime", reason="no onnxruntime: pip install -r requirements-demo.txt")
+        runtime = pytest.importorskip("onnxruntime", reason="no onnxruntime: pip install -r requirements-tests.txt")
         file = io.BytesIO()
         torch.onnx.export(Selecting(), (logits[:2],), file, input_names=["z"], dynamic_axes={"z": {0: "N"}}, dynamo=False)
         kept = torch.from_numpy(runtime.InferenceSession(file.getvalue()).run(None, {"z": logits.numpy()})[0])
