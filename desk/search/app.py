@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -21,6 +20,7 @@ from desk.search.evidence import Evidence
 from desk.search.searcher import Searcher, Sought
 from desk.search.uploads import LARGEST
 from desk.web.guards import FRESH, KEPT, guard_routes, read_at_most
+from evaluation.reports.html import load_templates
 from runtime.errors import ConfigError, DataError
 from runtime.names.spelling import show_name
 
@@ -65,20 +65,13 @@ def make_search_app(page: SearchPage, token: str) -> Starlette:
     return guard_routes(routes, token)
 
 
-@lru_cache(maxsize=1)
-def load_page() -> Environment:
-    """The template, in which every value is escaped and none may be missing."""
-    return Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined)
-
-
 def send_page(page: SearchPage, request: Request) -> Response:
     """The page; what it finds is asked for by its script."""
     searcher = page.searcher
-    branch = searcher.subject.encoder.attention is not None
-    return HTMLResponse(load_page().get_template("search.html").render(
+    return HTMLResponse(load_templates(HERE / "templates").get_template("search.html").render(
         folder=show_name(searcher.images.root.resolve().name), problem=searcher.words.problem, largest=LARGEST,
         network=searcher.subject.describe(), total=f"{len(searcher.images):,}",
-        looks="its rationale" if branch else "the norm of its last map"), headers=FRESH)
+        looks="its rationale" if searcher.subject.feature == "masked" else "the norm of its last map"), headers=FRESH)
 
 
 async def take_search(page: SearchPage, request: Request) -> Response:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from desk.standing import DISAGREES, SURE
 from desk.steps.workshop import NAMES
 from desk.workplace import Workplace
+from evaluation.reports.html import load_templates
 from runtime.errors import DataError
 from runtime.names.spelling import show_name
 from runtime.side_files import read_json
@@ -19,16 +17,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 RESULT = {"run": str}
 
 
-@lru_cache(maxsize=1)
-def load_templates() -> Environment:
-    """The templates, in which every value is escaped and none may be missing."""
-    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-                       lstrip_blocks=True)
-
-
 def render_desk(place: Workplace) -> str:
     """The page; all that changes is asked for by its scripts."""
-    return load_templates().get_template("desk.html").render(
+    return load_templates(TEMPLATES).get_template("desk.html").render(
         folder=show_name(place.desk.album.images.root.resolve().name), sure=SURE, disagrees=DISAGREES)
 
 
@@ -45,6 +36,6 @@ def render_result(place: Workplace, step: str) -> str:
         ("Where the object is, in some of the pictures", folder / "crops" / "sorted_crop" / "boxes.png"))
         if file.is_file()]
     page = run / "evaluation" / "evaluation.html"
-    return load_templates().get_template("result.html").render(
+    return load_templates(TEMPLATES).get_template("result.html").render(
         step=step, result=result, pictures=pictures, run=show_name(str(run)),
         page=f"{step}/{page.relative_to(folder).as_posix()}" if page.is_file() else "")

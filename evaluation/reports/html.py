@@ -23,12 +23,13 @@ def render(template: str, **values: object) -> str:
     Values are escaped wherever they stand; one that the template needs and does not get raises
     `jinja2.UndefinedError`.
     """
-    return _load_templates().get_template(f"{template}.html").render(values)
+    return load_templates().get_template(f"{template}.html").render(values)
 
 
-@lru_cache(maxsize=1)
-def _load_templates() -> Environment:
-    return Environment(loader=FileSystemLoader([TEMPLATES, STATIC]), autoescape=True, undefined=StrictUndefined,
+@lru_cache
+def load_templates(folder: Path = STATIC) -> Environment:
+    """The templates of a folder beside those that all pages share; every value is escaped and none may be missing."""
+    return Environment(loader=FileSystemLoader([TEMPLATES, folder]), autoescape=True, undefined=StrictUndefined,
                        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +43,29 @@ def open_chromium(width: int = 1280, height: int = 900, *, dark: bool = False) -
         yield browser
     finally:
         browser.quit()
+
+
+class Visitor:
+    """What a person before a page does, whichever page it is."""
+
+    browser: Any
+
+    def find(self, selector: str) -> Any:
+        return self.browser.find_element("css selector", selector)
+
+    def all(self, selector: str) -> list[Any]:
+        return self.browser.find_elements("css selector", selector)
+
+    def wait(self, holds: Callable[[], object]) -> None:
+        for _ in range(300):
+            try:
+                if holds():
+                    return
+            except Exception as error:  # a part of the page that was just replaced
+                if "stale" not in str(error) and "no such element" not in str(error):
+                    raise
+            time.sleep(0.05)
+        assert holds()
 
 
 def list_hosts(browser: Any) -> set[str]:

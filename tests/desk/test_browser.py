@@ -14,7 +14,7 @@ from PIL import Image
 
 from engine.workflows.sort import Sight
 from evaluation.sorting.cloud import survey
-from tests.desk.browser import find_chromium, list_hosts, list_messages, open_chromium
+from tests.desk.browser import Visitor, find_chromium, list_hosts, list_messages, open_chromium
 from tests.desk.served import Hosted, Questions, Served
 
 pytestmark = pytest.mark.browser
@@ -39,30 +39,13 @@ def wait_until_known(page: Asked) -> Asked:
     return page
 
 
-class Page:
+class Page(Visitor):
     """A person before the page."""
 
     def __init__(self, browser: Any, served: Questions) -> None:
         self.browser, self.served = browser, served
         browser.get(served.address)
         self.wait(lambda: self.find("#ask").is_displayed())
-
-    def find(self, selector: str) -> Any:
-        return self.browser.find_element("css selector", selector)
-
-    def all(self, selector: str) -> list[Any]:
-        return self.browser.find_elements("css selector", selector)
-
-    def wait(self, holds: Callable[[], object]) -> None:
-        for _ in range(300):
-            try:
-                if holds():
-                    return
-            except Exception as error:  # a part of the page that was just replaced
-                if "stale" not in str(error) and "no such element" not in str(error):
-                    raise
-            time.sleep(0.05)
-        assert holds()
 
     def type(self, text: str, selector: str = "#name-input") -> None:
         self.find(selector).send_keys(text)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.desk.browser import find_chromium, list_hosts, list_messages, open_chromium
+from tests.desk.browser import Visitor, find_chromium, list_hosts, list_messages, open_chromium
 from tests.desk.search.hosted import HostedSearch
 
 pytestmark = pytest.mark.browser
@@ -24,30 +24,13 @@ def start(search_page: Start) -> Start:
     return search_page
 
 
-class Page:
+class Page(Visitor):
     """A person before the page."""
 
     def __init__(self, browser: Any, served: HostedSearch, query: str = "") -> None:
         self.browser, self.served = browser, served
         browser.get(served.address + query)
         self.wait(lambda: self.all(".hit") or self.find("#fault").is_displayed())
-
-    def find(self, selector: str) -> Any:
-        return self.browser.find_element("css selector", selector)
-
-    def all(self, selector: str) -> list[Any]:
-        return self.browser.find_elements("css selector", selector)
-
-    def wait(self, holds: Callable[[], object]) -> None:
-        for _ in range(200):
-            try:
-                if holds():
-                    return
-            except Exception as error:  # a part of the page that was just replaced
-                if "stale" not in str(error) and "no such element" not in str(error):
-                    raise
-            time.sleep(0.05)
-        assert holds()
 
     def files(self) -> list[str]:
         return [node.text for node in self.all(".hit .file")]
