@@ -231,11 +231,15 @@ def test_timm_crops_as_we_do() -> None:
 @pytest.mark.parametrize("kind", ["lead", "obdsd", "classifier", "pim"])
 def test_safetensors_come_back_whole(tmp_path: Path, photo_tree: Path, call_main: Call, kind: str) -> None:
     network = make_run(tmp_path / "run", photo_tree, kind)
+    if isinstance(network, Encoder):
+        network.centre = {"backbone": torch.rand(network.backbone.num_features)}
+        save_encoder(network, tmp_path / "run" / "model_last.pth", {"size": SIDE})
     assert call_main(export.main, "run", "--to", "safetensors").returncode == 0
     path = tmp_path / "run/export/safetensors/model.safetensors"
     images = torch.randint(0, 256, (3, 3, SIDE, SIDE), dtype=torch.uint8)
     if isinstance(network, Encoder):
         again: OutputNetwork = load_encoder(path)
+        assert torch.equal(again.centre["backbone"], network.centre["backbone"])
     else:
         saved = load_classifier(path)
         again = saved.network
@@ -375,3 +379,29 @@ def test_real_photographs_of_a_real_network_elsewhere(tmp_path: Path, shared_dat
     found, _ = run_elsewhere(tmp_path / "out", files, ["embeddings"], tmp_path, allowed=WITH_ONNXRUNTIME)
     assert np.abs(found["embeddings"] - truth.numpy()).max() < 1e-4
     assert torch.equal(nearest(torch.from_numpy(found["embeddings"]), 5), nearest(truth, 5))
+
+
+def test_what_is_not_ours_is_kept(tmp_path: Path, photo_tree: Path, call_main: Call) -> None:
+    make_run(tmp_path / "run", photo_tree, "lead")
+    for name, content in (("MODEL_CARD.md", "mein Text: ä".encode("latin-1")), ("model.onnx", b"theirs")):
+        place = tmp_path / f"of_{name}"
+        place.mkdir()
+        (place / name).write_bytes(content)
+        done = call_main(export.main, "run", "--to", "onnx", "--out", place)
+        assert done.returncode == 2 and "choose another --out" in done.stderr.replace("\n", " "), done.stderr
+        assert [(path.name, path.read_bytes()) for path in place.iterdir()
+                if path.name != ".lock"] == [(name, content)]
+
+
+def test_eight_bits_of_a_linear_head_and_of_a_graph_that_says_what_torch_says(
+    tmp_path: Path, photo_tree: Path, call_main: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = build_backbone("test_resnet")
+    save_encoder(Encoder(backbone, build_head([backbone.num_features, 16])).eval(), tmp_path / "obdsd.pth", {"size": SIDE})
+    words = ("obdsd.pth", "--feature", "head", "--quantise", "int8")
+    done = call_main(export.main, *words, "--to", "torchscript", "--out", "script")
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr("engine.workflows.export.onnx.run_onnx", lambda content, exportable: lambda pixels: {
+        "head": np.zeros((len(pixels), 16), np.float32)})
+    done = call_main(export.main, *words, "--to", "onnx", "--out", "graph")
+    assert done.returncode == 2 and "would not say what torch says" in done.stderr and not (tmp_path / "graph/model_int8.onnx").exists()

@@ -14,6 +14,7 @@ from engine.workflows.export.subject import Exportable
 from evaluation.ledger import Row, read_results
 from evaluation.reports.grid import Grid, markdown_grid
 from evaluation.run_record import as_list, show_value
+from runtime.errors import ConfigError
 
 OWN = "<!-- What follows is yours: it stays as you write it when the card is made again. -->"
 TO_FILL_IN = f"""{OWN}
@@ -29,7 +30,7 @@ TO_FILL_IN = f"""{OWN}
 SHOWN = ("map", "rank1", "rank5", "top1", "knn", "nmi")  # the numbers of a row that a card shows, where it has them
 TRAINED = ("method", "task", "root", "pretrained", "teacher", "epochs", "batch_size", "size", "seed", "loss",
            "partition", "select")
-PATHS = ("root", "test_root", "pretrained", "teacher_weights")  # a card is published: of a path its last part
+PATHS = ("root", "pretrained")  # a card is published: of a path its last part
 
 
 def write_card(
@@ -102,7 +103,7 @@ def tell_training(exportable: Exportable) -> str:
 def show_setting(name: str, value: object) -> str:
     """A setting for publication: of paths the last part."""
     if name in PATHS:
-        return ", ".join(part if ":" in part else Path(part).name for part in as_list(value))
+        return ", ".join(Path(part).name for part in as_list(value))
     return show_value(value)
 
 
@@ -150,5 +151,10 @@ def show_numbers(values: list[float]) -> str:
 def read_own_part(folder: Path) -> str:
     """What the owner wrote into an earlier card, else the questions."""
     path = folder / CARD
-    earlier = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return OWN + earlier.partition(OWN)[2] if OWN in earlier else TO_FILL_IN
+    if not path.is_file():
+        return TO_FILL_IN
+    earlier = path.read_bytes()
+    if OWN.encode() not in earlier:
+        raise ConfigError(f"{path} is no card of this command's, and would be lost; move it away, or choose another "
+                          "--out")
+    return OWN + earlier.partition(OWN.encode())[2].decode("utf-8", "replace")

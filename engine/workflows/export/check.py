@@ -50,18 +50,28 @@ class Agreement:
 
 
 def compare_with_torch(exportable: Exportable, package: Package, photographs: CheckPictures) -> Agreement:
-    """What the package answers beside what the network itself does; raises ConfigError where float32 differs."""
+    """What the package answers beside what the network itself does; raises ConfigError where float32 differs.
+
+    In 8 bits what they were made of is held to that, and their own difference is told.
+    """
     wanted = exportable.answer(torch.from_numpy(photographs.pixels))
-    found = run_in_batches(package.run, convert_pixels(photographs.pixels, exportable, package.pixels))
-    agreement = Agreement(
-        {name: float((found[name] - value).abs().max()) for name, value in wanted.items()},
-        {name: float(value.abs().max()) for name, value in wanted.items()},
-        min(count_same(found[name], value, exportable.kind) for name, value in wanted.items()), len(photographs.pixels),
-        exportable.kind)
-    if package.full is None and not agreement.holds:
+    pixels = convert_pixels(photographs.pixels, exportable, package.pixels)
+    agreement = compare_answers(exportable.kind, wanted, run_in_batches(package.full or package.run, pixels))
+    if not agreement.holds:
         raise ConfigError(f"the file would not say what torch says on {photographs.source}: {agreement.describe()}; "
                           "nothing was written. Take another --to, or another --opset")
-    return agreement
+    if package.full is None:
+        return agreement
+    return compare_answers(exportable.kind, wanted, run_in_batches(package.run, pixels))
+
+
+def compare_answers(kind: str, wanted: dict[str, Tensor], found: dict[str, Tensor]) -> Agreement:
+    """What a file answers beside what the network itself does, of every output [N, D]."""
+    return Agreement(
+        {name: float((found[name] - value).abs().max()) for name, value in wanted.items()},
+        {name: float(value.abs().max()) for name, value in wanted.items()},
+        min(count_same(found[name], value, kind) for name, value in wanted.items()),
+        len(next(iter(wanted.values()))), kind)
 
 
 def run_in_batches(run: Run, pixels: np.ndarray) -> dict[str, Tensor]:

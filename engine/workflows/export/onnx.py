@@ -44,7 +44,7 @@ def make_onnx(exportable: Exportable, options: ExportOptions) -> Package:
     lines = ("import onnxruntime", f'session = onnxruntime.InferenceSession("{name}")',
              f'{name_results(exportable)} = session.run(None, {{"{INPUT}": pixels}})')
     return Package({name: content}, run_onnx(content, exportable), options.pixels, lines,
-                   f"ONNX opset {options.opset}", facts, full)
+                   f"ONNX opset {options.opset}", full)
 
 
 def trace_onnx(exportable: Exportable, options: ExportOptions) -> onnx.ModelProto:

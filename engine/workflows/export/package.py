@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 
 import numpy as np
@@ -29,7 +29,6 @@ class Package:
     pixels: str
     lines: tuple[str, ...]
     remark: str
-    facts: dict[str, object] = field(default_factory=dict)
     full: Run | None = None
 
     def describe_sizes(self) -> str:

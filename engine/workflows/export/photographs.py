@@ -11,6 +11,7 @@ import numpy as np
 from datasets.files import decode
 from datasets.images import ImageSet, check_images, first_split, sample_images, scan
 from datasets.loader import count_workers
+from datasets.tars.places import place_exists
 from datasets.views.recipes import make_transform
 from engine.flags.evaluate.export import ExportOptions
 from engine.workflows.export.subject import Exportable
@@ -22,11 +23,10 @@ CHECKED = 32
 
 @dataclass(frozen=True)
 class CheckPictures:
-    """`pixels` uint8 [N, 3, S, S] in the test view, where they come from, and whether they are real."""
+    """`pixels` uint8 [N, 3, S, S] in the test view, and where they come from."""
 
     pixels: np.ndarray
     source: str
-    real: bool
 
 
 def gather_photographs(options: ExportOptions, exportable: Exportable) -> CheckPictures:
@@ -36,13 +36,13 @@ def gather_photographs(options: ExportOptions, exportable: Exportable) -> CheckP
     if images is None:
         noise = np.random.default_rng(options.seed).integers(0, 256, (CHECKED, 3, size, size), dtype=np.uint8)
         why = "no --root, and no photographs of the run's here"
-        return CheckPictures(noise, f"{CHECKED} images of noise ({why})", False)
+        return CheckPictures(noise, f"{CHECKED} images of noise ({why})")
     chosen = sample_images(images, CHECKED)
     if options.skip_bad:
         chosen = check_images(chosen, skip_bad=True, crop_bottom=exportable.crop_bottom)
     transform = make_transform(exportable.view)
     pixels = np.stack([transform(decode(one.path, exportable.crop_bottom)).numpy() for one in chosen.samples])
-    return CheckPictures(pixels, f"{len(pixels)} photographs of {images.root.name} ({images.split})", True)
+    return CheckPictures(pixels, f"{len(pixels)} photographs of {images.root.name} ({images.split})")
 
 
 def find_photographs_of(options: ExportOptions, exportable: Exportable) -> ImageSet | None:
@@ -52,7 +52,7 @@ def find_photographs_of(options: ExportOptions, exportable: Exportable) -> Image
     roots = as_list(exportable.settings.get("test_root")) or as_list(exportable.settings.get("root"))
     for root in map(Path, roots):
         try:
-            if root.exists():
+            if place_exists(root):
                 return scan_split(root, options.split)
         except DataError as error:
             print(f"note: {error}; another place is --root", file=sys.stderr)

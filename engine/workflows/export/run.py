@@ -20,7 +20,7 @@ from engine.workflows.export.torchscript import make_torchscript
 from evaluation.features.sources import find_source, name_results_folder
 from evaluation.options import ClassifierOptions
 from evaluation.run_record import CHECKPOINTS
-from runtime.errors import refuse
+from runtime.errors import ConfigError, refuse
 from runtime.files import write_bytes, write_text
 
 
@@ -65,9 +65,15 @@ def make_package(options: ExportOptions, exportable: Exportable) -> Package:
 
 
 def publish_export(exported: Exported, folder: Path) -> None:
-    """The files, each whole or not at all, and last the card, which speaks of them."""
+    """The files, each whole or not at all, and last the card, which speaks of them.
+
+    Raises ConfigError rather than write over what is not of this command.
+    """
     card = write_card(exported.exportable, exported.package, exported.agreement, exported.photographs, exported.price,
                       folder)
+    strangers = [name for name in exported.package.files if (folder / name).exists()]
+    if strangers and not (folder / CARD).is_file():
+        raise ConfigError(f"{folder} holds {', '.join(strangers)} of something else; choose another --out")
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in exported.package.files.items():
         write_bytes(folder / name, content)

@@ -33,7 +33,7 @@ def make_safetensors(exportable: Exportable) -> Package:
               "plumage_meta": json.dumps(describe_all(exportable))}
     content = save_tensors(tensors, as_texts(facts) | header)
     run = run_network(load_back(content, exportable), exportable)
-    return Package({NAME: content}, run, "chw", list_lines(exportable), "safetensors, of the whole network", facts)
+    return Package({NAME: content}, run, "chw", list_lines(exportable), "safetensors, of the whole network")
 
 
 def describe_all(exportable: Exportable) -> dict[str, object]:

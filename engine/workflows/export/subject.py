@@ -48,7 +48,6 @@ class Exportable:
     sources: tuple[Source, ...]
     view: View
     crop_bottom: int
-    task: str
 
     @property
     def arch(self) -> str:
@@ -127,7 +126,7 @@ def open_as_classifier(options: ExportOptions) -> Exportable:
         network=free_of_gradients(trained.network), source=trained.source, folder=trained.folder,
         settings=read_settings(Path(find_source(options.pretrained)[0])), sha256=trained.sha256,
         chosen=choose_branches(options, trained), unit=False, names=trained.names, sources=trained.sources,
-        view=trained.view, crop_bottom=trained.crop_bottom, task=trained.task)
+        view=trained.view, crop_bottom=trained.crop_bottom)
 
 
 def open_as_encoder(options: ExportOptions) -> Exportable:
@@ -145,7 +144,7 @@ def open_as_encoder(options: ExportOptions) -> Exportable:
         sha256=fingerprint(encoder), chosen=choose_features(options, encoder, str(settings.get("method"))),
         unit=options.unit is not False and options.to in ("onnx", "torchscript"), names=(), sources=(),
         view=View("full", told.eval_view, told.size),
-        crop_bottom=find_crop_bottom(told.crop_bottom, told.task), task=told.task)
+        crop_bottom=find_crop_bottom(told.crop_bottom, told.task))
 
 
 def free_of_gradients(network: OutputNetwork) -> OutputNetwork:

@@ -47,7 +47,7 @@ def make_timm(exportable: Exportable) -> Package:
              f"{name_results(exportable).rstrip(',')} = {text.replace('pixels', 'torch.from_numpy(pixels)')}")
     config = json.dumps(describe_config(exportable, network, classes, options), indent=1) + "\n"
     return Package({NAME: content, CONFIG: config.encode()}, run, "standardised", lines,
-                   f"timm's {exportable.arch}: {NAME} and {CONFIG}", facts)
+                   f"timm's {exportable.arch}: {NAME} and {CONFIG}")
 
 
 def take_timm_network(exportable: Exportable) -> tuple[TimmNetwork, dict[str, object]]:

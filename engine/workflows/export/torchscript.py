@@ -15,7 +15,7 @@ from engine.workflows.export.package import Package, Run, list_facts, name_resul
 from engine.workflows.export.pixels import PixelNetwork, make_example
 from engine.workflows.export.subject import Exportable
 from models.encoder import Encoder
-from models.heads import ProjectionHead
+from models.heads import LinearHead, ProjectionHead
 from models.plug_in.module import PlugIn
 from runtime.errors import ConfigError
 
@@ -33,7 +33,7 @@ def make_torchscript(exportable: Exportable, options: ExportOptions) -> Package:
     lines = ("import torch", f'model = torch.jit.load("{name}")',
              f"{name_results(exportable).rstrip(',')} = model(torch.from_numpy(pixels))")
     return Package({name: content}, run_torchscript(content, exportable), options.pixels, lines,
-                   f"TorchScript of torch {torch.__version__}", facts, full)
+                   f"TorchScript of torch {torch.__version__}", full)
 
 
 def trace_torchscript(
@@ -72,6 +72,10 @@ def quantise_linear(network: PixelNetwork, exportable: Exportable) -> nn.Module:
     inside = network.network
     if isinstance(inside, Encoder) and isinstance(inside.head, ProjectionHead):
         inside.add_module("head", nn.Sequential(*inside.head))  # which may hold other layers than the head's own class
+    if isinstance(inside, Encoder) and isinstance(inside.head, LinearHead):
+        plain = nn.Linear(inside.head.in_features, inside.head.out_features, bias=inside.head.bias is not None)
+        plain.load_state_dict(inside.head.state_dict())
+        inside.add_module("head", plain)  # torch takes this very class, none that is derived from it
     if isinstance(inside, PlugIn):
         raise ConfigError("--quantise int8: the plug-in module's combiner reads its linear layers' weights, which "
                           "torch's 8 bits do not allow; take --to onnx")
