@@ -69,8 +69,12 @@ def recognise_layout(root: Path) -> Listing:
     if reader is not None:
         return reader(root)
     folder = read_folder(root, may_repeat=lambda name: recognise_split(name) is not None)
-    tars = [] if folder.holds_pictures() else [one.path for one in folder.all_left_out() if one.kind == ".tar"]
-    return read_tars(root, tars, read_folders) if tars else read_folders(folder)
+    left_out = [] if folder.holds_pictures() else list(folder.all_left_out())
+    tars = [one.path for one in left_out if one.kind == ".tar"]
+    if not tars:
+        return read_folders(folder)
+    listing = read_tars(root, tars, read_folders)
+    return replace(listing, left_out=(*listing.left_out, *(one for one in left_out if one.kind != ".tar")))
 
 
 def need_root(root: Path) -> None:

@@ -53,7 +53,7 @@ def find_tar_root(place: Path, tars: Sequence[Tar]) -> Path:
     if place.is_dir():
         return place
     parents = {tar.path.parent for tar in tars}
-    return parents.pop() if len(parents) == 1 else Path(os.path.commonpath([path.absolute() for path in parents]))
+    return parents.pop() if len(parents) == 1 else Path(os.path.commonpath(map(os.path.abspath, parents)))
 
 
 def find_tar_splits(root: Path, tars: Sequence[Tar]) -> dict[Tar, str | None]:
@@ -84,7 +84,8 @@ def find_parts(root: Path, tar: Tar) -> tuple[str, ...]:
 def name_members(shelf: Shelf, root: Path, splits: Mapping[Tar, str | None]) -> Found:
     """Every picture under the name that the unpacked tree would give it: split/name, or name.
 
-    Where archives share names, as when each counts from 0, every file's name begins with that of its archive.
+    Where archives share names, as when each counts from 0, every file's name begins with that of its archive. Raises
+    DataError where that does not part them either.
     """
     pairs = []
     for tar, contents in shelf:
@@ -94,7 +95,11 @@ def name_members(shelf: Shelf, root: Path, splits: Mapping[Tar, str | None]) -> 
     if len(found) == len(pairs):
         return found
     apart = {tar: "-".join(find_parts(root, tar)) for tar, _ in shelf}
-    return {prefix + _rename(picture.name, apart[tar]): (picture, tar) for prefix, picture, tar in pairs}
+    found = {prefix + _rename(picture.name, apart[tar]): (picture, tar) for prefix, picture, tar in pairs}
+    if len(found) < len(pairs):
+        raise DataError(f"{root}: {len(pairs) - len(found)} pictures have the names of others, also behind the names "
+                        "of their archives; rename the archives")
+    return found
 
 
 def find_top_split(name: str) -> str | None:
@@ -159,7 +164,8 @@ def list_labelled(root: Path, found: Found, tars: Sequence[Tar]) -> Listing:
 
 def find_class_table(root: Path, tars: Sequence[Tar]) -> Path | None:
     """A list of class names in the root, beside the archives or in the folder above them."""
-    folders = dict.fromkeys([root, *(tar.path.parent for tar in tars), *(tar.path.parent.parent for tar in tars)])
+    beside = dict.fromkeys(tar.path.absolute().parent for tar in tars)
+    folders = dict.fromkeys([root, *beside, *(folder.parent for folder in beside)])
     return next((folder / name for folder in folders for name in TABLES if (folder / name).is_file()), None)
 
 

@@ -58,7 +58,9 @@ def list_contents(tar: Tar, report: Callable[[int], object] = lambda done: None)
             draft.take(member)
             if number % STRIDE == 0:
                 report(member.offset)
-    except (tarfile.TarError, OSError) as error:
+    except DataError:
+        raise
+    except (tarfile.TarError, OSError, ValueError) as error:  # the last of a damaged sparse map
         raise DataError(f"{tar.path}: cannot be read as a tar ({error}); it was cut off or damaged: copy or pack it "
                         "again") from error
     report(tar.size)
@@ -66,9 +68,12 @@ def list_contents(tar: Tar, report: Callable[[int], object] = lambda done: None)
 
 
 def refuse_packed(path: Path) -> None:
-    """Raise DataError for a compressed tar, whatever it is called."""
-    with open(path, "rb") as file:
-        head = file.read(8)
+    """Raise DataError for a compressed tar, whatever it is called, and for one that may not be read."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); mend its permissions") from error
     tool = next((tool for start, tool in PACKED.items() if head.startswith(start)), None)
     if tool:
         raise DataError(f"{path}: is compressed, and pictures are read at any place of a tar; {tool} it (photographs "
@@ -122,6 +127,8 @@ class _Draft:
             self.faults.append(f"{name} comes twice")
         elif any(map(is_skipped, name.split("/")[:-1])):
             self.others[name] = "in hidden folders"
+        elif posixpath.basename(name).startswith("."):
+            self.others[name] = "hidden"
         elif member.islnk() or member.isreg():
             self.take_file(name, member)
         else:

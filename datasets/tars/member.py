@@ -35,6 +35,9 @@ class Tar:
     def read(self, offset: int, size: int) -> bytes:
         """So many bytes from a place on. Raises OSError when the archive is another one by now, or ends before."""
         handle, parts = _open(self), []
+        status = os.fstat(handle.number)
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
+            raise OSError(errno.ESTALE, "changed since its members were listed; start again", str(self.path))
         while size > 0:
             part = os.pread(handle.number, size, offset)
             if not part:
@@ -57,12 +60,8 @@ class _Handle:
 
 @lru_cache(maxsize=OPEN)
 def _open(tar: Tar) -> _Handle:
-    """The archive, which must be the one whose members were listed."""
-    handle = _Handle(tar.path)
-    status = os.fstat(handle.number)
-    if (status.st_size, status.st_mtime_ns) != (tar.size, tar.modified):
-        raise OSError(errno.ESTALE, "changed since its members were listed; start again", str(tar.path))
-    return handle
+    """The archive, kept open."""
+    return _Handle(tar.path)
 
 
 class TarMember(type(Path())):  # type: ignore[misc]  # the concrete class of this system, as Python 3.10 needs it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def need_tars(place: str, paths: list[Path]) -> list[Path]:
     """The archives, each once; raises DataError for those that are not there, come twice, or are no .tar."""
     absent = [str(path) for path in paths if not path.is_file()]
     foreign = [str(path) for path in paths if path.suffix.lower() != SUFFIX]
-    twice = sorted({str(path) for path in paths if paths.count(path) > 1}) if len(set(paths)) < len(paths) else []
+    twice = sorted(str(path) for path, count in Counter(paths).items() if count > 1)
     for names, what in ((absent, "archives are not there; mend the pattern or the list"),
                         (foreign, "files are no .tar; unpack compressed ones to .tar"),
                         (twice, "archives are named twice; name each once")):
@@ -114,7 +115,7 @@ def _expand(pattern: str) -> Iterator[str]:
         head, inside = pattern[:start], pattern[start + 1 : end]
         choices = list(_count(inside)) if COUNTED.fullmatch(inside) else _split(inside)
         if len(choices) > 1 or COUNTED.fullmatch(inside):
-            tails = list(_expand(pattern[end + 1 :]))
+            tails = expand_braces(pattern[end + 1 :])
             yield from (head + middle + tail for choice in choices for middle in _expand(choice) for tail in tails)
             return
     yield pattern

@@ -74,14 +74,17 @@ def read_given(
     EXIF is left alone, so that places in pixels are those of the picture as its owner holds it. `crop_bottom` pixel
     rows are dropped of each. `threads` 0: one a processor, 8 at most. Nothing global is touched, and no more of an
     iterator is taken than the batch to come. Raises DataError with every problem of a batch, ConfigError for a
-    `batch_size` below 1.
+    `batch_size` below 1 and negative `threads`.
     """
     if batch_size < 1:
         raise ConfigError(f"batch_size {batch_size}: give 1 or more")
+    if threads < 0:
+        raise ConfigError(f"threads {threads}: give 0 or more")
     transform = make_transform(view)
 
-    def render(picture: str | Image.Image) -> tuple[Tensor, tuple[int, int]]:
-        image = decode(picture, crop_bottom) if isinstance(picture, str) else take_picture(picture, crop_bottom)
+    def render(picture: str | Path | Image.Image) -> tuple[Tensor, tuple[int, int]]:
+        image = (take_picture(picture, crop_bottom) if isinstance(picture, Image.Image)
+                 else decode(picture, crop_bottom))
         return transform(image), image.size
 
     pictures = enumerate(list_given_pictures(given))
@@ -94,9 +97,9 @@ def read_given(
 
 def _start(
     pictures: Iterable[tuple[int, GivenPicture]], pool: ThreadPoolExecutor,
-    render: Callable[[str | Image.Image], tuple[Tensor, tuple[int, int]]],
+    render: Callable[[str | Path | Image.Image], tuple[Tensor, tuple[int, int]]],
 ) -> list[_Waiting]:
-    """The pictures on their way. One in memory is loaded here, for the same may be given twice."""
+    """The pictures on their way. One in memory is copied here, for its owner may go on to its next frame."""
     waiting = []
     for place, picture in pictures:
         name = os.fspath(picture) if isinstance(picture, (str, os.PathLike)) else f"picture {place}"
@@ -111,14 +114,16 @@ def _start(
     return waiting
 
 
-def _open(picture: object) -> str | Image.Image:
-    """A path as it is, or a picture whose pixels are in memory; raises DataError for anything else."""
-    if isinstance(picture, (str, Path, os.PathLike)):
-        return os.fspath(picture)
+def _open(picture: object) -> str | Path | Image.Image:
+    """A path as it is, or a copy of a picture in memory; raises DataError for anything else, and for no pixels."""
+    if isinstance(picture, (str, os.PathLike)):
+        return picture if isinstance(picture, Path) else os.fspath(picture)  # one in an archive knows where it lies
     if isinstance(picture, Image.Image):
-        picture.load()
-        return picture
-    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
+        if 0 in picture.size:
+            raise DataError(f"a picture of {picture.width} x {picture.height} pixels holds nothing")
+        return picture.copy()
+    if (isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
+            and picture.size):
         return Image.fromarray(np.ascontiguousarray(picture))
     shape = f" of {picture.dtype} {list(picture.shape)}" if isinstance(picture, np.ndarray) else ""
     raise DataError(f"a {type(picture).__name__}{shape} is no picture: give {KNOWN}")

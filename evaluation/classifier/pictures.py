@@ -10,8 +10,8 @@ from pathlib import Path
 from datasets.class_names import Sources, count_known, relabel, without_labels
 from datasets.images import ImageSet, first_split, scan
 from datasets.layouts.findings import announce
-from datasets.layouts.folders.meaning import need_pictures
 from datasets.layouts.listing import Entry, Listing, Sample, show_first
+from datasets.layouts.read import read_listing
 from datasets.suffixes import SUFFIXES, find_remedy, find_suffix, is_image
 from datasets.tars.places import find_tars, place_exists
 from datasets.walk import read_folder
@@ -31,7 +31,7 @@ def gather_pictures(
     if not list_collections(paths):
         return ImageSet(Path("."), "pictures", tuple(Sample(Path(path), path, None) for path in paths), ())
     root = Path(paths[0])
-    if labels == "none" and root.is_dir() and read_folder(root).holds_pictures():
+    if labels == "none" and (root.is_dir() or find_tars(root)):
         return walk(root)
     images = scan(root, split if split != "auto" else find_split(root),
                   "searched" if labels == "folders" else "ignored")
@@ -80,13 +80,15 @@ def find_split(root: Path, labelled: bool = False) -> str:
 
 
 def walk(root: Path) -> ImageSet:
-    """Every picture below a folder, unlabelled, whatever the folders mean; raises DataError when there is none."""
-    folder = read_folder(root)
-    need_pictures(folder)
-    found = tuple(Sample(path, path.relative_to(root).as_posix(), None) for path in folder.all_pictures())
-    announce(Listing(root, tuple(Entry(sample.path, sample.key, None, "train") for sample in found), (),
-                     left_out=tuple(folder.all_left_out()), twice=tuple(folder.all_twice())))
-    return ImageSet(root, "pictures", found, ())
+    """Every picture below a folder or in archives, unlabelled, whatever the folders mean; DataError for none."""
+    folder = read_folder(root) if root.is_dir() else None
+    if folder is not None and folder.holds_pictures():
+        entries = tuple(Entry(path, path.relative_to(root).as_posix(), None, "train") for path in folder.all_pictures())
+        listing = Listing(root, entries, (), left_out=tuple(folder.all_left_out()), twice=tuple(folder.all_twice()))
+    else:
+        listing = read_listing(root, "ignored").without_labels()
+    announce(listing)
+    return ImageSet(listing.root, "pictures", tuple(Sample(one.path, one.key, None) for one in listing.entries), ())
 
 
 def names_picture(path: str) -> bool:

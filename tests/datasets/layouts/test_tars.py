@@ -169,3 +169,26 @@ def test_what_is_refused_or_stays_as_it_was(tmp_path: Path) -> None:
         read_listing(tmp_path / "packed" / "a.tar.gz")
     with pytest.raises(DataError, match="2 of its 2 archives are not there"):
         read_listing(tmp_path / "gone-{0..1}.tar")
+
+
+def test_archives_whose_names_do_not_part_their_pictures_are_refused(tmp_path: Path) -> None:
+    for place in ("a", "a-b"):
+        (tmp_path / place).mkdir()
+    pack(tmp_path / "a/b-0.tar", {"x.png": 1})
+    pack(tmp_path / "a-b/0.tar", {"x.png": 2})
+    with pytest.raises(DataError, match="1 pictures have the names of others"):
+        read_listing(tmp_path)
+
+
+def test_what_lies_beside_archives_is_told(tmp_path: Path) -> None:
+    pack(tmp_path / "train-0.tar", {"owl/1.png": 1})
+    (tmp_path / "train-1.tar.gz").write_bytes(b"x")
+    assert [one.path.name for one in read_listing(tmp_path).left_out] == ["train-1.tar.gz"]
+
+
+def test_class_names_are_found_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "classnames.txt").write_text("owl\ncrow\n")
+    pack(tmp_path / "train/s-0.tar", {"1.png": 1, "1.cls": "0", "2.png": 2, "2.cls": "1"})
+    monkeypatch.chdir(tmp_path / "train")
+    assert all(sorted(read_listing(Path(root)).classes) == ["crow", "owl"] for root in (".", "s-0.tar", tmp_path / "train"))

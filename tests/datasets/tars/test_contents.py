@@ -37,11 +37,11 @@ def test_pictures_are_where_it_says(tmp_path: Path, form: int) -> None:
 def test_classes_go_by_key_and_the_rest_is_counted(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.tar", {
         "d/1.cls": "7\n", "d/1.jpg": 1, "d/1.json": "{}", "d/1.txt": "a bird", "d/1.seg.png": 2, "2.large.jpg": 3, "2.cls": "crow",
-        "3.png": 4, "4.cls": "5", "5.json": "{}", "._3.png": "x", "__MACOSX/3.png": 3, "DSC.01.jpg": 5, "DSC.01.cls": "owl", "6.cls": ""})
+        "3.png": 4, "4.cls": "5", "5.json": "{}", "._3.png": "x", "._3.cls": b"\xff", "__MACOSX/3.png": 3, "DSC.01.jpg": 5, "DSC.01.cls": "owl", "6.cls": ""})
     assert told(path) == {"d/1.jpg": "7", "2.large.jpg": "crow", "3.png": None, "DSC.01.jpg": "owl"}
     found = read(path)
     assert found.beside == {".json": 1, ".txt": 1}
-    assert dict(found.others) == {"5.json": ".json", "._3.png": "hidden", "__MACOSX/3.png": "in hidden folders",
+    assert dict(found.others) == {"5.json": ".json", "._3.png": "hidden", "._3.cls": "hidden", "__MACOSX/3.png": "in hidden folders",
                                   "4.cls": ".cls without a picture", "d/1.seg.png": "further pictures of a key"}
 
 

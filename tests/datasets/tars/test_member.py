@@ -56,6 +56,7 @@ def test_it_travels_to_processes_that_start_anew(members: list[TarMember]) -> No
 
 
 def test_a_changed_archive_is_refused(members: list[TarMember], tmp_path: Path) -> None:
+    assert members[0].read_bytes()  # and is open from here on
     pack(tmp_path / "a.tar", {"x/1.png": 3})
     os.utime(tmp_path / "a.tar", ns=(time.time_ns(), time.time_ns() + 10**9))
     with pytest.raises(OSError, match="changed since its members were listed"):

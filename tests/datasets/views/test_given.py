@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from datasets.files import take_picture
 from datasets.images import scan
@@ -63,3 +64,18 @@ def test_what_leaves_nothing_is_refused() -> None:
         list(read_given([picture], View("full", "eval", 24), 4, crop_bottom=8))
     with pytest.raises(ConfigError, match="batch_size 0"):
         next(read_given([picture], View("full", "eval", 24), 0))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 64])
+def test_a_film_is_the_frames_that_it_was_when_they_were_given(batch_size: int) -> None:
+    """Pillow's iterator gives one object again and again, each time at its next frame."""
+    frames = [Image.new("L", (32, 32), grey) for grey in (0, 80, 160, 240)]
+    content = io.BytesIO()
+    frames[0].save(content, "GIF", save_all=True, append_images=frames[1:])
+    found = read_given(ImageSequence.Iterator(Image.open(content)), View("full", "eval", 32), batch_size)
+    assert [int(one.float().mean().round()) for batch in found for one in batch.pixels] == [0, 80, 160, 240]
+
+
+def test_pictures_of_no_pixels_are_named_together() -> None:
+    with pytest.raises(DataError, match="(?s)picture 0: .*picture 1: "):
+        list(read_given([np.zeros((0, 5, 3), np.uint8), Image.new("RGB", (0, 4))], View("full", "squash", 32), 4))
