@@ -18,9 +18,9 @@ from pathlib import Path
 from benchmarks.costs.scaling import name_processor
 from benchmarks.photos import save_photos
 from benchmarks.timing import BenchmarkOptions, parse_benchmark, start_benchmark
-from runtime.errors import StopTraining
+from runtime.errors import ConfigError, StopTraining
 from runtime.options import flag
-from runtime.ranges import BATCH, COUNT
+from runtime.ranges import BATCH, COUNT, whole_number
 
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS = 4  # of a run; the first, in which everything is warm for the first time, does not count
@@ -32,7 +32,7 @@ class RanksOptions(BenchmarkOptions):
 
     batch: int = flag(16, BATCH, "images of a step, of all processes together")
     images: int = flag(96, COUNT, "photographs")
-    ranks: int = flag(2, COUNT, "processes; 1 and this number are compared")
+    ranks: int = flag(2, whole_number(2, 10**6), "processes; 1 and this number are compared")
 
 
 def time_run(photos: Path, folder: Path, ranks: int, options: RanksOptions) -> float:
@@ -54,6 +54,8 @@ def time_run(photos: Path, folder: Path, ranks: int, options: RanksOptions) -> f
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
     options = parse_benchmark(__doc__, RanksOptions, argv)
+    if options.images < options.batch:
+        raise ConfigError(f"--images {options.images} fill no step of --batch {options.batch}; give more")
     start_benchmark(options, "ranks")
     print(name_processor(), flush=True)
     taken: dict[int, list[float]] = {1: [], options.ranks: []}

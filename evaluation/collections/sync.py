@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from traceback import walk_tb
 
 from tqdm import tqdm
 
@@ -23,7 +24,7 @@ from evaluation.features.store import Embeddings
 from runtime.errors import ConfigError, DataError
 
 BATCH = 16_384  # embeddings held at a time
-CLIENTS = {"lancedb", "qdrant_client", "psycopg", "httpx", "grpc", "pyarrow"}  # their errors are the database's
+CLIENTS = {"lancedb", "qdrant_client", "psycopg", "httpx", "grpc"}  # what comes through their code is the database's
 LARGEST_LOSS = 0.5  # share of a table's rows that may be removed without being asked for
 
 
@@ -58,10 +59,11 @@ def tell_client_errors(kind: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in CLIENTS and not isinstance(error, (OSError, RuntimeError)):
+        passed = {str(frame.f_globals.get("__name__")).split(".")[0] for frame, _ in walk_tb(error.__traceback__)}
+        if not passed & CLIENTS:
             raise
-        raise DataError(f"{kind}: {type(error).__name__}: {str(error).strip()}; what was written to the table stays, "
-                        "and once that is mended the same command goes on") from error
+        raise DataError(f"{kind}: {type(error).__name__}: {str(error).strip()}; what was written to the table stays; "
+                        "once that is mended the same command goes on, or with --anew begins it again") from error
 
 
 def sync_database(embeddings: Embeddings, database: Database, *, anew: bool = False) -> Synced:
@@ -98,13 +100,13 @@ def sync_database(embeddings: Embeddings, database: Database, *, anew: bool = Fa
         database.remove(list(known))
     if (there := database.count()) != count:
         raise DataError(f"the table holds {there} rows, and there are {count} embeddings; does another command write "
-                        "into it? Run this one again")
+                        "into it? Run this one again; if it says the same, once more with --anew")
     return Synced(written - changed, changed, len(known), before - changed - len(known))
 
 
 def refuse_foreign_rows(known: Mapping[str, str], network: str) -> None:
     """Raise ConfigError for rows that are not embeddings of this network: a search would compare what cannot be."""
-    foreign = sum(not stamp.startswith(f"{network}-") for stamp in known.values())
+    foreign = sum(not str(stamp).startswith(f"{network}-") for stamp in known.values())
     if foreign:
         raise ConfigError(f"{foreign} of the table's {len(known)} rows are not embeddings of this network and view; "
                           "give another --table, or --anew to replace the whole table")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
@@ -91,6 +92,18 @@ class _Work:
         """Of all shards."""
         return range(-(-len(self.listed.keys) // self.size))
 
+    @cached_property
+    def stored(self) -> Sequence[Mapping[str, int]]:
+        """The shards of the folder as it was when the work began."""
+        if not (self.folder / "meta.json").is_file():
+            return []
+        return cast("list[dict[str, int]]", read_embeddings_meta(self.folder).get(SHARDS, []))
+
+    @cached_property
+    def stored_vectors(self) -> ShardedVectors:
+        """Their rows."""
+        return ShardedVectors(self.folder, self.form, [shard["rows"] for shard in self.stored])
+
 
 def write_shards(subject: Subject, images: ImageSet, folder: Path, layout: Layout, piece: int = 4096) -> Written:
     """Write the folder for the images, in their order, or bring it up to date; `piece` images are computed at a time.
@@ -153,19 +166,12 @@ def _is_whole(work: _Work, number: int) -> bool:
     wanted = work.listed.cut(span.start, span.stop)
     names = work.form.files(number)
     drafted = (work.pieces / names[-1]).is_file()
-    if not drafted and number >= len(_list_stored(work)):
+    if not drafted and number >= len(work.stored):
         return False
     try:
         return work.form.read_listed(work.pieces if drafted else work.folder, number) == wanted
     except (OSError, ValueError):
         return False
-
-
-def _list_stored(work: _Work) -> Sequence[Mapping[str, int]]:
-    """The shards of the folder as it is."""
-    if not (work.folder / "meta.json").is_file():
-        return []
-    return cast("list[dict[str, int]]", read_embeddings_meta(work.folder).get(SHARDS, []))
 
 
 def _fill(
@@ -201,9 +207,9 @@ def _write(
     sources = np.array(work.task.sources[span.start : span.stop])
     taken = np.flatnonzero(sources >= 0)
     if len(taken):
-        stored = ShardedVectors(work.folder, work.form, [shard["rows"] for shard in _list_stored(work)])
-        block = np.empty((len(span), stored.shape[1]), np.float32) if block is None else block
-        block[taken] = stored[sources[taken]]
+        width = work.stored_vectors.shape[1]
+        block = np.empty((len(span), width), np.float32) if block is None else block
+        block[taken] = work.stored_vectors[sources[taken]]
     assert block is not None  # a shard has rows
     listed = work.listed.cut(span.start, span.stop)
     made = np.flatnonzero(sources < 0).tolist()
@@ -219,6 +225,9 @@ def _finish(work: _Work, meta: dict[str, object]) -> None:
     for number in work.numbers:
         names = work.form.files(number)
         drafted = all((work.pieces / name).is_file() for name in names)
+        if not drafted:  # rows that a kill left without their table would be moved over the whole ones
+            for name in names:
+                (work.pieces / name).unlink(missing_ok=True)
         told = {name: hash_file(work.pieces / name) if drafted else hashes[name] for name in names}
         shards.append({"rows": len(work.span(number)), "sha256": told})
     width = work.form.measure(work.pieces if drafted else work.folder, number)[1]

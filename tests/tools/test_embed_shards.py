@@ -56,7 +56,10 @@ def upset(photos: Path) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_shards_hold_what_one_array_holds(form: str, photo_tree: Path, tmp_path: Path) -> None:
+def test_shards_hold_what_one_array_holds(
+    form: str, photo_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluation.features.forms.GROUP", 2)  # of the rows of a Parquet file, so that a shard has several
     run(photo_tree, tmp_path / "out", form, "--piece", "3")
     embed.main([str(photo_tree), "--out", str(tmp_path / "array"), *SMALL])
     shards, array = read_embeddings(tmp_path / "out"), read_embeddings(tmp_path / "array")
@@ -220,3 +223,21 @@ def test_without_pyarrow_one_message_says_what_to_install(
     with pytest.raises(ConfigError, match='pip install "pyarrow"'):
         run(photo_tree, tmp_path / "out", "parquet")
     run(photo_tree, tmp_path / "out", "npy")
+
+
+def test_rows_that_a_kill_left_without_their_table_are_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "photos/test/c"
+    place.mkdir(parents=True)
+    for number in range(12):
+        Image.new("RGB", (64, 48), (20 * number, 9, 90)).save(place / f"{number:02d}.jpg")
+    run(tmp_path / "photos", tmp_path / "out", "npy")
+    whole = read_embeddings(tmp_path / "out").vectors[:]
+    Image.new("RGB", (64, 48), (9, 200, 90)).save(place / "!first.jpg")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("evaluation.features.forms.open_table", lambda path: (_ for _ in ()).throw(KeyboardInterrupt()))
+        run(tmp_path / "photos", tmp_path / "out", "npy")
+    assert (tmp_path / "out/pieces/embeddings-00000.npy").is_file()
+    (place / "!first.jpg").unlink()
+    Image.new("RGB", (64, 48), (200, 90, 9)).save(place / "zz.jpg")
+    run(tmp_path / "photos", tmp_path / "out", "npy")
+    assert np.array_equal(read_embeddings(tmp_path / "out").vectors[:][:12], whole)

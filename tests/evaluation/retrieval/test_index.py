@@ -84,3 +84,10 @@ assert search_index(build_index(rows, IndexPlan("hnsw")), rows, 1).ids[:, 0].tol
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_recall_is_the_same_piece_by_piece(embeddings: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch) -> None:
+    index = build_index(embeddings, IndexPlan("ivf", lists=20, probes=3))
+    whole = measure_index(index, embeddings).recall
+    monkeypatch.setattr("evaluation.retrieval.index.CHUNK", 64)
+    assert measure_index(index, embeddings).recall == whole
