@@ -8,7 +8,7 @@ python -m tools.search photos --pretrained my_birds --image query.jpg --index ph
 python -m tools.search photos --pretrained my_birds --zero-shot text_description/bird.csv   accuracy by the class rows
 
 Images are seen by the student alone. Writes query_01.png, ... and search.csv; --zero-shot adds a row to results.jsonl;
-the page writes nothing.
+the page writes nothing but the cache of features.
 """
 
 from __future__ import annotations

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
+from mimetypes import guess_type
 from pathlib import Path
+from urllib.parse import quote
 
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -20,6 +22,7 @@ from desk.search.evidence import Evidence
 from desk.search.searcher import Searcher, Sought
 from desk.search.uploads import LARGEST
 from desk.web.guards import FRESH, KEPT, guard_routes, read_at_most
+from evaluation.heatmaps.encoder_maps import RATIONALE
 from evaluation.reports.html import load_templates
 from runtime.errors import ConfigError, DataError
 from runtime.names.spelling import show_name
@@ -71,7 +74,7 @@ def send_page(page: SearchPage, request: Request) -> Response:
     return HTMLResponse(load_templates(HERE / "templates").get_template("search.html").render(
         folder=show_name(searcher.images.root.resolve().name), problem=searcher.words.problem, largest=LARGEST,
         network=searcher.subject.describe(), total=f"{len(searcher.images):,}",
-        looks="its rationale" if searcher.subject.feature == "masked" else "the norm of its last map"), headers=FRESH)
+        looks="its rationale" if page.evidence.looks == RATIONALE else "the norm of its last map"), headers=FRESH)
 
 
 async def take_search(page: SearchPage, request: Request) -> Response:
@@ -150,9 +153,12 @@ def send_box(page: SearchPage, request: Request) -> Response:
 def send_original(page: SearchPage, request: Request) -> Response:
     """The file itself."""
     path = page.searcher.images.samples[find_photograph(page, request)].path
-    if not path.is_file():
-        raise DataError(f"{path} was moved or removed since the page began")
-    return FileResponse(path, headers=FRESH, filename=show_name(path.name), content_disposition_type="inline")
+    try:
+        content = path.read_bytes()  # it may lie in an archive
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; it was moved or removed since the page began") from error
+    named = {"Content-Disposition": f"inline; filename*=utf-8''{quote(show_name(path.name), safe='')}"}
+    return Response(content, media_type=guess_type(path.name)[0], headers=FRESH | named)
 
 
 def find_photograph(page: SearchPage, request: Request) -> int:

@@ -42,6 +42,7 @@ class Evidence:
 
     def __init__(self, searcher: Searcher) -> None:
         self.searcher, self.subject = searcher, searcher.subject
+        self.looks = RATIONALE if self.subject.feature == "masked" else NORM  # the map that is drawn
         self.lock = threading.Lock()  # the network keeps all cores busy, and a search comes first
         self.boxes: dict[int, Shares | None] = {}
         self.maps: OrderedDict[int, Seen] = OrderedDict()
@@ -103,7 +104,7 @@ class Evidence:
         picture = decode(self.searcher.images.samples[index].path, self.subject.crop_bottom, 2 * SIDE)
         view = View("full", "squash-exact", self.subject.view.size)
         maps = see_picture(picture, self.subject, view, make_map_function(self.subject.encoder, None))
-        heat = maps[RATIONALE if self.subject.feature == "masked" else NORM][0]
+        heat = maps[self.looks][0]
         side = round(len(heat) ** 0.5)  # the view is square
         picture.thumbnail((SIDE, SIDE))
         return encode_picture(overlay(picture, heat.unflatten(0, (side, side))), SIDE)

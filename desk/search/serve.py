@@ -1,4 +1,4 @@
-"""The server of a search page: on this machine only, at an address that nobody can guess; it writes nothing."""
+"""The server of a search page: on this machine only, at an address that nobody can guess."""
 
 from __future__ import annotations
 
@@ -29,4 +29,4 @@ def serve_search(options: QueryOptions) -> None:
             open_browser(address)
         with suppress(KeyboardInterrupt):  # the way to end it
             server.run(sockets=[door])
-    print("\nended; nothing was written, and no picture that was sent is kept", file=sys.stderr)
+    print("\nended; no picture that was sent is kept", file=sys.stderr)

@@ -82,6 +82,7 @@ async function work(index, hit) {
   hit.dataset.shown = shown;
   const what = shown, [mark, img] = [hit.querySelector("i"), hit.querySelector("img")];
   mark.hidden = true;
+  hit.firstChild.title = `find what is like ${img.alt}`;
   if (what !== "attention" && img.dataset.map) { delete img.dataset.map; img.src = place(`thumbnail/${index}`); }
   if (what === "picture") return;
   busy++;

@@ -13,6 +13,8 @@ function go(values, show = read().get("show")) {
   const next = new URLSearchParams(values);
   if (show && show !== LOOKS[0]) next.set("show", show);
   const address = next.size ? `?${next}` : location.pathname;
+  clearTimeout(told);
+  history.replaceState({ scroll: $("grid").scrollTop }, "");
   history.pushState(null, "", address);
   answer();
 }
@@ -47,6 +49,7 @@ async function answer() {
     if (number !== asked) return;
     tell(error instanceof TypeError ? "The server has stopped. Start the same command again and open the address that it prints." : error.message);
     $("status").textContent = "";
+    showQuery(new URLSearchParams(), ""); // what is shown was asked before
     if (!shownRows()) showRows([], 0);
   } finally {
     if (number === asked) $("grid").setAttribute("aria-busy", "false");

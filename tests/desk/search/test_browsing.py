@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,7 +179,6 @@ def test_a_thousand_are_shown_by_a_few_cells(start: Start, photographs: Path) ->
         browser.execute_script("const grid = document.querySelector('#grid'); grid.scrollTop = grid.scrollHeight / 2")
         page.wait(lambda: float(page.find(".hit").value_of_css_property("top")[:-2]) > 5000)
         assert len(page.all(".hit")) < 80
-        time.sleep(0.4)  # the place is written down once the grid rests
         scrolled = browser.execute_script("return document.querySelector('#grid').scrollTop")
         page.all(".hit button")[len(page.all(".hit")) // 2].click()
         page.wait(lambda: browser.execute_script("return document.querySelector('#grid').scrollTop") == 0)

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import urllib.error
@@ -141,16 +142,21 @@ def test_pictures_come_small_large_and_as_they_are(search_page: Start, photograp
         assert "green_05.jpg" in refused(lambda form=form: page.get(f"{form}/{place}"))[1]
 
 
-def test_attention_covers_the_whole_picture(search_page: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("looks, other", [("norm", "rationale"), ("rationale", "norm")])
+def test_attention_covers_the_whole_picture(
+    search_page: Start, monkeypatch: pytest.MonkeyPatch, looks: str, other: str
+) -> None:
     """The map's cells lie where the picture's are: one that is hot in its upper left is hot there, also beyond the view."""
     page = search_page()
 
     def make(encoder: object, losses: object) -> Callable[[torch.Tensor], dict[str, torch.Tensor]]:
         heat = torch.zeros(1, 4, 4)
         heat[0, 0, 0] = 1
-        return lambda images: {"norm": heat.flatten(1)}
+        return lambda images: {looks: heat.flatten(1), other: heat.flatten(1).flip(1)}
 
     monkeypatch.setattr(evidence, "make_map_function", make)
+    page.page.evidence.looks = looks
+    assert ("its rationale, red is most" in page.get("").decode()) == (looks == "rationale")
     with Image.open(io.BytesIO(page.get("attention/0"))) as picture:
         redness = np.asarray(picture, dtype=float)[..., 0] - np.asarray(picture, dtype=float)[..., 2]
     assert redness[:6, :8].mean() > 30 and redness[30:, 40:].mean() < 10
@@ -260,3 +266,19 @@ def test_links_out_of_the_folder_are_refused_and_odd_names_are_shown(search_page
     (photographs / "link.jpg").symlink_to(tmp_path / "outside.jpg")
     with pytest.raises(ConfigError, match="lead out of"):
         search_page()
+
+
+def test_the_banner_of_a_sent_picture_is_dropped_too(search_page: Start, photographs: Path) -> None:
+    page = search_page("--crop-bottom", "8")
+    key = page.send((photographs / "red_00.jpg").read_bytes())["upload"]
+    with Image.open(io.BytesIO(page.get(f"upload/{key}"))) as picture, Image.open(photographs / "red_00.jpg") as whole:
+        assert picture.size == (whole.width, whole.height - 8)
+
+
+def test_originals_are_read_out_of_archives(search_page: Start, photographs: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for path in sorted(photographs.glob("*.jpg")):
+            archive.add(path, path.name)
+    page = search_page(folder="a.tar")
+    place = page.place_of("red_00.jpg")
+    assert page.get(f"original/{place}") == (photographs / "red_00.jpg").read_bytes()
