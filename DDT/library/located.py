@@ -18,7 +18,8 @@ class Located:
 
     box: around the mask. cut: the box of the best cut rate. crop: the cut by the policy, whole pixels; what run_ddt.sh
     cuts out. found: False where no mask outlines an object; the boxes are the whole picture then, or a square of it.
-    scores float32 [h, w]: the indicator map, over the whole picture; above 0 is object. mask bool [h, w]: its largest
+    scores float32 [h, w]: the indicator map, over the picture without the rows of crop_bottom, which
+    `size` counts; above 0 is object. mask bool [h, w]: its largest
     component. group: the kind of thing that the picture is, counted from 0. margin: how clearly, in [0, 1].
     """
 

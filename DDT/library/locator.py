@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from models.backbones import Backbone, build_backbone
 from models.loading import load_quietly
 from models.sizes import check_size
 from runtime.devices import choose_device
-from runtime.errors import ConfigError, DataError
+from runtime.errors import ConfigError, DataError, refuse
 
 from .located import Located, make_located  # relative, so that checkers of types follow it in an installed package, too
 
@@ -153,6 +154,7 @@ def _fit(
     pictures = list(list_given_pictures(images))
     if not pictures:
         raise DataError("no pictures were given, so there is nothing that they have in common")
+    refuse_settings(directions, cut_rate, over_num, crop_bottom)
     rule = Rule(parse_policy(policy, "custom"), cut_rate, over_num)
     reading = MapReading(size, layer, crop_bottom, batch_size, threads, precision)
     maps = MapMemory(_open_reader(os.fspath(weights), arch, choose_device(device), reading), pictures)
@@ -161,6 +163,15 @@ def _fit(
     else:
         found = fit_groups(maps, lambda: maps, len(pictures), directions, bars=progress)
     return Locator(maps.reader, found, rule), maps
+
+
+def refuse_settings(directions: int | None, cut_rate: float | None, over_num: float, crop_bottom: int) -> None:
+    """Raise ConfigError with all of these that `python -m DDT` would not take."""
+    refuse([f"{name} {value}: give {wanted}" for name, value, wanted, fits in (
+        ("cut_rate", cut_rate, "None or a number above 0", cut_rate is None or 0 < cut_rate < math.inf),
+        ("over_num", over_num, "a number in [0, 1)", 0 <= over_num < 1),
+        ("directions", directions, "None, or 1 to 16", directions is None or 1 <= directions <= 16),
+        ("crop_bottom", crop_bottom, "0 or more", crop_bottom >= 0)) if not fits])
 
 
 def _open_reader(weights: str, arch: str | None, device: torch.device, reading: MapReading) -> MapReader:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.options import EVAL_VIEWS
-from evaluation.run_record import NETWORKS, Settings, find_run, read_args, read_meta
+from evaluation.run_record import NETWORKS, Settings, read_settings
 from runtime.errors import ConfigError, WeightsError
 from runtime.precision import DTYPES
 
@@ -34,7 +34,7 @@ def find_named_weights(named: str | os.PathLike[str]) -> NamedWeights:
         what = f"a folder without {NETWORKS[0]}: no run has finished there" if path.is_dir() else "no such file"
         raise WeightsError(f"{name}: {what}. Give the folder of a finished run, a file of weights, "
                            "package:efficientnet-lite0, or hub")
-    return NamedWeights(str(file), read_args(find_run(file)) or read_meta(file))
+    return NamedWeights(str(file), read_settings(file))
 
 
 def check_looks(view: str, precision: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,17 +41,21 @@ def tell(one: Located) -> list[str]:
     return [cell for box in corners for cell in write_corners(box)]
 
 
-@pytest.mark.parametrize("directions", ["auto", "1", "3"])
+@pytest.mark.parametrize("words, settings", [
+    ([], {}), (["--directions", "1"], {"directions": 1}), (["--directions", "3"], {"directions": 3}),
+    (["--policy", "rect:10,30", "--cut-rate", "0.85", "--over-num", "0.3", "--crop-bottom", "5", "--layer", "3"],
+     {"policy": "rect:10,30", "cut_rate": 0.85, "over_num": 0.3, "crop_bottom": 5, "layer": 3})])
 def test_the_boxes_are_those_of_the_command(
-    flat: list[Path], tiny_weights: Path, tmp_path: Path, directions: str
+    flat: list[Path], tiny_weights: Path, tmp_path: Path, words: list[str], settings: dict[str, Any]
 ) -> None:
     main(["--task", "x", "--root", str(flat[0].parent), "--pretrained", str(tiny_weights), "--out", str(tmp_path / "out"),
-          "--arch", "resnet10t", "--size", "128", "-b", "4", "--device", "cpu", "-j", "0", "--no-crops", "--directions",
-          directions])
+          "--arch", "resnet10t", "--size", "128", "-b", "4", "--device", "cpu", "-j", "0", "--no-crops", *words])
     log = RowLog(tmp_path / "out" / "x_crop")
     wanted = log.recover([cells[0] for cells in read_cells(log.boxes)])
     assert [row.path for row in wanted] == [path.name for path in flat]
-    found = locate(flat, weights=tiny_weights, directions=None if directions == "auto" else int(directions), **SMALL)
+    found = locate(flat, weights=tiny_weights, **SMALL, **settings)
+    for one in found:
+        assert np.array_equal(one.mask, largest_component(threshold(one.scores, settings.get("over_num", 0.0))))
     for one, row in zip(found, wanted, strict=True):
         cells = [cell for box in (row.crop, row.tight, row.cut) for cell in write_corners(box)]
         assert tell(one) == cells
@@ -79,10 +84,11 @@ def test_a_fit_locates_in_other_pictures(flat: list[Path], tiny_weights: Path) -
 
 def test_maps_that_do_not_fit_into_memory_are_computed_again(flat: list[Path], tiny_weights: Path) -> None:
     reader = fit_locator(flat[:8], weights=tiny_weights, **SMALL).reader
-    kept = [batch.maps for batch in MapMemory(reader, list(flat))]
+    some = flat[:34]  # the last batch is a smaller one, which would fit where a whole one did not
+    kept = [batch.maps for batch in MapMemory(reader, some)]
     size = kept[0].numel() * 4
     for room in (0, 2.5 * size, 1e9):
-        memory = MapMemory(reader, list(flat), room)
+        memory = MapMemory(reader, some, room)
         for _ in range(3):
             maps = [batch.maps for batch in memory]
             assert len(maps) == 9 and all(torch.equal(one, other) for one, other in zip(maps, kept))
@@ -125,3 +131,8 @@ def test_the_room_offers_what_programs_call(words: Callable[..., list[str]]) -> 
     assert DDT.locate is locate and DDT.fit is fit_locator and DDT.Located is Located
     with pytest.raises(AttributeError, match="no attribute 'nose'"):
         _ = DDT.nose
+
+
+def test_settings_that_the_command_would_refuse_are_named_together(flat: list[Path], tiny_weights: Path) -> None:
+    with pytest.raises(ConfigError, match="(?s)cut_rate -1.*over_num 1.5.*directions 0.*crop_bottom -5"):
+        fit_locator(flat[:4], weights=tiny_weights, cut_rate=-1.0, over_num=1.5, directions=0, crop_bottom=-5, **SMALL)

@@ -110,3 +110,8 @@ def test_what_is_no_classifier_is_refused(tmp_path: Path) -> None:
         open_recogniser("package:efficientnet-lite0")
     with pytest.raises(WeightsError, match="no such file"):
         open_recogniser(tmp_path / "absent.pth")
+
+
+def test_a_view_of_the_callers_own(classifier: Path) -> None:
+    look = open_recogniser(classifier, device="cpu", size=96, view="squash", crop_bottom=0).look
+    assert (look.view.size, look.view.recipe, look.crop_bottom) == (96, "squash", 0)
