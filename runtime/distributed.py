@@ -70,7 +70,8 @@ def assign_device(device: str, launch: Launch) -> torch.device:
     if device != "cuda":
         return torch.device(device)
     count, local = torch.cuda.device_count(), launch.local
-    if launch.world > 1 and count > 1 and (local is None or local >= count):
+    shared = count > 1 or launch.starter == "torchrun"  # which shows the same devices to all its processes
+    if launch.world > 1 and shared and (local is None or local >= count):
         raise ConfigError(f"{launch.describe()} has no CUDA device of its own: this machine shows {count}, and "
                           + ("nothing says which rank on it this is; set LOCAL_RANK" if local is None else
                              f"this is number {local} of its processes, counted from 0; start one a device"))

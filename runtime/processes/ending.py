@@ -82,10 +82,13 @@ class Ending:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """What was heard after the last step is obeyed too."""
-        EAR.steps = False
+        try:
+            if kind is None:  # all ranks ask once more, and a signal meanwhile keeps none of them from it
+                self.is_asked(self.step)
+                self._read()
+        finally:
+            EAR.steps = False
         if kind is None:
-            self.is_asked(self.step)
-            self._read()
             self.obey()
 
     def is_asked(self, step: int) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch.distributed import Store
 
 PATIENCE = 10.0  # seconds that a process which cannot go on waits for the main one's message, and the other way round
+LOST = ("Connection closed by peer", "Connection reset by peer")  # what gloo says of a process that is gone
 MET: dict[Launch, Store] = {}
 
 
@@ -62,6 +63,21 @@ def is_mine_to_tell(launch: Launch, text: str) -> bool:
         return _answer(store, launch, text) != text or launch.rank == 0
     except Exception:  # whoever held the store is gone: there is nobody to agree with
         return True
+
+
+def has_lost_another(launch: Launch, error: BaseException) -> bool:
+    """Whether an error is nothing but that another process, which says why itself, has left this one alone."""
+    if launch.rank or launch.world == 1 or not any(word in str(error) for word in LOST):
+        return False
+    try:
+        store, end = reach(launch, 3 * PATIENCE), time.monotonic() + PATIENCE
+        while not (gone := store.add("refused", 0)) and time.monotonic() < end:
+            time.sleep(0.02)
+        if gone:
+            _answer(store, launch, "")
+    except Exception:
+        return False
+    return bool(gone)
 
 
 def _answer(store: Store, launch: Launch, text: str) -> str:

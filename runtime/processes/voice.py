@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 from runtime.processes.launch import Launch, find_launch
-from runtime.processes.meeting import is_mine_to_tell
+from runtime.processes.meeting import has_lost_another, is_mine_to_tell
 
 
 class _Silence(io.TextIOBase):
@@ -44,7 +44,12 @@ def tell_error(launch: Launch, text: str) -> None:
 
 
 def is_bug_to_tell(launch: Launch, error: BaseException) -> bool:
-    """Whether this process shows the traceback of what nobody foresaw; a rank above 0 is named before its own."""
+    """Whether this process shows the traceback of what nobody foresaw; a rank above 0 is named before its own.
+
+    That another rank is gone is no news from this one.
+    """
+    if has_lost_another(launch, error):
+        return False
     mine = is_mine_to_tell(launch, traceback.format_exception_only(type(error), error)[-1])
     if mine and launch.rank:
         print(f"{launch.describe()} failed:", file=sys.stderr, flush=True)

@@ -25,3 +25,11 @@ def test_two_ranks_never_share_a_device_unseen(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(ConfigError, match=f"rank 5 of 16 has no CUDA device of its own: this machine shows 2.*{words}"):
         assign_device("cuda", Launch(5, 16, local))
     assert assign_device("cuda", Launch()) == torch.device("cuda", 0)  # alone
+
+
+def test_torchrun_shows_its_processes_one_device_and_srun_each_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert assign_device("cuda", Launch(0, 2, 0, starter="torchrun")) == torch.device("cuda", 0)
+    with pytest.raises(ConfigError, match="this machine shows 1.*number 1 of its processes"):
+        assign_device("cuda", Launch(1, 2, 1, starter="torchrun"))
+    assert assign_device("cuda", Launch(1, 2, 1, starter="srun")) == torch.device("cuda", 0)

@@ -38,7 +38,8 @@ def test_who_alone_cannot_start_says_so_and_nobody_waits(tmp_path: Path) -> None
 
 def test_a_bug_of_one_rank_shows_with_its_rank(tmp_path: Path) -> None:
     _, err = act("fail_alone", tmp_path, [1, 1])
-    alone = err[err.index("rank 1 of 2 failed:"):]
+    before, alone = err[:err.index("rank 1 of 2 failed:")], err[err.index("rank 1 of 2 failed:"):]
+    assert "Traceback" not in before, before
     assert alone.rstrip().endswith("ZeroDivisionError: of rank 1")
 
 
