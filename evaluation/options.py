@@ -24,8 +24,9 @@ from runtime.words import architecture
 
 EVAL_VIEWS = ("eval", "squash", "squash-exact", "short", "short-exact", "deit-eval", "warp", "pim-eval")
 USUAL = "masked-or-gap"
-FEATURES = {"gap": "backbone", "backbone": "backbone", "masked": "masked", "head": "head", USUAL: USUAL,
-            "auto": "auto"}  # by word
+LABELFREE = "labelfree"  # --select of a run whose best epoch is the one to be used
+FEATURES = {"gap": "backbone", "backbone": "backbone", "masked": "masked", "head": "head", "joint": "joint",
+            USUAL: USUAL, "auto": "auto"}  # by word
 RERANKINGS = ("none", "aqe", "alpha-qe", "k-reciprocal", "diffusion")
 INDEX_KINDS = ("flat", "ivf", "hnsw", "ivfpq")  # see evaluation/retrieval/index.py
 DATABASES = {"lancedb": "lancedb", "qdrant": "qdrant-client", "pgvector": "psycopg[binary]"}  # and their clients
@@ -36,13 +37,15 @@ class EncoderOptions(CropOptions, MachineOptions):
     """An encoder, one of its features, and the view through which it looks at a data set."""
 
     title: ClassVar[str | None] = "encoder"
+    usual_feature: ClassVar[str] = USUAL  # what --feature auto is where the run has chosen nothing
 
     arch: str | None = flag(None, architecture, "timm name, where the weights do not tell", "-a")
     pretrained: str = flag(None, None, "a folder under checkpoints/, or weights: a file, package:efficientnet-lite0, "
                            "hub, none", metavar="NAME", required=True)
-    feature: str = flag(USUAL, tuple(FEATURES), "gap = backbone = plain average, "
-                        "masked = attention-weighted, head = projection; masked-or-gap = masked where the encoder has "
-                        "a rationale branch, else gap; auto = what the run chose without labels, else masked-or-gap")
+    feature: str = flag("auto", tuple(FEATURES), "gap = backbone = plain average, masked = attention-weighted, head = "
+                        "projection, joint = gap and head side by side; masked-or-gap = masked where the encoder has a "
+                        "rationale branch, else gap; auto = what the run chose without labels, else masked-or-gap, "
+                        "but gap for retrieval and wherever whole photographs are embedded, sorted or searched")
     input: Literal["full", "crop"] = flag("crop", ("full", "crop"), "whole images or the object's crops")
     size: int = flag(0, SIDE_OR_0, "pixels of a side; 0 = as trained (args.json), else 224")
     eval_view: str = flag("auto", ("auto", *EVAL_VIEWS), "how a picture becomes a square; auto = as the run was "
@@ -62,10 +65,10 @@ class ImagesOptions(EncoderOptions):
     """An encoder, and the folder or list of photographs that it looks at, whole."""
 
     title: ClassVar[str | None] = None
+    usual_feature: ClassVar[str] = "backbone"
 
     folder: str = word("the photographs: any layout that --root takes elsewhere", "IMAGES")
     input: Literal["full", "crop"] = again(EncoderOptions, "input", "full")
-    feature: str = again(EncoderOptions, "feature", "gap")
     split: str = flag("auto", ("auto", "train", "val", "test"), "which part of the photographs; auto = test where "
                       "there is one")
     batch_size: int = flag(64, BATCH, "images at a time; changes no number", "-b")
@@ -116,9 +119,9 @@ class SearchOptions(EncoderOptions, RerankOptions):
     """A retrieval with an encoder."""
 
     title: ClassVar[str | None] = "retrieval"
+    usual_feature: ClassVar[str] = "backbone"
 
     input: Literal["full", "crop"] = again(EncoderOptions, "input", "full")
-    feature: str = again(EncoderOptions, "feature", "gap")
     batch_size: int = flag(64, BATCH, "images at a time; changes no number", "-b")
     split: str = flag("auto", ("auto", "test", "val", "train"), "auto = test, or where there is none train, or val")
     protocol: str = flag("leave-one-out", ("leave-one-out", "query-gallery", "class-disjoint"), "query-gallery = the "

@@ -17,6 +17,7 @@ from models.arch_names import resolve_arch, same_arch
 from models.attention import RationaleBranch, masked_pool
 from models.backbones import Backbone, build_backbone
 from models.heads import LinearHead, ProjectionHead, build_head
+from models.joint import JointFeature
 from models.network import Description, OutputNetwork
 from models.weights.read import read_parts
 from models.weights.styles import EXPORT_FORMAT, EncoderState, guess_architecture
@@ -58,8 +59,11 @@ class Encoder(OutputNetwork):
 
     `head_pool` "avg+max" hands the head the sum of average and maximum over the map; `unit_head` False leaves the
     head's embeddings at the length they have.
+    `joint`, where a run has measured it, puts backbone and head side by side.
     `centre` holds the mean of features over a fitting set by name, stored with the file for evaluation that centres.
     """
+
+    joint: JointFeature | None
 
     def __init__(
         self,
@@ -75,7 +79,20 @@ class Encoder(OutputNetwork):
         self.backbone = backbone
         self.head = head
         self.attention = attention
+        self.joint = None
         self.centre: dict[str, Tensor] = {}
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of `outputs`."""
+        return ("backbone", *["masked"] * (self.attention is not None), *["head"] * (self.head is not None),
+                *["joint"] * (self.joint is not None))
+
+    def width(self, feature: str) -> int:
+        """The numbers of one of `features`."""
+        if feature == "joint" and self.joint is not None:
+            return sum(self.joint.widths[1:])
+        return self.head.widths[-1] if feature == "head" and self.head is not None else self.backbone.num_features
 
     def forward(self, images: Tensor, *, attend: bool = True) -> Encoded:
         """Images [B, 3, H, W], uint8 0..255 or float 0..1. `attend` False leaves the branch and its statistics alone.
@@ -98,7 +115,8 @@ class Encoder(OutputNetwork):
     def outputs(self, images: Tensor) -> dict[str, Tensor]:
         """Features for evaluation, float32 [B, D], neither centred nor normalised.
 
-        "backbone" the plain average and, where they exist, "masked" the attention-weighted one, "head" the embedding.
+        "backbone" the plain average and, where they exist, "masked" the attention-weighted one, "head" the embedding,
+        "joint" backbone and head side by side (which is centred and of length 1 as it is).
         Mode and gradient are the caller's: call `.eval()` first for features that do not depend on the batch.
         """
         encoded = self(images)
@@ -107,6 +125,8 @@ class Encoder(OutputNetwork):
             features["masked"] = masked_pool(encoded.map, encoded.attention)
         if encoded.head is not None:
             features["head"] = encoded.head
+        if self.joint is not None:
+            features["joint"] = self.joint(encoded.pooled, encoded.head)
         return features
 
 
@@ -127,6 +147,7 @@ def describe_encoder(encoder: Encoder) -> Description:
     # Only what is unusual, so that files and caches of before keep their description.
     unusual: Description = {"head_pool": encoder.head_pool} if encoder.head_pool != "avg" else {}
     unusual |= {} if encoder.unit_head else {"unit_head": False}
+    unusual |= {} if encoder.joint is None else {"joint": encoder.joint.widths}
     return unusual | {
         "arch": encoder.backbone.arch,
         "head": encoder.head.widths if encoder.head is not None else None,
@@ -161,6 +182,7 @@ def load_encoder(
     head_pool, unit_head = parts.meta.get("head_pool", head_pool), parts.meta.get("unit_head", unit_head)
     encoder = Encoder(backbone, _rebuild_head(parts), _rebuild_attention(parts), head_pool=head_pool or "avg",
                       unit_head=unit_head is not False)
+    encoder.joint = _rebuild_joint(parts)
     encoder.centre = {name: mean.to(device) for name, mean in parts.centre.items()}
     return encoder.to(device).eval()
 
@@ -196,6 +218,15 @@ def _rebuild_head(parts: EncoderState) -> ProjectionHead | LinearHead | None:
             head.load_state_dict(parts.head)
             return head
     return None
+
+
+def _rebuild_joint(parts: EncoderState) -> JointFeature | None:
+    if parts.joint is None:
+        return None
+    (dim, width), (head_width,) = parts.joint["components"].shape, parts.joint["head_mean"].shape
+    joint = JointFeature(width, dim, head_width)
+    joint.load_state_dict(parts.joint)
+    return joint
 
 
 def _rebuild_attention(parts: EncoderState) -> RationaleBranch | None:

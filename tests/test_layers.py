@@ -31,6 +31,7 @@ LAW = {
     "evaluation": NETWORKS,
     "evaluation/metrics": NETWORKS,
     "evaluation/features": {*NETWORKS, "evaluation.ledger", "evaluation.options", "evaluation.run_record", "evaluation.metrics"},
+    "evaluation/labelfree": {*NETWORKS, "evaluation.metrics"},
     "evaluation/reports": {*NETWORKS, "evaluation.ledger", "evaluation.options", "evaluation.metrics"},
     "evaluation/retrieval": {*NETWORKS, "evaluation.ledger", "evaluation.options", "evaluation.run_record", "evaluation.metrics",
                              "evaluation.features", "evaluation.reports"},

@@ -156,7 +156,7 @@ def open_subject(options: EncoderOptions, device: torch.device, batch_size: int)
         sha256=fingerprint(encoder),
         task=options.task,
         root=root,
-        feature=find_feature(options.feature, encoder, Path(source)),
+        feature=find_feature(options.feature, encoder, Path(source), options.usual_feature),
         view=View(options.input, options.eval_view, options.size),
         crops=crops,
         device=device,
@@ -186,15 +186,15 @@ def open_start(subject: Subject, start: str) -> Subject:
                    label="", settings={})
 
 
-def find_feature(wanted: str, encoder: Encoder, source: Path) -> str:
-    """The encoder's name of a feature, "auto" being what the run chose that wrote `source`.
+def find_feature(wanted: str, encoder: Encoder, source: Path, usual: str = USUAL) -> str:
+    """The encoder's name of a feature, "auto" being what the run chose that wrote `source`, else the `usual` one.
 
     Raises ConfigError for a part that is not there.
     """
-    present = ["backbone"] + ["masked"] * (encoder.attention is not None) + ["head"] * (encoder.head is not None)
+    present = encoder.features
     name = FEATURES[wanted]
     if name == "auto":
-        name = read_chosen(source) or USUAL
+        name = read_chosen(source) or usual
     if name == USUAL:
         name = "masked" if "masked" in present else "backbone"
     if name not in present:

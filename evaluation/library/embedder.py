@@ -37,9 +37,7 @@ class Embedder:
     @property
     def width(self) -> int:
         """Numbers of an embedding, D."""
-        if self.feature == "head" and self.encoder.head is not None:
-            return self.encoder.head.widths[-1]
-        return self.encoder.backbone.num_features
+        return self.encoder.width(self.feature)
 
     def embed(
         self, images: GivenPictures, *, unit: bool = True, batch_size: int | None = None, progress: bool = False,
@@ -72,10 +70,10 @@ def open_embedder(
     """An encoder to embed pictures with: a run's folder, a file of weights, `package:efficientnet-lite0`, or `hub`.
 
     `device`: "auto", "cpu", "cuda", "cuda:1", "mps". `feature`: "gap" the plain average, "masked" the
-    attention-weighted one, "head" the projection, "masked-or-gap" masked where there is a rationale branch, "auto" what
-    the run chose without labels, else that. `size` in pixels and `view`, how a picture becomes a square, are those of
-    the training unless given. `arch`: timm's name where the weights do not tell. `crop_bottom`: pixel rows to drop of
-    every picture. Raises WeightsError or ConfigError.
+    attention-weighted one, "head" the projection, "joint" average and head side by side, "masked-or-gap" masked where
+    there is a rationale branch, "auto" what the run chose without labels, else that. `size` in pixels and `view`, how a
+    picture becomes a square, are those of the training unless given. `arch`: timm's name where the weights do not tell.
+    `crop_bottom`: pixel rows to drop of every picture. Raises WeightsError or ConfigError.
     """
     weights = find_named_weights(path)
     if feature not in FEATURES:

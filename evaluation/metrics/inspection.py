@@ -12,8 +12,8 @@ from runtime.errors import BrokenNetwork, DataError
 
 SHOWN = 3
 # Outputs that tell pictures apart, of encoders and of classifiers; maps need not.
-TELLING = ("backbone", "masked", "head", "logits", "cls", "dist", "average", "combiner")
-ANGULAR = ("backbone", "masked", "head")  # those that are compared by their direction
+TELLING = ("backbone", "masked", "head", "joint", "logits", "cls", "dist", "average", "combiner")
+ANGULAR = ("backbone", "masked", "head", "joint")  # those that are compared by their direction
 SAME = 1e-6  # differences below this share of the length are rounding
 
 

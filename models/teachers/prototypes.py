@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 MAX_DIM = 512
 FLAT = 1e-10  # share of the largest variance below which a direction counts as none
+FLOOR = 0.1  # share of the mean variance that is added to every direction's before it is evened out
 COLDEST, HOTTEST = 1e-5, 1e3  # the range in which a temperature is looked for
 
 
@@ -23,7 +24,8 @@ COLDEST, HOTTEST = 1e-5, 1e3  # the range in which a temperature is looked for
 class Space:
     """A centred, reduced feature space: `mean` [F] and `components` [D, F], rows by falling variance.
 
-    Rows are orthonormal, times the weight of its part in every column (see `fit_space`).
+    Rows are orthogonal, each as long as its direction weighs, times the weight of its part in every column (see
+    `fit_space`).
     """
 
     mean: Tensor
@@ -48,8 +50,14 @@ class Space:
         return {"mean": self.mean, "components": self.components}
 
 
-def fit_space(features: Tensor, dim: int | None = None, *, parts: Sequence[int] = ()) -> Space:
+def fit_space(
+    features: Tensor, dim: int | None = None, *, parts: Sequence[int] = (), whiten: float = 0.0
+) -> Space:
     """Centre and PCA of features [N, F]; `dim` None means min(512, N - 1, F), less where that many do not vary.
+
+    `whiten` evens out the variances v of the directions, each weighing (v + v_mean / 10) ^ (-whiten / 2): 0 leaves
+    them, 1 makes all alike; what few directions share (the pose, the scene) no longer drowns what tells look-alikes
+    apart.
 
     `parts` are the widths of the features of an ensemble's members: each part is centred and divided by its mean norm
     first, so that every member has a say whatever its scale. Signs are fixed (largest entry of a component is
@@ -63,12 +71,19 @@ def fit_space(features: Tensor, dim: int | None = None, *, parts: Sequence[int] 
     exact = features.double()
     mean = exact.mean(0)
     scale = balance(exact - mean, parts)
-    directions = _principal_directions((exact - mean) * scale, dim)
+    centred = (exact - mean) * scale
+    directions = _principal_directions(centred, dim)
     if len(directions) < (asked or 1):
         raise ValueError(f"the features vary in {len(directions)} directions only, {asked or 1} were asked for; "
                          "are most of the images duplicates?")
-    peaks = directions.gather(1, directions.abs().argmax(1, keepdim=True))
-    return Space(mean.float(), (directions * peaks.sign() * scale).float())
+    signs = directions.gather(1, directions.abs().argmax(1, keepdim=True)).sign()
+    weights = weigh_directions((centred @ directions.T).square().mean(0), whiten) if whiten else torch.ones_like(signs)
+    return Space(mean.float(), (directions * signs * weights.view(-1, 1) * scale).float())
+
+
+def weigh_directions(variances: Tensor, whiten: float) -> Tensor:
+    """What evens out directions of these variances [D]: see `fit_space`; the mean is over the directions kept."""
+    return (variances + FLOOR * variances.mean()).pow(-whiten / 2)
 
 
 def kmeans_prototypes(features: Tensor, count: int, seed: int = 0) -> Tensor:

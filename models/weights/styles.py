@@ -41,13 +41,15 @@ BRANCH = {"conv16.": "conv.", "bn16.": "bn.", "conv.": "conv.", "bn.": "bn."}
 class EncoderState:
     """A checkpoint's parts: backbone tensors under timm's names, head ("0.weight", ..., or "weight" of a linear one),
 
-    rationale branch ("conv.weight", "bn.weight", ...), what the file says of itself, feature means by name, and which
-    of several networks was taken, in words ("" where there is one). `arch_hint`: a foreign file's word for its network.
+    rationale branch ("conv.weight", "bn.weight", ...), joint feature ("mean", "components", ...), what the file says of
+    itself, feature means by name, and which of several networks was taken, in words ("" where there is one).
+    `arch_hint`: a foreign file's word for its network.
     """
 
     backbone: State
     head: State | None = None
     attention: State | None = None
+    joint: State | None = None
     meta: dict = field(default_factory=dict)
     centre: State = field(default_factory=dict)
     choice: str = ""
@@ -116,7 +118,8 @@ def _split_export(checkpoint: Mapping, state: State) -> EncoderState:
     backbone = {name.removeprefix("net."): value for name, value in (_under(state, "backbone.") or {}).items()}
     meta = _read_meta(checkpoint, EXPORT)
     centre = dict(checkpoint.get("centre") or {})
-    return EncoderState(backbone, _under(state, "head."), _under(state, "attention."), meta, centre)
+    return EncoderState(backbone, _under(state, "head."), _under(state, "attention."), _under(state, "joint."), meta,
+                        centre)
 
 
 def _read_meta(checkpoint: Mapping, shape: Shape) -> dict:
@@ -159,7 +162,7 @@ def _split_online(state: State) -> EncoderState:
     backbone.update({name: value for name, value in state.items() if not name.startswith(known)})
     target = online.split(".")[0].replace("online", "target")
     meta = {"skips_max_pool": True} if branch else {}
-    return EncoderState(backbone, None, branch, meta, choice=_tell(state, online, target))
+    return EncoderState(backbone, None, branch, meta=meta, choice=_tell(state, online, target))
 
 
 def _split_metric(state: State, checkpoint: Mapping) -> EncoderState:

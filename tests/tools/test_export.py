@@ -15,6 +15,7 @@ import torch
 from datasets.images import scan
 from datasets.views.recipes import View
 from evaluation.features.extract import extract
+from evaluation.labelfree.joining import fit_joint
 from evaluation.metrics.similarity import normalise_embeddings
 from evaluation.retrieval.score import nearest
 from models.attention import RationaleBranch
@@ -94,6 +95,9 @@ def make_run(folder: Path, photo_tree: Path, kind: str) -> OutputNetwork:
     network: OutputNetwork
     if kind == "lead":
         network = make_encoder()
+    elif kind == "joint":
+        network, told["feature"] = make_encoder(), "joint"
+        network.joint = fit_joint(torch.randn(40, network.backbone.num_features), torch.randn(40, 16), 0.5, 0.5)
     elif kind == "obdsd":
         network, told["augmentation"] = make_encoder(head_pool="avg+max", unit_head=False), "base"
         network.attention = None
@@ -124,7 +128,7 @@ def ask_here(network: OutputNetwork, photo_tree: Path, view: str, size: int = SI
 
 
 @pytest.mark.parametrize("kind,view,feature,pixels", [
-    ("lead", "eval", "masked", "standardised"), ("lead", "eval", "head", "hwc"), ("obdsd", "short", "auto", "chw"),
+    ("lead", "eval", "masked", "standardised"), ("lead", "eval", "head", "hwc"), ("joint", "eval", "auto", "chw"), ("obdsd", "short", "auto", "chw"),
     ("distill", "warp", "all", "hwc"), ("pim", "pim-eval", "all", "standardised")])
 def test_onnx_says_the_same_where_only_onnxruntime_is(
     tmp_path: Path, photo_tree: Path, call_main: Call, kind: str, view: str, feature: str, pixels: str
@@ -141,7 +145,7 @@ def test_onnx_says_the_same_where_only_onnxruntime_is(
     found, said = run_elsewhere(card, files, names, tmp_path, allowed=WITH_ONNXRUNTIME)
     assert said.split() == ["imported"]
     for name in names:
-        part = {"auto": "head"}.get(feature, feature) if encoder else name
+        part = {"auto": "joint" if kind == "joint" else "head"}.get(feature, feature) if encoder else name
         truth = normalise_embeddings(wanted[part]) if encoder else wanted[part]
         assert np.abs(found[name] - truth.numpy()).max() < 1e-4
         if encoder:

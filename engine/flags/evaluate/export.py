@@ -29,10 +29,10 @@ class ExportOptions(RootOptions):
     pretrained: str = word("a finished run of any training command (a folder, also under checkpoints/), a checkpoint, "
                            "or what --pretrained takes elsewhere", "RUN")
     to: str = flag(None, FORMATS, "the kind of file", required=True)
-    feature: str = flag("auto", None, "of an encoder backbone (gap), masked or head; of a classifier a branch (cls, "
-                        "dist, average, layer1, ..., combiner); all = each as an output of its name; auto = what the "
-                        "network is evaluated by: head of metric learning, masked where there is a rationale branch, a "
-                        "classifier's answer", metavar="NAME")
+    feature: str = flag("auto", None, "of an encoder backbone (gap), masked, head or joint; of a classifier a branch "
+                        "(cls, dist, average, layer1, ..., combiner); all = each as an output of its name; auto = what "
+                        "the network is evaluated by: what its run chose without labels, head of metric learning, "
+                        "masked where there is a rationale branch, a classifier's answer", metavar="NAME")
     pixels: str = flag("standardised", PIXELS, "what goes in: standardised = float32 [N, 3, S, S], (x / 255 - mean) / "
                        "std done outside; chw = uint8 [N, 3, S, S], hwc = uint8 [N, S, S, 3], both standardised in the "
                        "graph")

@@ -38,7 +38,8 @@ class PixelNetwork(nn.Module):
             find_standard(self.network, "std").fill_(1)
         if isinstance(self.network, Encoder):
             fix_size(self.network.backbone.net, exportable.view.size)
-            self.network.head = self.network.head if "head" in self.chosen else None
+            self.network.joint = self.network.joint if "joint" in self.chosen else None
+            self.network.head = self.network.head if {"head", "joint"} & {*self.chosen} else None
             self.network.attention = self.network.attention if "masked" in self.chosen else None
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:

@@ -14,6 +14,7 @@ from datasets.joint import Source
 from datasets.views.recipes import View
 from engine.flags.evaluate.export import ExportOptions
 from evaluation.classifier.trained import Trained, holds_classifier, open_classifier
+from evaluation.features.chosen import read_chosen
 from evaluation.features.sources import find_source, inherit
 from evaluation.metrics.similarity import normalise_embeddings
 from evaluation.options import EVAL_VIEWS, FEATURES, ClassifierOptions, EncoderOptions
@@ -141,7 +142,7 @@ def open_as_encoder(options: ExportOptions) -> Exportable:
     settings = read_settings(Path(source)) if Path(source).is_file() else {}
     return Exportable(
         network=free_of_gradients(encoder), source=options.pretrained, folder=folder, settings=settings,
-        sha256=fingerprint(encoder), chosen=choose_features(options, encoder, str(settings.get("method"))),
+        sha256=fingerprint(encoder), chosen=choose_features(options, encoder, find_usual(source, settings)),
         unit=options.unit is not False and options.to in ("onnx", "torchscript"), names=(), sources=(),
         view=View("full", told.eval_view, told.size),
         crop_bottom=find_crop_bottom(told.crop_bottom, told.task))
@@ -160,10 +161,14 @@ def choose_branches(options: ExportOptions, trained: Trained) -> tuple[str, ...]
     return choose(options, options.feature, present, trained.network.answer)
 
 
-def choose_features(options: ExportOptions, encoder: Encoder, method: str) -> tuple[str, ...]:
+def find_usual(source: str, settings: Settings) -> str:
+    """The feature that a network is for: what its run chose without labels, the head where distances were learnt."""
+    return read_chosen(Path(source)) or ("head" if settings.get("method") == "obdsd" else "masked")
+
+
+def choose_features(options: ExportOptions, encoder: Encoder, usual: str) -> tuple[str, ...]:
     """Features by name; raises ConfigError for one that the encoder does not have."""
-    present = ("backbone", *["masked"] * (encoder.attention is not None), *["head"] * (encoder.head is not None))
-    usual = "head" if method == "obdsd" else "masked"
+    present = encoder.features
     usual = "backbone" if options.to == "timm" or usual not in present else usual
     return choose(options, FEATURES.get(options.feature, options.feature), present, usual)
 

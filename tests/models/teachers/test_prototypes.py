@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from sklearn.decomposition import PCA
 
 from models.teachers.prototypes import (
@@ -124,3 +125,15 @@ def test_duplicates_leave_only_directions_that_vary() -> None:
         fit_space(features, 20)
     with pytest.raises(ValueError, match="duplicates"):
         fit_space(torch.ones(6, 8))
+
+
+def test_whitening_evens_out_the_directions() -> None:
+    generator = torch.Generator().manual_seed(3)
+    features = torch.randn(400, 12, generator=generator) * torch.arange(1, 13)
+    plain, half, full = (fit_space(features, whiten=whiten) for whiten in (0.0, 0.5, 1.0))
+    centred = features - features.mean(dim=0)
+    variances = [(centred @ space.components.T).var(dim=0, correction=0) for space in (plain, half, full)]
+    floor = variances[0] + variances[0].mean() / 10
+    torch.testing.assert_close(variances[1], variances[0] / floor.sqrt(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(variances[2], variances[0] / floor, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(F.normalize(half.components, dim=1), plain.components, rtol=1e-4, atol=1e-4)
