@@ -16,8 +16,9 @@ from datasets.loader import Batch
 from datasets.views.recipes import View
 from losses.distillation import cosine_distance, kl_divergence, prototype_log_probabilities
 from losses.entropy import adaptive_gate, normalised_entropy
+from methods.guidance import Guidance, join_per_image
 from methods.method import Clock, LossParts
-from methods.moco import Contrast, ContrastOptions, MomentumContrast, PendingKeys
+from methods.moco import Contrast, ContrastOptions, MomentumContrast, PendingKeys, describe_contrasts
 from methods.rationale import Rationale, RationaleOptions, fit_rationale
 from models.attention import RationaleBranch
 from models.backbones import Backbone
@@ -26,6 +27,9 @@ from models.heads import ProjectionHead
 from models.queue import KeyQueue
 from models.teachers.guide import Guide, Prototypes
 from runtime.distributed import gather
+
+FULL: Literal["full"] = "full"
+CROP: Literal["crop"] = "crop"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,19 +95,6 @@ class QueryAndKey:
     keys: Tensor
 
 
-@dataclass(frozen=True)
-class Guidance:
-    """What follows from the teacher's answers: `contrast` [B] the weights of the contrastive terms, `distill` [] the
-    distillation term, `entropy` [B] in [0, 1] of each answer, `stats` and, of single images [B], `per_image` to log.
-    """
-
-    contrast: Tensor
-    distill: Tensor
-    entropy: Tensor
-    stats: dict[str, Tensor]
-    per_image: dict[str, Tensor]
-
-
 class Lead(MomentumContrast):
     """LEAD++. Without a guide only the contrastive terms and the CAM term are left, each sample with weight 1.
 
@@ -119,25 +110,51 @@ class Lead(MomentumContrast):
 
     def __init__(self, backbone: Backbone, guide: Guide | None, options: LeadOptions, *, seed: int = 0) -> None:
         width, dim = backbone.num_features, options.dim if guide is None else guide.dim
-        branch = RationaleBranch(width, options.branch_width, options.attention_normalise)
+        # Where nothing is contrasted there is no rationale to be learned.
+        self.distils_only = guide is not None and not options.alpha and not options.six_passes
+        branch = (None if self.distils_only
+                  else RationaleBranch(width, options.branch_width, options.attention_normalise))
         super().__init__(Encoder(backbone, ProjectionHead(width, width, dim), branch), options, seed=seed)
         self.guide, self.couples_batch = guide, options.couples_batch
+        if self.distils_only:
+            self.sides = {name: terms for name, terms in self.sides.items() if name == "distillation"}
         self.queue1 = KeyQueue(dim, options.queue_size, 2 * seed)
         self.queue2 = KeyQueue(dim, options.queue_size, 2 * seed + 1)
         self.monitor, self.per_image = dict[str, Tensor](), dict[str, Tensor]()
 
     def views(self) -> dict[str, View]:
-        """v1, v2 of the full image, v3, v4 of the object's crop."""
-        sources: dict[str, Literal["full", "crop"]] = {"v1": "full", "v2": "full", "v3": "crop", "v4": "crop"}
+        """v1, v2 of the full image, v3, v4 of the object's crop; v3 alone where nothing is contrasted."""
+        sources: dict[str, Literal["full", "crop"]]
+        sources = {"v3": CROP} if self.distils_only else {"v1": FULL, "v2": FULL, "v3": CROP, "v4": CROP}
         return {name: View(source, self.options.view_recipe, self.options.size) for name, source in sources.items()}
 
     def forward(self, batch: Batch, clock: Clock) -> LossParts:
         """The three contrastive terms `loss1..3` (gated means), `distill`, `cam`, and their weighted total."""
+        if self.distils_only:
+            return self.distil(batch)
         answer = self.guide(batch.views["v3"], batch.index) if self.guide is not None else None
         pairs = self.encode_pairs(batch.views, clock)
         with torch.autocast(batch.index.device.type, enabled=False):
             terms = self.contrast_pairs(pairs, batch.index)
             return self.combine(terms, pairs[2].query, answer)
+
+    def distil(self, batch: Batch) -> LossParts:
+        """Distillation alone: one view, a quarter of the passes; the branch is left as it is."""
+        assert self.guide is not None
+        answer, crop = self.guide(batch.views["v3"], batch.index), self.query(batch.views["v3"], attend=False)
+        with torch.autocast(batch.index.device.type, enabled=False):
+            guidance = self.follow_guide(crop.known_head, answer)
+            self.monitor, self.per_image = {"entropy": guidance.entropy}, guidance.per_image
+            return self.add_cosine(LossParts(guidance.distill, {"distill": guidance.distill}, guidance.stats), crop,
+                                   answer)
+
+    def add_cosine(self, parts: LossParts, crop: Encoded, answer: Tensor | None) -> LossParts:
+        """With the cosine term, where it has a weight."""
+        if not self.options.cosine_weight or answer is None:
+            return parts
+        cosine = cosine_distance(crop.known_head, answer).mean()
+        total = parts.total + self.options.cosine_weight * cosine
+        return LossParts(total, parts.parts | {"cosine": cosine}, parts.stats)
 
     def encode_pairs(self, views: Mapping[str, Tensor], clock: Clock) -> list[QueryAndKey]:
         """Image-image, image-crop and crop-crop pairs; the branch looks at the third query only."""
@@ -178,10 +195,8 @@ class Lead(MomentumContrast):
         parts = {"loss1": loss1, "loss2": loss2, "loss3": loss3, "cam": rationale.term, "distill": guidance.distill}
         contrast = loss1 + options.cross_weight * loss2 + loss3
         total = options.alpha * (contrast + rationale.weight * rationale.term) + guidance.distill
-        if options.cosine_weight and answer is not None:
-            parts["cosine"] = cosine_distance(crop.known_head, answer).mean()
-            total = total + options.cosine_weight * parts["cosine"]
-        return LossParts(total, parts, guidance.stats | rationale.stats | self.describe(terms))
+        stats = guidance.stats | rationale.stats | describe_contrasts(terms, self.queue1)
+        return self.add_cosine(LossParts(total, parts, stats), crop, answer)
 
     def fit_attention(self, crop: Encoded, loss: Tensor, weights: Tensor) -> Rationale:
         """Attention against the activation map of the third term [B]; the public code's is of the gated, scaled one."""
@@ -226,25 +241,9 @@ class Lead(MomentumContrast):
                      "teacher": theirs, "student": ours}
         return Guidance(gate.contrast, options.beta / len(rows) * summed, entropy, means, per_image)
 
-    def describe(self, terms: list[Contrast]) -> dict[str, Tensor]:
-        """Numbers worth logging: InfoNCE before the gate, positives, own-image mass."""
-        stats = {f"nce{n}": term.loss.detach().mean() for n, term in enumerate(terms, 1)}
-        stats["positive"] = torch.stack([term.positive for term in terms]).mean()
-        stats["self_mass"] = torch.stack([term.self_mass for term in terms]).mean()
-        stats["queue_filled"] = self.queue1.filled()
-        return stats
-
     def after_step(self, clock: Clock) -> None:
         """As MoCo's, but six passes have moved the key encoder already."""
         if self.options.six_passes:
             self.enqueue_pending()
         else:
             super().after_step(clock)
-
-
-def join_per_image(parts: list[Guidance]) -> dict[str, Tensor]:
-    """What several sets of prototypes say of each image: means, and the nearest prototypes of the first set."""
-    said = [part.per_image for part in parts]
-    means = {name: torch.stack([one[name] for one in said]).mean(dim=0)
-             for name, values in said[0].items() if values.is_floating_point()}
-    return said[0] | means | {"contrast": adaptive_gate(means["entropy"]).contrast}

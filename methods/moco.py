@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -193,3 +194,11 @@ def encode_shuffled(network: Encoder, images: Tensor, seed: int) -> Encoded:
     mine = slice(rank() * count, (rank() + 1) * count)
     encoded = network(gather(images)[order[mine]])
     return replace(encoded, head=gather(encoded.known_head)[order.argsort()[mine]])
+
+
+def describe_contrasts(terms: Sequence[Contrast], queue: KeyQueue) -> dict[str, Tensor]:
+    """Numbers worth logging of contrasts: InfoNCE before any gate, positives, own-image mass; a queue's fill."""
+    stats = {f"nce{n}": term.loss.detach().mean() for n, term in enumerate(terms, 1)}
+    stats["positive"] = torch.stack([term.positive for term in terms]).mean()
+    stats["self_mass"] = torch.stack([term.self_mass for term in terms]).mean()
+    return stats | {"queue_filled": queue.filled()}

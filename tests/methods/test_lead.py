@@ -228,3 +228,27 @@ def test_on_photographs_the_published_cam_target_is_uniform_and_ours_is_not(shar
         guide = BankGuide(torch.randn(8, 16), {"image": Prototypes(torch.randn(20, 16), 0.1)})
         entropy[name] = Lead(backbone, guide, options)(batch, clock()).stats[keys[name]].item()
     assert entropy["ours"] < 0.9 and entropy["seed"] > 1 - 1e-4
+
+
+def test_without_contrast_one_view_teaches_the_same_as_four() -> None:
+    """A weight of 0 leaves distillation and cosine: their gradients are those of the whole method's total, and no
+    other view is asked for, no rationale kept.
+    """
+    alone = make_lead(LeadOptions.default(queue_size=11, alpha=0.0, cosine_weight=0.5), norm=False)
+    whole = make_lead(LeadOptions.default(queue_size=11, alpha=1e-12, cosine_weight=0.5), norm=False)
+    whole.query.backbone.load_state_dict(alone.query.backbone.state_dict())
+    whole.query.head.load_state_dict(alone.query.head.state_dict())
+    assert set(alone.views()) == {"v3"} and alone.query.attention is None
+    losses = [lead(make_batch(4), clock()) for lead in (alone, whole)]
+    for loss in losses:
+        loss.total.backward()
+    torch.testing.assert_close(losses[0].total, losses[1].total, atol=1e-5, rtol=0)
+    assert set(losses[0].parts) == {"distill", "cosine"}
+    pairs = zip(alone.query.backbone.parameters(), whole.query.backbone.parameters(), strict=True)
+    for mine, theirs in pairs:
+        torch.testing.assert_close(mine.grad, theirs.grad, atol=1e-5, rtol=0)
+    alone.after_step(clock())
+
+
+def test_the_public_arithmetic_keeps_all_its_passes() -> None:
+    assert set(make_lead(LeadOptions.seed(alpha=0.0, queue_size=11)).views()) == {"v1", "v2", "v3", "v4"}

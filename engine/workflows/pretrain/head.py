@@ -13,6 +13,7 @@ from datasets.crops import Crops
 from datasets.images import ImageSet
 from datasets.loader import count_workers
 from engine.flags.pretrain.options import PretrainOptions
+from engine.workflows.build import stand_in
 from evaluation.features.extract import extract
 from losses.distillation import cosine_distance
 from methods.lead import Lead
@@ -51,7 +52,8 @@ def look_around(
     method: Lead, options: PretrainOptions, images: ImageSet, crops: Crops | None, device: torch.device
 ) -> list[Tensor]:
     """Pooled features [N, C] of every draw of the query views: the full image's and the crop's."""
-    views = [method.views()[name] for name in ("v1", "v3")] if crops is not None else [method.views()["v1"]]
+    queries = {name: view for name, view in method.views().items() if name in ("v1", "v3")}
+    views = dict.fromkeys(stand_in(queries, crops).values())
     backbone, training = method.query.backbone, method.query.backbone.training
     backbone.eval()
     looks = [extract(lambda pixels: {"pooled": backbone.pool(backbone(pixels).float())}, images, view, crops=crops,
