@@ -23,7 +23,7 @@ FREE = {"resume", "results_dir", "num_workers", "device", "threads", "logger", "
         "gradient_every", "log_every"}
 # What runs of earlier releases did where a flag has come since: they can be continued.
 EARLIER = {"lars_norm": "apart", "rows_as_stored": False, "class_token": False, "miner_semihard_margin": None,
-           "run": None, "balance": 0.0}
+           "run": None, "balance": 0.0, "teacher_whiten": 0.0, "trust": "off", "select": "last", "joint_share": 0.5}
 
 
 def describe_run(

@@ -16,8 +16,10 @@ from datasets.crops import Crops
 from datasets.images import ImageSet
 from datasets.views.recipes import View
 from evaluation.features.extract import Features, extract
+from evaluation.labelfree.joining import Judge, judge_trained
 from evaluation.metrics.geometry import effective_rank, measure_spread
 from evaluation.metrics.knn import knn_leave_one_out
+from evaluation.options import LABELFREE
 from evaluation.retrieval.score import Distance, retrieve
 from methods.method import Method
 from runtime import distributed
@@ -43,7 +45,8 @@ def measure_or_warn(
 class Monitor:
     """monitor(method, epoch): features of (a part of) the training split in the evaluation view become numbers.
 
-    `head_distance` ranks the head's embeddings on `validation`; other features always rank by cosine.
+    `head_distance` ranks the head's embeddings on `validation`; other features always rank by cosine. A `judge` says
+    without labels how good they are; `labelfree` is its word on a trained network.
     """
 
     images: ImageSet
@@ -58,6 +61,7 @@ class Monitor:
     knn_temperature: float = 0.07
     validation: ImageSet | None = None
     head_distance: Distance = "cosine"
+    judge: Judge | None = None
 
     def __call__(self, method: Method, epoch: int) -> dict[str, float]:
         """kNN accuracy (leave one out), spread and effective rank of every feature; retrieval on `validation`."""
@@ -72,6 +76,9 @@ class Monitor:
             row[f"rank_{name}"] = effective_rank(features)
             if bool((found.labels >= 0).all()):
                 row[f"knn_{name}"] = knn_leave_one_out(features, found.labels, self.knn_k, self.knn_temperature)
+        if self.judge is not None:
+            row |= self.judge.measure(found.tensors)
+            row[LABELFREE] = judge_trained(row, self.judge.share)
         return row
 
     def look(self, method: Method, images: ImageSet) -> Features:

@@ -23,8 +23,9 @@ class Kept(TypedDict):
 class Selection:
     """Keeps the weights of the best of the epochs that were looked at; equal numbers keep the earlier one.
 
-    `number` is the monitor's name of what counts, higher being better. `epoch` counts from 0 and is -1 before the first
-    look. It is part of the resume state, so that a continued run chooses as an uninterrupted one does.
+    `number` is the monitor's name of what counts, higher being better. `epoch` counts from 0 and is -1 for the start
+    weights, where they are looked at, too. It is part of the resume state, so that a continued run chooses as an
+    uninterrupted one does.
     """
 
     def __init__(self, number: str) -> None:
@@ -42,14 +43,15 @@ class Selection:
 
     def restore(self, network: nn.Module) -> None:
         """Put the best weights into the network; raises StopTraining when no epoch could be looked at."""
-        if self.epoch < 0:
+        if not self.weights:
             raise StopTraining(f"no epoch has a {self.number} to be selected by (see the warnings above); the last "
                                "epoch's network is kept as model_last.pth")
         network.load_state_dict(self.weights)
 
     def describe(self) -> str:
         """For the ledger: which epoch it is (from 1) and by what."""
-        return f"epoch {self.epoch + 1}, the best by {self.number} ({self.value:.4f})"
+        when = f"epoch {self.epoch + 1}" if self.epoch >= 0 else "the start"
+        return f"{when}, the best by {self.number} ({self.value:.4f})"
 
     def state_dict(self) -> Kept:
         """All that was kept."""

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from datasets.tars.places import place_exists
+from evaluation.options import LABELFREE
 from models.weights.files import read_checkpoint
 from runtime.errors import ConfigError
 from runtime.files import write_json
@@ -37,7 +38,8 @@ FLAGS = {"size?": (int, None), "seed?": int, "task?": str, "root?": (str, None, 
          "test_root?": (str, None, [str]),
          "method?": TEXT, "recipe?": TEXT, "crop_root?": TEXT, "crop_bottom?": (int, None), "teacher?": TEXT,
          "teacher_arch?": TEXT, "teacher_weights?": TEXT, "cam_sign?": TEXT, "eval_view?": TEXT, "augmentation?": TEXT,
-         "started_in?": TEXT, "dataset?": TEXT, "partition?": (int, None), "loss?": TEXT, "precision?": TEXT}
+         "started_in?": TEXT, "dataset?": TEXT, "select?": TEXT,
+         "partition?": (int, None), "loss?": TEXT, "precision?": TEXT}
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,14 @@ def read_meta(file: Path) -> Settings:
     view = content.get("view")  # of a classifier
     told = {"eval_view": view.get("recipe"), "size": view.get("size")} if isinstance(view, dict) else {}
     return {name: value for name, value in told.items() if value is not None} | content
+
+
+def find_selected(folder: Path) -> Path:
+    """The file that a finished run's folder means: the epoch selected without labels, where that was asked; or the
+    last.
+    """
+    best = folder / "model_best.pth"
+    return best if best.is_file() and read_args(folder).get("select") == LABELFREE else folder / "model_last.pth"
 
 
 def read_settings(file: Path) -> Settings:

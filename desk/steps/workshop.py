@@ -91,6 +91,6 @@ class Workshop:
 
 
 def open_run(options: SortOptions, run: Path) -> Subject:
-    """The network of a run, looking through its head."""
-    told = replace(options, pretrained=str(run.resolve()), feature="head", size=SIZE, arch=None)
+    """The network of a run, through the feature that it chose."""
+    told = replace(options, pretrained=str(run.resolve()), feature="auto", size=SIZE, arch=None)
     return open_subject(told, torch.device(options.device), options.batch_size)

@@ -74,7 +74,7 @@ class System(Generic[Told, Read]):
     """What one published system does its own way, in the order in which it is asked.
 
     `command` makes options of a command line: parser, presets, checks. `read` raises one error that names all that is
-    wrong with what lies on disk; `method` builds networks and losses.
+    wrong with what lies on disk; `adapt` settles what only the images can tell; `method` builds networks and losses.
     """
 
     command: Command[Told]
@@ -85,6 +85,7 @@ class System(Generic[Told, Read]):
     monitor: Callable[[Told, Read, torch.device, str], Callable[[Method, int], dict[str, float]]]
     selection: Callable[[Told], Selection | None]
     run: Callable[[Told, Trainer, Read], Run]
+    adapt: Callable[[Told, Read, Start], Told] = lambda options, inputs, start: options
 
 
 def build(system: System[Told, Read], options: Told, device: torch.device) -> Run:
@@ -97,7 +98,9 @@ def build(system: System[Told, Read], options: Told, device: torch.device) -> Ru
     inputs = system.read(options, problems)
     problems.refuse()
     identity = describe_run(options, inputs.train, inputs.crops, device, saved)
-    method = move_to_device(system.method(options, inputs, Start(device, saved, identity)), options, device)
+    start = Start(device, saved, identity)
+    options = system.adapt(options, inputs, start)
+    method = move_to_device(system.method(options, inputs, start), options, device)
     check_batch_norm(options, method)  # heads and modules have batch norms of their own
     check_accumulation(options, method)
     check_budget(options, method)
@@ -169,7 +172,7 @@ def check_budget(options: TrainingOptions, method: Method) -> None:
         raise ConfigError(f"{', '.join(asked)}: the loss terms of {options.method} meet in no single map; leave it out")
     if options.balance and not all(method.sides.get(side) for side in SIDES):
         raise ConfigError(f"--balance {options.balance:g}: {options.method} has no {' and '.join(SIDES)} to hold in "
-                          "balance; leave it out")
+                          f"balance{' with --alpha 0' * bool(method.sides)}; leave it out")
 
 
 def move_to_device(method: Method, options: TrainingOptions, device: torch.device) -> Method:

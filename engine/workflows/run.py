@@ -69,13 +69,16 @@ class Run:
 
     def measure_centre(self) -> dict[str, Tensor]:
         """Mean features of the training split in the evaluation view, in float32, by feature name."""
+        return {name: rows.mean(dim=0) for name, rows in self.look().items()}
+
+    def look(self) -> dict[str, Tensor]:
+        """Features of the training split in the evaluation view, in float32, by name."""
         trainer, options = self.trainer, self.options
         trainer.method.eval()
         distributed.share_buffers(trainer.method)
-        found = extract(trainer.method.outputs, self.images, View("full", "eval", options.size), device=trainer.device,
-                        workers=count_workers(options.num_workers), crop_bottom=options.crop_bottom,
-                        title=f"{options.network_name} sees {self.images.split} images for their mean feature")
-        return {name: rows.mean(dim=0) for name, rows in found.tensors.items()}
+        return extract(trainer.method.outputs, self.images, View("full", "eval", options.size), device=trainer.device,
+                       workers=count_workers(options.num_workers), crop_bottom=options.crop_bottom,
+                       title=f"{options.network_name} sees {self.images.split} images for their mean feature").tensors
 
     def export(self, centre: dict[str, Tensor], name: str = "model_last.pth", epoch: int | None = None) -> None:
         """Write the encoder with all that evaluation needs to know; `epoch` counts from 1, None is the last."""
@@ -87,7 +90,7 @@ class Run:
 
     def describe(self, epoch: int | None) -> dict[str, object]:
         """What a file says of its run: the settings that evaluation needs, and which images trained it."""
-        return {**keep_settings(self.options), "epoch": epoch or self.options.epochs,
+        return {**keep_settings(self.options), "epoch": self.options.epochs if epoch is None else epoch,
                 "precision": self.trainer.number_format, "data_sha256": self.images.fingerprint()}
 
     def fingerprint_line(self) -> str:

@@ -18,6 +18,7 @@ from evaluation.run_record import (
     as_list,
     find_photographs,
     find_run,
+    find_selected,
     is_resumable,
     read_args,
     read_meta,
@@ -49,7 +50,7 @@ def find_source(pretrained: str) -> tuple[str, Path | None]:
         print(f"note: --pretrained {pretrained} is {finished[0]}; the run in ./{finished[1]} is named by that path",
               file=sys.stderr)
     if finished:
-        return str(finished[0] / "model_last.pth"), finished[0]
+        return str(find_selected(finished[0])), finished[0]
     begun = [folder for folder in folders if (folder / "args.json").is_file() or is_resumable(folder)]
     if begun:
         saved = is_resumable(begun[0])

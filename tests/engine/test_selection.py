@@ -33,3 +33,11 @@ def test_nothing_is_selected_where_no_epoch_could_be_looked_at() -> None:
     selection.consider(nn.Linear(1, 1), {"val_map": float("nan")}, 1)
     with pytest.raises(StopTraining, match="no epoch has a val_map"):
         selection.restore(nn.Linear(1, 1))
+
+
+def test_the_start_can_be_the_best() -> None:
+    network, selection = nn.Linear(1, 1), Selection("good")
+    selection.consider(network, {"good": 2.0}, -1)
+    selection.consider(network, {"good": 1.0}, 0)
+    selection.restore(network)
+    assert selection.epoch == -1 and selection.describe().startswith("the start, ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.flags.pretrain.options import PretrainOptions
 from engine.flags.pretrain.readers import reads
+from evaluation.options import LABELFREE
 from models.present import check_weights
 from models.teachers.build import check_teacher
 from models.weights.usual import RESNET_FILE
@@ -49,6 +50,11 @@ def list_pretrain_problems(options: PretrainOptions) -> list[str]:
         found.append("--cam positions is LCR's; LEAD's public code has --cam rows")
     if reads(options, "guidance") and options.teacher != "clip" and options.teacher_weights is None:
         found.append(f"--teacher {options.teacher} needs --teacher-weights: a file each, joined by +, or hub")
+    if options.select == LABELFREE and not options.monitor_every:
+        found.append("--select labelfree chooses among monitored epochs: give --monitor-every above 0")
+    if options.select == LABELFREE and not reads(options, "guidance") and options.teacher_weights is None:
+        found.append(f"--select labelfree asks a teacher, and --teacher {options.teacher} has no --teacher-weights: a "
+                     "file each, joined by +, or hub")
     if not reads(options, "guidance"):
         return found
     if options.teacher_view != "clean":
@@ -74,7 +80,7 @@ def list_pretrain_problems(options: PretrainOptions) -> list[str]:
 
 def check_pretrain_sources(options: PretrainOptions) -> None:
     """Raise ConfigError for a teacher or a text that is not there, before anything is computed."""
-    if not reads(options, "guidance"):
+    if not reads(options, "guidance") and options.select != LABELFREE:
         return
     problems = Problems()
     if options.teacher == "clip" and options.text_load is not None:

@@ -18,8 +18,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "source": ("moco_source",),
     "guidance": ("text_load", "text_rows", "teacher", "teacher_weights", "teacher_arch", "teacher_size", "teacher_view",
                  "teacher_norm", "teacher_precision", "prototypes", "target_entropy", "alpha", "beta", "cross_weight",
-                 "temperature", "cosine_weight", "teacher_dim", "neighbours", "neighbour_steps", "head_start",
-                 "rows_as_stored"),
+                 "temperature", "cosine_weight", "teacher_dim", "teacher_whiten", "neighbours",
+                 "neighbour_steps", "head_start", "trust", "rows_as_stored"),
     "sides": ("balance",),
     "facts": ("six_passes", "early_enqueue", "log_of_softmax", "distill_sum", "entropy_by"),
     "rationale": ("cam_weight", "cam", "cam_temperature", "branch_width", "attention_normalise"),
@@ -69,8 +69,12 @@ SMALL: Settings = {
     "optimizer": "adamw", "lr": 1e-3, "wd": 0.05, "backbone_lr_scale": 0.02, "frozen_bn": True, "epochs": 3,
     "batch_size": 16, "scale_lr": False, "warmup_epochs": 0.0}
 SMALL_LEAD: Settings = {
-    "lr": 2e-5, "backbone_lr_scale": 0.5, "view_recipe": "mild", "teacher_view": "clean", "teacher_dim": 64,
-    "teacher_size": 224, "neighbours": "auto", "head_start": "least-squares", "cosine_weight": 1.0}
+    "lr": 3e-4, "backbone_lr_scale": 0.5, "epochs": 8, "warmup_epochs": 0.5, "alpha": 0.0, "view_recipe": "mild",
+    "teacher_view": "clean", "teacher_dim": 64, "teacher_size": 224, "neighbours": "auto",
+    "head_start": "least-squares", "cosine_weight": 1.0, "trust": "auto", "select": "labelfree"}
+# What takes their place where the teacher's networks do not agree on neighbours: engine/workflows/pretrain/trust.py.
+UNTRUSTED: Settings = {
+    "teacher_dim": 512, "teacher_whiten": 0.5, "neighbours": 0, "lr": 7e-4, "joint_share": 0.25}
 
 LEAD_SEED: Settings = {
     **EXACT, "moco_k": 65536, "schedule_kind": "cosine-epoch", "queue_mask": "none", "teacher_norm": "student",

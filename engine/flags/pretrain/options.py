@@ -107,6 +107,8 @@ class GuidanceOptions(Options):
                           "contrast's, by its weight; 0 = the weights decide", metavar="R")
     teacher_dim: int | None = flag(None, WIDTH, "directions kept of an image teacher's features, at most N - 1; "
                                    "default 512", metavar="D")
+    teacher_whiten: float = flag(0.0, SHARE, "how far an image teacher's directions are evened out: 0 = as they are, "
+                                 "1 = all alike, 0.5 = where details count", metavar="P")
     neighbours: int | Literal["auto"] = flag(
         0, whole_number(0, LARGEST, "auto"), "neighbour smoothing: average each remembered embedding of the teacher "
         "with its K nearest; 0 = off; auto = 10, fewer below 200 images", metavar="K")
@@ -114,6 +116,9 @@ class GuidanceOptions(Options):
     head_start: str = flag("random", ("random", "least-squares"), "least-squares = initialise the head in closed "
                            "form, by ridge regression to the remembered embeddings",
                            "--head-init", "--head-start")
+    trust: str = flag("off", ("off", "auto", "low"), "whether an ensemble's neighbourhoods mean anything here: auto = "
+                      "measured, low = they do not; then those settings of --preset small that rest on them give way "
+                      "to others (docs/lead.md); off = the flags as they are")
     cache: str = flag("cache", None, "where teacher answers are kept between runs", metavar="DIR")
 
 

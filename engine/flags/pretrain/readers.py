@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.flags.pretrain.methods import GROUPS, METHODS, list_methods
 from engine.flags.pretrain.options import PretrainOptions
 from engine.flags.unread import COSINES, Readers, always, describe_unread, method, never
+from evaluation.options import LABELFREE
 
 
 def reads(options: PretrainOptions, group: str) -> bool:
@@ -15,6 +16,11 @@ def reads(options: PretrainOptions, group: str) -> bool:
 def falls(options: PretrainOptions) -> str:
     """How the rate of main_pretrain.py falls."""
     return options.schedule_kind if options.cos else "step"
+
+
+def contrasts(options: PretrainOptions) -> bool:
+    """Whether images are contrasted: LEAD's may have a weight of 0, and only its public arithmetic contrasts then."""
+    return options.method != "lead" or options.alpha > 0 or options.six_passes
 
 
 def clusters(options: PretrainOptions) -> bool:
@@ -33,12 +39,16 @@ READERS = (
             and (told.teacher == "clip" or told.entropy_by == "num-classes"), always),
     Readers(("text_rows", "teacher_arch", "rows_as_stored"), "--teacher clip",
             lambda told: not reads(told, "guidance") or told.teacher == "clip"),
-    Readers(("teacher_dim",), "an image teacher", lambda told: not reads(told, "guidance") or told.teacher != "clip"),
+    Readers(("teacher_dim", "teacher_whiten"), "an image teacher",
+            lambda told: not reads(told, "guidance") or told.teacher != "clip"),
     Readers(("target_entropy",), "prototypes of images, and without --temperature",
             lambda told: not reads(told, "guidance") or clusters(told) and told.temperature is None),
     Readers(("teacher_precision",), "--teacher-view augmented, or --teacher clip",
             lambda told: not reads(told, "guidance") or told.teacher == "clip" or told.teacher_view == "augmented",
             always),
+    Readers(("moco_k", "moco_m", "moco_t", "queue_mask", "cross_weight", "cam_weight", "cam", "cam_temperature",
+             "branch_width", "attention_normalise"), "--alpha above 0", contrasts, always),
+    Readers(("joint_share",), "--select labelfree", lambda told: told.select == LABELFREE),
     Readers(("neighbour_steps",), "--neighbours", lambda told: not reads(told, "guidance") or told.neighbours != 0),
     Readers(("cam_temperature",), "--cam peak", lambda told: not reads(told, "rationale") or told.cam == "peak"),
     Readers(("crop_from",), "crops", lambda told: told.crop_root != "none"),

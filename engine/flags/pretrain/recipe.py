@@ -5,8 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from evaluation.options import LABELFREE
 from runtime.options import Options, flag, switch
-from runtime.ranges import BATCH, COUNT, COUNT_OR_0, EPOCHS, PARTS, RATE, SHARE_BELOW_1, TEMPERATURE, WEIGHT, real
+from runtime.ranges import (
+    BATCH,
+    COUNT,
+    COUNT_OR_0,
+    EPOCHS,
+    PARTS,
+    RATE,
+    SHARE,
+    SHARE_BELOW_1,
+    TEMPERATURE,
+    WEIGHT,
+    real,
+)
 from runtime.words import sinks
 
 
@@ -56,4 +69,8 @@ class PretrainWatching(Options):
     save_every: int = flag(0, COUNT_OR_0, "also save within an epoch; 0 = at its end only", metavar="STEPS")
     logger: str = flag("", sinks, "tensorboard, wandb, or both with a comma", metavar="NAMES")
     centre: bool = switch(True, "store the training split's mean features with the encoder")
+    select: str = flag("last", ("last", LABELFREE), "which epoch's network other commands take: labelfree = the start "
+                       "or the monitored epoch whose neighbours are most those that the teacher names, as "
+                       "model_best.pth with its joint feature")
+    joint_share: float = flag(0.5, SHARE, "the head's share of that joint feature's cosines", metavar="S")
     test: bool = switch(False, "after training, run retrieval on the test split once")

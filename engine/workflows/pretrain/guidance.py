@@ -59,15 +59,19 @@ class Asking(Protocol):
 
 def build_guide(
     options: PretrainOptions, images: ImageSet, crops: Crops | None, device: torch.device,
-    saved: ResumeState | None,
+    saved: ResumeState | None, answers: Tensor | None = None,
 ) -> Guide:
-    """LEAD's guide as the flags ask for it, or as the checkpoint `saved` remembers it."""
+    """LEAD's guide as the flags ask for it, or as the checkpoint `saved` remembers it.
+
+    `answers` are an image teacher's features [N, F], where it has been asked already.
+    """
     if saved is not None:
         return restore_guide(options, saved["method"], str(saved["identity"]["teacher_precision"]), device)
     teacher = make_guide_teacher(options, device)
     if options.teacher == "clip":
         return guide_by_text(options, teacher, images, crops, device)
-    return guide_by_images(options, teacher, images, crops, device)
+    features = ask(options, teacher, images, crops, device) if answers is None else answers
+    return guide_by_images(options, teacher, features)
 
 
 def restore_guide(
@@ -117,14 +121,12 @@ def guide_by_text(
     return BankGuide(answers, prototypes) if clean else LiveGuide(teacher, prototypes)
 
 
-def guide_by_images(
-    options: PretrainOptions, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
-) -> Guide:
-    """The vocabulary-free mode: an image teacher, centroids of its features in a space that is fitted to them."""
-    features = ask(options, teacher, images, crops, device)
+def guide_by_images(options: PretrainOptions, teacher: FrozenTeacher, features: Tensor) -> Guide:
+    """The vocabulary-free mode: an image teacher, centroids of its features [N, F] in a space fitted to them."""
     try:
         dim = choose_dim(options, len(features))
-        space = distributed.broadcast_object(fit_space(features, dim, parts=teacher.widths))
+        space = distributed.broadcast_object(fit_space(
+            features, dim, parts=teacher.widths, whiten=options.teacher_whiten))
     except ValueError as error:
         raise ConfigError(f"{'--moco-dim' if options.moco_dim else '--teacher-dim'}: {error}") from error
     answers = smooth_answers(options, space.project(features))

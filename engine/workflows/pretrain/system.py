@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from datasets.crops import open_crops
-from datasets.images import ImageSet, load_images, sample_images, scan
+from datasets.images import ImageSet, load_images, sample_images
 from datasets.layouts.read import read_listing
 from datasets.loader import count_workers
 from datasets.views.recipes import View
 from engine.batch_norm import check_batch_norm
-from engine.curves import read_log
 from engine.flags.pretrain.checks import check_pretrain_sources
 from engine.flags.pretrain.command import PRETRAIN_COMMAND
 from engine.flags.pretrain.methods import METHODS
@@ -23,72 +23,31 @@ from engine.flags.pretrain.readers import reads
 from engine.monitor import Monitor
 from engine.optimizer import build_optimizer
 from engine.schedule import TrainingPlan
+from engine.selection import Selection
 from engine.workflows.build import Inputs, Start, System, build_student, make_batches, move_to_device
 from engine.workflows.pretrain.guidance import build_guide, teacher_precision
 from engine.workflows.pretrain.head import initialise_head
+from engine.workflows.pretrain.judge import make_judge
 from engine.workflows.pretrain.methods import build_pretrain_method
-from engine.workflows.retrieval import run_search, search_before, write_search
-from engine.workflows.run import Run
-from evaluation.features.chosen import choose_feature
-from evaluation.features.subject import open_subject
-from evaluation.options import SearchOptions
+from engine.workflows.pretrain.run import PretrainRun
+from engine.workflows.pretrain.trust import adapt_to_trust
+from evaluation.options import LABELFREE
 from methods.lead import Lead
 from methods.method import Method
 from models.backbones import Backbone
-from runtime import distributed
 from runtime.errors import DataError, Problems
 
 
 @dataclass(kw_only=True)
 class PretrainInputs(Inputs):
-    """What pre-training reads: the network that learns, and images to search between epochs, if that was asked for."""
+    """What pre-training reads: the network that learns, and images to search between epochs, if that was asked for.
+
+    `answers` are an ensemble's features of the training images, once it was asked.
+    """
 
     backbone: Backbone
     validation: ImageSet | None
-
-
-@dataclass
-class PretrainRun(Run):
-    """A run whose encoder is searched on the test split once, where that was asked for."""
-
-    options: PretrainOptions
-
-    def splits(self) -> dict[str, ImageSet]:
-        """The training images, and those of other splits that networks are measured on."""
-        listing = read_listing(self.options.root, "ignored")
-        return {**super().splits(), **{name: scan(self.options.root, name, "ignored") for name in listing.splits
-                                       if name != "train"}}
-
-    def train(self) -> None:
-        """Train, leave the encoder, and with --test what main_retrieval.py says of it."""
-        super().train()
-        if distributed.is_main() and (agreement := self.last_agreement()) is not None:
-            print(f"student and teacher agree on the nearest prototype of {100 * agreement:.0f} % of the images: "
-                  f"--feature auto is the {choose_feature(agreement)}")
-        if self.options.test:
-            self.search_test()
-
-    def describe(self, epoch: int | None) -> dict[str, object]:
-        """Also the feature that `--feature auto` means: the run's own choice, where a teacher was followed."""
-        said = super().describe(epoch)
-        agreement = self.last_agreement()
-        return said if agreement is None else said | {"feature": choose_feature(agreement)}
-
-    def last_agreement(self) -> float | None:
-        """The last epoch's share of images whose nearest prototype is that of the teacher, None without a teacher."""
-        rows = read_log(self.folder / "log.jsonl", steps=False)
-        return next((row["agreement"] for row in reversed(rows) if "agreement" in row), None)
-
-    def search_test(self) -> None:
-        """What main_retrieval.py says of the exported encoder on the test split, read once."""
-        told = self.options
-        asked = SearchOptions(task=told.task, root=told.root, pretrained=str(self.folder), device=told.device,
-                              num_workers=told.num_workers, seed=told.seed, cache=told.cache,
-                              crop_bottom=told.crop_bottom, skip_bad=told.skip_bad)
-        search = run_search(open_subject(asked, self.trainer.device, asked.batch_size), asked)
-        before = search_before(search, asked)
-        if distributed.is_main():
-            write_search(search, self.folder / "retrieval", asked, before=before)
+    answers: Tensor | None = None
 
 
 def read_pretrain_inputs(options: PretrainOptions, problems: Problems) -> PretrainInputs:
@@ -113,7 +72,7 @@ def make_pretrain_method(options: PretrainOptions, inputs: PretrainInputs, start
     """The method on its backbone, with its guide where it reads one, and a head fitted in closed form where asked."""
     guide = None
     if reads(options, "guidance"):
-        guide = build_guide(options, inputs.train, inputs.crops, start.device, start.saved)
+        guide = build_guide(options, inputs.train, inputs.crops, start.device, start.saved, inputs.answers)
     start.identity["teacher_precision"] = teacher_precision(guide)
     method = build_pretrain_method(options, len(inputs.train), inputs.backbone, guide)
     if isinstance(method, Lead) and options.head_start == "least-squares" and start.saved is None:
@@ -144,9 +103,11 @@ def make_pretrain_monitor(
     options: PretrainOptions, inputs: PretrainInputs, device: torch.device, number_format: str
 ) -> Monitor:
     """Numbers of the training split, and of the validation split where it is searched between epochs."""
-    return Monitor(sample_images(inputs.train, options.monitor_images), View("full", "eval", options.size), device,
-                   number_format, crop_bottom=options.crop_bottom, workers=count_workers(options.num_workers),
-                   knn_k=options.knn_k, knn_temperature=options.knn_t, validation=inputs.validation)
+    watched = sample_images(inputs.train, options.monitor_images)
+    judge = make_judge(options, inputs, watched, device) if options.select == LABELFREE else None
+    return Monitor(watched, View("full", "eval", options.size), device, number_format, crop_bottom=options.crop_bottom,
+                   workers=count_workers(options.num_workers), knn_k=options.knn_k, knn_temperature=options.knn_t,
+                   validation=inputs.validation, judge=judge)
 
 
 def make_pretrain_optimizer(options: PretrainOptions, method: Method) -> Optimizer:
@@ -159,5 +120,6 @@ PRETRAIN = System(
     command=PRETRAIN_COMMAND,
     read=read_pretrain_inputs, method=make_pretrain_method, optimizer=make_pretrain_optimizer, plan=make_pretrain_plan,
     monitor=make_pretrain_monitor,
-    selection=lambda options: None,
-    run=lambda options, trainer, inputs: PretrainRun(options, trainer, inputs.train, Path(options.results_dir)))
+    selection=lambda options: Selection(LABELFREE) if options.select == LABELFREE else None,
+    run=lambda options, trainer, inputs: PretrainRun(options, trainer, inputs.train, Path(options.results_dir)),
+    adapt=adapt_to_trust)
