@@ -91,10 +91,7 @@ def check_study_rows(options: StudyOptions, pair: SplitPair) -> None:
 
 def measure_width(subject: Subject) -> int:
     """The length of the subject's feature."""
-    encoder = subject.encoder
-    if subject.feature == "head" and encoder.head is not None:
-        return encoder.head.widths[-1]
-    return encoder.backbone.num_features
+    return subject.encoder.width(subject.feature)
 
 
 def score_row(row: StudyRow, seed: int, pair: SplitPair, options: StudyOptions) -> NetworkScores:
@@ -127,9 +124,9 @@ def shape_rows(row: StudyRow, train: list[Tensor], test: list[Tensor]) -> tuple[
     """
     values, parts = torch.cat(train, dim=1), [member.shape[1] for member in train]
     queries = torch.cat(test, dim=1)
-    if row.pca:
+    if row.pca or row.whiten:
         try:
-            space = fit_space(values, row.pca, parts=parts)
+            space = fit_space(values, row.pca or None, parts=parts, whiten=row.whiten)
         except ValueError as error:
             raise ConfigError(f"--row {row.label}: {error}") from error
         return space.project(values), space.project(queries)

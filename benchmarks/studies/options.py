@@ -18,20 +18,22 @@ from runtime.ranges import BATCH, COUNT, SEED, SHARE, SIDE_OR_0
 
 FOLDS = 5
 SHAPE = re.compile(r"(?P<size>\d+)(?::(?P<feature>\w+))?(?P<options>(?:,[^,]+)*)")
+OPTION = r"centred|pca=[1-9]\d*|whiten=(0?\.\d+|1)"
 ROW_HELP = """a network and how to look at it; once for each row.
 SOURCE: a folder under checkpoints/, a weights file, package:efficientnet-lite0|1|2, hub, none; {seed} in it stands for
 each of --seeds (without it the network is frozen: measured once, the same for every seed); A+B is an ensemble: each
 member's features are centred by the training mean and divided by their mean norm, then laid side by side.
-SIZE: pixels. FEATURE: backbone (= gap, the default), masked, head. centred: minus the training mean.
-pca=D: centred and reduced to D directions of the training split"""
+SIZE: pixels. FEATURE: backbone (= gap, the default), masked, head, joint. centred: minus the training mean.
+pca=D: centred and reduced to D directions of the training split. whiten=P: those directions, 512 without pca, evened
+out by the power P, 0 to 1"""
 
 
 @dataclass(frozen=True)
 class StudyRow:
     """A network and how it is looked at.
 
-    `source` may hold `{seed}` and join the members of an ensemble by "+"; `pca` 0 = all directions as they are.
-    Ensembles and PCA are centred by nature.
+    `source` may hold `{seed}` and join the members of an ensemble by "+"; `pca` 0 = all directions as they are;
+    `whiten` evens them out. Ensembles, PCA and whitening are centred by nature.
     """
 
     label: str
@@ -40,6 +42,7 @@ class StudyRow:
     feature: str = "backbone"
     centred: bool = False
     pca: int = 0
+    whiten: float = 0.0
 
     def members(self, seed: int) -> tuple[str, ...]:
         """The weight sources of a seed; a file whose name has a "+" in it is one network."""
@@ -52,23 +55,26 @@ class StudyRow:
 
     def describe(self) -> str:
         """What was done to the features, for tables."""
-        words = [self.feature, *["centred"] * self.centred, *[f"PCA {self.pca}"] * bool(self.pca)]
+        words = [self.feature, *["centred"] * self.centred, *[f"PCA {self.pca}"] * bool(self.pca),
+                 *[f"whitened {self.whiten:g}"] * bool(self.whiten)]
         return f"{', '.join(words)}, {self.size} px"
 
 
 def parse_study_row(text: str) -> StudyRow:
-    """"LABEL=SOURCE@SIZE[:FEATURE][,centred][,pca=D]"."""
+    """"LABEL=SOURCE@SIZE[:FEATURE][,centred][,pca=D][,whiten=P]"."""
     label, _, rest = text.partition("=")
     source, _, shape = rest.rpartition("@")
     found = SHAPE.fullmatch(shape)
     options = found["options"].split(",")[1:] if found else []
     feature = FEATURES.get(found["feature"] or "backbone", "auto") if found else "auto"
-    unknown = [option for option in options if not re.fullmatch(r"centred|pca=[1-9]\d*", option)]
+    unknown = [option for option in options if not re.fullmatch(OPTION, option)]
     if found is None or not label or not source or feature == "auto" or unknown or int(found["size"]) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not LABEL=SOURCE@SIZE[:backbone|masked|head][,centred][,pca=D]")
-    pca = max((int(option[4:]) for option in options if option.startswith("pca=")), default=0)
-    centred = "centred" in options or pca > 0 or len(StudyRow(label, source, 1).members(0)) > 1
-    return StudyRow(label, source, int(found["size"]), feature, centred, pca)
+        raise argparse.ArgumentTypeError(f"{text!r} is not LABEL=SOURCE@SIZE[:backbone|masked|head|joint][,centred]"
+                                         "[,pca=D][,whiten=P]")
+    numbers = dict(option.split("=") for option in options if "=" in option)
+    pca, whiten = int(numbers.get("pca", 0)), float(numbers.get("whiten", 0))
+    centred = bool("centred" in options or numbers or len(StudyRow(label, source, 1).members(0)) > 1)
+    return StudyRow(label, source, int(found["size"]), feature, centred, pca, whiten)
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,8 @@ class SeriesOptions(Options):
 class StudyOptions(SeriesOptions):
     """Networks in one view of whole images."""
 
-    row: tuple[StudyRow, ...] = repeated(ROW_HELP, "LABEL=SOURCE@SIZE[:FEATURE][,centred][,pca=D]", parse_study_row,
+    row: tuple[StudyRow, ...] = repeated(ROW_HELP, "LABEL=SOURCE@SIZE[:FEATURE][,centred][,pca=D][,whiten=P]",
+                                         parse_study_row,
                                          required=True)
     out: str = flag("study", None, "where results are written; rows are added", metavar="DIR")
     against: tuple[str, ...] = flag((), None, "rows that every other row is compared with, image by image and seed by "

@@ -1,0 +1,1 @@
+"""Do numbers that need no labels tell a good network from a bad one?"""
