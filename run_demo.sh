@@ -13,10 +13,10 @@ if [ "$task" = elpv ]; then $PYTHON -m tools.organize elpv --out "$data"; fi
 rm -rf checkpoints/demo_lead checkpoints/demo_moco
 ./run_ddt.sh "$task" "$data" "$lite0" "$device" demo/crops --restart
 ./run_train.sh "$task" "$data" none demo_lead 0 "$device" "${student[@]}"
-./run_train.sh "$task" "$data" none demo_moco 0 "$device" --method moco "${student[@]}"
+./run_train.sh "$task" "$data" none demo_moco 0 "$device" --method moco --epochs 8 "${student[@]}"
 $PYTHON -m tools.compare --task "$task" --root "$data" --size "$size" --out demo/results --device "${device/[0-9]*/cuda}" \
   --network "initial network=$lite0" --network "EfficientNet-Lite2=$lite2@260" \
-  --network "MoCo v2, same budget=demo_moco" --network "LEAD++ (ours), backbone=demo_lead" --network "LEAD++ (ours), its own choice=demo_lead:auto"
+  --network "MoCo v2, as many epochs=demo_moco" --network "LEAD++ (ours), backbone=demo_lead" --network "LEAD++ (ours), its own choice=demo_lead:auto"
 $PYTHON -m tools.sort "$data" --out demo/sort --score "$([ -s demo/results/results.jsonl ] && echo true || echo false)" --device "${device/[0-9]*/cuda}"
 $PYTHON -m tools.report demo/results/results.jsonl --html demo/report.html --title "Plumage on $task" \
   --lead "Networks trained without labels on $size px views; labels were only used to score them." \

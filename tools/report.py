@@ -4,7 +4,7 @@ python -m tools.report demo/results.jsonl                        print the table
 python -m tools.report docs/results.jsonl --write docs/demo.md    put it between the markers of a Markdown file
 python -m tools.report demo/results.jsonl --html report.html --picture "Boxes=boxes.png" ...
 python -m tools.report demo/results.jsonl --figure results.png   the table's numbers as a picture
-python -m tools.report docs/study.jsonl --write docs/results.md  a study's means and differences, with intervals
+python -m tools.report docs/study.jsonl --write docs/results_tables.md  a study's means and differences, with intervals
 """
 
 from __future__ import annotations

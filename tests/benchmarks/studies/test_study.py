@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import sys
@@ -27,6 +28,7 @@ from models.attention import RationaleBranch
 from models.backbones import build_backbone
 from models.encoder import Encoder, save_encoder
 from models.heads import build_head
+from models.teachers.prototypes import fit_space
 from runtime.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -161,5 +163,18 @@ def test_ledgers_of_studies_go_through_report(tmp_path: Path) -> None:
 
 
 def test_published_results_are_what_the_ledger_says() -> None:
-    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "results_tables.md").read_text(encoding="utf-8")
     assert insert(text, write_tables([str(ROOT / "docs" / "study.jsonl")])) == text
+
+
+def test_whitening_is_that_of_the_fitted_space() -> None:
+    row = parse_study_row("x=a.pth@64:joint,pca=4,whiten=0.5")
+    assert (row.feature, row.pca, row.whiten, row.centred) == ("joint", 4, 0.5, True)
+    assert row.describe() == "joint, centred, PCA 4, whitened 0.5, 64 px"
+    generator = torch.Generator().manual_seed(0)
+    train, test = (torch.randn(count, 6, generator=generator) for count in (40, 9))
+    space = fit_space(train, 4, whiten=0.5)
+    for ours, theirs in zip(shape_rows(row, [train], [test]), (space.project(train), space.project(test))):
+        assert torch.equal(ours, theirs)
+    with pytest.raises(argparse.ArgumentTypeError, match="whiten=P"):
+        parse_study_row("x=a.pth@64:joint,whiten=2")
