@@ -88,3 +88,14 @@ def test_two_ranks_select_one_network(photo_tree: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("--feature auto is joint") == 1 and done.stdout.count("trust ") == 1
     assert load_encoder(tmp_path / "two" / "model_best.pth").joint is not None
+
+
+def test_a_teacher_with_words_judges_too(photo_tree: Path, tmp_path: Path, tiny_clip: Path, call_main: Callable) -> None:
+    torch.save(torch.randn(3, 16, generator=torch.Generator().manual_seed(0)), tmp_path / "text.pt")
+    words = [word for word in SMALL if word not in ("--prototypes", "4")]
+    words[words.index("--teacher") : words.index("--teacher-size")] = [
+        "--teacher", "clip", "--teacher-weights", str(tiny_clip), "--teacher-arch", "tiny-text", "--text-load", "text.pt"]
+    done = call_main(main_pretrain.main, *words, "--root", photo_tree, "--results-dir", "run", "--text-rows", "any")
+    assert done.returncode == 0, done.stderr
+    assert "trust" not in done.stdout  # it is of ensembles of networks that see
+    assert read_chosen(tmp_path / "run" / "model_best.pth") == "joint"
