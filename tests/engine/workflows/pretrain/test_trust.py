@@ -52,7 +52,7 @@ def test_what_follows(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     changed = {name for name, value in adapted.settings().items() if value != told.settings()[name]}
     assert changed <= UNTRUSTED.keys() and bool(changed) == (trust < TRUSTED)
     said = capsys.readouterr().out
-    assert "trust 0.5" in said and ("--teacher-whiten 0.5" in said) == (trust < TRUSTED)
+    assert f"trust {trust:.2f}" in said and ("--teacher-whiten 0.5" in said) == (trust < TRUSTED)
 
 
 def test_what_the_user_gave_stays(monkeypatch: pytest.MonkeyPatch) -> None:
