@@ -150,8 +150,7 @@ class StudyOptions(SeriesOptions):
     """Networks in one view of whole images."""
 
     row: tuple[StudyRow, ...] = repeated(ROW_HELP, "LABEL=SOURCE@SIZE[:FEATURE][,centred][,pca=D][,whiten=P]",
-                                         parse_study_row,
-                                         required=True)
+                                         parse_study_row, required=True)
     out: str = flag("study", None, "where results are written; rows are added", metavar="DIR")
     against: tuple[str, ...] = flag((), None, "rows that every other row is compared with, image by image and seed by "
                                     "seed", nargs="+", metavar="LABEL")

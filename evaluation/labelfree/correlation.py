@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from scipy.stats import spearmanr
 
 # Which way is better: RankMe and agreements rise, alignment and uniformity fall, alpha nears 1.
-LABELFREE = {
+BETTER = {
     "rankme": lambda value: value, "alpha": lambda value: -abs(value - 1), "teacher": lambda value: value,
     "views": lambda value: value, "crop": lambda value: value, "alignment": lambda value: -value,
     "uniformity": lambda value: -value}
@@ -20,7 +20,7 @@ def correlate(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]
     A number that a row lacks is left out; NaN where it does not vary.
     """
     found: dict[str, dict[str, float]] = {}
-    for name, better in LABELFREE.items():
+    for name, better in BETTER.items():
         known = [row for row in rows if name in row]
         if len(known) > 2:
             found[name] = {told: float(spearmanr([better(row[name]) for row in known], [row[told] for row in known])[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -38,7 +39,7 @@ def save_rows(path: Path) -> Tensor:
 def build(path: Path, *words: str) -> LiveGuide:
     args = parse(["--root", "x", "--pretrained", "none", "--device", "cpu", "--teacher-weights", "w", "--text-load",
                   str(path), *words])
-    return guide_by_text(args, Eye(), None, None, torch.device("cpu"))
+    return guide_by_text(args, Eye(), SimpleNamespace(train=None, crops=None, answers=None), torch.device("cpu"))
 
 
 def plain_kl(answer: Tensor, student: Tensor, rows: Tensor) -> float:

@@ -57,21 +57,24 @@ class Asking(Protocol):
     def cache(self) -> str: ...
 
 
-def build_guide(
-    options: PretrainOptions, images: ImageSet, crops: Crops | None, device: torch.device,
-    saved: ResumeState | None, answers: Tensor | None = None,
-) -> Guide:
-    """LEAD's guide as the flags ask for it, or as the checkpoint `saved` remembers it.
+class TeacherInputs(Protocol):
+    """Images and crops that a teacher looks at; `answers` [N, F] keeps what it said of them, once it was asked."""
 
-    `answers` are an image teacher's features [N, F], where it has been asked already.
-    """
+    train: ImageSet
+    crops: Crops | None
+    answers: Tensor | None
+
+
+def build_guide(
+    options: PretrainOptions, inputs: TeacherInputs, device: torch.device, saved: ResumeState | None
+) -> Guide:
+    """LEAD's guide as the flags ask for it, or as the checkpoint `saved` remembers it."""
     if saved is not None:
         return restore_guide(options, saved["method"], str(saved["identity"]["teacher_precision"]), device)
     teacher = make_guide_teacher(options, device)
     if options.teacher == "clip":
-        return guide_by_text(options, teacher, images, crops, device)
-    features = ask(options, teacher, images, crops, device) if answers is None else answers
-    return guide_by_images(options, teacher, features)
+        return guide_by_text(options, teacher, inputs, device)
+    return guide_by_images(options, teacher, ask_once(options, teacher, inputs, device))
 
 
 def restore_guide(
@@ -102,20 +105,20 @@ def make_guide_teacher(options: PretrainOptions, device: torch.device, precision
 
 
 def guide_by_text(
-    options: PretrainOptions, teacher: FrozenTeacher, images: ImageSet, crops: Crops | None, device: torch.device
+    options: PretrainOptions, teacher: FrozenTeacher, inputs: TeacherInputs, device: torch.device
 ) -> Guide:
     """CLIP and class descriptions; with `--prototypes both` also centroids of CLIP's own image features."""
     assert options.text_load is not None, "`list_pretrain_problems` sees to it"
     teacher = cast(ClipTeacher, teacher)  # the only teacher of that name, see `build_teacher`
     path = ensure_text_tensor(options.text_load, teacher, options.teacher_arch)
     text = load_text(path, teacher=teacher, rows=options.num_classes or None, as_stored=options.rows_as_stored)
-    rows = order_rows(text, images) if options.text_rows == "classes" else text.rows
+    rows = order_rows(text, inputs.train) if options.text_rows == "classes" else text.rows
     temperature = TEXT_TEMPERATURE if options.temperature is None else options.temperature
     prototypes = {"text": Prototypes(rows, temperature, unit=not options.rows_as_stored)}
     clean, both = options.teacher_view == "clean", options.prototypes == "both"
     if not (clean or both):
         return LiveGuide(teacher, prototypes)
-    answers = smooth_answers(options, F.normalize(ask(options, teacher, images, crops, device), dim=1))
+    answers = smooth_answers(options, F.normalize(ask_once(options, teacher, inputs, device), dim=1))
     if both:
         prototypes["image"] = cluster(options, answers)
     return BankGuide(answers, prototypes) if clean else LiveGuide(teacher, prototypes)
@@ -155,6 +158,15 @@ def smooth_answers(options: PretrainOptions, answers: Tensor) -> Tensor:
 def teacher_precision(guide: Guide | None) -> str:
     """The number format of a guide's live teacher, for the checkpoint: measured once, then the same for ever."""
     return guide.teacher.precision if isinstance(guide, LiveGuide) else "fp32"
+
+
+def ask_once(
+    options: PretrainOptions, teacher: FrozenTeacher, inputs: TeacherInputs, device: torch.device
+) -> Tensor:
+    """The teacher's answers for the training images, asked for only if nobody has: trust, guide and judge need them."""
+    if inputs.answers is None:
+        inputs.answers = ask(options, teacher, inputs.train, inputs.crops, device)
+    return inputs.answers
 
 
 def ask(

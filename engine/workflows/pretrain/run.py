@@ -53,9 +53,11 @@ class PretrainRun(Run):
         encoder, monitor = trainer.method.encoder(), trainer.monitor
         assert isinstance(encoder, Encoder) and isinstance(monitor, Monitor) and monitor.judge is not None
         selection.restore(encoder)
-        numbers = trainer.monitor(trainer.method, selection.epoch)
-        share = choose_share(numbers, monitor.judge.share) if selection.epoch >= 0 else 0.0
         seen = self.look()
+        watched = {sample.key for sample in monitor.images.samples}
+        places = [place for place, sample in enumerate(self.images.samples) if sample.key in watched]
+        numbers = monitor.judge.measure({name: rows[places] for name, rows in seen.items()})
+        share = choose_share(numbers, monitor.judge.share) if selection.epoch >= 0 else 0.0
         head = seen.get("head") if share else None
         encoder.joint = fit_joint(seen["backbone"], head, monitor.judge.whiten, share)
         means = {name: rows.mean(dim=0) for name, rows in seen.items()}

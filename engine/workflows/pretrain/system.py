@@ -42,7 +42,7 @@ from runtime.errors import DataError, Problems
 class PretrainInputs(Inputs):
     """What pre-training reads: the network that learns, and images to search between epochs, if that was asked for.
 
-    `answers` are an ensemble's features of the training images, once it was asked.
+    `answers` are the teacher's features of the training images, once it was asked.
     """
 
     backbone: Backbone
@@ -72,7 +72,7 @@ def make_pretrain_method(options: PretrainOptions, inputs: PretrainInputs, start
     """The method on its backbone, with its guide where it reads one, and a head fitted in closed form where asked."""
     guide = None
     if reads(options, "guidance"):
-        guide = build_guide(options, inputs.train, inputs.crops, start.device, start.saved, inputs.answers)
+        guide = build_guide(options, inputs, start.device, start.saved)
     start.identity["teacher_precision"] = teacher_precision(guide)
     method = build_pretrain_method(options, len(inputs.train), inputs.backbone, guide)
     if isinstance(method, Lead) and options.head_start == "least-squares" and start.saved is None:

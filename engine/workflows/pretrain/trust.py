@@ -20,8 +20,7 @@ from engine.flags.pretrain.methods import UNTRUSTED
 from engine.flags.pretrain.options import PretrainOptions
 from engine.flags.pretrain.readers import reads
 from engine.workflows.build import Start
-from engine.workflows.pretrain.guidance import ask, make_guide_teacher
-from engine.workflows.pretrain.judge import TeacherInputs
+from engine.workflows.pretrain.guidance import TeacherInputs, ask_once, make_guide_teacher
 from evaluation.labelfree.numbers import neighbour_agreement
 from runtime import distributed
 from runtime.options import list_given
@@ -57,8 +56,8 @@ def find_trust(options: PretrainOptions, inputs: TeacherInputs, start: Start) ->
     teacher = make_guide_teacher(options, start.device, "fp32")
     if len(teacher.widths) < 2:
         return None
-    inputs.answers = ask(options, teacher, inputs.train, inputs.crops, start.device)
-    return measure_teacher_trust(inputs.answers.split(list(teacher.widths), dim=1))
+    answers = ask_once(options, teacher, inputs, start.device)
+    return measure_teacher_trust(answers.split(list(teacher.widths), dim=1))
 
 
 def adapt_to_trust(options: PretrainOptions, inputs: TeacherInputs, start: Start) -> PretrainOptions:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 
+import main_pretrain
 from engine.flags.pretrain.command import PRETRAIN_COMMAND
 from engine.flags.pretrain.methods import UNTRUSTED
 from engine.workflows.build import Start
 from engine.workflows.pretrain import trust as trust_file
 from engine.workflows.pretrain.trust import TRUSTED, adapt_to_trust, measure_teacher_trust
+from models.backbones import build_backbone
+from models.encoder import Encoder, save_encoder
 
 
 def two_views(noise: float, count: int = 700, seed: int = 0) -> list[torch.Tensor]:
@@ -79,3 +85,15 @@ def test_a_single_network_cannot_be_measured(capsys: pytest.CaptureFixture) -> N
     told = options("--teacher", "test_resnet", "--teacher-weights", "none")
     assert adapt_to_trust(told, Inputs(), start()) == told
     assert "not measured" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:teacher")
+def test_a_plan_says_what_was_measured(photo_tree: Path, tmp_path: Path, call_main: Callable) -> None:
+    """A network beside itself agrees on every neighbour. Trust, guide and judge need the answers: they are asked once."""
+    save_encoder(Encoder(build_backbone("test_resnet")), tmp_path / "net.pth", {})
+    words = ["--root", photo_tree, "--preset", "small", "-a", "test_resnet", "--pretrained", "none", "--size", "32", "--device", "cpu",
+             "--crop-root", "none", "--batch-size", "8", "--num-workers", "0", "--threads", "1", "--precision", "fp32", "--cache", "none",
+             "--teacher-size", "32", "--teacher", "test_resnet+test_resnet", "--plan"]
+    done = call_main(main_pretrain.main, *words, "--teacher-weights", "net.pth+net.pth")
+    assert done.returncode == 0 and "trust 1.00: " in done.stdout, done.stderr
+    assert done.stdout.count("teacher test_resnet+test_resnet: 24 images") == 1
